@@ -1,0 +1,1 @@
+"""One YAML file per device model; no Python but this line."""

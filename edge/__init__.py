@@ -1,0 +1,1 @@
+"""The agent on a gateway in an archive building."""

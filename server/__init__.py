@@ -1,0 +1,1 @@
+"""The central service: ingest, watch, notify, history, live board."""

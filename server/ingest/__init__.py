@@ -1,0 +1,1 @@
+"""From the broker to one committed transaction: transport, acceptance, downlink."""

@@ -1,0 +1,1 @@
+"""The pure fold into room tiles and the hub that sends them."""

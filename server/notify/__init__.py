@@ -1,0 +1,1 @@
+"""Tells people: claims outbox rows, asks duty who and how, sends through a channel."""

@@ -1,0 +1,1 @@
+"""One file per channel; each has one class with one method, send()."""

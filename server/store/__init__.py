@@ -1,0 +1,1 @@
+"""The relational store: tables, sessions, one query module per noun."""

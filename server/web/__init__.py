@@ -1,0 +1,1 @@
+"""Pages, API, server-sent events, sign-in."""

@@ -1,0 +1,1 @@
+"""Programs that stand for the outside world and speak its real protocols."""
