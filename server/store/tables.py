@@ -4,7 +4,7 @@ The journal lives beside the alarm tables because one transaction must carry wat
 itself: a crash leaves all of them or none.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Index, Integer, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -16,7 +16,7 @@ _Id = BigInteger().with_variant(Integer, "sqlite")
 class Base(DeclarativeBase):
     """Declarative base; int columns are 64 bit because instants are milliseconds."""
 
-    type_annotation_map = {int: BigInteger, dict[str, Any]: JSON, list[Any]: JSON}
+    type_annotation_map: ClassVar = {int: BigInteger, dict[str, Any]: JSON, list[Any]: JSON}
 
 
 class Unit(Base):
@@ -143,7 +143,7 @@ class Journal(Base):
     """Accepted samples, one compressed columnar row per commit; see store/journal.py for the body."""
 
     __tablename__ = "journal"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = ({"sqlite_autoincrement": True},)
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     received_at: Mapped[int] = mapped_column(index=True)
     count: Mapped[int]
@@ -202,7 +202,7 @@ class Transition(Base):
     """Append-only: every change of an alarm, by its ISA-18.2 name."""
 
     __tablename__ = "transition"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = ({"sqlite_autoincrement": True},)
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     alarm: Mapped[int] = mapped_column(ForeignKey("alarm.id"), index=True)
     at: Mapped[int]

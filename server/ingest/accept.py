@@ -1,0 +1,191 @@
+"""Decode, refuse with a reason, hand to the watch, acknowledge after its commit.
+
+The acknowledgement (highest contiguous sequence of the sender's spool) leaves only from the future of a committed transaction: this is the one
+place that lets a gateway forget. Poison is refused once, counted, and set aside with its reason.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol
+
+from contract.batch import Ack, Birth, UnknownAliasError, outbox_ack, read_birth, read_data, rebirth_command
+from contract.quantities import QUANTITIES
+from contract.sample import PointKey, Quality, Sample
+from contract.sparkplug import MalformedPayloadError, Payload, decode, encode
+from contract.topics import Kind, MalformedTopicError, Topic, parse
+from server.ingest.mqtt import Incoming
+from server.ingest.session import NodeSession
+from server.metrics import Metrics
+from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath, Receipt
+
+log = logging.getLogger("server.ingest.accept")
+
+
+class WatchDoor(Protocol):
+    """The part of the watch that ingest needs."""
+
+    def offer(self, item: GatewayBirth | GatewayData | GatewayDeath) -> "Future[Receipt]":
+        """Queue an input; the future resolves after its commit."""
+
+    def set_aside(self, topic: str, payload: bytes, reason: str, detail: str, now: int) -> None:
+        """Keep poison for a person to look at."""
+
+
+class Acceptor:
+    """Turns messages into inputs of the watch. `send(topic, payload)` publishes commands."""
+
+    def __init__(self, watch: WatchDoor, send: Callable[[str, bytes], None], metrics: Metrics, *, acknowledge: bool = True) -> None:
+        self._watch, self._send, self._metrics, self._acknowledge = watch, send, metrics, acknowledge
+        self._nodes: dict[tuple[str, str], NodeSession] = {}
+
+    def accept(self, message: Incoming) -> None:
+        """One message; never raises for bad input."""
+        try:
+            topic = parse(message.topic)
+            handler = self._HANDLERS.get(topic.kind)
+            if handler is not None:
+                handler(self, topic, decode(message.payload), message)
+        except MalformedTopicError as error:
+            self._refuse(message, "topic", str(error))
+        except UnknownAliasError as error:
+            self._metrics.refused.labels("unknown_alias").inc()
+            self._ask_rebirth(parse(message.topic), message.received_at, str(error))
+        except MalformedPayloadError as error:
+            self._refuse(message, error.reason, str(error))
+
+    def tick(self, now: int) -> None:
+        """Ask for the rebirths whose reorder timeout has passed."""
+        for node in self._nodes.values():
+            if node.born and node.wants_rebirth(now):
+                self._rebirth(node, now)
+
+    def run(self, incoming: "queue.Queue[Incoming]", stop: threading.Event, clock: Callable[[], int]) -> None:
+        """The ingest thread."""
+        while not stop.is_set():
+            try:
+                self.accept(incoming.get(timeout=0.5))
+            except queue.Empty:
+                pass
+            except Exception:
+                # A fault of ours must not end ingestion for everybody: counted, logged whole, and the gateway resends.
+                self._metrics.refused.labels("internal").inc()
+                log.exception("a message could not be handled")
+            self.tick(clock())
+
+    # -- one handler a message type -----------------------------------------------------------------------------------------------------
+
+    def _node_birth(self, topic: Topic, payload: Payload, message: Incoming) -> None:
+        birth = read_birth(payload)
+        node = self._node(topic)
+        node.birth(
+            bd_seq=birth.bd_seq,
+            seq=payload.seq,
+            names=dict(birth.names),
+            acknowledges=birth.outbox is not None,
+        )
+        offset = node.clock(payload.timestamp, message.received_at)
+        self._offer_birth(topic, message, GatewayBirth(
+            gateway=topic.node, group=topic.group, received_at=message.received_at, bd_seq=birth.bd_seq, outbox=birth.outbox,
+            points=birth.points, rules_version=birth.rules_version, offset_ms=offset,
+        ))  # fmt: skip
+        if birth.outbox is None:
+            self._offer_values(topic, message, birth, offset)
+
+    def _device_birth(self, topic: Topic, payload: Payload, message: Incoming) -> None:
+        node = self._node(topic)
+        if not node.born:
+            self._ask_rebirth(topic, message.received_at, "device birth before node birth")
+            return
+        birth = read_birth(payload, device=topic.device)
+        node.device_birth(payload.seq, dict(birth.names), message.received_at)
+        offset = node.clock(payload.timestamp, message.received_at)
+        self._offer_birth(topic, message, GatewayBirth(
+            gateway=topic.node, group=topic.group, received_at=message.received_at, bd_seq=node.bd_seq, outbox=None,
+            points=birth.points, offset_ms=offset,
+        ))  # fmt: skip
+        self._offer_values(topic, message, birth, offset)
+
+    def _data(self, topic: Topic, payload: Payload, message: Incoming) -> None:
+        node = self._node(topic)
+        if not node.born:
+            self._ask_rebirth(topic, message.received_at, "data before birth")
+            return
+        node.follow(payload.seq, message.received_at)
+        data = read_data(payload, topic.node, node.names, device=topic.device)
+        item = GatewayData(
+            gateway=topic.node,
+            received_at=message.received_at,
+            samples=data.samples,
+            outbox=data.outbox,
+            gap=data.gap,
+            offset_ms=node.clock(payload.timestamp, message.received_at),
+            urgent=any(_is_urgent(sample) for sample in data.samples),
+        )
+        self._watch.offer(item).add_done_callback(lambda done: self._answer(topic, done, message.received_at))
+
+    def _node_death(self, topic: Topic, payload: Payload, message: Incoming) -> None:
+        bd_seq = next((int(metric.value) for metric in payload.metrics if metric.name == "bdSeq" and isinstance(metric.value, int)), None)
+        if self._node(topic).death(bd_seq):
+            self._watch.offer(GatewayDeath(gateway=topic.node, at=message.received_at))
+
+    def _device_death(self, topic: Topic, payload: Payload, message: Incoming) -> None:
+        self._node(topic).follow(payload.seq, message.received_at)
+        at = min(payload.timestamp or message.received_at, message.received_at)
+        self._watch.offer(GatewayDeath(gateway=topic.node, at=at, device=topic.device))
+
+    _HANDLERS = {  # noqa: RUF012 - a literal table
+        Kind.NBIRTH: _node_birth,
+        Kind.DBIRTH: _device_birth,
+        Kind.NDATA: _data,
+        Kind.DDATA: _data,
+        Kind.NDEATH: _node_death,
+        Kind.DDEATH: _device_death,
+    }
+
+    # -- helpers ------------------------------------------------------------------------------------------------------------------------
+
+    def _node(self, topic: Topic) -> NodeSession:
+        return self._nodes.setdefault((topic.group, topic.node), NodeSession(topic.group, topic.node))
+
+    def _offer_birth(self, topic: Topic, message: Incoming, birth: GatewayBirth) -> None:
+        self._watch.offer(birth).add_done_callback(lambda done: self._answer(topic, done, message.received_at))
+
+    def _offer_values(self, topic: Topic, message: Incoming, birth: Birth, offset: int) -> None:
+        # Only for foreign gateways: what our edge knows lies in its spool and comes with a sequence number.
+        samples = tuple(
+            Sample(PointKey.of(topic.node, value.metric), value.timestamp, value.value, value.quality, value.reason)
+            for value in birth.values
+            if value.value is not None or value.quality is Quality.BAD
+        )
+        if samples:
+            self._watch.offer(GatewayData(gateway=topic.node, received_at=message.received_at, samples=samples, offset_ms=offset))
+
+    def _answer(self, topic: Topic, done: "Future[Receipt]", now: int) -> None:
+        if done.cancelled() or done.exception() is not None:
+            return  # not committed: no acknowledgement, the gateway resends
+        receipt = done.result()
+        if self._acknowledge and receipt.epoch is not None and receipt.upto is not None:
+            self._send(str(Topic(topic.group, Kind.NCMD, topic.node)), encode(outbox_ack(Ack(receipt.epoch, receipt.upto), now)))
+
+    def _ask_rebirth(self, topic: Topic, now: int, why: str) -> None:
+        node = self._node(topic)
+        if node.wants_rebirth(now, at_once=True):
+            log.info("asking %s for a rebirth: %s", topic.node, why)
+            self._rebirth(node, now)
+
+    def _rebirth(self, node: NodeSession, now: int) -> None:
+        self._metrics.rebirths.inc()
+        self._send(str(Topic(node.group, Kind.NCMD, node.node)), encode(rebirth_command(now)))
+
+    def _refuse(self, message: Incoming, reason: str, detail: str) -> None:
+        self._metrics.refused.labels(reason).inc()
+        log.warning("refused a message on %s: %s", message.topic, detail)
+        self._watch.set_aside(message.topic, message.payload, reason, detail, message.received_at)
+
+
+def _is_urgent(sample: Sample) -> bool:
+    known = QUANTITIES.get(sample.point.quantity)
+    return known is not None and known.urgent

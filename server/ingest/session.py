@@ -1,0 +1,71 @@
+"""The Sparkplug host's memory of one edge node: aliases, sequence, birth and death. No transport, no database, time is an argument.
+
+Rules (Sparkplug 3.0): data before a birth, an unknown alias and a gap in seq ask for a rebirth; a death counts only with the birth's bdSeq.
+Requests are spaced, or a province that reconnects would be answered with a storm of births.
+"""
+
+from dataclasses import dataclass, field
+
+REBIRTH_SPACING_MS = 10_000
+REORDER_MS = 2_000
+OFFSET_FLOOR_MS = 2_000
+"""Below this a difference of clocks cannot be told from the way of the message."""
+
+
+@dataclass(slots=True)
+class NodeSession:
+    """One edge node as the host sees it."""
+
+    group: str
+    node: str
+    names: dict[int, str] = field(default_factory=dict)
+    born: bool = False
+    bd_seq: int | None = None
+    acknowledges: bool = False
+    offset_ms: int = 0
+    _seq: int | None = None
+    _gap_since: int | None = None
+    _asked_at: int | None = None
+
+    def birth(self, *, bd_seq: int | None, seq: int | None, names: dict[int, str], acknowledges: bool) -> None:
+        """A node birth: everything known before is void."""
+        self.names = dict(names)
+        self.born, self.bd_seq, self.acknowledges = True, bd_seq, acknowledges
+        self._seq, self._gap_since = seq, None
+
+    def device_birth(self, seq: int | None, names: dict[int, str], now: int) -> None:
+        """A device of a born node adds its aliases."""
+        self.names |= names
+        self.follow(seq, now)
+
+    def death(self, bd_seq: int | None) -> bool:
+        """A node death; False when it belongs to an earlier session and must be ignored."""
+        if self.born and bd_seq is not None and self.bd_seq is not None and bd_seq != self.bd_seq:
+            return False
+        self.born = False
+        return True
+
+    def follow(self, seq: int | None, now: int) -> None:
+        """Take note of a message's sequence number; a gap is remembered until a birth closes it."""
+        if seq is None:
+            return
+        if self._seq is not None and seq != (self._seq + 1) % 256 and self._gap_since is None:
+            self._gap_since = now
+        self._seq = seq
+
+    def clock(self, sent_at: int | None, received_at: int) -> int:
+        """Offset to add to the node's clock, in ms; differences that the way of the message explains count as zero."""
+        if sent_at is not None:
+            difference = received_at - sent_at
+            self.offset_ms = difference if abs(difference) >= OFFSET_FLOOR_MS else 0
+        return self.offset_ms
+
+    def wants_rebirth(self, now: int, *, at_once: bool = False) -> bool:
+        """Whether to ask for a rebirth now. `at_once` skips the reorder timeout, never the spacing between requests."""
+        overdue = self._gap_since is not None and now - self._gap_since >= REORDER_MS
+        if not (at_once or overdue):
+            return False
+        if self._asked_at is not None and now - self._asked_at < REBIRTH_SPACING_MS:
+            return False
+        self._asked_at = now
+        return True

@@ -1,0 +1,154 @@
+"""The server's settings: one frozen model from `server.yaml`. Imported by app and cli only; everybody else is handed what he needs."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+
+class SettingsError(ValueError):
+    """The file cannot be used; the text is one sentence with file, line and reason."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BrokerSettings(_Frozen):
+    """The MQTT broker. `tls_ca` switches TLS on."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    username: str | None = None
+    password_file: Path | None = None
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    keepalive_s: int = 20
+
+
+class WatchSettings(_Frozen):
+    """How long silence may last. A point's deadline is `stale_intervals` of its reporting interval, at least `stale_min_s`."""
+
+    stale_intervals: float = 3
+    stale_min_s: float = 180
+    foreign_limit_s: float = 900
+    restart_holdoff_s: float = 30
+    gather_ms: int = 50
+    acknowledge_gateways: bool = True
+    """False only in the fault test that proves the acknowledgement matters."""
+
+
+class SeriesSettings(_Frozen):
+    """Where history lies: embedded DuckDB and Parquet, or a server of the Influx family."""
+
+    kind: Literal["embedded", "influx"] = "embedded"
+    url: str = ""
+    org: str = "archivewatch"
+    bucket: str = "archivewatch"
+    token_file: Path | None = None
+
+
+class SmsSettings(_Frozen):
+    """The SMS channel. `base_url` points to a relay or a simulated gateway instead of the provider's own address."""
+
+    kind: Literal["twilio", "outbox_file", "none"] = "outbox_file"
+    account_sid: str = ""
+    token_file: Path | None = None
+    sender: str = ""
+    base_url: str | None = None
+    status_callback: str | None = None
+    lookup_grace_s: float = 60
+    claim_s: float = 30
+    poll_receipts: bool = True
+
+
+class SignInSettings(_Frozen):
+    """Idle and absolute timeouts of a browser session, and the lock-out."""
+
+    idle_h: float = 8
+    absolute_h: float = 24
+    failures: int = 5
+    lock_min: float = 15
+
+
+class Settings(_Frozen):
+    """All of server.yaml. Relative paths count from the file's folder."""
+
+    listen: str = "127.0.0.1:8080"
+    data_dir: Path = Path("var")
+    database: str | None = None
+    host_id: str = "aw"
+    groups: tuple[str, ...] = ("+",)
+    broker: BrokerSettings = BrokerSettings()
+    watch: WatchSettings = WatchSettings()
+    series: SeriesSettings = SeriesSettings()
+    sms: SmsSettings = SmsSettings()
+    sign_in: SignInSettings = SignInSettings()
+    rules: Path | None = None
+    escalation: Path | None = None
+    gateway_token_file: Path | None = None
+    banner: str | None = Field(default=None, description="shown on every page, e.g. by the demo")
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL; SQLite in the data folder unless set."""
+        return self.database or f"sqlite:///{self.data_dir / 'archivewatch.db'}"
+
+    @property
+    def host(self) -> str:
+        """Address part of `listen`."""
+        return self.listen.rpartition(":")[0]
+
+    @property
+    def port(self) -> int:
+        """Port part of `listen`."""
+        return int(self.listen.rpartition(":")[2])
+
+
+def _line_of(document: Any, location: tuple[int | str, ...]) -> int:
+    """The line at which the offending key stands, as far down as the document goes."""
+    line = 1
+    for key in location:
+        try:
+            line = int(document.lc.key(key)[0] if isinstance(key, str) else document.lc.item(key)[0]) + 1
+            document = document[key]
+        except (AttributeError, KeyError, TypeError):
+            break
+    return line
+
+
+def load_settings(path: Path) -> Settings:
+    """Read server.yaml. Raises SettingsError with file, line and reason."""
+    try:
+        document = YAML(typ="rt").load(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from error
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SettingsError(f"{path}:{line}: {error.problem}") from error
+    try:
+        settings = Settings.model_validate(document or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"{path}:{_line_of(document, first['loc'])}: {where}: {first['msg']}") from error
+    return _resolve(settings, path.resolve().parent)
+
+
+def _resolve(settings: Settings, folder: Path) -> Settings:
+    def absolute(model: BaseModel) -> BaseModel:
+        changes: dict[str, Any] = {}
+        for name in type(model).model_fields:
+            value = getattr(model, name)
+            if isinstance(value, Path):
+                changes[name] = folder / value
+            elif isinstance(value, BaseModel):
+                changes[name] = absolute(value)
+        return model.model_copy(update=changes)
+
+    resolved = absolute(settings)
+    assert isinstance(resolved, Settings)  # noqa: S101 - for the type checker
+    return resolved

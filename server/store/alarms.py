@@ -1,0 +1,65 @@
+"""Questions about alarms: lists for people, one alarm with everything that happened to it."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.store.tables import Alarm, EscalationStep, Notification, Transition
+from server.store.units import below
+
+OPEN = "open"
+CLOSED = "closed"
+
+
+def page(
+    session: Session,
+    scope: str | None,
+    *,
+    states: Sequence[str] = (),
+    level: str = "",
+    room: str = "",
+    since: int | None = None,
+    until: int | None = None,
+    before: int | None = None,
+    limit: int = 50,
+) -> Sequence[Alarm]:
+    """Alarms of a subtree, newest first. `states` are ISA states or `open` / `closed`; `since` and `until` bound `raised_at`; `before` is an id."""
+    query = select(Alarm).where(Alarm.unit.in_(below(scope)))
+    if OPEN in states:
+        query = query.where(Alarm.closed_at.is_(None))
+    elif CLOSED in states:
+        query = query.where(Alarm.closed_at.is_not(None))
+    elif states:
+        query = query.where(Alarm.state.in_(states))
+    for condition, wanted in (
+        (Alarm.level == level, level),
+        (Alarm.room == room, room),
+        (Alarm.raised_at >= (since or 0), since is not None),
+        (Alarm.raised_at < (until or 0), until is not None),
+        (Alarm.id < (before or 0), before is not None),
+    ):
+        if wanted:
+            query = query.where(condition)
+    return session.scalars(query.order_by(Alarm.id.desc()).limit(limit)).all()
+
+
+def get(session: Session, ident: int) -> Alarm | None:
+    """One alarm."""
+    return session.get(Alarm, ident)
+
+
+def transitions(session: Session, ident: int) -> Sequence[Transition]:
+    """What happened to an alarm, in order."""
+    return session.scalars(select(Transition).where(Transition.alarm == ident).order_by(Transition.id)).all()
+
+
+def notifications(session: Session, ident: int) -> Sequence[Notification]:
+    """Who was told about an alarm, in order."""
+    return session.scalars(select(Notification).where(Notification.alarm == ident).order_by(Notification.id)).all()
+
+
+def next_escalation(session: Session, ident: int) -> EscalationStep | None:
+    """The step of the escalation that comes next, if one is pending."""
+    query = select(EscalationStep).where(EscalationStep.alarm == ident, EscalationStep.state == "pending").order_by(EscalationStep.due)
+    return session.scalar(query.limit(1))

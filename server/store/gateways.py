@@ -1,0 +1,28 @@
+"""Questions about gateways."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from server.store.tables import Gateway, Point, Watermark
+from server.store.units import below
+
+
+def page(session: Session, scope: str | None, *, unclaimed: bool, after: str, limit: int) -> Sequence[Gateway]:
+    """Gateways of a subtree by code, those after `after`; `unclaimed` adds those that belong to nobody yet."""
+    mine = Gateway.unit.in_(below(scope))
+    query = select(Gateway).where(or_(mine, Gateway.unit.is_(None)) if unclaimed else mine, Gateway.code > after)
+    return session.scalars(query.order_by(Gateway.code).limit(limit)).all()
+
+
+def points(session: Session, codes: Sequence[str]) -> dict[str, int]:
+    """Number of points per gateway."""
+    query = select(Point.gateway, func.count()).where(Point.gateway.in_(codes)).group_by(Point.gateway)
+    return {code: int(count) for code, count in session.execute(query)}
+
+
+def watermarks(session: Session, codes: Sequence[str]) -> dict[str, tuple[str, int, int]]:
+    """(epoch, highest contiguous sequence, sequences lost for good) of each gateway's present spool."""
+    query = select(Watermark).join(Gateway, (Gateway.code == Watermark.gateway) & (Gateway.epoch == Watermark.epoch)).where(Gateway.code.in_(codes))
+    return {row.gateway: (row.epoch, row.upto, row.lost) for row in session.scalars(query)}

@@ -1,0 +1,60 @@
+"""Questions about rooms and their points."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.store.tables import Person, Point, Room, Snapshot, Unit
+from server.store.units import below, path
+
+
+def get(session: Session, code: str) -> Room | None:
+    """One room."""
+    return session.get(Room, code)
+
+
+def names(session: Session, codes: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """(room name, unit name) per room code."""
+    query = select(Room.code, Room.name, Unit.name).join(Unit, Unit.code == Room.unit).where(Room.code.in_(codes))
+    return {code: (name, unit) for code, name, unit in session.execute(query)}
+
+
+def codes(session: Session, scope: str | None, *, after: str, limit: int) -> Sequence[str]:
+    """Codes of the rooms of a subtree, in order, those after `after`."""
+    query = select(Room.code).where(Room.unit.in_(below(scope)), Room.code > after).order_by(Room.code)
+    return session.scalars(query.limit(limit)).all()
+
+
+def person(session: Session, code: str) -> Person | None:
+    """The 库房责任人 of a room."""
+    return session.scalar(select(Person).join(Room, Room.person == Person.id).where(Room.code == code))
+
+
+def duty_phone(session: Session, unit: str) -> str | None:
+    """Telephone of the 值班室 of a unit, or of the nearest unit above that has one."""
+    line = path(session, unit)
+    phones = {row.code: row.duty_phone for row in session.execute(select(Unit.code, Unit.duty_phone).where(Unit.code.in_(line)))}
+    return next((phones[code] for code in reversed(line) if phones.get(code)), None)
+
+
+def points(session: Session, code: str, quantity: str) -> Sequence[Point]:
+    """The room's points for one quantity."""
+    return session.scalars(select(Point).where(Point.room == code, Point.quantity == quantity).order_by(Point.id)).all()
+
+
+def shared_outdoor(session: Session, unit: str, quantity: str) -> tuple[Point, str] | None:
+    """The outdoor reference for a unit: a point of a room of kind `outdoor` in the unit or the nearest one above; with that room's name."""
+    for code in reversed(path(session, unit)):
+        query = select(Point, Room.name).join(Room, Room.code == Point.room)
+        found = session.execute(
+            query.where(Room.unit == code, Room.kind == "outdoor", Point.quantity == quantity).order_by(Point.id).limit(1)
+        ).first()
+        if found is not None:
+            return found[0], found[1]
+    return None
+
+
+def latest_still(session: Session, code: str) -> Snapshot | None:
+    """The newest camera still of a room."""
+    return session.scalar(select(Snapshot).where(Snapshot.room == code).order_by(Snapshot.taken_at.desc(), Snapshot.id.desc()).limit(1))

@@ -1,0 +1,64 @@
+"""Questions about the tree of units. Codes are those of design "Identity"; a scope reaches a unit and everything below it."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, aliased
+
+from server.store.tables import Room, Unit
+
+
+def below(scope: str | None) -> Select[tuple[str]]:
+    """Query for the codes of `scope` and all units under it; None means every unit."""
+    if scope is None:
+        return select(Unit.code)
+    tree = select(Unit.code).where(Unit.code == scope).cte("subtree", recursive=True)
+    tree = tree.union_all(select(Unit.code).join(tree, Unit.parent == tree.c.code))
+    return select(tree.c.code)
+
+
+def within(session: Session, code: str, scope: str | None) -> bool:
+    """Whether `code` is `scope` or lies below it."""
+    return scope is None or scope in path(session, code)
+
+
+def path(session: Session, code: str) -> tuple[str, ...]:
+    """Codes from the province down to and including `code`; empty when there is no such unit."""
+    up = select(Unit.code, Unit.parent).where(Unit.code == code).cte("up", recursive=True)
+    up = up.union(select(Unit.code, Unit.parent).join(up, Unit.code == up.c.parent))
+    parents = {row.code: row.parent for row in session.execute(select(up.c.code, up.c.parent))}
+    line: list[str] = []
+    current: str | None = code
+    while current is not None and current in parents:
+        line.insert(0, current)
+        current = parents.pop(current)
+    return tuple(line)
+
+
+def names(session: Session, codes: Sequence[str]) -> dict[str, str]:
+    """Full name per unit code, for those that exist."""
+    return {row.code: row.name for row in session.execute(select(Unit.code, Unit.name).where(Unit.code.in_(codes)))}
+
+
+def get(session: Session, code: str) -> Unit | None:
+    """One unit."""
+    return session.get(Unit, code)
+
+
+def children(session: Session, code: str) -> Sequence[Unit]:
+    """Units directly under `code`, by code."""
+    return session.scalars(select(Unit).where(Unit.parent == code).order_by(Unit.code)).all()
+
+
+def page(session: Session, scope: str | None, *, after: str, limit: int) -> Sequence[Unit]:
+    """Units of a subtree by code, those after the code `after`."""
+    return session.scalars(select(Unit).where(Unit.code.in_(below(scope)), Unit.code > after).order_by(Unit.code).limit(limit)).all()
+
+
+def rooms_per_unit(session: Session, codes: Sequence[str]) -> dict[str, int]:
+    """How many rooms lie in each of these units or below them."""
+    top = aliased(Unit)
+    tree = select(top.code.label("top"), top.code.label("code")).where(top.code.in_(codes)).cte("trees", recursive=True)
+    tree = tree.union_all(select(tree.c.top, Unit.code).join(Unit, Unit.parent == tree.c.code))
+    counts = select(tree.c.top, func.count(Room.code)).join(Room, Room.unit == tree.c.code).group_by(tree.c.top)
+    return {code: int(count) for code, count in session.execute(counts)}

@@ -1,0 +1,124 @@
+"""What a person may ask of an alarm or a room. Page, API, SMS reply and voice key all come through these and no other door."""
+
+from dataclasses import dataclass
+
+UNDO_MS = 10_000
+"""A take-over may be undone by the same person for this long."""
+
+MANUAL_MS = 60 * 60_000
+"""A person's report keeps a room "watched by a person" for this long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Who asks and by which way; `via` is page | api | sms | voice."""
+
+    by: str
+    account: int | None = None
+    via: str = "api"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmCommand(Command):
+    """A command on one alarm, by its id."""
+
+    alarm: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledge(AlarmCommand):
+    """接手. `on_behalf_of` names the person who said it by phone, recorded by the desk (代为接手)."""
+
+    note: str = ""
+    on_behalf_of: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unacknowledge(AlarmCommand):
+    """Undo of a take-over within UNDO_MS by the same person; the escalation's due instants return."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelve(AlarmCommand):
+    """暂停提醒 until an instant (UTC ms), with a reason."""
+
+    until: int
+    reason: str
+    one_shot: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unshelve(AlarmCommand):
+    """End a shelf early."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset(AlarmCommand):
+    """复位 of a latched alarm after an on-site check."""
+
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decline(AlarmCommand):
+    """去不了: the next step of the escalation is due at once."""
+
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(AlarmCommand):
+    """到场 or any progress of the person who took over."""
+
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assist(AlarmCommand):
+    """求援: one level up at once, the owner stays."""
+
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comment(AlarmCommand):
+    """A remark on the record."""
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutOfService(AlarmCommand):
+    """停用 with a permit (the reason)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnToService(AlarmCommand):
+    """Back into service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintenance(Command):
+    """维护: planned work in a room until an instant, with a named person; suppresses its alarms by design, smoke excepted."""
+
+    room: str
+    until: int
+    reason: str
+    person: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a command. `code` is ok | not_found | conflict | not_allowed; `sentence` is for the person, in Chinese."""
+
+    code: str = "ok"
+    alarm: int | None = None
+    state: str = ""
+    sentence: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it took effect."""
+        return self.code == "ok"

@@ -1,0 +1,54 @@
+"""What ingest hands to the watch. Plain values; the watch answers each with a future.
+
+A Birth or Data input of a gateway that nobody has claimed is answered without an acknowledgement: its spool keeps everything.
+"""
+
+from dataclasses import dataclass
+
+from contract.batch import Outbox, PointDeclaration
+from contract.sample import Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayBirth:
+    """A gateway (or one device of a foreign gateway) has said what it measures."""
+
+    gateway: str
+    group: str
+    received_at: int
+    bd_seq: int | None
+    outbox: Outbox | None
+    points: tuple[PointDeclaration, ...]
+    rules_version: str = ""
+    offset_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayDeath:
+    """A gateway, or one device of it, is gone; `at` is the instant of receipt (node) or the payload's (device)."""
+
+    gateway: str
+    at: int
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayData:
+    """Samples of one message. `outbox` is the range of the sender's spool, None for a foreign gateway; `gap` closes a range without samples."""
+
+    gateway: str
+    received_at: int
+    samples: tuple[Sample, ...]
+    outbox: Outbox | None = None
+    gap: str | None = None
+    offset_ms: int = 0
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the watch answers to ingest after its commit: where the gateway's spool stands, if it may forget anything."""
+
+    epoch: int | None = None
+    upto: int | None = None
+    claimed: bool = True

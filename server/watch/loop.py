@@ -1,0 +1,164 @@
+"""The writer: one thread runs batches, ticks and commands in turn, a group of them to one transaction.
+
+A group is closed after `gather_ms`, at once when it holds an alarm-class sample or a command. Answers and facts leave only after the commit. When a
+commit fails, memory is read back from the database, nobody is acknowledged, and the gateways send again.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from alarms.rules import RuleSet
+from server.live.facts import Fact
+from server.metrics import Metrics
+from server.settings import WatchSettings
+from server.store.session import Database
+from server.store.tables import Alarm, Refused
+from server.watch.commands import Command, Outcome
+from server.watch.commit import Transaction, alarm_fact
+from server.watch.facts import standing_facts
+from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath, Receipt
+from server.watch.judge import Judge
+from server.watch.obey import obey
+from server.watch.state import World, load
+
+log = logging.getLogger("server.watch")
+
+TICK_MS = 250
+GROUP_LIMIT = 64
+REFUSED_KEPT = 500
+
+Item = GatewayBirth | GatewayData | GatewayDeath | Command
+Publish = Callable[[Sequence[Fact], int], None]
+
+
+class Watch:
+    """Owns all alarm state. `publish(facts, now)` and `nudge()` are called after each commit and must not block."""
+
+    def __init__(
+        self, db: Database, rules: RuleSet, settings: WatchSettings, metrics: Metrics, *, publish: Publish, nudge: Callable[[], None] = lambda: None
+    ) -> None:
+        self._db, self._rules, self._settings, self._metrics = db, rules, settings, metrics
+        self._publish, self._nudge = publish, nudge
+        self._queue: queue.Queue[tuple[Item, Future[Any]]] = queue.Queue()
+        self._world: World | None = None
+
+    # -- doors (any thread) ---------------------------------------------------------------------------------------------------------------
+
+    def offer(self, item: GatewayBirth | GatewayData | GatewayDeath) -> "Future[Receipt]":
+        """Queue an input from ingest."""
+        return self._put(item)
+
+    def submit(self, command: Command) -> "Future[Outcome]":
+        """Queue a person's command."""
+        return self._put(command)
+
+    def set_aside(self, topic: str, payload: bytes, reason: str, detail: str, now: int) -> None:
+        """Keep poison for a person to look at; only the newest REFUSED_KEPT are kept."""
+        with self._db.write() as session:
+            session.add(Refused(at=now, topic=topic[:200], reason=reason, detail=detail[:400], payload=payload[:65536]))
+            session.flush()
+            newest = session.scalar(select(Refused.id).order_by(Refused.id.desc()).limit(1)) or 0
+            session.query(Refused).filter(Refused.id <= newest - REFUSED_KEPT).delete()
+
+    def _put(self, item: Item) -> "Future[Any]":
+        future: Future[Any] = Future()
+        self._queue.put((item, future))
+        return future
+
+    # -- the writer -------------------------------------------------------------------------------------------------------------------------
+
+    def open(self, now: int) -> None:
+        """Read memory back and publish everything that stands."""
+        self._world = load(self._db, self._rules, self._settings, now)
+        with self._db.read() as session:
+            alarms = [alarm_fact(alarm) for alarm in session.scalars(select(Alarm).where(Alarm.open_key.is_not(None)))]
+            self._publish([*standing_facts(self._world, session), *alarms], now)
+
+    def run(self, stop: threading.Event, clock: Callable[[], int]) -> None:
+        """The writer thread."""
+        while not stop.is_set():
+            try:
+                self.run_once(clock, wait_ms=TICK_MS)
+            except SQLAlchemyError:
+                log.exception("a transaction failed; memory is read back and the gateways will send again")
+                self._metrics.commit_failures.inc()
+                self._recover(stop, clock)
+
+    def run_once(self, clock: Callable[[], int], *, wait_ms: int = 0) -> int:
+        """Gather one group, judge it and time itself, commit, answer. Returns the number of samples committed."""
+        group = self._gather(wait_ms)
+        now = clock()
+        try:
+            answers, samples, tx = self._commit(group, now)
+        except BaseException as error:
+            for _, future in group:
+                future.set_exception(error)
+            raise
+        for future, answer in answers:
+            future.set_result(answer)
+        self._after(tx, samples, now)
+        return samples
+
+    def _gather(self, wait_ms: int) -> list[tuple[Item, "Future[Any]"]]:
+        group: list[tuple[Item, Future[Any]]] = []
+        timeout = wait_ms / 1000
+        while len(group) < GROUP_LIMIT:
+            try:
+                entry = self._queue.get(timeout=timeout) if timeout else self._queue.get_nowait()
+            except queue.Empty:
+                break
+            group.append(entry)
+            hurry = isinstance(entry[0], Command) or (isinstance(entry[0], GatewayData) and entry[0].urgent)
+            timeout = 0 if hurry or not wait_ms else min(timeout, self._settings.gather_ms / 1000)
+        return group
+
+    def _commit(self, group: Sequence[tuple[Item, "Future[Any]"]], now: int) -> tuple[list[tuple["Future[Any]", Any]], int, Transaction]:
+        assert self._world is not None, "open() first"  # noqa: S101 - a programming error, not an input
+        answers: list[tuple[Future[Any], Any]] = []
+        with self._db.write() as session:
+            tx = Transaction(session, self._world, now)
+            judge = Judge(self._world, tx, self._metrics)
+            for item, future in group:
+                answers.append((future, self._one(item, judge, tx)))
+            judge.tick()
+            samples = judge.finish()
+        return answers, samples, tx
+
+    def _one(self, item: Item, judge: Judge, tx: Transaction) -> Any:
+        match item:
+            case GatewayData():
+                return judge.data(item)
+            case GatewayBirth():
+                return judge.birth(item)
+            case GatewayDeath():
+                return judge.death(item)
+            case _:
+                assert self._world is not None  # noqa: S101 - for the type checker
+                return obey(self._world, tx, judge, item)
+
+    def _after(self, tx: Transaction, samples: int, now: int) -> None:
+        if samples:
+            self._metrics.samples_accepted.inc(samples)
+        self._metrics.commits.inc()
+        for at in tx.raised:
+            self._metrics.sample_to_alarm.observe(max(now - at, 0) / 1000)
+        if tx.facts:
+            self._publish(tx.facts, now)
+        if tx.escalated:
+            self._nudge()
+
+    def _recover(self, stop: threading.Event, clock: Callable[[], int]) -> None:
+        while not stop.wait(1):
+            try:
+                self.open(clock())
+            except SQLAlchemyError:
+                log.warning("the database still cannot be read; trying again")
+            else:
+                return

@@ -1,0 +1,109 @@
+"""What a person asked for, carried out within the watch's transaction: the only way in which a hand changes an alarm."""
+
+from alarms.lifecycle import (
+    Acknowledge,
+    Event,
+    NotAllowedError,
+    OutOfService,
+    Reset,
+    ReturnToService,
+    Shelve,
+    Unacknowledge,
+    Unshelve,
+    step,
+)
+from server.store import audit
+from server.store.tables import Alarm, AuditEntry, EscalationStep, Room
+from server.watch import commands
+from server.watch.commit import Subject, Transaction
+from server.watch.judge import Judge
+from server.watch.state import Key, Memory, World
+
+NOT_FOUND = commands.Outcome(code="not_found", sentence="没有这条告警，或已经办结。")
+
+
+def obey(world: World, tx: Transaction, judge: Judge, command: commands.Command) -> commands.Outcome:
+    """Carry a command out. Never raises for something that is merely not allowed: the outcome says why."""
+    if isinstance(command, commands.Maintenance):
+        return _maintenance(world, tx, judge, command)
+    if not isinstance(command, commands.AlarmCommand):
+        raise TypeError(f"no such command: {type(command).__name__}")
+    alarm = tx.session.get(Alarm, command.alarm)
+    if alarm is None:
+        return NOT_FOUND
+    if isinstance(command, commands.Comment | commands.Progress | commands.Assist | commands.Decline):
+        return _note(tx, alarm, command)
+    return _step(world, tx, alarm, command)
+
+
+def _step(world: World, tx: Transaction, alarm: Alarm, command: commands.AlarmCommand) -> commands.Outcome:
+    key = Key(alarm.subject, alarm.rule)
+    memory, rule = world.memory.get(key), world.rule(key)
+    if memory is None or rule is None or memory.alarm != alarm.id:
+        return NOT_FOUND
+    try:
+        result = step(rule, memory.state, _event(command), tx.now)
+    except NotAllowedError as error:
+        return commands.Outcome(code="not_allowed", alarm=alarm.id, state=alarm.state, sentence=str(error))
+    before = alarm.state
+    tx.apply(Subject(key, alarm.unit, alarm.room, alarm.quantity), rule, memory, result, via=command.via)
+    if not result.transitions:
+        return commands.Outcome(code="conflict", alarm=alarm.id, state=alarm.state, sentence="告警已变化，请看最新状态。")
+    _audit(tx, command, alarm, before)
+    return commands.Outcome(alarm=alarm.id, state=alarm.state)
+
+
+def _event(command: commands.AlarmCommand) -> Event:  # noqa: PLR0911 - a literal table of types
+    match command:
+        case commands.Acknowledge():
+            by = f"{command.on_behalf_of}（{command.by}代为接手）" if command.on_behalf_of else command.by
+            return Acknowledge(by, command.note)
+        case commands.Unacknowledge():
+            return Unacknowledge(command.by)
+        case commands.Shelve():
+            return Shelve(command.until, command.by, command.reason, command.one_shot)
+        case commands.Unshelve():
+            return Unshelve(command.by)
+        case commands.Reset():
+            return Reset(command.by)
+        case commands.OutOfService():
+            return OutOfService(command.by, command.reason)
+        case commands.ReturnToService():
+            return ReturnToService(command.by)
+    raise TypeError(f"no such command: {type(command).__name__}")
+
+
+def _note(tx: Transaction, alarm: Alarm, command: commands.AlarmCommand) -> commands.Outcome:
+    if alarm.closed_at is not None and not isinstance(command, commands.Comment):
+        return NOT_FOUND
+    name = type(command).__name__.lower()
+    row = tx.add_transition(alarm, name, by=command.by, via=command.via, note=getattr(command, "note", ""))
+    if isinstance(command, commands.Decline | commands.Assist):
+        # Whoever comes next is told at once; the owner of an acknowledged alarm stays its owner.
+        pending = tx.session.query(EscalationStep).filter_by(alarm=alarm.id, state="pending", reason="raised").order_by(EscalationStep.due).first()
+        if pending is not None:
+            pending.due = min(pending.due, tx.now)
+        elif isinstance(command, commands.Assist):
+            tx.escalate(alarm, row.id, "assist", tx.now)
+    _audit(tx, command, alarm, alarm.state)
+    return commands.Outcome(alarm=alarm.id, state=alarm.state)
+
+
+def _maintenance(world: World, tx: Transaction, judge: Judge, command: commands.Maintenance) -> commands.Outcome:
+    room, row = world.rooms.get(command.room), tx.session.get(Room, command.room)
+    if room is None or row is None:
+        return commands.Outcome(code="not_found", sentence="没有这间库房。")
+    if command.until > tx.now and not command.reason.strip():
+        return commands.Outcome(code="not_allowed", sentence="请写明维护原因。")
+    row.maintenance_by, row.maintenance_reason = command.person, command.reason
+    judge.maintain(room, command.until if command.until > tx.now else None)
+    audit.append(tx.session, command.by, "maintenance", command.room, {"until": command.until, "reason": command.reason}, tx.now)
+    return commands.Outcome(state="maintenance")
+
+
+def _audit(tx: Transaction, command: commands.AlarmCommand, alarm: Alarm, before: str) -> AuditEntry:
+    detail = {"via": command.via, "before": before, "after": alarm.state, "note": getattr(command, "note", "") or getattr(command, "reason", "")}
+    return audit.append(tx.session, command.by, type(command).__name__.lower(), f"alarm:{alarm.id}", detail, tx.now)
+
+
+__all__ = ["Memory", "obey"]

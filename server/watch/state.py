@@ -1,0 +1,273 @@
+"""The watch's memory: what it must know to judge a sample without asking the database, and how it is read back after a restart.
+
+The newest sample of each point is not stored on its own: it is found by walking the journal backwards, which a commit has made durable anyway.
+"""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sqlalchemy import select
+
+from alarms.lifecycle import INITIAL, AlarmState, Tick, next_due
+from alarms.rules import Rule, RuleSet
+from contract.sample import PointKey, Quality
+from server.settings import WatchSettings
+from server.store import journal
+from server.store.session import Database
+from server.store.tables import AlarmMemory, CoverageSpan, Gateway, Point, Room, Unit
+
+GOOD = journal.QUALITIES.index(Quality.GOOD)
+UNCERTAIN = journal.QUALITIES.index(Quality.UNCERTAIN)
+
+
+class Key(NamedTuple):
+    """What an alarm is unique by."""
+
+    subject: str
+    rule: str
+
+
+@dataclass(slots=True)
+class RoomInfo:
+    """A room and the open stretch of its coverage."""
+
+    code: str
+    unit: str
+    path: tuple[str, ...]
+    medium: str
+    demanded: tuple[str, ...]
+    maintenance_until: int | None
+    points: list[int] = field(default_factory=list)
+    coverage: str = ""
+    coverage_missing: tuple[str, ...] = ()
+    coverage_since: int = 0
+    span: int | None = None
+    manual_until: int | None = None
+
+
+@dataclass(slots=True)
+class PointInfo:
+    """A point with its newest sample; instants are on the alarm axis (sender's clock corrected, never later than receipt)."""
+
+    id: int
+    key: PointKey
+    room: str | None
+    interval_ms: int | None
+    deadline_ms: int
+    rules: tuple[Rule, ...] = ()
+    last_at: int = 0
+    last_good_at: int = 0
+    last_usable_at: int = 0
+    value: float | None = None
+    quality: int = 0
+    reason: str = ""
+    taken_at: int = 0
+    received_at: int = 0
+    silent: bool = False
+
+    @property
+    def subject(self) -> str:
+        """Alarm subject."""
+        return f"point:{self.id}"
+
+
+@dataclass(slots=True)
+class GatewayInfo:
+    """A gateway as the watch sees it; `unit` None = nobody has claimed it."""
+
+    code: str
+    unit: str | None
+    path: tuple[str, ...]
+    online: bool
+    acknowledges: bool
+    changed_at: int
+    last_seen_at: int
+    saved_seen_at: int
+    rules: tuple[Rule, ...] = ()
+    points: list[int] = field(default_factory=list)
+
+    @property
+    def subject(self) -> str:
+        """Alarm subject."""
+        return f"gateway:{self.code}"
+
+
+@dataclass(slots=True)
+class Memory:
+    """The pure core's state of one alarm and the row it stands for."""
+
+    state: AlarmState = INITIAL
+    alarm: int | None = None
+
+
+class Timers:
+    """Due instants in a heap; an entry that no longer holds is dropped by its owner when it comes up."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, Key]] = []
+        self._due: dict[Key, int] = {}
+
+    def set(self, key: Key, due: int | None) -> None:
+        """Replace the due instant of one alarm; None takes it away."""
+        if due is None:
+            self._due.pop(key, None)
+        elif self._due.get(key) != due:
+            self._due[key] = due
+            heapq.heappush(self._heap, (due, key))
+
+    def pop(self, now: int) -> Iterable[tuple[int, Key]]:
+        """All instants up to and including now, in order of time."""
+        while self._heap and self._heap[0][0] <= now:
+            due, key = heapq.heappop(self._heap)
+            if self._due.get(key) == due:
+                del self._due[key]
+                yield due, key
+
+
+class World:
+    """Units, rooms, gateways, points and alarm states in memory. Belongs to the writer thread."""
+
+    def __init__(self, rules: RuleSet, settings: WatchSettings) -> None:
+        self.rule_set, self.settings = rules, settings
+        self.by_name = {rule.name: rule for rule in rules.rules}
+        self.units: dict[str, tuple[str, ...]] = {}
+        self.unit_names: dict[str, str] = {}
+        self.rooms: dict[str, RoomInfo] = {}
+        self.gateways: dict[str, GatewayInfo] = {}
+        self.points: dict[int, PointInfo] = {}
+        self.by_key: dict[PointKey, PointInfo] = {}
+        self.memory: dict[Key, Memory] = {}
+        self.late: dict[Key, tuple[AlarmState, int]] = {}
+        self.timers = Timers()
+        self.deadlines: list[tuple[int, int]] = []
+        self.room_changes: list[tuple[int, str]] = []
+        self.started_at = 0
+
+    # -- building ---------------------------------------------------------------------------------------------------------------------
+
+    def add_point(self, row: Point) -> PointInfo:
+        """Register or refresh a point from its row."""
+        key = PointKey(row.gateway, row.device, row.quantity, row.channel)
+        info = self.by_key.get(key)
+        if info is None:
+            info = PointInfo(row.id, key, row.room, row.interval_ms, 0, last_at=row.last_at or 0, last_usable_at=row.last_at or 0)
+            self.points[row.id] = self.by_key[key] = info
+            if (gateway := self.gateways.get(row.gateway)) is not None:
+                gateway.points.append(row.id)
+        elif info.room is not None and info.room in self.rooms and row.id in self.rooms[info.room].points:
+            self.rooms[info.room].points.remove(row.id)
+        info.room, info.interval_ms, info.deadline_ms = row.room, row.interval_ms, self.deadline_of(row.interval_ms)
+        info.rules = ()
+        if (room := self.rooms.get(row.room or "")) is not None:
+            room.points.append(row.id)
+            info.rules = self.rule_set.for_point(key.quantity, room.medium, room.path, room.code)
+        return info
+
+    def deadline_of(self, interval_ms: int | None) -> int:
+        """How long a point may be silent, in ms."""
+        settings = self.settings
+        if interval_ms is None:
+            return int(settings.foreign_limit_s * 1000)
+        return max(int(interval_ms * settings.stale_intervals), int(settings.stale_min_s * 1000))
+
+    def rule(self, key: Key) -> Rule | None:
+        """The rule behind an alarm key, as it applies to its subject; None when it was taken away."""
+        kind, _, ident = key.subject.partition(":")
+        candidates: Sequence[Rule] = ()
+        if kind == "point" and (point := self.points.get(int(ident))) is not None:
+            candidates = point.rules
+        elif kind == "gateway" and (gateway := self.gateways.get(ident)) is not None:
+            candidates = gateway.rules
+        return next((rule for rule in candidates if rule.name == key.rule), None)
+
+    def watch_deadline(self, point: PointInfo) -> None:
+        """Have the point's silence looked at when its deadline passes."""
+        heapq.heappush(self.deadlines, (self.silent_from(point), point.id))
+
+    def silent_from(self, point: PointInfo) -> int:
+        """The instant from which the point counts as silent; a restart gives everybody the hold-off to report again."""
+        return max(point.last_usable_at + point.deadline_ms, self.started_at + int(self.settings.restart_holdoff_s * 1000))
+
+    def tick(self, point: PointInfo, now: int) -> Tick:
+        """Time passes for a point: the pure core wants to know until when its last usable sample counts."""
+        deadline = self.silent_from(point) if point.silent else point.last_usable_at + point.deadline_ms
+        return Tick(fresh=deadline > now, deadline=deadline)
+
+
+def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> World:
+    """Read the watch's memory back. `now` starts the hold-off for silence."""
+    world = World(rules, settings)
+    world.started_at = now
+    with db.read() as session:
+        parents = {unit.code: unit for unit in session.scalars(select(Unit))}
+        world.unit_names = {code: unit.name for code, unit in parents.items()}
+        for code in parents:
+            world.units[code] = _path(code, {key: unit.parent for key, unit in parents.items()})
+        for room in session.scalars(select(Room)):
+            world.rooms[room.code] = RoomInfo(room.code, room.unit, world.units[room.unit], room.medium, tuple(room.demanded), room.maintenance_until)
+        for gateway in session.scalars(select(Gateway)):
+            world.gateways[gateway.code] = gateway_info(world, gateway)
+        for row in session.scalars(select(Point)):
+            world.add_point(row)
+        for kept in session.scalars(select(AlarmMemory)):
+            world.memory[Key(kept.subject, kept.rule)] = Memory(AlarmState.from_dict(kept.body), kept.alarm)
+        for span in session.scalars(select(CoverageSpan).where(CoverageSpan.until.is_(None))):
+            room_info = world.rooms[span.room]
+            room_info.coverage, room_info.coverage_since, room_info.span = span.state, span.since, span.id
+            room_info.coverage_missing = tuple(filter(None, span.detail.split(",")))
+        _newest(world, journal.walk_back(session))
+    for point in world.points.values():
+        world.watch_deadline(point)
+    for key, memory in world.memory.items():
+        if (rule := world.rule(key)) is not None:
+            world.timers.set(key, next_due(rule, memory.state))
+    for code in world.rooms:
+        world.room_changes.append((now, code))
+    heapq.heapify(world.room_changes)
+    return world
+
+
+def gateway_info(world: World, row: Gateway) -> GatewayInfo:
+    """The memory of one gateway."""
+    path = world.units.get(row.unit or "", ())
+    rules = world.rule_set.for_gateway(path) if path else ()
+    return GatewayInfo(row.code, row.unit, path, row.online, row.acknowledges, row.changed_at, row.last_seen_at, row.last_seen_at, rules)
+
+
+def _path(code: str, parents: dict[str, str | None]) -> tuple[str, ...]:
+    path = [code]
+    while (parent := parents.get(path[-1])) is not None and parent not in path:
+        path.append(parent)
+    return tuple(reversed(path))
+
+
+def _newest(world: World, entries: Iterable[journal.Entry]) -> None:
+    """Find each point's newest live sample, newest usable and newest good one, from the journal's end backwards."""
+    wanted = {kind: set(world.points) for kind in ("any", "usable", "good")}
+    for entry in entries:
+        if not any(wanted.values()):
+            return
+        try:
+            columns = entry.columns()
+        except journal.JournalDamagedError:
+            continue  # reported by the history loop, which owns the finding; here it only hides one batch's freshness
+        for row in reversed(list(columns.rows())):
+            point = world.points.get(row.point_id)
+            if point is not None and not row.historical:
+                _take_newest(point, row, wanted)
+
+
+def _take_newest(point: PointInfo, row: journal.JournalRow, wanted: dict[str, set[int]]) -> None:
+    at = min(row.taken_at, row.received_at)
+    if point.id in wanted["any"]:
+        wanted["any"].discard(point.id)
+        point.last_at, point.value, point.quality, point.reason = max(point.last_at, at), row.value, row.quality, row.reason
+        point.taken_at, point.received_at = row.taken_at, row.received_at
+    if point.id in wanted["usable"] and row.quality in (GOOD, UNCERTAIN):
+        wanted["usable"].discard(point.id)
+        point.last_usable_at = max(point.last_usable_at, at)
+    if point.id in wanted["good"] and row.quality == GOOD:
+        wanted["good"].discard(point.id)
+        point.last_good_at = at
