@@ -58,6 +58,7 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
             _measure("humidity", "%RH", 0, 102, "湿度", "Relative humidity"),
             _measure("dew_point", "°C", -60, 60, "露点", "Dew point"),
             _measure("smoke_density", "dB/m", 0, 30, "烟雾浓度", "Smoke density", urgent=True),
+            _measure("smoke_concentration", "ppm", 0, 10_000, "烟雾气体浓度", "Smoke gas concentration", urgent=True),
             _measure("pressure", "hPa", 300, 1200, "气压", "Air pressure"),
             _measure("illuminance", "lx", 0, 200_000, "照度", "Illuminance"),
             _measure("uv", "W/m²", 0, 1000, "紫外线", "Ultraviolet"),
@@ -70,8 +71,11 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
             _measure("pm25", "µg/m³", 0, 10_000, "PM2.5", "PM2.5"),
             _measure("pm10", "µg/m³", 0, 10_000, "PM10", "PM10"),
             _measure("noise", "dB", 0, 200, "噪声", "Noise"),
+            _measure("wind_speed", "m/s", 0, 100, "风速", "Wind speed"),
+            _measure("wind_direction", "°", 0, 360, "风向", "Wind direction"),
             _measure("battery", "%", 0, 100, "电量", "Battery"),
             _measure("voltage", "V", 0, 1000, "电压", "Voltage"),
+            _measure("load", "%", 0, 300, "负载率", "Load"),
             _measure("runtime", "min", 0, 100_000, "备电时长", "Battery runtime"),
             _measure("picture_age", "s", 0, 10_000_000, "画面时效", "Picture age"),
             _state("smoke", 1, "烟感", "Smoke"),
@@ -81,6 +85,7 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
             _state("power", 1, "市电", "Mains power"),
             _state("tamper", 1, "防拆", "Tamper"),
             _state("fault", 1, "设备故障", "Device fault"),
+            _state("input", 1, "开关量输入", "Contact input", urgent=False),  # a wired contact whose use nobody has assigned
             _state("relay", 1, "继电器", "Relay", urgent=False),
             # 0 ok, 1 no picture, 2 black, 3 white, 4 covered, 5 blurred, 6 moved, 7 frozen
             _state("camera", 7, "摄像机", "Camera health", urgent=False),

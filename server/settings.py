@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+
+from contract.located_yaml import LocatedYamlError, load_located
 
 
 class SettingsError(ValueError):
@@ -108,33 +108,19 @@ class Settings(_Frozen):
         return int(self.listen.rpartition(":")[2])
 
 
-def _line_of(document: Any, location: tuple[int | str, ...]) -> int:
-    """The line at which the offending key stands, as far down as the document goes."""
-    line = 1
-    for key in location:
-        try:
-            line = int(document.lc.key(key)[0] if isinstance(key, str) else document.lc.item(key)[0]) + 1
-            document = document[key]
-        except (AttributeError, KeyError, TypeError):
-            break
-    return line
-
-
 def load_settings(path: Path) -> Settings:
     """Read server.yaml. Raises SettingsError with file, line and reason."""
     try:
-        document = YAML(typ="rt").load(path.read_text("utf-8"))
+        document = load_located(path.read_text("utf-8"))
+        settings = Settings.model_validate(document.data)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from error
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SettingsError(f"{path}:{line}: {error.problem}") from error
-    try:
-        settings = Settings.model_validate(document or {})
+    except LocatedYamlError as error:
+        raise SettingsError(f"{path}:{error.line}: {error.reason}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"{path}:{_line_of(document, first['loc'])}: {where}: {first['msg']}") from error
+        raise SettingsError(f"{path}:{document.line(first['loc'])}: {where}: {first['msg']}") from error
     return _resolve(settings, path.resolve().parent)
 
 

@@ -40,9 +40,15 @@ class Acceptor:
     def __init__(self, watch: WatchDoor, send: Callable[[str, bytes], None], metrics: Metrics, *, acknowledge: bool = True) -> None:
         self._watch, self._send, self._metrics, self._acknowledge = watch, send, metrics, acknowledge
         self._nodes: dict[tuple[str, str], NodeSession] = {}
+        self._connection = 0
 
     def accept(self, message: Incoming) -> None:
         """One message; never raises for bad input."""
+        if message.connection != self._connection:
+            # While we were away from the broker a node may have been born anew; believing the old birth would mean believing old aliases.
+            self._connection = message.connection
+            for node in self._nodes.values():
+                node.born = False
         try:
             topic = parse(message.topic)
             handler = self._HANDLERS.get(topic.kind)

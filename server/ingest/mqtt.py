@@ -29,6 +29,8 @@ class Incoming(NamedTuple):
     topic: str
     payload: bytes
     received_at: int
+    connection: int = 0
+    """Counts our connections to the broker: births sent between two of them were not heard."""
 
 
 class Transport:
@@ -52,6 +54,7 @@ class Transport:
         self._host_id, self._groups, self._clock, self._metrics = host_id, groups, clock, metrics
         self.incoming: queue.Queue[Incoming] = queue.Queue(QUEUE_LIMIT)
         self.connected = False
+        self._connection = 0
         self._failing = False
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"{host_id}-{clock() % 1_000_000_007}", clean_session=True)
         if username is not None:
@@ -97,10 +100,9 @@ class Transport:
             return
         topics = [(state_topic(self._host_id), 1)]
         for group in self._groups:
-            for kind, qos in (("NBIRTH", 0), ("NDATA", 0), ("NDEATH", 1)):
-                topics.append((f"{NAMESPACE}/{group}/{kind}/+", qos))
-            for kind in ("DBIRTH", "DDATA", "DDEATH"):
-                topics.append((f"{NAMESPACE}/{group}/{kind}/+/+", 0))
+            topics += [(f"{NAMESPACE}/{group}/{kind}/+", qos) for kind, qos in (("NBIRTH", 0), ("NDATA", 0), ("NDEATH", 1))]
+            topics += [(f"{NAMESPACE}/{group}/{kind}/+/+", 0) for kind in ("DBIRTH", "DDATA", "DDEATH")]
+        self._connection += 1
         client.subscribe(topics)
         # Subscribed first, born second: an edge that answers the birth must find us listening.
         client.publish(state_topic(self._host_id), state_payload(True, self._state_at), qos=1, retain=True)
@@ -125,7 +127,7 @@ class Transport:
             if message.topic == state_topic(self._host_id):
                 self._check_own_state(client, bytes(message.payload))
                 return
-            self.incoming.put_nowait(Incoming(message.topic, bytes(message.payload), self._clock()))
+            self.incoming.put_nowait(Incoming(message.topic, bytes(message.payload), self._clock(), self._connection))
         except queue.Full:
             self._metrics.refused.labels("queue_full").inc()
         except Exception:

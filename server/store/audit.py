@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -29,6 +30,12 @@ def verify(session: Session) -> int | None:
             return entry.id
         previous = entry.chain
     return None
+
+
+def page(session: Session, *, before: int | None, limit: int) -> Sequence[AuditEntry]:
+    """Entries with an id below `before`, newest first."""
+    query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)
+    return session.scalars(query if before is None else query.where(AuditEntry.id < before)).all()
 
 
 def _link(previous: str, at: int, actor: str, action: str, subject: str, detail: dict[str, Any]) -> str:

@@ -102,6 +102,10 @@ class Slice:
         with self.db.read() as session:
             return list(session.scalars(select(table).filter_by(**wanted).order_by(table.id)))
 
+    def rows_of_gateway(self):
+        with self.db.read() as session:
+            return session.get(Gateway, GATEWAY)
+
     def order(self, command):
         future = self.watch.submit(command)
         self.run()

@@ -1,11 +1,13 @@
 import pytest
 from sqlalchemy import func, select
 
-from contract.batch import Outbox
+from contract.batch import Outbox, read_command
 from contract.sample import Quality
+from contract.sparkplug import decode
+from server.ingest.downlink import Downlink
 from server.live.facts import AlarmFact, ReadingFact
 from server.store import audit, journal
-from server.store.tables import Alarm, CoverageSpan, EscalationStep, Gateway, Journal, Point, Transition
+from server.store.tables import Alarm, CoverageSpan, EscalationStep, Gateway, GatewayCommand, Journal, Point, Transition
 from server.watch import commands
 from server.watch.inputs import GatewayDeath, Receipt
 
@@ -20,7 +22,11 @@ def names(made):
 
 def test_a_birth_declares_points_inside_the_gateways_unit_only(slice_):
     assert slice_.birth([("th1/humidity", slice_.ROOM), ("th2/humidity", "350200000000-01"), ("x/humidity", "")]) == Receipt(77, 0)
-    assert [(p.device, p.room, p.interval_ms) for p in slice_.rows(Point)] == [("th1", slice_.ROOM, 10_000), ("th2", None, 10_000), ("x", None, 10_000)]
+    assert [(p.device, p.room, p.interval_ms) for p in slice_.rows(Point)] == [
+        ("th1", slice_.ROOM, 10_000),
+        ("th2", None, 10_000),
+        ("x", None, 10_000),
+    ]
 
 
 def test_an_unclaimed_gateway_is_listed_and_never_acknowledged(slice_):
@@ -198,7 +204,10 @@ def test_coverage_turns_at_the_exact_deadline_and_adds_up(slice_):
     slice_.run(10)
     slice_.send(("th1/humidity", 55.0))
     slice_.run(60)
-    spans = [(s.state, s.since - slice_.T0, None if s.until is None else s.until - slice_.T0, s.detail) for s in slice_.rows(CoverageSpan, room=slice_.ROOM)]
+    spans = [
+        (s.state, s.since - slice_.T0, None if s.until is None else s.until - slice_.T0, s.detail)
+        for s in slice_.rows(CoverageSpan, room=slice_.ROOM)
+    ]
     assert [span for span in spans if span[1] >= 0 and span[1] != span[2]] == [
         ("watched", 0, 30_000, ""),
         ("degraded", 30_000, 40_000, "temperature"),
@@ -312,3 +321,18 @@ def test_a_new_spool_of_the_same_gateway_has_its_own_watermark(slice_):
     slice_.sequence = 0
     assert slice_.birth(outbox=Outbox(78, 1, 0)) == Receipt(78, 0)
     assert slice_.send(("th1/humidity", 56.0), epoch=78) == Receipt(78, 1)
+
+
+def test_gateway_commands_are_sent_once_to_gateways_that_are_online_and_expire(slice_):
+    sent = []
+    downlink = Downlink(slice_.db, lambda topic, payload: sent.append((topic, read_command(decode(payload)).rebirth)))
+    with slice_.db.write() as session:
+        for expires in (slice_.now + 60_000, slice_.now - 1):
+            session.add(GatewayCommand(gateway=slice_.GATEWAY, kind="rebirth", created_at=slice_.now, expires_at=expires))
+        session.add(GatewayCommand(gateway=slice_.GATEWAY, kind="nonsense", created_at=slice_.now, expires_at=slice_.now + 60_000))
+    assert downlink.run_once(slice_.now) == 0
+    assert [row.state for row in slice_.rows(GatewayCommand)] == ["pending", "expired", "unknown"]
+    slice_.birth()
+    assert downlink.run_once(slice_.now) == 1
+    assert downlink.run_once(slice_.now) == 0
+    assert sent == [(f"spBv1.0/350100/NCMD/{slice_.GATEWAY}", True)]

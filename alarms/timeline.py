@@ -1,0 +1,367 @@
+"""Rule-test files: a written timeline of readings and commands, and what the alarms must be at given instants.
+
+    tests:
+      - name: damp evening
+        interval: 1m                # of every series that has none of its own; the first value stands at 0m
+        rooms: {R1: {medium: paper, unit: "350102000000"}}          # optional
+        series: [{room: R1, quantity: humidity, values: '58x30 61x40 _x5 60-0.5x4'}]
+        commands: [{at: 65m, do: acknowledge, alarm: humidity_high, by: zhang}]
+        expect: [{at: 66m, alarm: humidity_high, state: active_acked, level: warn}]
+
+axN: N values of a; a+bxN: a, a+b, … (N+1 values), also a-bxN; _xN: nothing is sent; badxN: N unusable readings. A point may be silent for
+3 × its interval, at least 3 min, unless `deadline` says otherwise. At one instant samples come first, then timers, commands, expectations.
+Without `room` (or `quantity`, `channel`) a command reaches every alarm of that name, and an expectation looks at the worst of them.
+A command with `refused: true` must be refused. A file without `rules` tests the rules the product ships with.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from alarms.document import Block, duration_ms, read, text, truth
+from alarms.lifecycle import (
+    INITIAL,
+    Acknowledge,
+    AlarmState,
+    Change,
+    Event,
+    NotAllowedError,
+    OutOfService,
+    Reset,
+    ReturnToService,
+    Seen,
+    Shelve,
+    Suppress,
+    Tick,
+    Unacknowledge,
+    Unshelve,
+    Unsuppress,
+    advance,
+    step,
+)
+from alarms.model import Level, Rule, RuleSet, duration_text
+from alarms.rules import default_rules, rules_of
+from contract.quantities import UnknownQuantityError
+from contract.quantities import quantity as lookup
+from contract.sample import Quality
+
+DEADLINE_INTERVALS = 3
+DEADLINE_MIN_MS = 180_000
+STATES = (
+    "normal", "out_of_service", "suppressed", "shelved", "latched_acked", "cleared_unacked", "latched_unacked", "active_acked", "active_unacked"
+)  # fmt: skip
+"""Least remarkable first."""
+_TOKEN = re.compile(r"(?:(?P<word>_|bad)|(?P<start>-?\d+(?:\.\d+)?)(?P<slope>[+-]\d+(?:\.\d+)?)?)(?:x(?P<count>\d+))?")
+_HISTORY = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One thing that came out otherwise than written; `str` is the readable diff."""
+
+    file: str
+    line: int
+    test: str
+    at: int
+    what: str
+    expected: str
+    got: str
+    history: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        head = f"{self.file}:{self.line}: {self.test}, at {duration_text(self.at)}: {self.what}"
+        return "\n".join([head, f"  - expected: {self.expected}", f"  + got:      {self.got}", *(f"    {line}" for line in self.history)])
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a file came to."""
+
+    tests: int
+    expectations: int
+    failures: tuple[Failure, ...]
+
+
+class Reading(NamedTuple):
+    """One entry of an expanded series; value None = unusable."""
+
+    at: int
+    value: float | None
+
+
+@dataclass(slots=True, eq=False)
+class Point:
+    """One series: a measured point of a room."""
+
+    room: str
+    quantity: str
+    channel: str
+    allowed_ms: int
+    readings: tuple[Reading, ...]
+    last: int = 0
+
+    @property
+    def deadline(self) -> int:
+        """Until when its last usable reading counts."""
+        return self.last + self.allowed_ms
+
+
+@dataclass(slots=True, eq=False)
+class Alarm:
+    """One alarm under test: a rule on a point, or on a room with several points."""
+
+    rule: Rule
+    room: str
+    points: tuple[Point, ...]
+    state: AlarmState = INITIAL
+    history: list[Change] = field(default_factory=list)
+
+    @property
+    def deadline(self) -> int:
+        """The first of its points to fall silent."""
+        return min(point.deadline for point in self.points)
+
+    def matches(self, block: Block) -> bool:
+        """Whether a command or expectation means this alarm."""
+        if self.rule.name != block.body.get("alarm") or block.get("room", text, self.room) != self.room:
+            return False
+        return all(any(getattr(point, key) == block.get(key, text, "") for point in self.points) for key in ("quantity", "channel") if key in block)
+
+    def feed(self, event: Event, now: int) -> None:
+        """Apply one event. Raises NotAllowedError."""
+        result = step(self.rule, self.state, event, now)
+        self.state = result.state
+        self.history.extend(result.transitions)
+
+    def catch_up(self, until: int) -> None:
+        """Fire the timers before an instant."""
+        result = advance(self.rule, self.state, until, self.deadline)
+        self.state = result.state
+        self.history.extend(result.transitions)
+
+    @property
+    def described(self) -> str:
+        """State and level in words."""
+        level = f" {self.state.level.word}" if self.state.level is not None and self.state.open else ""
+        return self.state.isa + level
+
+
+def run(content: str, source: str) -> list[Failure]:
+    """Run every test of a file. Raises RuleError when the file itself is wrong."""
+    return list(check(content, source).failures)
+
+
+def check(content: str, source: str) -> Outcome:
+    """Run every test of a file and count. Raises RuleError when the file itself is wrong."""
+    top = read(content, source)
+    rules = rules_of(top) if "rules" in top else default_rules()
+    tests = top.blocks("tests")
+    if not tests:
+        raise top.error("the file has no tests")
+    failures = [failure for test in tests for failure in _Run(test, rules).failures()]
+    return Outcome(len(tests), sum(len(test.blocks("expect")) for test in tests), tuple(failures))
+
+
+def expand(values: str, interval_ms: int, start: int = 0) -> tuple[Reading, ...]:
+    """Expand series notation into readings. Raises ValueError."""
+    readings: list[Reading] = []
+    at = start
+    for token in values.split():
+        for value in _values(token):
+            if value is not _NOTHING:
+                readings.append(Reading(at, None if value is _BAD else float(value)))
+            at += interval_ms
+    return tuple(readings)
+
+
+_NOTHING, _BAD = "_", "bad"
+
+
+def _values(token: str) -> Sequence[float | str]:
+    match = _TOKEN.fullmatch(token)
+    if match is None:
+        raise ValueError(f"{token!r} is not like 58x30, 21+0.5x10, _x3 or badx2")
+    count = int(match["count"] or 1)
+    if match["word"]:
+        return [_NOTHING if match["word"] == "_" else _BAD] * count
+    start = float(match["start"])
+    if match["slope"] is None:
+        return [start] * count
+    if match["count"] is None:
+        raise ValueError(f"{token!r} needs xN")
+    return [round(start + float(match["slope"]) * step_no, 9) for step_no in range(count + 1)]
+
+
+class _Run:
+    """One test: its points and alarms, walked through instant by instant."""
+
+    def __init__(self, test: Block, rules: RuleSet) -> None:
+        test.only(("name", "interval", "deadline", "rooms", "series", "commands", "expect"))
+        self._name = test.need("name", text)
+        self._commands = [(block.need("at", duration_ms), block) for block in test.blocks("commands")]
+        self._expect = [(block.need("at", duration_ms), block) for block in test.blocks("expect")]
+        self._points = [_point(block, test) for block in test.blocks("series")]
+        self._alarms = list(_alarms(test.block("rooms"), self._points, rules))
+        names = {rule.name for rule in rules.rules}
+        for _, block in (*self._commands, *self._expect):
+            _check_target(block, names, self._points)
+
+    def failures(self) -> list[Failure]:
+        """Walk the timeline."""
+        found: list[Failure] = []
+        samples: dict[int, list[tuple[Point, Reading]]] = {}
+        for point in self._points:
+            for reading in point.readings:
+                samples.setdefault(reading.at, []).append((point, reading))
+        for now in sorted({*samples, *(at for at, _ in self._commands), *(at for at, _ in self._expect)}):
+            self._pass_time(now, samples.get(now, ()))
+            for at, block in self._commands:
+                if at == now:
+                    found += self._command(block, now)
+            for at, block in self._expect:
+                if at == now:
+                    found += self._compare(block, now)
+        return found
+
+    def _pass_time(self, now: int, samples: Iterable[tuple[Point, Reading]]) -> None:
+        for alarm in self._alarms:
+            alarm.catch_up(now)
+        for point, reading in samples:
+            quality = Quality.BAD if reading.value is None else Quality.GOOD
+            for alarm in self._alarms:
+                if point in alarm.points:
+                    alarm.feed(Seen(now, reading.value, quality, point.quantity), now)
+            if reading.value is not None:
+                point.last = now
+        for alarm in self._alarms:
+            alarm.feed(Tick(alarm.deadline >= now, alarm.deadline), now)
+
+    def _command(self, block: Block, now: int) -> list[Failure]:
+        refused_wanted = block.get("refused", truth, False)
+        found = []
+        for alarm in self._targets(block):
+            try:
+                alarm.feed(_event(block, alarm.rule, now), now)
+            except NotAllowedError as refusal:
+                if not refused_wanted:
+                    found.append(self._failure(block, now, alarm, f"{block.body['do']} to be allowed", f"refused: {refusal}"))
+            else:
+                if refused_wanted:
+                    found.append(self._failure(block, now, alarm, f"{block.body['do']} to be refused", f"allowed: {alarm.described}"))
+        return found
+
+    def _compare(self, block: Block, now: int) -> list[Failure]:
+        wanted_level = block.get("level", _level, None)
+        wanted = block.need("state", _state) + (f" {wanted_level.word}" if wanted_level else "")
+        alarm = max(self._targets(block), key=lambda alarm: (STATES.index(alarm.state.isa), alarm.state.level or 0), default=None)
+        got = alarm.described if alarm is not None else "normal"
+        if got == wanted or (wanted_level is None and got.split()[0] == wanted):
+            return []
+        return [self._failure(block, now, alarm, wanted, got)]
+
+    def _targets(self, block: Block) -> list[Alarm]:
+        return [alarm for alarm in self._alarms if alarm.matches(block)]
+
+    def _failure(self, block: Block, now: int, alarm: Alarm | None, expected: str, got: str) -> Failure:
+        room = alarm.room if alarm is not None else block.get("room", text, "")
+        history = tuple(_told(change) for change in alarm.history[-_HISTORY:]) if alarm is not None else ()
+        what = f"{block.body['alarm']} {room}".rstrip()
+        return Failure(block.file, block.line, self._name, now, what, expected, got, history or ("nothing happened so far",))
+
+
+def _told(change: Change) -> str:
+    parts = [f"at {duration_text(change.at)}: {change.name} -> {change.after}"]
+    parts += [change.level.word] if change.level is not None else []
+    parts += [f"value {change.value:g}"] if change.value is not None else []
+    return ", ".join([*parts, *(word for word in (change.by, change.note) if word)])
+
+
+def _point(block: Block, test: Block) -> Point:
+    block.only(("room", "quantity", "channel", "values", "interval", "deadline", "start"))
+    interval = block.get("interval", duration_ms, 0) or test.need("interval", duration_ms)
+    if interval <= 0:
+        raise test.error("interval must be longer than 0", "interval")
+    allowed = max(DEADLINE_INTERVALS * interval, DEADLINE_MIN_MS)
+    start = block.get("start", duration_ms, 0)
+    return Point(
+        room=block.need("room", text),
+        quantity=block.need("quantity", _quantity),
+        channel=block.get("channel", text, ""),
+        allowed_ms=block.get("deadline", duration_ms, 0) or test.get("deadline", duration_ms, allowed),
+        readings=block.need("values", lambda values: expand(text(values), interval, start)),
+    )
+
+
+def _quantity(value: object) -> str:
+    try:
+        return lookup(text(value)).name
+    except UnknownQuantityError as error:
+        raise ValueError(str(error)) from error
+
+
+def _alarms(rooms: Block, points: Sequence[Point], rules: RuleSet) -> Iterable[Alarm]:
+    for room in dict.fromkeys(point.room for point in points):
+        about = rooms.block(room)
+        about.only(("medium", "unit"))
+        medium, unit = about.get("medium", text, "paper"), about.get("unit", text, "")
+        inside = [point for point in points if point.room == room]
+        for point in inside:
+            yield from (Alarm(rule, room, (point,)) for rule in rules.for_point(point.quantity, medium, unit, room))
+        for rule in rules.for_room(medium, unit, room):
+            fed = tuple(point for point in inside if rule.wants(point.quantity))
+            if {point.quantity for point in fed} >= set(rule.inputs):
+                yield Alarm(rule, room, fed)
+
+
+def _check_target(block: Block, names: set[str], points: Sequence[Point]) -> None:
+    """A misspelt alarm or room would be "normal" for ever, so it is an error of the file."""
+    commands = ("do", "by", "for", "reason", "note", "cause", "one_shot", "refused") if "do" in block else ("state", "level")
+    block.only(("at", "alarm", "room", "quantity", "channel", *commands))
+    if block.need("alarm", text) not in names:
+        raise block.error(f"no rule is called {block.body['alarm']}", "alarm")
+    if "room" in block and block.need("room", text) not in {point.room for point in points}:
+        raise block.error(f"no series is in room {block.body['room']}", "room")
+    if "do" in block:
+        block.need("do", _verb)
+    else:
+        block.need("state", _state)
+        block.get("level", _level, None)
+
+
+def _level(value: object) -> Level | None:
+    return Level.of(text(value))
+
+
+def _state(value: object) -> str:
+    if value not in STATES:
+        raise ValueError(f"{value!r} is not a state ({', '.join(STATES)})")
+    return str(value)
+
+
+def _verb(value: object) -> str:
+    if value not in _VERBS:
+        raise ValueError(f"{value!r} is not a command ({', '.join(_VERBS)})")
+    return str(value)
+
+
+def _event(block: Block, rule: Rule, now: int) -> Event:
+    return _VERBS[block.body["do"]](block, block.get("by", text, "operator"), rule, now)
+
+
+def _shelve(block: Block, by: str, rule: Rule, now: int) -> Event:
+    until = now + block.get("for", duration_ms, rule.shelve_max_ms)
+    return Shelve(until, by, block.get("reason", text, "rule test"), block.get("one_shot", truth, False))
+
+
+_VERBS: Mapping[str, Callable[[Block, str, Rule, int], Event]] = {
+    "acknowledge": lambda block, by, _rule, _now: Acknowledge(by, block.get("note", text, "")),
+    "unacknowledge": lambda _block, by, _rule, _now: Unacknowledge(by),
+    "shelve": _shelve,
+    "unshelve": lambda _block, by, _rule, _now: Unshelve(by),
+    "reset": lambda block, by, _rule, _now: Reset(by, block.get("note", text, "")),
+    "suppress": lambda block, _by, _rule, _now: Suppress(block.get("cause", text, "maintenance")),
+    "unsuppress": lambda block, _by, _rule, _now: Unsuppress(block.get("cause", text, "maintenance")),
+    "out_of_service": lambda block, by, _rule, _now: OutOfService(by, block.get("reason", text, "rule test")),
+    "return_to_service": lambda _block, by, _rule, _now: ReturnToService(by),
+}

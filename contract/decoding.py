@@ -1,0 +1,119 @@
+"""Device data <-> readings by profile, both directions, pure. Registers here; messages in contract/mqtt_decoding.py (exported here too).
+
+A reading carries the canonical unit of its quantity. Which room it belongs to is in devices.yaml, not here.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from contract import frames
+from contract.engineering import engineering, raw_of
+from contract.frames import BIT_READS, FrameError, Request, parse_reply, parse_request
+from contract.mqtt_decoding import Message, decode_message, encode_message
+from contract.profile_models import Block, Point, Profile
+from contract.readings import Reading, reading
+from contract.registers import put, register_count, take
+
+__all__ = [
+    "Message",
+    "Reading",
+    "block_request",
+    "decode_block",
+    "decode_exchange",
+    "decode_message",
+    "encode_block",
+    "encode_message",
+    "points_of",
+    "span",
+]
+
+
+def points_of(profile: Profile, block_id: str) -> tuple[Point, ...]:
+    """The points whose values lie in a block."""
+    return tuple(point for point in profile.points if point.block == block_id)
+
+
+def span(block: Block, point: Point) -> int:
+    """How many items (registers, or bits in a bit block) a point takes of its block."""
+    return 1 if block.fc in BIT_READS or point.bit is not None else register_count(point)
+
+
+def block_request(profile: Profile, block_id: str, unit: int) -> bytes:
+    """The RTU request that reads a block. Raises KeyError for an unknown block."""
+    block = profile.block(block_id)
+    return frames.request(unit, block.fc, block.address, block.count)
+
+
+def _decoded(point: Point, words: Sequence[int], at: int, length: int) -> Reading:
+    field = take(point, words, at)
+    return reading(point, engineering(point, field.raw, field.pattern), tuple(words[at : at + length]))
+
+
+def decode_block(profile: Profile, block_id: str, words: Sequence[int]) -> list[Reading]:
+    """Readings of a block from its registers (0..65535) or bits, in the order of the profile.
+
+    Raises KeyError for an unknown block, FrameError("mismatch") for another number of items than the block has.
+    """
+    block = profile.block(block_id)
+    if len(words) != block.count:
+        raise FrameError("mismatch", f"block {block_id} has {block.count} items, {len(words)} were given")
+    return [_decoded(point, words, point.at, span(block, point)) for point in points_of(profile, block_id)]
+
+
+def encode_block(profile: Profile, block_id: str, values: Mapping[str, float | None]) -> list[int]:
+    """The registers or bits that show `values` (by point id); points not named read 0, None stands for "nothing read" (special value or NaN).
+
+    Raises KeyError for an unknown block, ValueError for a value that the device cannot show.
+    """
+    block = profile.block(block_id)
+    words = [0] * block.count
+    for point in points_of(profile, block_id):
+        if point.id not in values:
+            continue
+        raw = raw_of(point, values[point.id])
+        if raw is None:
+            raise ValueError(f"{point.id} has no raw value for {values[point.id]}")
+        put(point, raw, words, point.at)
+    return words
+
+
+# ------------------------------------------------------------------------------------------------------------------------------- exchanges
+
+
+def decode_exchange(profile: Profile, request: bytes | None, reply: bytes) -> list[Reading]:
+    """Readings of one Modbus RTU exchange. The request may read any part of the profile's registers; points that lie in it whole are decoded.
+
+    Without a request the reply must have the size of exactly one block. Raises FrameError: short, crc, exception, mismatch or range.
+    """
+    asked = None if request is None else parse_request(request)
+    quirks = profile.connection.quirks
+    universal = asked is not None and asked.unit == profile.connection.unit.any and "any_address" in quirks
+    answer = parse_reply(asked, reply, any_address=universal, fc04_reply="fc04_reply" in quirks)
+    readings = list(_covered(profile, asked or _only_read(profile, answer), answer.words))
+    if not readings:
+        raise FrameError("mismatch", f"profile {profile.id} has no point in what was read")
+    return readings
+
+
+def _only_read(profile: Profile, answer: frames.Reply) -> Request:
+    """What must have been asked when only one block of the profile fits the reply."""
+    fitting = [block for block in profile.blocks if answer.fc in (block.fc, *block.fc_also) and _padded(block) == len(answer.words)]
+    if len(fitting) != 1:
+        found = "no block" if not fitting else "several blocks"
+        raise FrameError("mismatch", f"{found} of profile {profile.id} fit function {answer.fc} with {len(answer.words)} items; give the request")
+    return Request(answer.unit, answer.fc, fitting[0].address, fitting[0].count)
+
+
+def _padded(block: Block) -> int:
+    """Items in a reply: bits fill whole bytes."""
+    return (block.count + 7) // 8 * 8 if block.fc in BIT_READS else block.count
+
+
+def _covered(profile: Profile, asked: Request, words: Sequence[int]) -> Iterator[Reading]:
+    blocks = {block.id: block for block in profile.blocks if asked.fc in (block.fc, *block.fc_also)}
+    for point in profile.points:
+        block = blocks.get(point.block or "")
+        if block is None:
+            continue
+        at, length = block.address + point.at - asked.address, span(block, point)
+        if at >= 0 and at + length <= asked.count:
+            yield _decoded(point, words, at, length)

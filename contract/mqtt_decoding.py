@@ -1,0 +1,262 @@
+"""MQTT messages <-> readings by profile: topic templates, JSON, text and binary payloads, availability, time of measurement."""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any, Final
+
+from contract.engineering import engineering, raw_of
+from contract.frames import FrameError
+from contract.json_path import MISSING, look_up, parse_path, place
+from contract.profile_models import Point, Profile
+from contract.profile_transport import Availability, Codec, Mqtt, TimeField
+from contract.readings import Reading, reading
+from contract.registers import Number
+from contract.sample import Quality
+from contract.sparkplug import MAX_TIMESTAMP
+from contract.tlv import decode_tlv, encode_tlv
+
+MAX_MESSAGE: Final = 256 * 1024
+"""Largest payload of a device that is looked at, bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a device. `device` is its name in the topic, `time_ms` its own time (UTC ms) if it gives one.
+
+    `available` is set by an availability message, which has no readings.
+    """
+
+    device: str | None
+    readings: tuple[Reading, ...]
+    time_ms: int | None = None
+    available: bool | None = None
+
+
+# ----------------------------------------------------------------------------------------------------------------------------------- topics
+
+
+@lru_cache(maxsize=512)
+def _pattern(template: str) -> re.Pattern[str]:
+    """`+` is one level; `{device}` is the device's name, which may hold slashes (zigbee2mqtt friendly names)."""
+    parts = re.split(r"(\{device\}|\+)", template)
+    return re.compile("".join({"{device}": "(?P<device>.+)", "+": "[^/]+"}.get(part, re.escape(part)) for part in parts))
+
+
+def subscription(template: str, device: str | None = None) -> str:
+    """The topic filter of a template: with the device's name, or `+` for any."""
+    return template.replace("{device}", device or "+")
+
+
+def _device(template: str, topic: str) -> tuple[bool, str | None]:
+    found = _pattern(template).fullmatch(topic)
+    return found is not None, found.groupdict().get("device") if found else None
+
+
+# ----------------------------------------------------------------------------------------------------------------------------------- decode
+
+
+def decode_message(profile: Profile, topic: str, payload: bytes) -> Message:
+    """Readings of one MQTT message, or the availability it reports.
+
+    A missing path gives no reading, a null a bad one. Raises FrameError: mismatch (topic of something else), payload (not what the profile says), short.
+    """
+    mqtt = _mqtt(profile)
+    if mqtt.availability is not None:
+        fits, device = _device(mqtt.availability.topic, topic)
+        if fits:
+            return Message(device, (), None, _available(mqtt.availability, payload))
+    fits, device = _device(mqtt.topic, topic)
+    if not fits:
+        raise FrameError("mismatch", f"topic {topic} is not {mqtt.topic}")
+    if len(payload) > MAX_MESSAGE:
+        raise FrameError("payload", f"{len(payload)} bytes exceed {MAX_MESSAGE}")
+    if mqtt.payload != "json":
+        return Message(device, _binary(profile, profile.codec, _bytes(payload, mqtt.payload)) if profile.codec else _text(profile, payload))
+    content = _json(payload)
+    readings = _json_readings(profile, content) if profile.codec is None else _binary(profile, profile.codec, _inner(profile.codec, content))
+    return Message(device, readings, _time(mqtt.time, content))
+
+
+def _mqtt(profile: Profile) -> Mqtt:
+    if profile.mqtt is None:
+        raise FrameError("mismatch", f"profile {profile.id} does not speak MQTT")
+    return profile.mqtt
+
+
+def _json(payload: bytes) -> Any:
+    """JSON with exact decimals; NaN and Infinity are no JSON."""
+    try:
+        return json.loads(payload, parse_float=Decimal, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError, InvalidOperation):
+        raise FrameError("payload", "not JSON") from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _available(availability: Availability, payload: bytes) -> bool:
+    """The word of an availability message: at its path when the payload is JSON, else the plain text."""
+    word = payload.decode("utf-8", "replace").strip()
+    if availability.path is not None and word.startswith("{"):
+        word = str(look_up(_json(payload), parse_path(availability.path)))
+    if word in availability.online:
+        return True
+    if word in availability.offline:
+        return False
+    raise FrameError("payload", f"{word[:40]!r} is neither online nor offline")
+
+
+def _json_readings(profile: Profile, content: Any) -> tuple[Reading, ...]:
+    found = ((point, look_up(content, parse_path(point.path))) for point in profile.points if point.path is not None)
+    return tuple(reading(point, engineering(point, _scalar(value))) for point, value in found if value is not MISSING)
+
+
+def _scalar(value: Any) -> Number | Decimal | None:
+    """Objects and lists are no values: they become the wrong type, not an error of the whole message."""
+    return value if value is None or isinstance(value, bool | int | str | Decimal) else ""
+
+
+def _text(profile: Profile, payload: bytes) -> tuple[Reading, ...]:
+    """A payload that is the value itself: a number, or a word for type string and bool."""
+    word = payload.decode("utf-8", "replace").strip()
+    return tuple(reading(point, engineering(point, _word(point, word))) for point in profile.points)
+
+
+def _word(point: Point, word: str) -> Number | Decimal:
+    if point.type == "string":
+        return word
+    if point.type == "bool":
+        return {"true": True, "false": False, "1": True, "0": False}.get(word.lower(), word)
+    try:
+        return Decimal(word)
+    except InvalidOperation:
+        return word
+
+
+def _bytes(payload: bytes | str, encoding: str) -> bytes:
+    decoders: dict[str, Callable[[Any], bytes]] = {"hex": _unhex, "base64": lambda text: base64.b64decode(text, validate=True)}
+    try:
+        return decoders[encoding](payload)
+    except (ValueError, binascii.Error):
+        raise FrameError("payload", f"not {encoding}") from None
+
+
+def _unhex(payload: bytes | str) -> bytes:
+    return bytes.fromhex(payload.decode("ascii") if isinstance(payload, bytes) else payload)
+
+
+def _inner(codec: Codec, content: Any) -> bytes:
+    text = look_up(content, parse_path(codec.payload_path or "data"))
+    if not isinstance(text, str):
+        raise FrameError("payload", f"no text at {codec.payload_path}")
+    return _bytes(text, codec.encoding)
+
+
+def _binary(profile: Profile, codec: Codec, data: bytes) -> tuple[Reading, ...]:
+    """Readings of a binary payload; after an unknown field everything good is only uncertain."""
+    fields = decode_tlv(codec, data)
+    sizes = {entry.id: entry.size for entry in codec.tlv}
+    readings = []
+    for point in profile.points:
+        if point.tlv in fields.values:
+            value = fields.values[point.tlv]
+            readings.append(reading(point, engineering(point, _tlv_raw(point, value), value & ((1 << 8 * sizes[point.tlv]) - 1))))
+    return tuple(readings if fields.complete else map(_doubted, readings))
+
+
+def _tlv_raw(point: Point, value: int) -> Number:
+    return bool(value) if point.type == "bool" else value
+
+
+def _doubted(one: Reading) -> Reading:
+    return replace(one, quality=Quality.UNCERTAIN, reason="unknown_field") if one.quality is Quality.GOOD else one
+
+
+def _time(field: TimeField | None, content: Any) -> int | None:
+    """The device's own time as UTC ms; None when it gives none, or one without a zone or beyond reason: then the time of receipt counts."""
+    value = None if field is None else look_up(content, parse_path(field.path))
+    if field is None or value is None or value is MISSING:
+        return None
+    if field.format == "iso8601":
+        return _iso(value)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    instant = int(value * 1000 if field.format == "epoch_s" else value)
+    return instant if 0 < instant <= MAX_TIMESTAMP else None
+
+
+def _iso(value: Any) -> int | None:
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return None if moment.tzinfo is None else int(moment.timestamp() * 1000)
+
+
+# ----------------------------------------------------------------------------------------------------------------------------------- encode
+
+
+def encode_message(
+    profile: Profile, device: str, values: Mapping[str, float | None], *, time_ms: int | None = None, available: bool | None = None
+) -> list[tuple[str, bytes]]:
+    """The messages with which a device shows `values` (by point id) and, if given, its availability: (topic, payload), for simulators and tests.
+
+    Raises ValueError for a value that the device cannot show, FrameError("mismatch") for a profile without MQTT.
+    """
+    mqtt = _mqtt(profile)
+    messages: list[tuple[str, bytes]] = []
+    if mqtt.availability is not None and available is not None:
+        word = (mqtt.availability.online if available else mqtt.availability.offline)[0]
+        messages.append((subscription(mqtt.availability.topic, device), _availability_payload(mqtt.availability, word)))
+    if values:
+        messages.append((subscription(mqtt.topic, device).replace("+", "0"), _payload(profile, mqtt, values, time_ms)))
+    return messages
+
+
+def _availability_payload(availability: Availability, word: str) -> bytes:
+    if availability.path is None:
+        return word.encode()
+    content: dict[str, Any] = {}
+    place(content, parse_path(availability.path), word)
+    return _compact(content)
+
+
+def _compact(content: Any) -> bytes:
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _payload(profile: Profile, mqtt: Mqtt, values: Mapping[str, float | None], time_ms: int | None) -> bytes:
+    raws = {point.id: raw_of(point, values[point.id]) for point in profile.points if point.id in values}
+    if mqtt.payload == "text":
+        return str(next(iter(raws.values()))).encode()
+    binary = (
+        b""
+        if profile.codec is None
+        else encode_tlv(profile.codec, {point.tlv: int(raws[point.id] or 0) for point in profile.points if point.tlv and point.id in raws})
+    )
+    if mqtt.payload != "json":
+        return binary.hex().encode() if mqtt.payload == "hex" else base64.b64encode(binary)
+    content: dict[str, Any] = {}
+    if profile.codec is not None:
+        text = base64.b64encode(binary).decode() if profile.codec.encoding == "base64" else binary.hex()
+        place(content, parse_path(profile.codec.payload_path or "data"), text)
+    for point in profile.points:
+        if point.path is not None and point.id in raws:
+            place(content, parse_path(point.path), raws[point.id])
+    if mqtt.time is not None and time_ms is not None:
+        place(content, parse_path(mqtt.time.path), _shown_time(mqtt.time, time_ms))
+    return _compact(content)
+
+
+def _shown_time(field: TimeField, time_ms: int) -> Any:
+    if field.format == "iso8601":
+        return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return time_ms / 1000 if field.format == "epoch_s" else time_ms
