@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contract import frames
 from contract.engineering import engineering, raw_of
 from contract.frames import BIT_READS, FrameError, Request, parse_reply, parse_request
-from contract.mqtt_decoding import Message, decode_message, encode_message
-from contract.profile_models import Block, Point, Profile
+from contract.mqtt_decoding import Message, decode_message, subscription
+from contract.mqtt_encoding import encode_message
+from contract.profile_models import Point, Profile
+from contract.profile_transport import Block
 from contract.readings import Reading, reading
 from contract.registers import put, register_count, take
 
@@ -24,6 +26,7 @@ __all__ = [
     "encode_message",
     "points_of",
     "span",
+    "subscription",
 ]
 
 

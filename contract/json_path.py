@@ -6,6 +6,7 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Final
 
 _STEP: Final = re.compile(r'\.?(?:"([^"]+)"|([^."\[\]\s:]+)|\[(\d+)\])')
@@ -57,7 +58,7 @@ def look_up(content: Any, steps: Sequence[Step]) -> Any:
 def place(content: dict[str, Any], steps: Sequence[Step], value: Any) -> None:
     """Put a value at a path, making the objects and lists on the way; `*` becomes the key "sensor"."""
     target: Any = content
-    for step, following in zip(steps, steps[1:], strict=False):
+    for step, following in pairwise(steps):
         target = _enter(target, step, [] if isinstance(following, int) else {})
     _enter(target, steps[-1], value, replace=True)
 

@@ -1,29 +1,30 @@
-"""MQTT messages <-> readings by profile: topic templates, JSON, text and binary payloads, availability, time of measurement."""
+"""MQTT messages -> readings by profile: topic templates, JSON, text and binary payloads, availability, time of measurement."""
 
 import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Final
 
-from contract.engineering import engineering, raw_of
+from contract.engineering import engineering
 from contract.frames import FrameError
-from contract.json_path import MISSING, look_up, parse_path, place
+from contract.json_path import MISSING, look_up, parse_path
 from contract.profile_models import Point, Profile
 from contract.profile_transport import Availability, Codec, Mqtt, TimeField
 from contract.readings import Reading, reading
 from contract.registers import Number
 from contract.sample import Quality
 from contract.sparkplug import MAX_TIMESTAMP
-from contract.tlv import decode_tlv, encode_tlv
+from contract.tlv import decode_tlv
 
 MAX_MESSAGE: Final = 256 * 1024
 """Largest payload of a device that is looked at, bytes."""
+_LARGEST_EXPONENT: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,10 @@ def _device(template: str, topic: str) -> tuple[bool, str | None]:
 def decode_message(profile: Profile, topic: str, payload: bytes) -> Message:
     """Readings of one MQTT message, or the availability it reports.
 
-    A missing path gives no reading, a null a bad one. Raises FrameError: mismatch (topic of something else), payload (not what the profile says), short.
+    A missing path gives no reading, a null a bad one. Raises FrameError: mismatch (topic of something else), payload (not what the profile says) or
+    short (a cut binary field).
     """
-    mqtt = _mqtt(profile)
+    mqtt = mqtt_of(profile)
     if mqtt.availability is not None:
         fits, device = _device(mqtt.availability.topic, topic)
         if fits:
@@ -84,7 +86,8 @@ def decode_message(profile: Profile, topic: str, payload: bytes) -> Message:
     return Message(device, readings, _time(mqtt.time, content))
 
 
-def _mqtt(profile: Profile) -> Mqtt:
+def mqtt_of(profile: Profile) -> Mqtt:
+    """The MQTT part of a profile. Raises FrameError("mismatch") when there is none."""
     if profile.mqtt is None:
         raise FrameError("mismatch", f"profile {profile.id} does not speak MQTT")
     return profile.mqtt
@@ -93,9 +96,22 @@ def _mqtt(profile: Profile) -> Mqtt:
 def _json(payload: bytes) -> Any:
     """JSON with exact decimals; NaN and Infinity are no JSON."""
     try:
-        return json.loads(payload, parse_float=Decimal, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError, InvalidOperation):
+        return json.loads(payload, parse_float=_decimal, parse_int=_integer, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
         raise FrameError("payload", "not JSON") from None
+
+
+def _decimal(text: str) -> Decimal:
+    """Digits as they stand. An exponent that no measurement has would cost endless arithmetic: it counts as not finite. Raises ValueError."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(text) from None
+    return number if number.is_finite() and abs(number.adjusted()) < _LARGEST_EXPONENT else Decimal("NaN")
+
+
+def _integer(text: str) -> int | Decimal:
+    return int(text) if len(text) < _LARGEST_EXPONENT else Decimal("NaN")
 
 
 def _refuse_constant(name: str) -> Any:
@@ -136,8 +152,8 @@ def _word(point: Point, word: str) -> Number | Decimal:
     if point.type == "bool":
         return {"true": True, "false": False, "1": True, "0": False}.get(word.lower(), word)
     try:
-        return Decimal(word)
-    except InvalidOperation:
+        return _decimal(word)
+    except ValueError:
         return word
 
 
@@ -166,9 +182,10 @@ def _binary(profile: Profile, codec: Codec, data: bytes) -> tuple[Reading, ...]:
     sizes = {entry.id: entry.size for entry in codec.tlv}
     readings = []
     for point in profile.points:
-        if point.tlv in fields.values:
-            value = fields.values[point.tlv]
-            readings.append(reading(point, engineering(point, _tlv_raw(point, value), value & ((1 << 8 * sizes[point.tlv]) - 1))))
+        value = fields.values.get(point.tlv or "")
+        if value is not None:
+            pattern = value & ((1 << 8 * sizes[point.tlv or ""]) - 1)
+            readings.append(reading(point, engineering(point, _tlv_raw(point, value), pattern)))
     return tuple(readings if fields.complete else map(_doubted, readings))
 
 
@@ -199,64 +216,3 @@ def _iso(value: Any) -> int | None:
     except (TypeError, ValueError):
         return None
     return None if moment.tzinfo is None else int(moment.timestamp() * 1000)
-
-
-# ----------------------------------------------------------------------------------------------------------------------------------- encode
-
-
-def encode_message(
-    profile: Profile, device: str, values: Mapping[str, float | None], *, time_ms: int | None = None, available: bool | None = None
-) -> list[tuple[str, bytes]]:
-    """The messages with which a device shows `values` (by point id) and, if given, its availability: (topic, payload), for simulators and tests.
-
-    Raises ValueError for a value that the device cannot show, FrameError("mismatch") for a profile without MQTT.
-    """
-    mqtt = _mqtt(profile)
-    messages: list[tuple[str, bytes]] = []
-    if mqtt.availability is not None and available is not None:
-        word = (mqtt.availability.online if available else mqtt.availability.offline)[0]
-        messages.append((subscription(mqtt.availability.topic, device), _availability_payload(mqtt.availability, word)))
-    if values:
-        messages.append((subscription(mqtt.topic, device).replace("+", "0"), _payload(profile, mqtt, values, time_ms)))
-    return messages
-
-
-def _availability_payload(availability: Availability, word: str) -> bytes:
-    if availability.path is None:
-        return word.encode()
-    content: dict[str, Any] = {}
-    place(content, parse_path(availability.path), word)
-    return _compact(content)
-
-
-def _compact(content: Any) -> bytes:
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _payload(profile: Profile, mqtt: Mqtt, values: Mapping[str, float | None], time_ms: int | None) -> bytes:
-    raws = {point.id: raw_of(point, values[point.id]) for point in profile.points if point.id in values}
-    if mqtt.payload == "text":
-        return str(next(iter(raws.values()))).encode()
-    binary = (
-        b""
-        if profile.codec is None
-        else encode_tlv(profile.codec, {point.tlv: int(raws[point.id] or 0) for point in profile.points if point.tlv and point.id in raws})
-    )
-    if mqtt.payload != "json":
-        return binary.hex().encode() if mqtt.payload == "hex" else base64.b64encode(binary)
-    content: dict[str, Any] = {}
-    if profile.codec is not None:
-        text = base64.b64encode(binary).decode() if profile.codec.encoding == "base64" else binary.hex()
-        place(content, parse_path(profile.codec.payload_path or "data"), text)
-    for point in profile.points:
-        if point.path is not None and point.id in raws:
-            place(content, parse_path(point.path), raws[point.id])
-    if mqtt.time is not None and time_ms is not None:
-        place(content, parse_path(mqtt.time.path), _shown_time(mqtt.time, time_ms))
-    return _compact(content)
-
-
-def _shown_time(field: TimeField, time_ms: int) -> Any:
-    if field.format == "iso8601":
-        return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return time_ms / 1000 if field.format == "epoch_s" else time_ms

@@ -1,1 +1,121 @@
-"""The time-series store behind one protocol."""
+"""The time-series store behind one protocol: what history is made of, and the questions that may be asked of it.
+
+All instants are UTC ms. Quality codes are those of the journal: 0 bad, 1 uncertain, 2 good, 3 stale. Only good samples count in buckets and
+compliance; a good sample holds until the next sample of its point, of whatever quality, and at most for the point's allowed silence `hold`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from server.series.batch import Batch
+
+GOOD = 2
+HOLD_MS = 30 * 60_000
+Hold = int | Mapping[int, int]
+
+
+class Row(NamedTuple):
+    """One stored sample. `value` is None when nothing usable was read."""
+
+    point_id: int
+    taken_at: int
+    value: float | None
+    quality: int
+    received_at: int
+    reason: str = ""
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """What one point did in the `step` beginning at `time`.
+
+    A value counts while it holds, also when it was taken before the bucket: `min` and `max` are over these values, `mean` is weighted by the time
+    each held, `watched_ms` is that time and `count` the number of good samples taken in the bucket itself (it may be 0). A bucket in which no good
+    value held is not listed: gaps are gaps.
+    """
+
+    point: int
+    time: int
+    min: float
+    mean: float
+    max: float
+    count: int
+    watched_ms: int
+
+
+class Compliance(NamedTuple):
+    """Time in the band and time known, both in ms; what is not known is neither in nor out of the band."""
+
+    in_band_ms: int
+    valid_ms: int
+
+
+class Stats(NamedTuple):
+    """The store in figures. `conflicts`: samples ever refused because another value had come first. `set_aside`: samples that it could not take."""
+
+    rows: int
+    hot_rows: int
+    files: int
+    bytes: int
+    conflicts: int
+    set_aside: int
+
+
+class SeriesError(Exception):
+    """The series store cannot do what was asked of it; the sentence says why."""
+
+
+class StoreBusyError(SeriesError):
+    """The embedded store is open in another process."""
+
+
+class SeriesStore(Protocol):
+    """What history, reports and charts may ask. Every method may be called from any thread.
+
+    `conflicts` counts, since the store was opened, the samples refused because another value is stored under their point and time.
+    """
+
+    conflicts: int
+
+    def write(self, rows: Sequence[Row] | Batch, mark: int | None = None) -> int:
+        """Store rows durably and return how many were new; raises on failure, and then the same rows may be written again.
+
+        Idempotent by (point_id, taken_at). `mark` is the journal id up to which everything has been written; it is stored with the rows.
+        """
+
+    def mark(self) -> int | None:
+        """The last `mark` written, None in a new store: behind the journal's cursor it shows that older data were restored."""
+
+    def take_refused(self) -> list[tuple[Row, str]]:
+        """Rows set aside since the last call, each with the store's reason; they are in no other place."""
+
+    def buckets(self, points: Sequence[int], start: int, end: int, step_ms: int, hold_ms: Hold = HOLD_MS) -> list[Bucket]:
+        """Buckets of `step_ms` from `start` (the last one is cut at `end`), sorted by point and time. Raises ValueError for impossible arguments."""
+
+    def compliance(self, point: int, start: int, end: int, low: float | None, high: float | None, hold_ms: int = HOLD_MS) -> Compliance:
+        """Time with `low` <= value <= `high` in [start, end); None is no limit."""
+
+    def raw(self, points: Sequence[int], start: int, end: int, limit: int | None = None) -> list[Row]:
+        """All samples of [start, end), sorted by point and time; at most `limit`."""
+
+    def last(self, points: Sequence[int], since: int = 0) -> dict[int, Row]:
+        """The newest sample of each point taken at `since` or later; points without one are absent."""
+
+    def count(self) -> int:
+        """Number of stored samples."""
+
+    def stats(self) -> Stats:
+        """The store in figures."""
+
+    def flush(self, now: int) -> None:
+        """Bring everything into its resting place as far as that is possible without `compact`."""
+
+    def compact(self, now: int) -> int:
+        """Move what belongs to closed days into long-term storage; returns the number of samples moved. May take minutes, blocks no reader."""
+
+    def close(self) -> None:
+        """Release files and connections."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from server.store.tables import Alarm, EscalationStep, Notification, Transition
@@ -47,6 +47,20 @@ def page(
 def get(session: Session, ident: int) -> Alarm | None:
     """One alarm."""
     return session.get(Alarm, ident)
+
+
+def open_ones(session: Session, scope: str | None, *, room: str = "", limit: int = 500) -> Sequence[Alarm]:
+    """Open alarms of a subtree, or of one room in it, newest first."""
+    query = select(Alarm).where(Alarm.unit.in_(below(scope)), Alarm.closed_at.is_(None))
+    if room:
+        query = query.where(Alarm.room == room)
+    return session.scalars(query.order_by(Alarm.id.desc()).limit(limit)).all()
+
+
+def latest_by_room(session: Session, codes: Sequence[str]) -> dict[str, Alarm]:
+    """The newest alarm of each room that ever had one."""
+    newest = select(func.max(Alarm.id)).where(Alarm.room.in_(codes)).group_by(Alarm.room)
+    return {alarm.room: alarm for alarm in session.scalars(select(Alarm).where(Alarm.id.in_(newest))) if alarm.room}
 
 
 def transitions(session: Session, ident: int) -> Sequence[Transition]:

@@ -164,6 +164,11 @@ def backlog(session: Session, reader: str) -> int:
     return session.scalar(select(func.coalesce(func.sum(Journal.count), 0)).where(Journal.id > cursor_of(session, reader))) or 0
 
 
+def oldest(session: Session) -> int | None:
+    """The id of the oldest entry kept, None when there is none."""
+    return session.scalar(select(func.min(Journal.id)))
+
+
 def prune(session: Session, now: int, keep_ms: int = KEEP_MS, limit: int = 200) -> int:
     """Delete up to `limit` of the oldest entries that every reader has passed and that are older than `keep_ms`; returns how many.
 

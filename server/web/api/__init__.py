@@ -1,1 +1,16 @@
-"""The JSON API under /api/v1."""
+"""The HTTP interface for programs, `/api/v1`: each module holds the routes of one noun."""
+
+from fastapi import APIRouter
+
+from server.web import stream
+from server.web.api import alarms, coverage, history, maintenance, records, rooms, session, snapshots, units
+
+PREFIX = "/api/v1"
+
+
+def router() -> APIRouter:
+    """All routes under the prefix."""
+    whole = APIRouter(prefix=PREFIX)
+    for module in (session, units, rooms, history, maintenance, alarms, coverage, records, snapshots, stream):
+        whole.include_router(module.router)
+    return whole

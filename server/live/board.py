@@ -1,0 +1,208 @@
+"""The live board: a fold of facts into one tile per room. No clock and no I/O; `now` is UTC ms.
+
+A tile is normal only while every demanded quantity has a good sample within its deadline, judged when the tile is made: time alone turns it
+degraded or blind, whatever the last fact said.
+"""
+
+from collections.abc import Iterable, Mapping
+from threading import RLock
+
+from server.live.facts import (
+    OUTDOOR,
+    AlarmFact,
+    CoverageFact,
+    Fact,
+    GatewayFact,
+    PointFact,
+    ReadingFact,
+    RoomFact,
+    UnitFact,
+)
+from server.live.tiles import STATES, PointView, RoomTile, alarm_order, cause_of, data_state, severity, state_of, view_of
+
+__all__ = [
+    "OUTDOOR",
+    "STATES",
+    "AlarmFact",
+    "Board",
+    "CoverageFact",
+    "Fact",
+    "GatewayFact",
+    "PointFact",
+    "PointView",
+    "ReadingFact",
+    "RoomFact",
+    "RoomTile",
+    "UnitFact",
+    "severity",
+]
+
+_NEVER = 1 << 62
+
+
+class Board:
+    """Holds the newest facts and makes tiles. Every method may be called from any thread; none holds the lock for more than one room."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._units: dict[str, UnitFact] = {}
+        self._rooms: dict[str, RoomFact] = {}
+        self._points: dict[int, PointFact] = {}
+        self._readings: dict[int, ReadingFact] = {}
+        self._room_points: dict[str, set[int]] = {}
+        self._alarms: dict[int, AlarmFact] = {}
+        self._room_alarms: dict[str, dict[int, AlarmFact]] = {}
+        self._coverage: dict[str, CoverageFact] = {}
+        self._gateways: dict[str, GatewayFact] = {}
+        self._due: dict[str, int] = {}
+        self._ticked = 0
+
+    def apply(self, facts: Iterable[Fact]) -> set[str]:
+        """Fold facts in, in order. Returns the codes of the rooms whose tiles changed; a removed room is among them."""
+        changed: set[str] = set()
+        with self._lock:
+            for fact in facts:
+                changed |= self._fold(fact)
+            for code in changed:
+                self._due[code] = self._next_change(code)
+        return changed
+
+    def tick(self, now: int) -> set[str]:
+        """Rooms whose tile changed between the last tick and `now` because time passed: a deadline, the end of a maintenance."""
+        with self._lock:
+            self._ticked = max(self._ticked, now)
+            changed = {code for code, due in self._due.items() if due <= self._ticked}
+            for code in changed:
+                self._due[code] = self._next_change(code)
+        return changed
+
+    def room(self, code: str, now: int) -> RoomTile | None:
+        """The tile of a room at `now`; None when there is no such room."""
+        with self._lock:
+            fact = self._rooms.get(code)
+            return None if fact is None else self._tile(fact, now)
+
+    def rooms(self, now: int, scope: str | None = None) -> list[RoomTile]:
+        """Tiles of the subtree `scope` (a unit code; None means all), in the order of their codes."""
+        with self._lock:
+            codes = sorted(code for code, fact in self._rooms.items() if scope is None or scope in fact.unit_path)
+        return [tile for code in codes if (tile := self.room(code, now)) is not None]
+
+    def alarms(self, scope: str | None = None) -> list[AlarmFact]:
+        """Open alarms of a subtree, worst first, then newest."""
+        with self._lock:
+            alarms = [alarm for alarm in self._alarms.values() if self.visible(alarm.unit, scope)]
+        return sorted(alarms, key=alarm_order)
+
+    def point(self, point_id: int) -> PointFact | None:
+        """The newest fact about a point."""
+        return self._points.get(point_id)
+
+    def gateway(self, code: str) -> GatewayFact | None:
+        """The newest fact about a gateway."""
+        return self._gateways.get(code)
+
+    def path(self, unit: str) -> tuple[str, ...]:
+        """Unit codes from the province down to `unit`; empty when the board has not heard of it."""
+        with self._lock:
+            known = self._units.get(unit)
+            return known.path if known else ()
+
+    def room_path(self, code: str) -> tuple[str, ...]:
+        """Unit path of a room; empty when there is no such room."""
+        fact = self._rooms.get(code)
+        return fact.unit_path if fact else ()
+
+    def visible(self, unit: str | None, scope: str | None) -> bool:
+        """Whether something of `unit` may be shown to somebody whose rights reach `scope` and below."""
+        return scope is None or (unit is not None and (unit == scope or scope in self.path(unit)))
+
+    def _fold(self, fact: Fact) -> set[str]:
+        match fact:
+            case ReadingFact():
+                return self._fold_reading(fact)
+            case AlarmFact():
+                return self._fold_alarm(fact)
+            case PointFact():
+                return self._fold_point(fact)
+            case GatewayFact():
+                before = self._gateways.get(fact.code)
+                self._gateways[fact.code] = fact
+                return set(fact.rooms).union(before.rooms if before else ())
+            case UnitFact():
+                self._units[fact.code] = fact
+                return set()
+            case _:
+                return {self._fold_room(fact)}
+
+    def _fold_reading(self, fact: ReadingFact) -> set[str]:
+        before = self._readings.get(fact.point_id)
+        if before is not None and before.at > fact.at:
+            return set()
+        self._readings[fact.point_id] = fact
+        point = self._points.get(fact.point_id)
+        return {point.room} if point and point.room else set()
+
+    def _fold_alarm(self, fact: AlarmFact) -> set[str]:
+        of_room = self._room_alarms.setdefault(fact.room, {}) if fact.room else {}
+        if fact.closed:
+            self._alarms.pop(fact.alarm_id, None)
+            of_room.pop(fact.alarm_id, None)
+        else:
+            self._alarms[fact.alarm_id] = of_room[fact.alarm_id] = fact
+        return {fact.room} if fact.room else set()
+
+    def _fold_point(self, fact: PointFact) -> set[str]:
+        before = self._points.get(fact.point_id)
+        self._points[fact.point_id] = fact
+        if before is not None and before.room:
+            self._room_points[before.room].discard(fact.point_id)
+        if fact.room:
+            self._room_points.setdefault(fact.room, set()).add(fact.point_id)
+        return {room for room in (fact.room, before.room if before else None) if room}
+
+    def _fold_room(self, fact: RoomFact | CoverageFact) -> str:
+        if isinstance(fact, CoverageFact):
+            self._coverage[fact.room] = fact
+            return fact.room
+        if fact.removed:
+            self._rooms.pop(fact.code, None)
+        else:
+            self._rooms[fact.code] = fact
+            self._units.setdefault(fact.unit, UnitFact(code=fact.unit, path=fact.unit_path, name=fact.unit_name))
+        return fact.code
+
+    def _deadlines(self, code: str) -> Mapping[int, int]:
+        points = ((point, self._readings.get(point)) for point in self._room_points.get(code, ()))
+        return {point: reading.at + self._points[point].deadline_ms for point, reading in points if reading is not None}
+
+    def _next_change(self, code: str) -> int:
+        fact = self._rooms.get(code)
+        if fact is None:
+            return _NEVER
+        ends = [*self._deadlines(code).values(), *([fact.maintenance_until] if fact.maintenance_until else [])]
+        return min((end for end in ends if end > self._ticked), default=_NEVER)
+
+    def _tile(self, fact: RoomFact, now: int) -> RoomTile:
+        points = sorted((self._points[i] for i in self._room_points.get(fact.code, ())), key=lambda p: (p.quantity, p.device, p.channel))
+        views = tuple(view_of(point, self._readings.get(point.point_id), now) for point in points)
+        alarms = tuple(sorted(self._room_alarms.get(fact.code, {}).values(), key=alarm_order))
+        fresh = {view.quantity for view in views if view.fresh and view.channel != OUTDOOR}
+        missing = tuple(quantity for quantity in fact.demanded if quantity not in fresh)
+        data = data_state(fact.demanded, missing)
+        resting = "maintenance" if fact.maintenance_until is not None and now < fact.maintenance_until else "normal"
+        state = min((data, resting, *(state_of(alarm) for alarm in alarms)), key=severity)
+        coverage = self._coverage.get(fact.code)
+        gateways = tuple(self._gateways[code] for code in sorted({point.gateway for point in points}) if code in self._gateways)
+        since = coverage.since if coverage and state in ("blind", "degraded") and coverage.state == state else None
+        return RoomTile(
+            fact=fact,
+            state=state,
+            cause=cause_of(fact, data, coverage),
+            since=since,
+            missing=missing,
+            points=views,
+            alarms=alarms,
+            coverage=coverage,
+            gateways=gateways,
+        )

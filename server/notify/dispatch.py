@@ -1,0 +1,198 @@
+"""The dispatcher: due steps become messages, messages go out, each exactly once; a slow provider delays nobody but its own messages.
+
+It lives from two tables alone, so it may be killed at any instant and started again, or run in a process of its own.
+"""
+
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from sqlalchemy import and_, case, func, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from server.duty.escalation import LEVELS, EscalationTable
+from server.notify.channels import Channel
+from server.notify.expand import Count, Expander
+from server.notify.receipts import Poller
+from server.notify.send import Clock, Sender, SendSettings, Throttle
+from server.notify.situation import Knowledge
+from server.notify.texts import Catalogue, default_texts
+from server.store.session import Database
+from server.store.tables import Alarm, EscalationStep, Notification
+
+log = logging.getLogger("server.notify")
+
+_ROUNDS = 50
+_STEPS = 200
+_SET_ASIDE_MS = 60_000
+_POLL_EVERY_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchSettings:
+    """`workers` threads per channel; `idle_s` how long the loop sleeps when nobody nudges it; `poll_receipts` asks providers for receipts."""
+
+    send: SendSettings = field(default_factory=SendSettings)
+    workers: int = 4
+    idle_s: float = 1.0
+    poll_receipts: bool = True
+    reply_hint: bool = False
+
+
+def no_count(_channel: str, _result: str) -> None:
+    """For whoever keeps no counters."""
+
+
+class Dispatcher:
+    """Expands and sends. `channels` in order of preference; the second is used when the first fails for good or for too long.
+
+    `count(channel, result)`: sent, found (by look-up), resent, retry, ambiguous, failed, dropped, throttled, repeated, no_recipient, nobody, broken,
+    delivered, undelivered. Raises ValueError without a channel.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        channels: Sequence[Channel],
+        table: EscalationTable,
+        texts: Catalogue | None = None,
+        *,
+        settings: DispatchSettings | None = None,
+        count: Count = no_count,
+        knowledge: Knowledge | None = None,
+        throttle: Throttle | None = None,
+    ) -> None:
+        if not channels:
+            raise ValueError("a dispatcher needs at least one channel")
+        self._db, self._count, self._settings = db, count, settings or DispatchSettings()
+        self._channels = {channel.name: channel for channel in channels}
+        hint = self._settings.reply_hint
+        self._expander = Expander(table, texts or default_texts(), channels[0].name, count, knowledge=knowledge, reply_hint=hint)
+        self._sender = Sender(db, self._channels, self._settings.send, count, throttle)
+        self._poller = Poller(db, self._channels, count)
+        self._pools = {name: ThreadPoolExecutor(self._settings.workers, f"notify-{name}") for name in self._channels}
+        self._polling = ThreadPoolExecutor(1, "notify-receipts")
+        self._busy: dict[int, str] = {}
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+
+    def run_once(self, now: int) -> int:
+        """Do everything that is due at `now` and wait for it. Returns how many steps and messages were dealt with."""
+        done = 0
+        for _ in range(_ROUNDS):
+            progress = self._expand(now) + sum(future.result() for future in self._submit(lambda: now))
+            if not progress:
+                break
+            done += progress
+        return done
+
+    def poll_receipts(self, now: int) -> int:
+        """Ask providers what became of messages without a final receipt. Returns how many reports changed something."""
+        return self._poller.run_once(now)
+
+    def oldest_waiting_ms(self, now: int) -> int:
+        """Age of the oldest message that should have left already; 0 when there is none."""
+        waiting = or_(and_(Notification.state == "queued", Notification.due <= now), Notification.state == "claimed")
+        with self._db.read() as session:
+            oldest = session.scalar(select(func.min(Notification.due)).where(waiting))
+        return 0 if oldest is None else max(now - int(oldest), 0)
+
+    def nudge(self) -> None:
+        """Something was committed: look now instead of at the end of the nap. Safe from any thread."""
+        self._wake.set()
+
+    def run(self, stop: threading.Event, clock: Clock) -> None:
+        """Until `stop` is set (nudge to be noticed at once). Sends run in the pools; the loop itself never waits for a provider."""
+        polled, polling = 0, None
+        while not stop.is_set():
+            self._wake.clear()
+            now = clock()
+            try:
+                self._expand(now)
+                self._submit(clock)
+            except SQLAlchemyError:
+                log.exception("the outbox cannot be read or written; trying again")
+            if self._settings.poll_receipts and now - polled >= _POLL_EVERY_MS and (polling is None or polling.done()):
+                polled, polling = now, self._polling.submit(self._poll, now)
+            self._wake.wait(self._settings.idle_s)
+        self.close()
+
+    def close(self) -> None:
+        """Let sends in progress end and record themselves; then let the channels go."""
+        for pool in (*self._pools.values(), self._polling):
+            pool.shutdown(wait=True, cancel_futures=True)
+        for channel in self._channels.values():
+            channel.close()
+
+    # -- steps ------------------------------------------------------------------------------------------------------------------------------
+
+    def _expand(self, now: int) -> int:
+        with self._db.read() as session:
+            due = self._expander.due(session, now, _STEPS)
+        for ident in due:
+            try:
+                with self._db.write() as session:
+                    self._expander.expand(session, ident, now)
+            except SQLAlchemyError:
+                raise
+            except Exception:
+                log.exception("escalation step %d cannot be expanded; set aside for a minute", ident)
+                self._set_aside(ident, now)
+        return len(due)
+
+    def _set_aside(self, ident: int, now: int) -> None:
+        """A step that breaks the program must not hold up the others, and must not be forgotten."""
+        later = update(EscalationStep).where(EscalationStep.id == ident, EscalationStep.state == "pending").values(due=now + _SET_ASIDE_MS)
+        with self._db.write() as session:
+            session.execute(later)
+        self._count(next(iter(self._channels)), "broken")
+
+    # -- messages -----------------------------------------------------------------------------------------------------------------------------
+
+    def _submit(self, clock: Clock) -> list[Future[bool]]:
+        """Hand due messages to the pools, the worst alarms first; never more than a pool can soon work off, so that a worse one can overtake."""
+        futures = []
+        for name, pool in self._pools.items():
+            for ident in self._due(name, clock()):
+                with self._lock:
+                    self._busy[ident] = name
+                futures.append(pool.submit(self._work, ident, clock))
+        return futures
+
+    def _due(self, channel: str, now: int) -> Sequence[int]:
+        with self._lock:
+            busy = dict(self._busy)
+        free = 2 * self._settings.workers - sum(name == channel for name in busy.values())
+        if free <= 0:
+            return ()
+        mine = Notification.channel == channel
+        if channel == next(iter(self._channels)):
+            mine = or_(mine, Notification.channel.not_in(self._channels))
+        waiting = or_(
+            and_(Notification.state == "queued", Notification.due <= now), and_(Notification.state == "claimed", Notification.claimed_until <= now)
+        )
+        worst_first = case({level: rank for rank, level in enumerate(LEVELS)}, value=Alarm.level, else_=len(LEVELS))
+        query = select(Notification.id).join(Alarm, Alarm.id == Notification.alarm).where(mine, waiting, Notification.id.not_in(busy))
+        with self._db.read() as session:
+            return session.scalars(query.order_by(worst_first, Notification.id).limit(free)).all()
+
+    def _work(self, ident: int, clock: Clock) -> bool:
+        try:
+            worked = self._sender.deliver(ident, clock)
+        except Exception:
+            log.exception("notification %d: it stays in the outbox; if it was claimed, the claim runs out and it is looked up", ident)
+            raise
+        finally:
+            with self._lock:
+                self._busy.pop(ident, None)
+        if worked:
+            self.nudge()
+        return worked
+
+    def _poll(self, now: int) -> None:
+        try:
+            self.poll_receipts(now)
+        except Exception:
+            log.exception("polling of receipts failed; trying again")

@@ -1,0 +1,295 @@
+"""From the outbox to the provider, once: claim, send outside any transaction, record; after any doubt look up before sending again.
+
+    queued --claim--> claimed --send--> sent              the provider's id is stored
+                         | certainly not processed        -> queued, later
+                         | will never work                -> failed; next channel, else next person at once
+                         | in doubt, or we died           -> look up: found -> sent; not found for the grace period -> send again
+
+A claim is a conditional update that sets `claimed_until`; that instant is also the fencing token under which the outcome is recorded, so a worker
+that comes back from a long stall changes nothing. The look-up searches from the creation of the message, which is before any attempt.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from sqlalchemy import Update, select, update
+from sqlalchemy.orm import Session
+
+from server.notify import receipts
+from server.notify.channels import Channel, ChannelError, Failure, Message, Receipt
+from server.notify.expand import Count, add_step
+from server.notify.rows import changed
+from server.notify.situation import CALLS, GONE, REACHED, needed
+from server.store.session import Database
+from server.store.tables import Alarm, EscalationStep, Notification
+
+log = logging.getLogger("server.notify")
+
+Clock = Callable[[], int]
+Throttle = Callable[[Session, Notification, int], int | None]
+"""Asked before a first send: the instant until which a message waits, or None. It must never hold back 特急."""
+_KNOWN = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendSettings:
+    """Times in ms. `claim_ms` must be longer than a channel's own timeout; `grace_ms` longer than a provider may take over an accepted request."""
+
+    claim_ms: int = 30_000
+    grace_ms: int = 60_000
+    lookup_every_ms: int = 5_000
+    backoff_ms: int = 2_000
+    backoff_max_ms: int = 60_000
+    fallback_ms: int = 120_000
+    validity_ms: int = 4 * 3_600_000
+
+
+class Claim(NamedTuple):
+    """A notification that is ours until `until`. mode: send it, or look it up first."""
+
+    channel: Channel
+    mode: Literal["send", "lookup"]
+    message: Message
+    until: int
+    attempted_at: int
+
+
+class Sender:
+    """Delivers one notification at a time; used from several threads. `channels` in order of preference."""
+
+    def __init__(self, db: Database, channels: dict[str, Channel], settings: SendSettings, count: Count, throttle: Throttle | None = None) -> None:
+        self._db, self._channels, self._settings, self._count, self._throttle = db, channels, settings, count, throttle
+
+    def deliver(self, ident: int, clock: Clock) -> bool:
+        """Take one notification a step on. False when it was not due any more or belongs to another worker."""
+        with self._db.write() as session:
+            claim = self._claim(session, ident, clock())
+        if claim is None:
+            return False
+        if claim.mode == "send":
+            self._send(claim, clock)
+        else:
+            self._look_up(claim, clock)
+        return True
+
+    # -- claim --------------------------------------------------------------------------------------------------------------------------
+
+    def _claim(self, session: Session, ident: int, now: int) -> Claim | None:
+        row = session.get(Notification, ident)
+        if row is None or not is_due(row, now) or self._set_aside(session, row, now):
+            return None
+        mode: Literal["send", "lookup"] = "send" if row.state == "queued" else "lookup"
+        until = now + self._settings.claim_ms
+        held = update(Notification).where(Notification.id == ident, Notification.state == row.state)
+        if mode == "send":
+            took = changed(session, held.values(state="claimed", claimed_at=now, claimed_until=until, attempts=Notification.attempts + 1))
+        else:
+            took = changed(session, held.where(Notification.claimed_until == row.claimed_until).values(claimed_until=until))
+        attempted_at = now if mode == "send" else row.claimed_at or row.created_at
+        return Claim(self._channels[row.channel], mode, self._message(session, row, now), until, attempted_at) if took else None
+
+    def _set_aside(self, session: Session, row: Notification, now: int) -> bool:
+        """Deal with what is not to be sent, or not now."""
+        if row.channel not in self._channels:
+            self._give_up(session, row, "通道已停用", now)
+            return True
+        if row.state != "queued":
+            return False
+        if not self._wanted(session, row) or now - row.created_at >= self._settings.validity_ms:
+            self._discard(session, row, now)
+            return True
+        later = self._throttle(session, row, now) if self._throttle is not None else None
+        if later is not None:
+            row.due = later
+            self._count(row.channel, "throttled")
+        return later is not None
+
+    def _message(self, session: Session, row: Notification, now: int) -> Message:
+        others = select(Notification.provider_id).where(Notification.phone == row.phone, Notification.provider_id != "")
+        return Message(
+            id=row.id, phone=row.phone, text=row.text, number=row.number, since=row.created_at,
+            validity_s=max(row.created_at + self._settings.validity_ms - now, 1000) // 1000,
+            known=frozenset(session.scalars(others.order_by(Notification.id.desc()).limit(_KNOWN))),
+        )  # fmt: skip
+
+    @staticmethod
+    def _wanted(session: Session, row: Notification) -> bool:
+        reason = "raised" if row.reason == "escalated" else row.reason
+        return needed(session.get_one(Alarm, row.alarm), reason)
+
+    def _discard(self, session: Session, row: Notification, now: int) -> None:
+        """Not sent and not wanted any more, or too late to be worth sending."""
+        if self._wanted(session, row):
+            self._give_up(session, row, "过了有效期仍未发出", now)
+        else:
+            row.state, row.claimed_until = "dropped", None
+            self._count(row.channel, "dropped")
+
+    # -- act ------------------------------------------------------------------------------------------------------------------------------
+
+    def _send(self, claim: Claim, clock: Clock) -> None:
+        if clock() >= claim.until:
+            return  # stalled so long that another worker may have it; whoever takes the claim over looks up first
+        try:
+            receipt = claim.channel.send(claim.message)
+        except ChannelError as error:
+            self._failed(claim, error, clock())
+        except Exception:
+            log.exception("channel %s: notification %d", claim.channel.name, claim.message.id)
+            self._failed(claim, ChannelError("通道程序出错", Failure.AMBIGUOUS), clock())
+        else:
+            self._sent(claim, receipt, clock(), "sent")
+
+    def _look_up(self, claim: Claim, clock: Clock) -> None:
+        started = clock()
+        found: Receipt | None = None
+        try:
+            found = claim.channel.lookup(claim.message) if claim.channel.abilities.lookup else None
+        except ChannelError as error:
+            self._in_doubt(claim, str(error), clock())
+            return
+        except Exception:
+            log.exception("channel %s: look-up of notification %d", claim.channel.name, claim.message.id)
+            self._in_doubt(claim, "查询程序出错", clock())
+            return
+        if found is not None and self._sent(claim, found, clock(), "found"):
+            return
+        if started - claim.attempted_at < self._settings.grace_ms:
+            self._wait(claim, started)
+        elif (again := self._reclaim(claim, clock())) is not None:
+            self._send(again, clock)
+
+    # -- record -----------------------------------------------------------------------------------------------------------------------------
+
+    def _sent(self, claim: Claim, receipt: Receipt, now: int, result: str) -> bool:
+        """Store the provider's id. False when another message already has it: then this one was not found after all."""
+        with self._db.write() as session:
+            taken = select(Notification.id).where(Notification.provider_id == receipt.provider_id, Notification.id != claim.message.id)
+            if session.scalar(taken.limit(1)) is not None:
+                log.error("notification %d: %s is already the id of another one", claim.message.id, receipt.provider_id)
+                return False
+            values = {"state": "sent", "sent_at": now, "provider_id": receipt.provider_id, "claimed_until": None, "error": ""}
+            if not changed(session, _held(claim).values(**values)):
+                log.error("notification %d was sent as %s after its claim was lost", claim.message.id, receipt.provider_id)
+            receipts.apply_receipt(session, receipt.provider_id, receipt.status, receipt.error_code, now)
+        self._count(claim.channel.name, result)
+        return True
+
+    def _failed(self, claim: Claim, error: ChannelError, now: int) -> None:
+        log.warning("channel %s: notification %d: %s", claim.channel.name, claim.message.id, error)
+        if error.failure is Failure.AMBIGUOUS:
+            self._in_doubt(claim, str(error), now)
+            return
+        with self._db.write() as session:
+            row = _own(session, claim)
+            if row is None:
+                return
+            long_enough = now - row.created_at >= self._settings.fallback_ms
+            if error.failure is Failure.PERMANENT or (long_enough and self._next_channel(row) is not None):
+                self._give_up(session, row, str(error), now)
+            else:
+                row.state, row.claimed_until, row.error = "queued", None, str(error)[:200]
+                row.due = now + self._backoff(row)
+                self._count(claim.channel.name, "retry")
+
+    def _in_doubt(self, claim: Claim, sentence: str, now: int) -> None:
+        """Keep the claim, so that nobody sends, until the next look-up; beyond its validity it is not worth a second message."""
+        with self._db.write() as session:
+            row = _own(session, claim)
+            if row is None:
+                return
+            if now - row.created_at >= self._settings.validity_ms:
+                self._give_up(session, row, f"结果不明：{sentence}", now)
+                return
+            row.claimed_until, row.error = now + self._settings.lookup_every_ms, sentence[:200]
+        self._count(claim.channel.name, "ambiguous")
+
+    def _wait(self, claim: Claim, now: int) -> None:
+        """Not found yet: look again soon, and at the end of the grace period."""
+        until = min(now + self._settings.lookup_every_ms, claim.attempted_at + self._settings.grace_ms)
+        with self._db.write() as session:
+            changed(session, _held(claim).values(claimed_until=until))
+
+    def _reclaim(self, claim: Claim, now: int) -> Claim | None:
+        """Certainly not there: claim it anew for another send, unless it is not wanted any more."""
+        with self._db.write() as session:
+            row = _own(session, claim)
+            if row is None:
+                return None
+            if not self._wanted(session, row) or now - row.created_at >= self._settings.validity_ms:
+                self._discard(session, row, now)
+                return None
+            row.claimed_at, row.claimed_until, row.attempts = now, now + self._settings.claim_ms, row.attempts + 1
+        self._count(claim.channel.name, "resent")
+        return claim._replace(mode="send", until=now + self._settings.claim_ms, attempted_at=now)
+
+    def _give_up(self, session: Session, row: Notification, sentence: str, now: int) -> None:
+        """Failed for good: the next channel to the same person, else the next person at once."""
+        row.state, row.claimed_until, row.error = "failed", None, sentence[:200]
+        self._count(row.channel, "failed")
+        if not self._wanted(session, row):
+            return
+        following = self._next_channel(row)
+        if following is None or now - row.created_at >= self._settings.validity_ms:
+            hand_over(session, row, now)
+            return
+        successor = Notification(
+            escalation_step=row.escalation_step, alarm=row.alarm, reason=row.reason, step=row.step, person=row.person, person_name=row.person_name,
+            phone=row.phone, channel=following, number=row.number, text=row.text, created_at=now, due=now, state="queued",
+        )  # fmt: skip
+        session.add(successor)
+
+    def _next_channel(self, row: Notification) -> str | None:
+        """The channel after the one that failed; the first one after a channel that no longer exists."""
+        names = list(self._channels)
+        at = names.index(row.channel) + 1 if row.channel in names else 0
+        return names[at] if at < len(names) else None
+
+    def _backoff(self, row: Notification) -> int:
+        """Doubling with a spread of a quarter by id, so that a thousand messages do not come back in the same instant."""
+        base = min(self._settings.backoff_ms << min(row.attempts - 1, 16), self._settings.backoff_max_ms)
+        return base + base * (row.id % 16) // 64
+
+
+def cap_per_phone(limit: int, window_ms: int) -> Throttle:
+    """At most `limit` messages to one phone within the window, 特急 excepted; the others wait until the oldest has left it."""
+
+    def throttle(session: Session, row: Notification, now: int) -> int | None:
+        if session.get_one(Alarm, row.alarm).level == "critical":
+            return None
+        gone = select(Notification.claimed_at).where(Notification.phone == row.phone, Notification.state.in_(GONE))
+        recent = session.scalars(gone.where(Notification.claimed_at > now - window_ms).order_by(Notification.claimed_at.desc()).limit(limit)).all()
+        return (recent[-1] or now) + window_ms if len(recent) >= limit else None
+
+    return throttle
+
+
+def is_due(row: Notification, now: int) -> bool:
+    """Whether something has to be done about a notification now."""
+    return (row.state == "queued" and row.due <= now) or (row.state == "claimed" and (row.claimed_until or 0) <= now)
+
+
+def hand_over(session: Session, row: Notification, now: int) -> None:
+    """When nobody of a step can be reached, the next step is due at once."""
+    others = select(Notification.id).where(Notification.escalation_step == row.escalation_step, Notification.id != row.id)
+    if row.reason not in CALLS or session.scalar(others.where(Notification.state.in_(REACHED)).limit(1)) is not None:
+        return
+    mine = session.get_one(EscalationStep, row.escalation_step)
+    pending = update(EscalationStep).where(
+        EscalationStep.alarm == mine.alarm, EscalationStep.annunciation == mine.annunciation, EscalationStep.reason == "raised"
+    )
+    if not changed(session, pending.where(EscalationStep.state == "pending").values(due=now)) and mine.reason == "raised":
+        add_step(session, mine.alarm, mine.annunciation, row.step + 1, now)
+
+
+def _held(claim: Claim) -> Update:
+    """The row as long as the claim on it is ours."""
+    return update(Notification).where(Notification.id == claim.message.id, Notification.state == "claimed", Notification.claimed_until == claim.until)
+
+
+def _own(session: Session, claim: Claim) -> Notification | None:
+    """The same, locked for changing it."""
+    row = session.get_one(Notification, claim.message.id, with_for_update=True)
+    return row if row.state == "claimed" and row.claimed_until == claim.until else None

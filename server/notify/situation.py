@@ -1,0 +1,149 @@
+"""What the database knows about a due step: the alarm, who is above its room, who was told. Read within the caller's transaction."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import Session
+
+from alarms.rules import Rule
+from server.duty.escalation import DUTIES
+from server.duty.routing import Member, Org, OrgUnit, Recipient, StepContext
+from server.notify.texts import AlarmFacts
+from server.store.tables import Account, Alarm, EscalationStep, Notification, Person, Room, Transition, Unit
+
+REACHED = ("queued", "claimed", "sent", "delivered")
+"""States of a message that has gone or still will."""
+GONE = ("claimed", "sent", "delivered")
+"""States of a message that somebody may have on the screen."""
+CALLS = ("raised", "escalated", "assist")
+"""Reasons that ask for somebody; they end with a take-over. taken and cleared are news."""
+_MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What texts say that the tables do not hold: on-delays by (rule, level) in ms, and the battery minutes of a room's power supply."""
+
+    on_delays: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    backup_minutes: Callable[[str], int | None] = lambda _room: None
+
+
+def on_delays(rules: Iterable[Rule]) -> dict[tuple[str, str], int]:
+    """The on-delays of a rule set, for Knowledge."""
+    return {(rule.name, rung.level.word): rung.on_delay_ms for rule in rules for rung in rule.ladder}
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """One due step and everything around it."""
+
+    step: EscalationStep
+    alarm: Alarm
+    annunciation: Transition | None
+    room: Room | None
+    unit: Unit
+
+    @property
+    def annunciated_at(self) -> int:
+        """When attention was asked for."""
+        return self.annunciation.at if self.annunciation is not None else self.alarm.raised_at
+
+    @property
+    def level(self) -> str:
+        """The level at which attention was asked for."""
+        return self.annunciation.level if self.annunciation is not None else self.alarm.level
+
+    def context(self, channel: str, told: frozenset[str]) -> StepContext:
+        """For routing."""
+        alarm, step = self.alarm, self.step
+        return StepContext(
+            reason=step.reason, step=step.step, due=step.due, annunciated_at=self.annunciated_at, level=self.level, rule=alarm.rule,
+            kind=alarm.kind, quantity=alarm.quantity, stage=self.room.stage if self.room is not None else "in_use", channel=channel, told=told,
+        )  # fmt: skip
+
+    def text_facts(self, knowledge: Knowledge, now: int) -> AlarmFacts:
+        """For the texts. A first call counts the minutes of the condition, a later one those without an answer."""
+        alarm, call = self.alarm, self.annunciation
+        waited = max(now - self.annunciated_at, 0)
+        before = knowledge.on_delays.get((alarm.rule, self.level), 0) if self.step.step == 0 else 0
+        value = call.value if call is not None and call.value is not None else alarm.raised_value
+        return AlarmFacts(
+            level=self.level, rule=alarm.rule, kind=alarm.kind, quantity=alarm.quantity, number=alarm.number, drill=alarm.drill,
+            place=self.room.sms_place if self.room is not None else self.unit.short_name,
+            at=alarm.raised_at if alarm.known_late and self.step.reason == "raised" else self.annunciated_at,
+            since=alarm.raised_at, value=value, minutes=(waited + before) // _MINUTE_MS,
+            backup_minutes=knowledge.backup_minutes(self.room.code) if self.room is not None and alarm.quantity == "power" else None,
+        )  # fmt: skip
+
+
+def load(session: Session, step: EscalationStep) -> Situation:
+    """Everything around a step."""
+    alarm = session.get_one(Alarm, step.alarm)
+    room = session.get(Room, alarm.room) if alarm.room is not None else None
+    return Situation(step, alarm, session.get(Transition, step.annunciation), room, session.get_one(Unit, alarm.unit))
+
+
+def needed(alarm: Alarm, reason: str) -> bool:
+    """Whether a message of this reason still makes sense.
+
+    A call for attention ends with the take-over, the shelf, and the return to normal (S11 follows); an alarm found late in old data is asked for
+    although it has returned. A call for help stands while the alarm is open. News is worthless when the opposite has become true.
+    """
+    if reason == "assist":
+        return alarm.closed_at is None
+    if reason == "taken":
+        return not alarm.state.endswith("_unacked")
+    if reason == "cleared":
+        return not alarm.state.startswith("active")
+    waiting = ("active_unacked", "latched_unacked", "cleared_unacked") if alarm.known_late else ("active_unacked", "latched_unacked")
+    return alarm.closed_at is None and alarm.state in waiting
+
+
+def superseded(session: Session, step: EscalationStep) -> bool:
+    """Whether attention was asked for anew since: that escalation carries on, this one ends."""
+    newer = select(EscalationStep.id).where(
+        EscalationStep.alarm == step.alarm, EscalationStep.reason == "raised", EscalationStep.annunciation > step.annunciation
+    )
+    return step.reason == "raised" and session.scalar(newer.limit(1)) is not None
+
+
+def organisation(session: Session, unit: Unit, room: Room | None) -> Org:
+    """The units from the room's own upwards with those who can be told."""
+    line = [unit]
+    while line[-1].parent is not None and (above := session.get(Unit, line[-1].parent)) is not None and above not in line:
+        line.append(above)
+    persons = session.scalars(
+        select(Person).where(Person.unit.in_([one.code for one in line]), Person.duty.in_(DUTIES.values())).order_by(Person.id)
+    ).all()
+    chain = tuple(OrgUnit(one.code, one.level, _members(one, [p for p in persons if p.unit == one.code])) for one in line)
+    owner = session.get(Person, room.person) if room is not None and room.person is not None else None
+    return Org(chain, None if owner is None else Member(owner.id, owner.name, owner.phone, owner.duty))
+
+
+def _members(unit: Unit, persons: list[Person]) -> tuple[Member, ...]:
+    members = [Member(person.id, person.name, person.phone, person.duty) for person in persons]
+    if unit.duty_phone:
+        members.insert(0, Member(None, f"{unit.short_name}值班室", unit.duty_phone, DUTIES["duty"]))
+    return tuple(members)
+
+
+def told(session: Session, alarm: int, annunciation: int | None = None, states: tuple[str, ...] = REACHED) -> list[Recipient]:
+    """Who was called because of an alarm, or of one annunciation of it."""
+    wanted: list[ColumnElement[bool]] = [Notification.alarm == alarm, Notification.reason.in_(CALLS), Notification.state.in_(states)]
+    query = select(Notification).join(EscalationStep, EscalationStep.id == Notification.escalation_step)
+    if annunciation is not None:
+        wanted.append(EscalationStep.annunciation == annunciation)
+    rows = session.scalars(query.where(*wanted).order_by(Notification.id))
+    return [Recipient(row.person, row.person_name, row.phone, row.channel) for row in rows]
+
+
+def takers(session: Session, alarm: int) -> frozenset[int]:
+    """Ids of the persons who took an alarm over last; a take-over may carry a name, an account or `name（desk代为接手）`."""
+    by = session.scalar(
+        select(Transition.by).where(Transition.alarm == alarm, Transition.name == "acknowledged").order_by(Transition.id.desc()).limit(1)
+    )
+    names = [name for name in {by or "", (by or "").partition("（")[0]} if name]
+    accounts = select(Account.person).where(or_(Account.display_name.in_(names), Account.login.in_(names)), Account.person.is_not(None))
+    persons = select(Person.id).where(or_(Person.name.in_(names), Person.code.in_(names)))
+    return frozenset(int(ident) for query in (accounts, persons) for ident in session.scalars(query) if ident is not None)

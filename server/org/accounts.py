@@ -1,0 +1,182 @@
+"""Accounts and browser sessions: argon2id passwords, lock-out, revocable sessions of which only a hash is kept. Instants are UTC ms."""
+
+import hashlib
+import logging
+import secrets
+import threading
+from dataclasses import dataclass
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from server.store import audit
+from server.store.session import Database
+from server.store.tables import Account, WebSession
+
+ROLES = ("duty", "in_charge", "inspector", "system", "security", "audit")
+_SEEN_EVERY_MS = 60_000
+
+log = logging.getLogger("server.accounts")
+
+# argon2id, 19 MiB and two passes: the OWASP minimum. Two at a time, so that a burst of sign-ins cannot take the memory of the watch.
+_hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+_turnstile = threading.Semaphore(2)
+_DUMMY = _hasher.hash(secrets.token_hex(16))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInLimits:
+    """Idle and absolute life of a session; failures in a row before an account is locked, and for how long."""
+
+    idle_ms: int = 8 * 3_600_000
+    absolute_ms: int = 24 * 3_600_000
+    failures: int = 5
+    lock_ms: int = 15 * 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who a session belongs to, and until when it lasts if nothing more happens."""
+
+    account: int
+    login: str
+    name: str
+    role: str
+    unit: str
+    expires_at: int
+    last_login_at: int | None = None
+
+
+class SignInRefusedError(Exception):
+    """The sign-in was refused; the text is for the person. `locked_until` is set while the account is locked."""
+
+    def __init__(self, sentence: str, locked_until: int | None = None) -> None:
+        super().__init__(sentence)
+        self.locked_until = locked_until
+
+
+def hash_password(password: str) -> str:
+    """argon2id hash with its parameters, ready to store. Raises ValueError for a password of less than 8 characters."""
+    if len(password) < 8:
+        raise ValueError("a password has at least 8 characters")
+    with _turnstile:
+        return _hasher.hash(password)
+
+
+def add_account(session: Session, *, login: str, password: str, role: str, unit: str, name: str, person: int | None = None) -> Account:
+    """Create an account inside the caller's transaction. Raises ValueError for an unknown role or a short password."""
+    if role not in ROLES:
+        raise ValueError(f"{role!r} is not a role ({', '.join(ROLES)})")
+    account = Account(login=login, password_hash=hash_password(password), role=role, unit=unit, display_name=name, person=person)
+    session.add(account)
+    session.flush()
+    return account
+
+
+def sign_in(db: Database, login: str, password: str, now: int, limits: SignInLimits) -> tuple[str, Identity]:
+    """Check a password and open a session; returns its token and owner. Raises SignInRefusedError.
+
+    The answer does not tell an unknown login from a wrong password, and takes as long for either.
+    """
+    with db.read() as session:
+        account = session.scalar(select(Account).where(Account.login == login))
+        found = (account.id, account.password_hash, account.disabled, account.locked_until) if account else (0, _DUMMY, True, None)
+    ident, stored, disabled, locked_until = found
+    if locked_until is not None and locked_until > now:
+        raise SignInRefusedError("账号已锁定，请稍后再试。", locked_until)
+    if not _verify(stored, password) or disabled:
+        raise _failed(db, ident, login, now, limits)
+    return _open(db, ident, now, limits)
+
+
+def identify(db: Database, token: str, now: int, limits: SignInLimits) -> Identity | None:
+    """Whose session this is; None when it is unknown, revoked, idle for too long, too old or of a disabled account. Counts as activity."""
+    digest = _digest(token)
+    with db.read() as session:
+        query = select(WebSession, Account).join(Account, Account.id == WebSession.account).where(WebSession.token_hash == digest)
+        row = session.execute(query).first()
+        if row is None or row[1].disabled or now >= _expiry(row[0], limits):
+            return None
+        web, account = row
+        seen_at, identity = web.last_seen_at, _identity(account, _expiry(web, limits))
+    if now - seen_at >= _SEEN_EVERY_MS:
+        with db.write() as session:
+            session.execute(update(WebSession).where(WebSession.token_hash == digest).values(last_seen_at=now))
+    return identity
+
+
+def peek(db: Database, token: str, now: int, limits: SignInLimits) -> bool:
+    """Whether a session is still valid, without counting as activity: for a stream that is merely open."""
+    with db.read() as session:
+        query = select(WebSession).join(Account, Account.id == WebSession.account)
+        web = session.scalar(query.where(WebSession.token_hash == _digest(token), Account.disabled.is_(False)))
+        return web is not None and now < _expiry(web, limits)
+
+
+def sign_out(db: Database, token: str, now: int) -> None:
+    """Revoke a session; an unknown token is already what was wanted."""
+    with db.write() as session:
+        web = session.get(WebSession, _digest(token))
+        if web is not None:
+            account = session.get_one(Account, web.account)
+            session.delete(web)
+            audit.append(session, account.login, "session.close", f"account:{account.id}", {}, now)
+
+
+def _verify(stored: str, password: str) -> bool:
+    with _turnstile:
+        try:
+            return _hasher.verify(stored, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def _failed(db: Database, ident: int, login: str, now: int, limits: SignInLimits) -> SignInRefusedError:
+    with db.write() as session:
+        account = session.get(Account, ident)
+        if account is None or account.disabled:
+            log.warning("sign-in refused for an unknown or disabled login %.60r", login)  # not audited: anybody could fill the chain
+            return SignInRefusedError("登录名或密码不对。")
+        account.failures += 1
+        left = limits.failures - account.failures
+        if left <= 0:
+            account.failures, account.locked_until = 0, now + limits.lock_ms
+        audit.append(session, login, "session.locked" if left <= 0 else "session.refused", f"account:{account.id}", {}, now)
+        if left <= 0:
+            return SignInRefusedError("密码连续输错，账号已锁定，请稍后再试。", account.locked_until)
+    return SignInRefusedError("登录名或密码不对。")
+
+
+def _open(db: Database, ident: int, now: int, limits: SignInLimits) -> tuple[str, Identity]:
+    token = secrets.token_urlsafe(32)
+    with db.write() as session:
+        account = session.get_one(Account, ident)
+        last = session.scalar(select(func.max(WebSession.created_at)).where(WebSession.account == ident))
+        session.execute(delete(WebSession).where(WebSession.account == ident, WebSession.expires_at < now, WebSession.created_at < (last or 0)))
+        account.failures, account.locked_until = 0, None
+        web = WebSession(token_hash=_digest(token), account=ident, created_at=now, last_seen_at=now, expires_at=now + limits.absolute_ms)
+        session.add(web)
+        audit.append(session, account.login, "session.open", f"account:{ident}", {}, now)
+        return token, _identity(account, _expiry(web, limits), last)
+
+
+def _expiry(web: WebSession, limits: SignInLimits) -> int:
+    return min(web.expires_at, web.last_seen_at + limits.idle_ms)
+
+
+def _identity(account: Account, expires_at: int, last_login_at: int | None = None) -> Identity:
+    return Identity(
+        account=account.id,
+        login=account.login,
+        name=account.display_name,
+        role=account.role,
+        unit=account.unit,
+        expires_at=expires_at,
+        last_login_at=last_login_at,
+    )
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,155 @@
+"""The embedded series store: a DuckDB hot table and sorted Parquet files in one folder, for one process.
+
+Reads never wait for writes. `write` is durable when it returns. The first value of a (point, taken_at) wins; another value for the same key is
+counted as a conflict and logged, never stored.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from server.series import HOLD_MS, Bucket, Compliance, Hold, Row, Stats, compaction, fold, queries
+from server.series.batch import Batch, differs
+from server.series.compaction import Policy
+from server.series.hot import Hot, files
+from server.series.partition import DAY_MS, ZONE_MS, checksum
+from server.series.recovery import reconcile
+
+log = logging.getLogger("server.series")
+
+_LATEST = 4_102_444_800_000  # 2100-01-01: what claims to be later, or before 1970, is no time at all
+
+
+class EmbeddedStore:
+    """SeriesStore in `folder`, which is created when absent. Raises StoreBusyError while another store has it open.
+
+    `threads` and `memory_limit` bound what DuckDB may take from the alarms beside it.
+    """
+
+    def __init__(self, folder: Path | str, *, threads: int = 2, memory_limit: str = "1GB", policy: Policy = Policy()) -> None:  # noqa: B008
+        self._hot = Hot(Path(folder), threads=threads, memory_limit=memory_limit)
+        self._policy = policy
+        self._compacting = threading.Lock()
+        self._refused: deque[tuple[Row, str]] = deque(maxlen=100_000)
+        self._set_aside = 0
+        self.conflicts = 0
+        try:
+            self._generations = itertools.count(reconcile(self._hot))
+        except BaseException:
+            self._hot.close()
+            raise
+
+    def write(self, rows: Sequence[Row] | Batch, mark: int | None = None) -> int:
+        """See SeriesStore.write. Rows whose time is before 1970 or after 2099 are set aside."""
+        batch, conflicts = self._in_time(rows if isinstance(rows, Batch) else Batch.of(rows)).firsts()
+        with self._hot.writing() as connection:
+            index, stored = queries.known(connection, self._hot.folder, batch)
+            conflicts += int(differs(batch.value[index], stored).sum())
+            fresh = batch.take(np.delete(np.arange(len(batch)), index))
+            _insert(connection, fresh, mark, conflicts)
+        if conflicts:
+            self.conflicts += conflicts
+            log.warning("%d samples were refused because another value is stored under their point and time", conflicts)
+        return len(fresh)
+
+    def mark(self) -> int | None:
+        """See SeriesStore.mark."""
+        with self._hot.reading() as connection:
+            found: int | None = connection.execute("SELECT mark FROM state").fetchall()[0][0]
+        return found
+
+    def take_refused(self) -> list[tuple[Row, str]]:
+        """See SeriesStore.take_refused."""
+        return [self._refused.popleft() for _ in range(len(self._refused))]
+
+    def buckets(self, points: Sequence[int], start: int, end: int, step_ms: int, hold_ms: Hold = HOLD_MS) -> list[Bucket]:
+        """See SeriesStore.buckets."""
+        with self._hot.reading() as connection:
+            return fold.all_buckets(partial(queries.samples, connection, self._hot.folder), points, start, end, step_ms, hold_ms)
+
+    def compliance(self, point: int, start: int, end: int, low: float | None, high: float | None, hold_ms: int = HOLD_MS) -> Compliance:
+        """See SeriesStore.compliance."""
+        with self._hot.reading() as connection:
+            return fold.whole_compliance(partial(queries.samples, connection, self._hot.folder), point, start, end, low, high, hold_ms)
+
+    def raw(self, points: Sequence[int], start: int, end: int, limit: int | None = None) -> list[Row]:
+        """See SeriesStore.raw."""
+        if not points:
+            return []
+        with self._hot.reading() as connection:
+            return queries.rows(connection, self._hot.folder, points, start, end - 1, limit)
+
+    def last(self, points: Sequence[int], since: int = 0) -> dict[int, Row]:
+        """See SeriesStore.last."""
+        with self._hot.reading() as connection:
+            return queries.newest(connection, self._hot.folder, points, since)
+
+    def count(self) -> int:
+        """See SeriesStore.count."""
+        return self.stats().rows
+
+    def stats(self) -> Stats:
+        """See SeriesStore.stats; `bytes` are those of the partition files."""
+        with self._hot.reading() as connection:
+            hot: int = connection.execute("SELECT count(*) FROM hot").fetchall()[0][0]
+            number, stored, size = connection.execute("SELECT count(*), coalesce(sum(rows), 0), coalesce(sum(bytes), 0) FROM partition").fetchall()[0]
+            conflicts: int = connection.execute("SELECT conflicts FROM state").fetchall()[0][0]
+        return Stats(hot + int(stored), hot, number, int(size), conflicts, self._set_aside)
+
+    def flush(self, now: int) -> None:  # noqa: ARG002 - the embedded store has nothing that waits for a time
+        """Fold the write-ahead log into the database file."""
+        self._hot.checkpoint()
+
+    def compact(self, now: int) -> int:
+        """See SeriesStore.compact and compaction.Policy. A second call at the same time waits for the first."""
+        with self._compacting:
+            return compaction.compact(self._hot, self._policy, self._generations, now)
+
+    def verify(self) -> list[str]:
+        """Names of the partition files whose content is not what was written; reads all of them."""
+        with self._hot.reading() as connection:
+            return [file.file for file in files(connection, 0, 1 << 62) if checksum(self._hot.folder / file.file) != file.sha256]
+
+    def close(self) -> None:
+        """See SeriesStore.close; waits for a running `compact`."""
+        with self._compacting:
+            self._hot.close()
+
+    def _in_time(self, batch: Batch) -> Batch:
+        sane = (batch.taken_at >= 0) & (batch.taken_at < _LATEST)
+        if sane.all():
+            return batch
+        strange = batch.take(~sane).rows()
+        self._set_aside += len(strange)
+        self._refused += [(row, "time") for row in strange]
+        return batch.take(sane)
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, batch: Batch, mark: int | None, conflicts: int) -> None:
+    state = "UPDATE state SET mark = coalesce(?, mark), seq = seq + 1, conflicts = conflicts + ? RETURNING seq"
+    seq = connection.execute(state, [mark, conflicts]).fetchall()[0][0]
+    if not len(batch):
+        return
+    columns = {
+        "point": batch.point,
+        "taken_at": batch.taken_at,
+        "value": batch.value,
+        "quality": batch.quality,
+        "received_at": batch.received_at,
+        "word": batch.reason,
+        "day": (batch.taken_at + ZONE_MS) // DAY_MS,
+    }
+    # NaN arrives in DuckDB as NULL.
+    connection.register("incoming", columns)
+    query = "INSERT INTO hot SELECT point, taken_at, value, quality, received_at, ?[word + 1], day, ? FROM incoming"
+    connection.execute(query, [list(batch.words), seq])
+    connection.unregister("incoming")

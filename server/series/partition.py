@@ -1,0 +1,165 @@
+"""Partition files: sorted Parquet, one per calendar day (Asia/Shanghai) or month and bucket of points, never changed once they have their name.
+
+Sixteen neighbouring point ids share a bucket, because the points of a room are registered together and are asked for together. Values are stored as
+integers wherever that gives back the very same double, else as doubles; instants, values and qualities are exact. The time of arrival is kept as a
+delay in whole seconds, rounded up: its milliseconds would take twice the room of all the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from server.series import SeriesError
+from server.series.hot import File, sync_folder
+
+BUCKETS = 16
+DAY_MS = 86_400_000
+ZONE_MS = 8 * 3_600_000  # Asia/Shanghai has had no summer time since 1991; days before are cut at +08:00 as well
+BUCKET = f"(point >> 4) & {BUCKETS - 1}"
+# All statements in here are made of constants and numbers.
+# What a file holds, read back as the columns of table hot.
+COLUMNS = """point, taken_at, coalesce(scaled / scale::DOUBLE, value) AS value, quality,
+  taken_at + delay * 1000 AS received_at, coalesce(reason, '') AS reason"""
+_DELAY = "ceil((received_at - taken_at) / 1000.0)::BIGINT"
+_OPTIONS = "FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, ROW_GROUP_SIZE 16384, DICTIONARY_SIZE_LIMIT 1"
+_PRINT = f"count(*), bit_xor(hash(point, taken_at, value, quality, reason, {_DELAY}))"
+_SCALES = (1, 10, 100, 1000)
+
+
+def day_of(instant: int) -> int:
+    """Number of the Shanghai calendar day of a UTC instant, 0 = 1970-01-01."""
+    return (instant + ZONE_MS) // DAY_MS
+
+
+def day_start(day: int) -> int:
+    """First UTC instant of a Shanghai calendar day."""
+    return day * DAY_MS - ZONE_MS
+
+
+def day_label(day: int) -> str:
+    """Calendar name of a day number: `2026-10-05`."""
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+
+
+def bucket_of(point: int) -> int:
+    """Bucket of a point id."""
+    return (point >> 4) % BUCKETS
+
+
+def write(connection: duckdb.DuckDBPyConnection, table: str, folder: Path, period: str, generations: Iterator[int]) -> list[File]:
+    """Write `table` (columns as hot, with `bucket`) to one file per bucket, durable and read back before anyone relies on them.
+
+    A name gives period, bucket and a generation that is never used twice. Raises SeriesError when a file does not read back as it was written.
+    """
+    (folder / period[:7]).mkdir(exist_ok=True)
+    plans = _plans(connection, table)
+    names = {plan.bucket: f"{period[:7]}/{period}.b{plan.bucket:02d}.{next(generations):08d}.parquet" for plan in plans}
+    temporary = {plan.bucket: (folder / names[plan.bucket]).with_suffix(".tmp") for plan in plans}
+    try:
+        for plan in plans:
+            connection.execute(f"COPY ({_select(table, plan)}) TO '{_quoted(temporary[plan.bucket])}' ({_OPTIONS})")
+            sync_file(temporary[plan.bucket])
+        _read_back(connection, period, plans, list(temporary.values()))
+        for plan in plans:
+            temporary[plan.bucket].rename(folder / names[plan.bucket])
+    except BaseException:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
+        raise
+    sync_folder(folder / period[:7])
+    sync_folder(folder)
+    return [_entry(folder, names[plan.bucket], plan) for plan in plans]
+
+
+def describe(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> File:
+    """The list entry of a file, from its name and content. Raises duckdb.Error when it is not readable."""
+    first, last, rows = connection.execute("SELECT min(taken_at), max(taken_at), count(*) FROM read_parquet(?)", [str(path)]).fetchall()[0]
+    period, bucket, _ = parse(name)
+    return File(name, period, bucket, first, last, rows, path.stat().st_size, checksum(path))
+
+
+def parse(name: str) -> tuple[str, int, int]:
+    """Period, bucket and generation of a file name. Raises ValueError when it is none of ours."""
+    period, bucket, generation, suffix = name.rpartition("/")[2].split(".")
+    if suffix != "parquet" or not bucket.startswith("b"):
+        raise ValueError(f"{name} is not a partition file")
+    return period, int(bucket[1:]), int(generation)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sync_file(path: Path) -> None:
+    """Bring a file's content to the disk."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def month_end(label: str) -> int:
+    """First UTC instant after the Shanghai month `2026-10`."""
+    year, month = int(label[:4]), int(label[5:7])
+    following = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
+    return int(following.timestamp() * 1000) - ZONE_MS
+
+
+class _Plan(NamedTuple):
+    """What is known of a bucket before its file is written. `scale` is the factor under which most values become integers."""
+
+    bucket: int
+    first: int
+    last: int
+    fingerprint: tuple[int, int]
+    scale: int
+
+
+def _plans(connection: duckdb.DuckDBPyConnection, table: str) -> list[_Plan]:
+    fits = ", ".join(f"count(value) FILTER ({_exact(scale)})" for scale in _SCALES)
+    query = f"SELECT bucket, min(taken_at), max(taken_at), {_PRINT}, count(value), {fits} FROM {table} GROUP BY bucket ORDER BY bucket"  # noqa: S608
+    found = connection.execute(query).fetchall()
+    return [_Plan(bucket, first, last, (rows, mark), _cheapest(values, fitting)) for bucket, first, last, rows, mark, values, *fitting in found]
+
+
+def _cheapest(values: int, fitting: list[int]) -> int:
+    """The factor that takes least room: a value that is not exact under it costs a double, a larger factor some bits of every value."""
+    costs = [(64 * (values - fits) + math.log2(scale) * fits, scale) for scale, fits in zip(_SCALES, fitting, strict=True)]
+    return min(costs)[1]
+
+
+def _exact(scale: int) -> str:
+    # The guard keeps the cast from overflowing; minus zero is not an integer.
+    return f"abs(value) < 1e12 AND NOT (value = 0 AND signbit(value)) AND round(value * {scale})::BIGINT / {scale}::DOUBLE = value"
+
+
+def _select(table: str, plan: _Plan) -> str:
+    exact, scale = f"({_exact(plan.scale)})", plan.scale
+    return f"""SELECT point, taken_at, CASE WHEN {exact} THEN round(value * {scale})::BIGINT END AS scaled, {scale}::SMALLINT AS scale,
+        CASE WHEN NOT {exact} THEN value END AS value, quality, {_DELAY} AS delay, nullif(reason, '') AS reason
+        FROM {table} WHERE bucket = {plan.bucket} ORDER BY point, taken_at"""  # noqa: S608
+
+
+def _entry(folder: Path, name: str, plan: _Plan) -> File:
+    period, bucket, _ = parse(name)
+    path = folder / name
+    return File(name, period, bucket, plan.first, plan.last, plan.fingerprint[0], path.stat().st_size, checksum(path))
+
+
+def _read_back(connection: duckdb.DuckDBPyConnection, period: str, plans: list[_Plan], paths: list[Path]) -> None:
+    query = f"SELECT {BUCKET}, {_PRINT} FROM (SELECT {COLUMNS} FROM read_parquet(?)) GROUP BY ALL"  # noqa: S608
+    prints = connection.execute(query, [[str(path) for path in paths]]).fetchall()
+    if {bucket: tuple(figures) for bucket, *figures in prints} != {plan.bucket: plan.fingerprint for plan in plans}:
+        raise SeriesError(f"the partitions of {period} do not read back as they were written; the samples stay where they are")
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

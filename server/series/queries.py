@@ -1,0 +1,92 @@
+"""Reading the embedded store: hot table and partition files of one snapshot as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from server.series import Row
+from server.series.batch import Array, Batch, Floats
+from server.series.fold import Samples
+from server.series.hot import File, files
+from server.series.partition import BUCKETS, COLUMNS, bucket_of
+
+HOT = "hot"
+FILES = f"(SELECT {COLUMNS} FROM read_parquet($files))"  # noqa: S608
+_ROW = "point, taken_at, value, quality, received_at, reason"
+_CHOSEN = "point BETWEEN $low AND $high AND point IN (SELECT unnest($points)) AND taken_at BETWEEN $first AND $last"
+
+
+def samples(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int) -> Samples:
+    """The samples of [first, last] (both inclusive), sorted by point and time."""
+    found = []
+    for source, parameters in _sources(connection, folder, points, first, last):
+        query = f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality FROM {source} WHERE {_CHOSEN}"  # noqa: S608
+        found.append(connection.execute(query, parameters).fetchnumpy())
+    point, taken, value, quality = (np.concatenate([part[name] for part in found]) for name in ("point", "taken_at", "value", "quality"))
+    order = np.lexsort((taken, point))
+    return Samples(point[order], taken[order], value[order], quality[order])
+
+
+def rows(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int, limit: int | None) -> list[Row]:
+    """Whole rows of [first, last], sorted by point and time; at most `limit`."""
+    sources = [*_sources(connection, folder, points, first, last)]
+    union = " UNION ALL ".join(f"SELECT {_ROW} FROM {source} WHERE {_CHOSEN}" for source, _ in sources)  # noqa: S608
+    found = connection.execute(f"{union} ORDER BY point, taken_at LIMIT $limit", sources[-1][1] | {"limit": limit})
+    return [Row(*row) for row in found.fetchall()]
+
+
+def newest(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], since: int) -> dict[int, Row]:
+    """The newest row of each point at `since` or later; files are opened from the newest backwards and only as far as needed."""
+    best = _newest_of(connection, HOT, {}, points, since)
+    wanted = {bucket: [point for point in points if bucket_of(point) == bucket] for bucket in {bucket_of(point) for point in points}}
+    for file in sorted(files(connection, since, 1 << 62, list(wanted)), key=lambda each: each.last, reverse=True):
+        missing = [point for point in wanted[file.bucket] if point not in best or best[point].taken_at < file.last]
+        if missing:
+            found = _newest_of(connection, FILES, {"files": [str(folder / file.file)]}, missing, since)
+            best.update({point: row for point, row in found.items() if point not in best or best[point].taken_at < row.taken_at})
+    return best
+
+
+def known(connection: duckdb.DuckDBPyConnection, folder: Path, batch: Batch) -> tuple[Array, Floats]:
+    """Which rows of a batch (their indices) are stored already, and the values stored for them."""
+    if not len(batch):
+        return np.empty(0, dtype=np.int64), np.empty(0)
+    first, last = int(batch.taken_at.min()), int(batch.taken_at.max())
+    parameters: dict[str, Any] = {"first": first, "last": last}
+    sources = [(HOT, parameters)]
+    touched = [str(folder / file.file) for file in files(connection, first, last) if _touches(file, batch)]
+    if touched:
+        sources.append((FILES, parameters | {"files": touched}))
+    connection.register("keys", {"n": np.arange(len(batch)), "point": batch.point, "taken_at": batch.taken_at})
+    query = (
+        "SELECT n, coalesce(stored.value, 'nan'::DOUBLE) AS value FROM {} AS stored JOIN keys USING (point, taken_at) "
+        "WHERE stored.taken_at BETWEEN $first AND $last"
+    )
+    found = [connection.execute(query.format(source), values).fetchnumpy() for source, values in sources]
+    connection.unregister("keys")
+    return np.concatenate([part["n"] for part in found]), np.concatenate([part["value"] for part in found])
+
+
+def _touches(file: File, batch: Batch) -> bool:
+    inside = (batch.taken_at >= file.first) & (batch.taken_at <= file.last)
+    return bool(((batch.point[inside] >> 4) % BUCKETS == file.bucket).any())
+
+
+def _sources(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int) -> list[tuple[str, dict[str, Any]]]:
+    chosen: dict[str, Any] = {"points": list(points), "low": min(points), "high": max(points), "first": first, "last": last}
+    found: list[tuple[str, dict[str, Any]]] = [(HOT, chosen)]
+    listed = files(connection, first, last, [*{bucket_of(point) for point in points}])
+    if listed:
+        found.append((FILES, chosen | {"files": [str(folder / file.file) for file in listed]}))
+    return found
+
+
+def _newest_of(connection: duckdb.DuckDBPyConnection, source: str, extra: dict[str, Any], points: Sequence[int], since: int) -> dict[int, Row]:
+    query = f"SELECT max_by(({_ROW}), taken_at) FROM {source} WHERE point IN (SELECT unnest($points)) AND taken_at >= $since GROUP BY point"  # noqa: S608
+    found = connection.execute(query, extra | {"points": list(points), "since": since}).fetchall()
+    return {row[0]: Row(*row) for (row,) in found}

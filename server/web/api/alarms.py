@@ -1,0 +1,234 @@
+"""Alarms: the list, one in full, and the commands on it."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import BaseModel, StringConstraints
+from sqlalchemy import select
+
+from server.store import alarms
+from server.store.alarms import CLOSED, OPEN
+from server.store.notifications import Sent
+from server.store.tables import Person
+from server.watch import commands
+from server.web import door, labels
+from server.web.api import views
+from server.web.api.common import PROBLEMS, Cursor, From, Instant, Limit, To, Viewer, at, decode_id, ms, page
+from server.web.api.models import AlarmDetail, AlarmView, CommandResult, EscalationView, Page
+from server.web.auth import Principal, ServicesOf, require, require_alarm, require_unit
+from server.web.problems import invalid
+from server.web.rights import Action
+from server.web.services import Services
+
+router = APIRouter(tags=["alarms"], responses=PROBLEMS)
+_CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: PROBLEMS[404] | {"description": "the alarm has changed"},
+    503: PROBLEMS[404] | {"description": "the watch does not answer"},
+}
+
+Ident = Annotated[int, Path(ge=1, description="alarm id")]
+Note = Annotated[str, StringConstraints(max_length=500, strip_whitespace=True)]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+Via = Annotated[str, StringConstraints(pattern="^(page|api|sms|voice)$")]
+
+
+class Remark(BaseModel):
+    """A note, which may be empty."""
+
+    note: Note = ""
+
+
+class TakeOver(Remark):
+    """接手. `on_behalf_of` names who said it by phone; `code` is that person's own code and proves who it was."""
+
+    on_behalf_of: Annotated[str, StringConstraints(max_length=60, strip_whitespace=True)] = ""
+    via: Via = "api"
+    code: Annotated[str, StringConstraints(max_length=32, strip_whitespace=True)] = ""
+
+
+class Pause(BaseModel):
+    """暂停提醒 until an instant, with a reason."""
+
+    until: Instant
+    reason: Reason
+
+
+class Permit(BaseModel):
+    """停用: the permit or reason."""
+
+    reason: Reason
+
+
+class Comment(BaseModel):
+    """A remark on the record."""
+
+    note: Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
+
+
+class Work(BaseModel):
+    """维护: until when, why, and who answers for it. An instant that has passed ends it."""
+
+    until: Instant
+    reason: Reason
+    person: Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
+
+
+@router.get("/alarms", operation_id="listAlarms")
+def listing(
+    who: Viewer,
+    request: Request,
+    services: ServicesOf,
+    state: Annotated[str, Query(description="ISA states, comma separated; or `open`, `closed`")] = "",
+    unit: Annotated[str, Query(description="unit code; alarms in it and below it")] = "",
+    room: Annotated[str, Query(max_length=16)] = "",
+    start: From = None,
+    end: To = None,
+    limit: Limit = 50,
+    cursor: Cursor = "",
+) -> Page[AlarmView]:
+    """Alarms, newest first. `from` and `to` bound the instant of raising."""
+    states = tuple(filter(None, state.split(",")))
+    known = {*labels.ALARM_STATES, OPEN, CLOSED}
+    if set(states) - known:
+        raise invalid("没有这种状态。", "query.state", f"one of {', '.join(sorted(known))}")
+    with services.db.read() as session:
+        if unit:
+            require_unit(session, who, unit)
+        rows = alarms.page(
+            session,
+            unit or who.unit,
+            states=states,
+            room=room,
+            since=None if start is None else ms(start),
+            until=None if end is None else ms(end),
+            before=decode_id(cursor),
+            limit=limit + 1,
+        )
+        found = views.alarm_views(session, rows)
+    return page(request, found, limit, found[limit - 1].id if len(found) > limit else "")
+
+
+@router.get("/alarms/{ident}", operation_id="getAlarm")
+def detail(ident: Ident, who: Viewer, services: ServicesOf) -> AlarmDetail:
+    """An alarm with its transitions, messages and the next step of its escalation."""
+    with services.db.read() as session:
+        row = require_alarm(session, who, ident)
+        view = views.alarm_views(session, [row])[0]
+        changes = [views.transition(change) for change in alarms.transitions(session, ident)]
+        sent = [views.notification(Sent(n, row.room, row.unit, row.level), who) for n in alarms.notifications(session, ident)]
+        step = alarms.next_escalation(session, ident)
+        upcoming = None if step is None else EscalationView(reason=step.reason, step=step.step, due_at=at(step.due))
+    seen = sent if who.may(Action.NOTIFICATIONS) else []
+    return AlarmDetail(**view.model_dump(), transitions=changes, notifications=seen, next_escalation=upcoming)
+
+
+class Handler:
+    """Dependency of a command: the asker, who must have the action, and an alarm that he may see."""
+
+    def __init__(self, action: Action) -> None:
+        self._need = require(action)
+
+    def __call__(self, ident: Ident, who: Viewer, services: ServicesOf) -> Principal:
+        """Check. Raises ProblemError 401, 403, 404."""
+        self._need(who)
+        with services.db.read() as session:
+            require_alarm(session, who, ident)
+        return who
+
+
+Handling = Annotated[Principal, Depends(Handler(Action.HANDLE))]
+Silencing = Annotated[Principal, Depends(Handler(Action.SILENCE))]
+Resetting = Annotated[Principal, Depends(Handler(Action.RESET))]
+Retiring = Annotated[Principal, Depends(Handler(Action.OUT_OF_SERVICE))]
+
+
+async def run(services: Services, command: commands.AlarmCommand) -> CommandResult:
+    """Carry a command out and say so."""
+    outcome = await door.submit(services, command)
+    return CommandResult(alarm=outcome.alarm or command.alarm, state=outcome.state, sentence=door.sentence(command, outcome))
+
+
+def named_person(services: Services, code: str) -> str:
+    """The name behind a person's own code. Raises ProblemError 422 for an unknown one."""
+    with services.db.read() as session:
+        name = session.scalar(select(Person.name).where(Person.code == code))
+    if name is None:
+        raise invalid("没有这个人员编号。", "body.code", "unknown")
+    return name
+
+
+def caller(body: TakeOver, services: ServicesOf) -> TakeOver:
+    """Dependency: the body, with the person's name filled in from his code."""
+    return body.model_copy(update={"on_behalf_of": named_person(services, body.code)}) if body.code else body
+
+
+@router.post("/alarms/{ident}/acknowledge", operation_id="acknowledge", responses=_CONFLICT)
+async def acknowledge(ident: Ident, body: Annotated[TakeOver, Depends(caller)], who: Handling, services: ServicesOf) -> CommandResult:
+    """接手: I have it and I act."""
+    command = commands.Acknowledge(alarm=ident, by=who.name, account=who.account, via=body.via, note=body.note, on_behalf_of=body.on_behalf_of)
+    return await run(services, command)
+
+
+@router.post("/alarms/{ident}/unacknowledge", operation_id="unacknowledge", responses=_CONFLICT)
+async def unacknowledge(ident: Ident, who: Handling, services: ServicesOf) -> CommandResult:
+    """Undo a take-over, by the same person within ten seconds; the escalation's due instants return."""
+    return await run(services, commands.Unacknowledge(alarm=ident, by=who.name, account=who.account))
+
+
+@router.post("/alarms/{ident}/decline", operation_id="decline", responses=_CONFLICT)
+async def decline(ident: Ident, who: Handling, services: ServicesOf, body: Remark | None = None) -> CommandResult:
+    """去不了: on to the next person at once."""
+    return await run(services, commands.Decline(alarm=ident, by=who.name, account=who.account, note=_note(body)))
+
+
+@router.post("/alarms/{ident}/progress", operation_id="progress", responses=_CONFLICT)
+async def progress(ident: Ident, who: Handling, services: ServicesOf, body: Remark | None = None) -> CommandResult:
+    """到场, or any progress."""
+    return await run(services, commands.Progress(alarm=ident, by=who.name, account=who.account, note=_note(body)))
+
+
+@router.post("/alarms/{ident}/assist", operation_id="assist", responses=_CONFLICT)
+async def assist(ident: Ident, who: Handling, services: ServicesOf, body: Remark | None = None) -> CommandResult:
+    """求援: one level up at once, the owner stays."""
+    return await run(services, commands.Assist(alarm=ident, by=who.name, account=who.account, note=_note(body)))
+
+
+@router.post("/alarms/{ident}/comment", operation_id="comment", responses=_CONFLICT)
+async def comment(ident: Ident, body: Comment, who: Handling, services: ServicesOf) -> CommandResult:
+    """A remark on the record."""
+    return await run(services, commands.Comment(alarm=ident, by=who.name, account=who.account, note=body.note))
+
+
+@router.post("/alarms/{ident}/shelve", operation_id="shelve", responses=_CONFLICT)
+async def shelve(ident: Ident, body: Pause, who: Silencing, services: ServicesOf) -> CommandResult:
+    """暂停提醒: silence until an instant, with a reason."""
+    command = commands.Shelve(alarm=ident, by=who.name, account=who.account, until=ms(body.until), reason=body.reason)
+    return await run(services, command)
+
+
+@router.post("/alarms/{ident}/unshelve", operation_id="unshelve", responses=_CONFLICT)
+async def unshelve(ident: Ident, who: Silencing, services: ServicesOf) -> CommandResult:
+    """End a pause early."""
+    return await run(services, commands.Unshelve(alarm=ident, by=who.name, account=who.account))
+
+
+@router.post("/alarms/{ident}/reset", operation_id="reset", responses=_CONFLICT)
+async def reset(ident: Ident, who: Resetting, services: ServicesOf, body: Remark | None = None) -> CommandResult:
+    """复位 of a locked alarm after an on-site check."""
+    return await run(services, commands.Reset(alarm=ident, by=who.name, account=who.account, note=_note(body)))
+
+
+@router.post("/alarms/{ident}/out-of-service", operation_id="outOfService", responses=_CONFLICT)
+async def out_of_service(ident: Ident, body: Permit, who: Retiring, services: ServicesOf) -> CommandResult:
+    """停用 with a permit."""
+    return await run(services, commands.OutOfService(alarm=ident, by=who.name, account=who.account, reason=body.reason))
+
+
+@router.post("/alarms/{ident}/return-to-service", operation_id="returnToService", responses=_CONFLICT)
+async def return_to_service(ident: Ident, who: Retiring, services: ServicesOf) -> CommandResult:
+    """Back into service."""
+    return await run(services, commands.ReturnToService(alarm=ident, by=who.name, account=who.account))
+
+
+def _note(body: Remark | None) -> str:
+    return "" if body is None else body.note

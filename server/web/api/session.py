@@ -1,0 +1,69 @@
+"""Sign in and out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field, StringConstraints
+
+from server.org import accounts
+from server.web import rights
+from server.web.api.common import PROBLEMS, Asker, at_or_none
+from server.web.api.models import SessionInfo
+from server.web.auth import COOKIE, ServicesOf
+from server.web.problems import ProblemError
+from server.web.services import Services
+
+router = APIRouter(tags=["session"])
+
+
+class SignIn(BaseModel):
+    """Login and password."""
+
+    login: Annotated[str, StringConstraints(min_length=1, max_length=60)]
+    password: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def open_session(services: Services, request: Request, response: Response, login: str, password: str) -> accounts.Identity:
+    """Check a password and put the session's cookie onto an answer. Raises ProblemError 401, or 429 while the account is locked."""
+    now = services.clock()
+    try:
+        token, who = accounts.sign_in(services.db, login, password, now, services.settings.limits)
+    except accounts.SignInRefusedError as refusal:
+        if refusal.locked_until is None:
+            raise ProblemError(401, str(refusal), code="sign_in_refused") from refusal
+        wait = max(1, (refusal.locked_until - now + 999) // 1000)
+        until = at_or_none(refusal.locked_until)
+        assert until is not None  # noqa: S101 - checked above
+        raise ProblemError(429, str(refusal), headers={"Retry-After": str(wait)}, locked_until=until.isoformat()) from refusal
+    # No max-age: the cookie ends with the browser, the session on the server by its own clock.
+    response.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=request.url.scheme == "https", path="/")
+    return who
+
+
+@router.post("/session", operation_id="signIn", responses={401: PROBLEMS[401], 429: PROBLEMS[401] | {"description": "locked"}})
+def sign_in(body: SignIn, request: Request, response: Response, services: ServicesOf) -> SessionInfo:
+    """Open a session; its token comes as a cookie."""
+    who = open_session(services, request, response, body.login, body.password)
+    return SessionInfo(
+        login=who.login,
+        name=who.name,
+        role=who.role,
+        unit=who.unit,
+        actions=sorted(rights.ROLES.get(who.role, ())),
+        expires_at=at_or_none(who.expires_at),
+        last_login_at=at_or_none(who.last_login_at),
+    )
+
+
+@router.get("/session", operation_id="currentSession", responses={401: PROBLEMS[401]})
+def current(who: Asker) -> SessionInfo:
+    """Who is asking."""
+    actions = sorted(rights.ROLES.get(who.role, ()))
+    return SessionInfo(login=who.login, name=who.name, role=who.role, unit=who.unit, actions=actions, expires_at=at_or_none(who.expires_at))
+
+
+@router.delete("/session", operation_id="signOut", status_code=204, responses={401: PROBLEMS[401]})
+def sign_out(who: Asker, request: Request, response: Response, services: ServicesOf) -> None:  # noqa: ARG001 - only somebody signed in
+    """Revoke the session."""
+    accounts.sign_out(services.db, request.cookies.get(COOKIE, ""), services.clock())
+    response.delete_cookie(COOKIE, path="/")

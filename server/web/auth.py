@@ -1,0 +1,165 @@
+"""Who is asking: a browser by its session cookie, a program by its bearer key. And what that lets him see."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+from sqlalchemy.orm import Session
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from server.org import accounts
+from server.store import alarms as alarm_queries
+from server.store import units
+from server.store.tables import Alarm
+from server.web import problems, rights
+from server.web.problems import ProblemError
+from server.web.rights import Action
+from server.web.services import Services
+
+COOKIE = "aw_session"
+_SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """The asker. `unit` is the top of what he may see, None for all; `account` is None for programs."""
+
+    name: str
+    role: str
+    unit: str | None
+    account: int | None = None
+    login: str = ""
+    expires_at: int | None = None
+
+    def may(self, action: Action) -> bool:
+        """Whether his role has an action."""
+        return rights.allows(self.role, action)
+
+
+def services(request: Request) -> Services:
+    """The services of the application that serves this request."""
+    found: Services = request.app.state.services
+    return found
+
+
+ServicesOf = Annotated[Services, Depends(services)]
+
+
+def principal(request: Request) -> Principal:
+    """The asker. Raises ProblemError 401."""
+    found = principal_or_none(request)
+    if found is None:
+        raise ProblemError(401, "请先登录，或附上有效的密钥。", headers={"WWW-Authenticate": "Bearer"})
+    return found
+
+
+def principal_or_none(request: Request) -> Principal | None:
+    """The asker, None for a stranger."""
+    provided = services(request)
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        token = provided.settings.tokens.get(provided.settings.digest(key.strip()))
+        return None if token is None else Principal(name=token.name, role=token.role, unit=token.unit)
+    cookie = request.cookies.get(COOKIE)
+    if not cookie:
+        return None
+    who = accounts.identify(provided.db, cookie, provided.clock(), provided.settings.limits)
+    if who is None:
+        return None
+    return Principal(name=who.name, role=who.role, unit=who.unit, account=who.account, login=who.login, expires_at=who.expires_at)
+
+
+def require(action: Action) -> Callable[[Principal], Principal]:
+    """Dependency: the asker, who must have an action. Raises ProblemError 401 or 403."""
+
+    def check(who: Annotated[Principal, Depends(principal)]) -> Principal:
+        if not who.may(action):
+            raise ProblemError(403, problems.NO_ACTION)
+        return who
+
+    return check
+
+
+def require_unit(session: Session, who: Principal, code: str) -> None:
+    """Refuse a unit outside the asker's subtree. Raises ProblemError 404 or 403."""
+    if not units.path(session, code):
+        raise ProblemError(404, "没有这个单位。")
+    if not units.within(session, code, who.unit):
+        raise ProblemError(403, problems.NO_RIGHT)
+
+
+def require_room(provided: Services, who: Principal, code: str) -> None:
+    """Refuse a room that does not exist or lies outside the asker's subtree. Raises ProblemError 404 or 403."""
+    path = provided.board.room_path(code)
+    if not path:
+        raise ProblemError(404, "没有这间库房。")
+    if who.unit is not None and who.unit not in path:
+        raise ProblemError(403, problems.NO_RIGHT)
+
+
+def require_alarm(session: Session, who: Principal, ident: int) -> Alarm:
+    """An alarm that the asker may see. Raises ProblemError 404 or 403."""
+    alarm = alarm_queries.get(session, ident) if ident < 1 << 63 else None
+    if alarm is None:
+        raise ProblemError(404, "没有这条告警。")
+    if not units.within(session, alarm.unit, who.unit):
+        raise ProblemError(403, problems.NO_RIGHT)
+    return alarm
+
+
+class SameOrigin:
+    """ASGI guard against forged requests, and the headers that every answer carries.
+
+    A browser tells where an unsafe request comes from (Sec-Fetch-Site, or Origin on plain HTTP). One that comes from elsewhere is refused unless it
+    brings a bearer key, which no browser adds by itself. A request with neither header is not from a browser.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check, then pass on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if scope["method"] not in _SAFE and not headers.get("authorization") and not _same_origin(headers):
+            await self._refuse()(scope, receive, send)
+            return
+
+        async def with_headers(message: dict[str, object]) -> None:
+            if message["type"] == "http.response.start":
+                present = message.setdefault("headers", [])
+                assert isinstance(present, list)  # noqa: S101 - ASGI
+                present.extend(_SECURITY)
+            await send(message)
+
+        await self.app(scope, receive, with_headers)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _refuse() -> Response:
+        body = {
+            "type": "urn:archivewatch:problem:foreign_origin", "title": "没有权限", "status": 403, "detail": "请求来自别的网站，已拒绝。",
+            "instance": "", "code": "foreign_origin", "trace_id": "", "errors": [],
+        }  # fmt: skip
+        return JSONResponse(body, 403, media_type=problems.MEDIA_TYPE)
+
+
+def _same_origin(headers: Headers) -> bool:
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == headers.get("host")
+
+
+_POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+_SECURITY = [
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+]

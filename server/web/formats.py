@@ -1,0 +1,108 @@
+"""Numbers and times as people read them: Beijing time, units, ages (language.md rule 7). Instants are UTC ms."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from contract.quantities import QUANTITIES, Kind
+from server.live.tiles import PointView
+from server.web.i18n import SOURCE, Words
+from server.web.labels import SPOKEN
+
+BEIJING = ZoneInfo("Asia/Shanghai")
+DASH = "—"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DECIMALS = {"temperature": 1, "dew_point": 1, "humidity": 0, "pressure": 0, "co2": 0, "illuminance": 0}
+
+
+def local(ms: int) -> datetime:
+    """An instant in Beijing time."""
+    return (_EPOCH + timedelta(milliseconds=ms)).astimezone(BEIJING)
+
+
+def day_start(ms: int) -> int:
+    """Midnight (Beijing) of the day of an instant."""
+    midnight = local(ms).replace(hour=0, minute=0, second=0, microsecond=0)
+    return round(midnight.timestamp()) * 1000
+
+
+class Formats:
+    """Formatting in one language."""
+
+    def __init__(self, words: Words) -> None:
+        self.words = words
+
+    def clock(self, ms: int | None) -> str:
+        """hh:mm:ss."""
+        return DASH if ms is None else f"{local(ms):%H:%M:%S}"
+
+    def when(self, ms: int | None, now: int) -> str:
+        """hh:mm today, with the date on another day, with the year in another year."""
+        if ms is None:
+            return DASH
+        at, today = local(ms), local(now)
+        if at.date() == today.date():
+            return f"{at:%H:%M}"
+        if self.words.language != SOURCE:
+            return f"{at:%d %b %H:%M}" if at.year == today.year else f"{at:%d %b %Y %H:%M}"
+        date = f"{at.month}月{at.day}日" if at.year == today.year else f"{at.year}年{at.month}月{at.day}日"
+        return f"{date} {at:%H:%M}"
+
+    def age(self, ms: int | None) -> str:
+        """How long ago, e.g. 3 分钟前; `ms` is a duration."""
+        if ms is None:
+            return DASH
+        seconds = max(ms, 0) // 1000
+        for limit, size, key in ((60, 1, "ago_s"), (3600, 60, "ago_m"), (86400, 3600, "ago_h")):
+            if seconds < limit:
+                return self._spoken(key, n=seconds // size)
+        return self._spoken("ago_d", n=seconds // 86400)
+
+    def duration(self, ms: int) -> str:
+        """How long, e.g. 2 小时 14 分."""
+        seconds = max(ms, 0) // 1000
+        if seconds < 60:
+            return self._spoken("for_s", n=seconds)
+        if seconds < 3600:
+            return self._spoken("for_m", n=seconds // 60)
+        if seconds < 86400:
+            return self._spoken("for_hm", h=seconds // 3600, m=seconds % 3600 // 60)
+        return self._spoken("for_dh", d=seconds // 86400, h=seconds % 86400 // 3600)
+
+    def number(self, quantity: str, value: float | None) -> str:
+        """A value without its unit; a state quantity by its word."""
+        if value is None:
+            return DASH
+        known = QUANTITIES.get(quantity)
+        if known is not None and known.kind is Kind.STATE:
+            return self.words.state_of(quantity, value)
+        return f"{value:.{_DECIMALS.get(quantity, 1)}f}"
+
+    def unit(self, quantity: str) -> str:
+        """The unit as shown on screens."""
+        known = QUANTITIES.get(quantity)
+        return "" if known is None else known.unit.replace("°C", "℃")
+
+    def value(self, quantity: str, value: float | None) -> str:
+        """A value with its unit."""
+        number = self.number(quantity, value)
+        unit = self.unit(quantity)
+        return number if value is None or not unit else f"{number} {unit}"
+
+    def shown(self, view: PointView | None) -> str:
+        """A point's value without unit, — where there is none to be shown."""
+        return DASH if view is None else self.number(view.quantity, view.value)
+
+    def percent(self, share: float | None) -> str:
+        """A share in percent; rounded down, so that 99.96 is never shown as complete."""
+        return DASH if share is None else f"{int(share * 10) / 10:.1f} %"
+
+    def masked(self, phone: str) -> str:
+        """138****1234."""
+        return f"{phone[:3]}****{phone[-4:]}" if len(phone) > 7 else "****"
+
+    def grouped(self, number: str) -> str:
+        """编号 in two groups."""
+        return f"{number[:3]} {number[3:]}".strip()
+
+    def _spoken(self, key: str, **values: int) -> str:
+        return self.words.text(SPOKEN[key], **values)

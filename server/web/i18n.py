@@ -1,0 +1,93 @@
+"""Languages of the screens. Chinese is the source: a message is its own key; English comes from a .po file read at start."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+from babel.messages.pofile import read_po
+
+from contract.quantities import QUANTITIES
+from server.web import labels
+
+SOURCE = "zh"
+LANGUAGES = {"zh": "中文", "en": "English"}
+
+
+def load(language: str) -> Mapping[str, str]:
+    """Translations by Chinese text; empty for the source language."""
+    if language == SOURCE:
+        return {}
+    with files("dashboards").joinpath("locale", language, "LC_MESSAGES", "messages.po").open("rb") as stream:
+        return {str(message.id): str(message.string) for message in read_po(stream, locale=language) if message.id and message.string}
+
+
+class Words:
+    """The words of one language: texts of templates and the names of codes."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self._catalogue = load(language)
+
+    def text(self, message: str, **values: Any) -> str:
+        """A message in this language, `%(name)s` filled in. A text that is missing in the catalogue stays Chinese."""
+        found = self._catalogue.get(message, message)
+        return found % values if values else found
+
+    def of(self, table: str, code: str) -> str:
+        """The word for a code, e.g. of("quality", "stale"); an unknown code stands for itself."""
+        word = labels.TABLES[table].get(code)
+        return code if word is None else self.text(word)
+
+    def quantity(self, name: str) -> str:
+        """The name of a quantity."""
+        known = QUANTITIES.get(name)
+        if known is None:
+            return name
+        return known.zh if self.language == SOURCE else known.en
+
+    def event(self, rule: str, kind: str, quantity: str) -> str:
+        """What happened, in two to six characters; where there is no word for it, the quantity is named."""
+        key = labels.event_of(rule, kind, quantity)
+        return f"{self.quantity(quantity)}{self.of('event', key)}" if key == "other" and quantity else self.of("event", key)
+
+    def state_of(self, quantity: str, value: float) -> str:
+        """The word for the value of a state quantity."""
+        word = labels.STATES_OF.get(quantity, {}).get(int(value))
+        return f"{value:g}" if word is None else self.text(word)
+
+    @cached_property
+    def for_script(self) -> dict[str, Any]:
+        """What the browser needs to write by itself what the templates have written."""
+        tables = ("room_state", "quality", "cause", "spoken")
+        return {
+            "language": self.language,
+            **{table: {code: self.of(table, code) for code in labels.TABLES[table]} for table in tables},
+            "shape": labels.SHAPES,
+            "state_of": {quantity: {str(v): self.text(word) for v, word in states.items()} for quantity, states in labels.STATES_OF.items()},
+            "quantity": {name: self.quantity(name) for name in QUANTITIES},
+            "ui": {key: self.text(message) for key, message in SCRIPT.items()},
+        }
+
+
+SCRIPT = {
+    "live": "实时",
+    "reconnecting": "重连中",
+    "lost": "已断开 %(time)s",
+    "stopped": "数据停止于 %(time)s。以下是断开前的情况，不代表现在。请改用电话联系值班室。",
+    "signed_out": "登录已过期，请重新登录。",
+    "no_alarm": "没有告警",
+    "more": "等 %(n)s 条",
+    "mean": "平均",
+    "low": "最低",
+    "high": "最高",
+    "outdoor": "室外参考",
+    "band": "适用范围",
+    "no_data": "这段时间没有数据。",
+    "failed": "图表数据没有取到，请看下面的表格。",
+    "undo_left": "撤销（%(n)s 秒）",
+    "send_failed": "没有送到中心，请检查网络后重试，或改打电话。",
+    "bucket": "每点 %(span)s",
+    "stale": "过期",
+}
+"""Texts that own modules write."""

@@ -1,0 +1,245 @@
+"""The words of language.md for codes, in Chinese; i18n.py turns them into other languages. One word for one thing."""
+
+from collections.abc import Iterator, Mapping
+
+ROOM_STATES = {
+    "critical": "特急",
+    "urgent": "紧急",
+    "alarm": "一般",
+    "blind": "值守中断",
+    "degraded": "部分值守",
+    "warn": "提示",
+    "maintenance": "维护",
+    "normal": "正常",
+    "unconnected": "未接入",
+}
+SHAPES = {
+    "critical": "◆",
+    "urgent": "◆",
+    "alarm": "▲",
+    "blind": "○",
+    "degraded": "◐",
+    "warn": "●",
+    "maintenance": "▽",
+    "normal": "•",
+    "unconnected": "–",
+}
+LEVELS = {level: ROOM_STATES[level] for level in ("critical", "urgent", "alarm", "warn")}
+ALARM_STATES = {
+    "normal": "正常",
+    "active_unacked": "告警·待接手",
+    "active_acked": "告警·已接手",
+    "cleared_unacked": "已恢复·待确认",
+    "latched_unacked": "锁定·待接手",
+    "latched_acked": "锁定·待复位",
+    "shelved": "暂停提醒",
+    "suppressed": "自动抑制",
+    "out_of_service": "停用",
+}
+QUALITIES = {"good": "有效", "uncertain": "存疑", "bad": "无效", "stale": "过期", "missing": "缺测"}
+COVERAGE = {"watched": "值守有效", "degraded": "部分值守", "blind": "值守中断", "manual": "人工值守", "unknown": "无记录"}
+CAUSES = {
+    "power": "停电",
+    "network": "网络中断",
+    "gateway": "网关离线",
+    "uplink": "上行中断",
+    "bus": "总线故障",
+    "sensor": "传感器失联",
+    "centre": "中心故障",
+    "planned": "计划维护",
+    "not_connected": "未接入",
+    "unknown": "原因未知",
+}
+STAGES = {"in_use": "在用", "trial": "试运行", "commissioning": "调试中", "not_connected": "未接入", "retired": "停用"}
+MEDIA = {
+    "paper": "纸质",
+    "special": "特藏",
+    "magnetic": "磁性载体",
+    "film_copy": "胶片拷贝片",
+    "film_master": "胶片母片",
+    "optical": "光盘",
+    "photo": "照片",
+    "negative_bw": "黑白底片",
+    "negative_colour": "彩色底片",
+    "print_bw": "黑白照片",
+    "print_colour": "彩色照片",
+    "reading": "阅览用房",
+    "restoration": "裱糊用房",
+    "copying": "复印用房",
+    "work": "整理用房",
+    "exhibition": "展览用房",
+    "service": "办公用房",
+}
+EVENTS = {
+    "smoke": "烟感告警",
+    "smoke_lost": "烟感后失联",
+    "leak": "漏水",
+    "door_held": "库门未关",
+    "door": "门被打开",
+    "motion": "非法入侵",
+    "power": "停电",
+    "camera": "摄像机异常",
+    "gateway": "网关离线",
+    "blind": "值守中断",
+    "stale": "传感器失联",
+    "stuck": "数值不变",
+    "humidity_high": "湿度过高",
+    "humidity_low": "湿度过低",
+    "temperature_high": "温度过高",
+    "temperature_low": "温度过低",
+    "temperature_rate": "快速升温",
+    "humidity_swing": "湿度波动大",
+    "temperature_swing": "温度波动大",
+    "dew_point": "将要结露",
+    "mould": "霉变风险",
+    "tamper": "设备被拆",
+    "fault": "设备故障",
+    "battery": "电量不足",
+    "other": "异常",
+}
+STATES_OF = {
+    "smoke": {0: "未见烟", 1: "有烟"},
+    "leak": {0: "无水", 1: "有水"},
+    "door": {0: "关", 1: "开"},
+    "motion": {0: "无人", 1: "有人"},
+    "power": {0: "停电", 1: "有电"},
+    "tamper": {0: "完好", 1: "被拆动"},
+    "fault": {0: "完好", 1: "故障"},
+    "relay": {0: "断", 1: "通"},
+    "camera": {0: "有画面", 1: "无画面", 2: "黑屏", 3: "白屏", 4: "被遮挡", 5: "模糊", 6: "移位", 7: "画面不动"},
+}
+TRANSITIONS = {
+    "raised": "产生",
+    "re_raised": "再次产生",
+    "escalated": "级别升高",
+    "deescalated": "级别降低",
+    "re_alarmed": "再次提醒",
+    "cleared": "恢复",
+    "latched": "恢复，锁定",
+    "acknowledged": "接手",
+    "unacknowledged": "撤销接手",
+    "shelved": "暂停提醒",
+    "unshelved": "恢复提醒",
+    "shelf_expired": "暂停到期",
+    "suppressed": "自动抑制",
+    "unsuppressed": "抑制结束",
+    "out_of_service": "停用",
+    "returned": "恢复使用",
+    "reset": "复位",
+    "closed": "转为正常",
+    "comment": "备注",
+    "progress": "到场",
+    "assist": "求援",
+    "decline": "去不了",
+}
+NOTIFICATION_STATES = {
+    "queued": "待发",
+    "claimed": "正在发送",
+    "sent": "已发出",
+    "delivered": "已送达",
+    "undelivered": "未送达",
+    "failed": "发送失败",
+    "dropped": "不再需要",
+}
+REASONS = {"raised": "告警", "escalated": "逐级上报", "cleared": "恢复", "taken": "已接手", "assist": "求援"}
+CHANNELS = {"twilio_sms": "短信", "sms": "短信", "outbox_file": "短信（存文件）", "modem": "短信猫", "http_gateway": "短信", "voice": "语音"}
+CHANNELS |= {"email": "邮件", "webhook": "推送"}
+ROLES = {
+    "duty": "值班员",
+    "in_charge": "库房责任人",
+    "inspector": "检查人员",
+    "system": "系统管理员",
+    "security": "安全管理员",
+    "audit": "审计管理员",
+    "service": "程序",
+    "gateway": "网关",
+}
+VIA = {"page": "值守台", "api": "接口", "sms": "短信", "voice": "语音"}
+AUDIT_ACTIONS = {
+    "session.open": "登录",
+    "session.close": "退出",
+    "session.refused": "登录被拒",
+    "session.locked": "账号锁定",
+    "acknowledge": "接手",
+    "unacknowledge": "撤销接手",
+    "shelve": "暂停提醒",
+    "unshelve": "恢复提醒",
+    "reset": "复位",
+    "outofservice": "停用",
+    "returntoservice": "恢复使用",
+    "maintenance": "维护",
+    "comment": "备注",
+    "progress": "到场",
+    "assist": "求援",
+    "decline": "去不了",
+}
+NOTES = (
+    "已到场查看",
+    "已电话通知在场人员",
+    "正在赶往，约 20 分钟",
+    "已开除湿机",
+    "已关门窗",
+    "已断电、关水",
+    "已报修",
+    "正在施工，已登记",
+    "现场无异常，继续观察",
+    "请上一级支援",
+)
+"""接手备注 of language.md 5.1."""
+
+SHELVES = {15: "15 分钟", 30: "30 分钟", 60: "1 小时", 120: "2 小时", 240: "4 小时", 480: "8 小时"}
+"""Minutes a reminder may be paused for."""
+
+FIRE_SENTENCE = "本系统是辅助值守，火灾报警以消防控制室和119为准。"
+"""The fixed sentence (language.md rule 10)."""
+
+SPOKEN = {"ago_s": "%(n)s 秒前", "ago_m": "%(n)s 分钟前", "ago_h": "%(n)s 小时前", "ago_d": "%(n)s 天前"}
+SPOKEN |= {"for_s": "%(n)s 秒", "for_m": "%(n)s 分", "for_hm": "%(h)s 小时 %(m)s 分", "for_dh": "%(d)s 天 %(h)s 小时"}
+
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "room_state": ROOM_STATES,
+    "alarm_state": ALARM_STATES,
+    "level": LEVELS,
+    "quality": QUALITIES,
+    "coverage": COVERAGE,
+    "cause": CAUSES,
+    "stage": STAGES,
+    "medium": MEDIA,
+    "event": EVENTS,
+    "transition": TRANSITIONS,
+    "notification": NOTIFICATION_STATES,
+    "reason": REASONS,
+    "channel": CHANNELS,
+    "role": ROLES,
+    "via": VIA,
+    "audit": AUDIT_ACTIONS,
+    "spoken": SPOKEN,
+}
+
+
+_BY_QUANTITY = {"smoke_density": "smoke"} | {name: name for name in ("smoke", "leak", "motion", "power", "tamper", "fault", "battery", "door")}
+_BY_KIND = {"camera": "camera", "stale": "stale", "stuck": "stuck", "dew_point": "dew_point", "mould": "mould"}
+
+
+def event_of(rule: str, kind: str, quantity: str) -> str:
+    """Key of EVENTS for an alarm. Rule names are free text of the operator, so the kind and the quantity decide where they can."""
+    for sign, key in (("smoke_lost", "smoke_lost"), ("smoke_then", "smoke_lost"), ("gateway", "gateway"), ("blind", "blind")):
+        if sign in rule:
+            return key
+    if kind in _BY_KIND:
+        return _BY_KIND[kind]
+    if quantity == "door" and ("held" in rule or "open_long" in rule):
+        return "door_held"
+    if quantity in ("temperature", "humidity"):
+        side = "rate" if kind == "rate" and quantity == "temperature" else "swing" if kind == "swing" else "low" if "low" in rule else "high"
+        return f"{quantity}_{side}"
+    return _BY_QUANTITY.get(quantity, "other")
+
+
+def everything() -> Iterator[str]:
+    """Every word of this module, for the test that the catalogues are complete."""
+    for table in TABLES.values():
+        yield from table.values()
+    for states in STATES_OF.values():
+        yield from states.values()
+    yield from (*NOTES, *SHELVES.values(), FIRE_SENTENCE)

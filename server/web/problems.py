@@ -1,0 +1,115 @@
+"""Errors as RFC 9457 problem documents for programs, and as a page for people. The sentences are Chinese; `code` is for programs."""
+
+import logging
+import uuid
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+log = logging.getLogger("server.web")
+
+MEDIA_TYPE = "application/problem+json"
+_TITLES = {
+    400: ("bad_request", "请求有误"),
+    401: ("unauthenticated", "请先登录"),
+    403: ("forbidden", "没有权限"),
+    404: ("not_found", "没有找到"),
+    405: ("method_not_allowed", "不支持这种操作"),
+    409: ("conflict", "情况已经变化"),
+    413: ("too_large", "内容过大"),
+    422: ("invalid", "内容不符合要求"),
+    429: ("locked", "请稍后再试"),
+    500: ("internal", "系统出错"),
+    503: ("unavailable", "暂时不可用"),
+}
+NO_RIGHT = "你的账号看不到这个单位。需要时请找本单位信息员申请。"
+NO_ACTION = "你的账号没有这项权限。需要时请找本单位信息员申请。"
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong with the content."""
+
+    where: str
+    message: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457 problem."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    trace_id: str = Field(description="reference that is also in the server's log")
+    errors: list[FieldError] = []
+
+
+class ProblemError(Exception):
+    """An error that the asker shall be told about; `extra` goes into the document, `headers` onto the answer."""
+
+    def __init__(self, status: int, detail: str, *, code: str = "", headers: Mapping[str, str] | None = None, **extra: Any) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.code, self.headers, self.extra = status, detail, code, headers, extra
+
+
+def invalid(detail: str, where: str, message: str) -> ProblemError:
+    """A 422 about one place of the content."""
+    return ProblemError(422, detail, errors=[{"where": where, "message": message}])
+
+
+def document(request: Request, status: int, detail: str, *, code: str = "", **extra: Any) -> dict[str, Any]:
+    """The body of a problem; `trace_id` is new for each."""
+    default, title = _TITLES.get(status, ("error", HTTPStatus(status).phrase))
+    code = code or default
+    body = {"type": f"urn:archivewatch:problem:{code}", "title": title, "status": status, "detail": detail, "instance": request.url.path}
+    return body | {"code": code, "trace_id": uuid.uuid4().hex[:12], "errors": []} | extra
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers: no error leaves in another form."""
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101 - registered for this type
+    return _answer(request, document(request, error.status, error.detail, code=error.code, **error.extra), error.headers)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
+    details = {404: "没有这个地址。", 405: "这个地址不支持这种操作。", 413: "内容过大。"}
+    return _answer(request, document(request, error.status_code, details.get(error.status_code, str(error.detail))), error.headers)
+
+
+async def _validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type
+    errors = [{"where": ".".join(str(part) for part in item["loc"]), "message": item["msg"]} for item in error.errors()]
+    return _answer(request, document(request, 422, "内容不符合要求，请看各项说明。", errors=errors))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    body = document(request, 500, "系统出错，已记录。请稍后再试，或凭参考号联系管理员。")
+    log.error("unexpected error, trace %s, %s %s", body["trace_id"], request.method, request.url.path, exc_info=error)
+    return _answer(request, body)
+
+
+def _answer(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    status = int(body["status"])
+    if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse(body, status, dict(headers or {}), media_type=MEDIA_TYPE)
+    if status == HTTPStatus.UNAUTHORIZED:
+        return RedirectResponse(f"/login?next={request.url.path}", 303)
+    page: Response = request.app.state.screens.error(request, body)
+    page.headers.update(headers or {})
+    return page

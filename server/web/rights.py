@@ -1,0 +1,44 @@
+"""Who may do what: one table. A role's actions reach the account's unit and everything below it, never sideways or up."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Action(StrEnum):
+    """Something that a route or a button asks for."""
+
+    VIEW = "view"
+    PICTURES = "pictures"
+    NOTIFICATIONS = "notifications"
+    GATEWAYS = "gateways"
+    AUDIT = "audit"
+    HANDLE = "handle"
+    SILENCE = "silence"
+    RESET = "reset"
+    OUT_OF_SERVICE = "out_of_service"
+    UPLOAD = "upload"
+    PHONES = "phones"
+
+
+_READ = frozenset({Action.VIEW, Action.PICTURES, Action.NOTIFICATIONS, Action.GATEWAYS})
+_DUTY = _READ | {Action.HANDLE, Action.SILENCE, Action.RESET, Action.PHONES}
+
+ROLES: Mapping[str, frozenset[Action]] = MappingProxyType(
+    {
+        "duty": _DUTY,
+        "in_charge": _DUTY | {Action.OUT_OF_SERVICE},
+        "inspector": _READ,
+        "system": frozenset({Action.VIEW, Action.GATEWAYS}),
+        "security": frozenset({Action.VIEW, Action.AUDIT}),
+        "audit": frozenset({Action.AUDIT}),
+        "service": frozenset(Action) - {Action.UPLOAD},
+        "gateway": frozenset({Action.UPLOAD}),
+    }
+)
+"""The administrators hold no duty action beside their own; an inspector reads and never changes; keys of gateways only deliver stills."""
+
+
+def allows(role: str, action: Action) -> bool:
+    """Whether a role has an action; an unknown role has none."""
+    return action in ROLES.get(role, frozenset())

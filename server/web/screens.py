@@ -1,0 +1,98 @@
+"""Pages as HTML: one Jinja environment per language, the same context for every page."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse, Response
+
+from server.live.board import STATES
+from server.store import units
+from server.web import labels
+from server.web.assets import Assets
+from server.web.auth import Principal, principal_or_none, services
+from server.web.formats import Formats
+from server.web.i18n import LANGUAGES, SOURCE, Words
+from server.web.rights import Action
+
+LANGUAGE_COOKIE = "aw_lang"
+BUILD_HINT = "make assets"
+
+
+class Screens:
+    """Renders templates from `folder` with files of `assets`. Raises jinja2 errors for a template that is wrong: nothing is left blank silently."""
+
+    def __init__(self, folder: Path, assets: Assets) -> None:
+        self.assets = assets
+        self._folder = folder
+        self._environments = {language: self._environment(Words(language)) for language in LANGUAGES}
+
+    def page(self, request: Request, name: str, status: int = 200, *, who: Principal | None, **context: Any) -> Response:
+        """A page (or a part of one) for somebody, in his language."""
+        language = self.language(request)
+        template = self._environments[language].get_template(name)
+        body = template.render(**self._common(request, who, language), **context)
+        response = HTMLResponse(body, status, headers={"Cache-Control": "no-store", "Content-Language": language, "Vary": "Cookie, HX-Request"})
+        if request.query_params.get("lang") in LANGUAGES:
+            response.set_cookie(LANGUAGE_COOKIE, language, max_age=31_536_000, samesite="lax", path="/")
+        return response
+
+    def error(self, request: Request, body: dict[str, Any]) -> Response:
+        """A problem as a page."""
+        return self.page(request, "error.html", int(body["status"]), who=principal_or_none(request), problem=body)
+
+    def words(self, request: Request) -> Words:
+        """The words of the asker's language."""
+        found: Words = self._environments[self.language(request)].globals["words"]
+        return found
+
+    @staticmethod
+    def language(request: Request) -> str:
+        """`?lang=` before cookie before Chinese."""
+        wanted = request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE) or SOURCE
+        return wanted if wanted in LANGUAGES else SOURCE
+
+    def _environment(self, words: Words) -> Environment:
+        environment = Environment(
+            loader=FileSystemLoader(self._folder),
+            autoescape=True,
+            undefined=StrictUndefined,
+            extensions=["jinja2.ext.i18n"],
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.install_gettext_callables(words.text, _no_plural, newstyle=True)  # type: ignore[attr-defined]
+        environment.globals.update(words=words, fmt=Formats(words), assets=self.assets, labels=labels, Action=Action, STATES=STATES)
+        return environment
+
+    def _common(self, request: Request, who: Principal | None, language: str) -> dict[str, Any]:
+        provided = services(request)
+        here = request.url.path
+        return {
+            "language": language,
+            "other_language": "zh" if language == "en" else "en",
+            "language_link": str(request.url.include_query_params(lang="zh" if language == "en" else "en").query),
+            "me": who,
+            "place": "" if who is None else self._place(request, who),
+            "now": provided.clock(),
+            "banner": provided.settings.banner,
+            "build_hint": None if self.assets.built else BUILD_HINT,
+            "version": provided.settings.version,
+            "here": here,
+        }
+
+    @staticmethod
+    def _place(request: Request, who: Principal) -> str:
+        if who.unit is None:
+            return ""
+        with services(request).db.read() as session:
+            path = units.path(session, who.unit)
+            names = units.names(session, path)
+        return " › ".join(names[code] for code in path if code in names)
+
+
+def _no_plural(one: str, many: str, n: int) -> str:  # the source language has no plural; English messages are worded without
+    return one if n == 1 else many
+
+

@@ -1,0 +1,66 @@
+"""What the web part is handed at composition, and nothing else: it builds none of it and closes none of it."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry
+
+from server.live.board import Board
+from server.live.hub import Hub
+from server.org.accounts import SignInLimits
+from server.series import SeriesStore
+from server.store.session import Database
+from server.watch.commands import Command, Outcome
+
+
+class WatchDoor(Protocol):
+    """The watch as the web sees it: the one place where an alarm changes."""
+
+    def submit(self, command: Command) -> "Future[Outcome]":
+        """Queue a command; the future holds its outcome after the commit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiToken:
+    """A static key for a program. `role` is a role of rights.py (`service` or `gateway`); a gateway's `name` is its code; `unit` None reaches all."""
+
+    name: str
+    role: str
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    """Settings of the web part. `tokens` maps SHA-256 (hex) of a bearer key to what it may do; keys themselves are never held."""
+
+    data_folder: Path
+    limits: SignInLimits = field(default_factory=SignInLimits)
+    tokens: Mapping[str, ApiToken] = field(default_factory=dict)
+    banner: str | None = None
+    version: str = ""
+    command_timeout_s: float = 10.0
+    ping_ms: int = 5_000
+
+    @staticmethod
+    def digest(key: str) -> str:
+        """The form in which a bearer key is kept."""
+        return hashlib.sha256(key.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything a request may need. `clock` gives UTC ms; `ready` names what is not ready, with the reason: empty means ready."""
+
+    db: Database
+    watch: WatchDoor
+    hub: Hub
+    board: Board
+    store: SeriesStore
+    settings: WebSettings
+    clock: Callable[[], int]
+    registry: CollectorRegistry
+    ready: Callable[[], Mapping[str, str]]

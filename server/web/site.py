@@ -1,0 +1,42 @@
+"""Builds the FastAPI application from services: routes, errors, pages, static files. Opens and closes nothing."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import Lifespan
+
+from server.web import api, pages, problems
+from server.web.api import PREFIX, health
+from server.web.assets import Assets, CachedFiles
+from server.web.auth import SameOrigin
+from server.web.screens import Screens
+from server.web.services import Services
+
+MOST_BODY = 8 * 1024 * 1024
+
+
+def build(services: Services, *, lifespan: Lifespan[Any] | None = None, dashboards: Path | None = None) -> FastAPI:
+    """The application. `lifespan` starts and stops what the composition root owns; `hub.run(clock)` must run in the application's event loop."""
+    folder = Path(str(files("dashboards"))) if dashboards is None else dashboards
+    app = FastAPI(
+        title="ArchiveWatch 档案用房智能值守",
+        version=services.settings.version or "0",
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        telemetry={"auto_configure": False},
+        max_body_size=MOST_BODY,
+    )
+    assets = Assets(folder / "static")
+    app.state.services = services
+    app.state.screens = Screens(folder / "templates", assets)
+    problems.install(app)
+    app.include_router(health.router)
+    app.include_router(api.router())
+    app.include_router(pages.router())
+    app.mount("/static", CachedFiles(directory=folder / "static"))
+    app.add_middleware(SameOrigin)
+    return app
