@@ -1,56 +1,122 @@
-"""What each kind of rule looks at: a row of KINDS turns readings into the one number that the ladder compares with its limits.
+"""What rules look at: each evaluator turns readings into the one number that a ladder compares with its limits.
 
-Adding a kind = its evaluator (here or in a file of its own) and one row in KINDS. An evaluator is pure: it gets the rule's options, the
-memory it returned last time and one usable reading, and returns its new memory and the number to judge (None: nothing to judge yet). It must
-return the very same memory object when nothing changed, so that an unchanged alarm state is not written again.
+An evaluator is pure: it gets the rule's options, the memory it returned last time and one usable reading, and returns its new memory and the
+number to judge (None: nothing to judge now, which neither raises nor clears). It returns the very same memory object when nothing changed,
+so that an unchanged alarm state need not be written again; those that must remember readings do it as rarely as they can.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+
+from alarms.climate import HOUR_MS, MouldIndex, dew_point, mould_step
+from alarms.coverage import day_of
 
 Memory = tuple[float, ...]
 Option = float | str
-Evaluate = Callable[[Mapping[str, Option], Memory, int, str, float], tuple[Memory, float | None]]
-Subject = Literal["point", "room", "gateway"]
+Options = Mapping[str, Option]
+Judged = tuple[Memory, float | None]
+Evaluate = Callable[[Options, Memory, int, str, float], Judged]
+
+NO_LIMIT = -1e9
+_MINUTE_MS = 60_000
+_RATE_KEEP_WINDOWS = 5
+_MOULD_HOLD_HOURS = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One rule kind.
-
-    `sides` may stand in its ladder; `inputs` are the quantities it needs when they are fixed (subject room); `options` are the file's extra
-    keys with their defaults, those in `durations` are written like 30m and held in ms; `silent` marks the kind whose breach is the absence of
-    samples; `bare` rungs carry no limit; `limit_is_duration` limits are written like 12h and compared in ms.
-    """
-
-    evaluate: Evaluate
-    sides: tuple[str, ...]
-    subject: Subject = "point"
-    inputs: tuple[str, ...] = ()
-    options: Mapping[str, Option] = field(default_factory=dict)
-    durations: frozenset[str] = frozenset()
-    silent: bool = False
-    bare: bool = False
-    limit_is_duration: bool = False
-
-
-def value_itself(_options: Mapping[str, Option], memory: Memory, _at: int, _quantity: str, value: float) -> tuple[Memory, float | None]:
-    """Judge the reading as it is: threshold, state and camera."""
+def value_itself(_options: Options, memory: Memory, _at: int, _quantity: str, value: float) -> Judged:
+    """The reading as it is: threshold, state and camera."""
     return memory, value
 
 
-def present(_options: Mapping[str, Option], memory: Memory, _at: int, _quantity: str, _value: float) -> tuple[Memory, float | None]:
-    """Judge that a reading came at all: 0 = heard, the silence itself (1) comes from the tick."""
+def present(_options: Options, memory: Memory, _at: int, _quantity: str, _value: float) -> Judged:
+    """That a reading came at all: 0 = heard; the silence itself (1) comes from the tick."""
     return memory, 0.0
 
 
-KINDS: Mapping[str, Kind] = MappingProxyType(
-    {
-        "threshold": Kind(value_itself, ("above", "below")),
-        "state": Kind(value_itself, ("equals",)),
-        "camera": Kind(value_itself, ("equals",)),
-        "stale": Kind(present, ("equals",), silent=True, bare=True),
-    }
-)
+def rate(options: Options, memory: Memory, at: int, _quantity: str, value: float) -> Judged:
+    """Change per minute: the slope of a straight line through the readings of the last `window` (60 s).
+
+    Readings below `least` are not remembered: a fire detector's rate of rise matters only in air that is warm already (domain.md 6.2), and
+    an ordinary room then costs nothing. With slow sensors the window stretches to two readings, at most five windows apart.
+    """
+    if value < float(options["least"]):
+        return (memory and ()), 0.0
+    window = float(options["window"])
+    past = [point for point in _pairs(memory) if at - point[0] <= _RATE_KEEP_WINDOWS * window]
+    inside = [point for point in past if at - point[0] <= window]
+    points = [*(inside or past[-1:]), (float(at), value)]
+    return _flat(points), _slope(points) * _MINUTE_MS if at - points[0][0] >= window / 2 else None
+
+
+def _slope(points: Sequence[tuple[float, float]]) -> float:
+    mean_t = sum(t for t, _ in points) / len(points)
+    mean_v = sum(v for _, v in points) / len(points)
+    spread = sum((t - mean_t) ** 2 for t, _ in points)
+    return sum((t - mean_t) * (v - mean_v) for t, v in points) / spread
+
+
+def swing(options: Options, memory: Memory, at: int, _quantity: str, value: float) -> Judged:
+    """How far the quantity has strayed today (Asia/Shanghai): from the set point `around`, or, without one, half of the range so far.
+
+    The day's mean is not known before midnight, but nothing can lie further from it on both sides than half the range: what is reported is
+    certain. A moving median over `window` keeps one spike from spoiling a day. Memory: day, lowest, highest, then the window's readings.
+    """
+    day = float(day_of(at)[0])
+    known = memory and memory[0] == day
+    recent = [point for point in _pairs(memory[3:]) if at - point[0] < float(options["window"])]
+    recent.append((float(at), value))
+    calm = median(reading for _, reading in recent)
+    low, high = (min(memory[1], calm), max(memory[2], calm)) if known else (calm, calm)
+    around = float(options["around"])
+    stray = (high - low) / 2 if around == NO_LIMIT else max(high - around, around - low)
+    return (day, low, high, *_flat(recent)), stray
+
+
+def stuck(_options: Options, memory: Memory, at: int, _quantity: str, value: float) -> Judged:
+    """For how long the raw value has not moved at all, ms. Memory: the value and since when."""
+    if not memory or memory[0] != value:
+        return (value, float(at)), 0.0
+    return memory, at - memory[1]
+
+
+def gather(inputs: Sequence[str], options: Options, memory: Memory, at: int, quantity: str, value: float) -> tuple[Memory, dict[str, float] | None]:
+    """Remember one reading per input at most each `every`; all of them together once none is older than `within`.
+
+    Memory: (instant, value) per input in their order; instant -1 = never.
+    """
+    points = _pairs(memory) or [(-1.0, 0.0)] * len(inputs)
+    place = inputs.index(quantity)
+    if points[place][0] >= 0 and at - points[place][0] < float(options["every"]):
+        return memory, None
+    points[place] = (float(at), value)
+    fresh = all(since >= 0 and at - since <= float(options["within"]) for since, _ in points)
+    return _flat(points), {name: reading for name, (_, reading) in zip(inputs, points, strict=True)} if fresh else None
+
+
+def condensation(options: Options, memory: Memory, at: int, quantity: str, value: float) -> Judged:
+    """Kelvin between the coldest surface (air temperature + `surface`, which is negative) and the dew point; 0 = it drips."""
+    memory, air = gather(("temperature", "humidity"), options, memory, at, quantity, value)
+    dew = dew_point(air["temperature"], air["humidity"]) if air else None
+    return memory, None if air is None or dew is None else air["temperature"] + float(options["surface"]) - dew
+
+
+def mould(options: Options, memory: Memory, at: int, quantity: str, value: float) -> Judged:
+    """VTT mould index (0-6; 1 microscopic, 3 visible), stepped about each hour. Memory: the index, dry hours, last step, then the inputs.
+
+    The index and not the mould risk factor, because an alarm must be able to end: the index declines in dry air, the factor never does.
+    """
+    state, stepped, inputs = MouldIndex(*memory[:2]), memory[2] if memory else -1.0, memory[3:]
+    kept, air = gather(("temperature", "humidity"), options, inputs, at, quantity, value)
+    if air is None:
+        return ((*state, stepped, *kept) if kept is not inputs else memory), None
+    hours = min((at - stepped) / HOUR_MS, _MOULD_HOLD_HOURS) if stepped >= 0 else 0.0
+    state = mould_step(state, air["temperature"], air["humidity"], hours)
+    return (*state, float(at), *kept), state.value
+
+
+def _pairs(memory: Memory) -> list[tuple[float, float]]:
+    return list(zip(memory[::2], memory[1::2], strict=True))
+
+
+def _flat(points: Sequence[tuple[float, float]]) -> Memory:
+    return tuple(number for point in points for number in point)

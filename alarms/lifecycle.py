@@ -15,7 +15,7 @@ Where the standard leaves a choice:
 from collections.abc import Callable
 from dataclasses import replace
 
-from alarms.conditions import KINDS
+from alarms.kinds import KINDS
 from alarms.model import Level, Rule, Rung, duration_text
 from alarms.state import (
     INITIAL,
@@ -98,6 +98,8 @@ def _seen(rule: Rule, state: AlarmState, event: Seen) -> Moved:
 
 def _judge(rule: Rule, state: AlarmState, value: float, at: int) -> AlarmState:
     """Start and cancel the on- and off-delays by one value. Returns the same object when none starts or ends."""
+    if not state.tripped and not state.onsets and not rule.ladder[0].breached(value):
+        return state  # the first rung is the widest: nearly every sample ends here
     onsets, releases = [], []
     for rung in rule.ladder:
         if _held(state, rung):

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any, Literal
 
-from alarms.conditions import KINDS, Option, Subject
+from alarms.conditions import Option
+from alarms.kinds import KINDS, Subject
 
 Side = Literal["above", "below", "equals"]
 SHELVE_MAX_MS = 8 * 3_600_000
@@ -29,6 +30,14 @@ class RuleError(ValueError):
         self.file = file
         self.line = line
         self.reason = reason
+
+
+class LayerError(ValueError):
+    """Two rules of one name do not fit together; `index` is the place of the second one in its set."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
 
 
 class Level(IntEnum):
@@ -194,16 +203,17 @@ def tighten(wide: Rule, narrow: Rule) -> Rule:
 
 @dataclass(frozen=True)
 class RuleSet:
-    """Rules in file order; `version` is the sha256 of their canonical JSON. Raises ValueError when two rules of a name do not fit together."""
+    """Rules in file order; `version` is the sha256 of their canonical JSON. Raises LayerError when two rules of a name do not fit together."""
 
     rules: tuple[Rule, ...] = ()
     version: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        named: dict[str, list[Rule]] = {}
         for index, rule in enumerate(self.rules):
-            for other in self.rules[:index]:
-                if other.name == rule.name:
-                    _check_layers(other, rule)
+            for other in named.setdefault(rule.name, []):
+                _check_layers(other, rule, index)
+            named[rule.name].append(rule)
         object.__setattr__(self, "version", hashlib.sha256(self.canonical().encode()).hexdigest())
 
     def canonical(self) -> str:
@@ -254,12 +264,12 @@ class RuleSet:
         return effective
 
 
-def _check_layers(first: Rule, second: Rule) -> None:
+def _check_layers(first: Rule, second: Rule, index: int) -> None:
     if first.applies_to == second.applies_to:
-        raise ValueError(f"rule {second.name} stands twice with the same applies_to")
+        raise LayerError(index, f"rule {second.name} stands twice with the same applies_to")
     shape = (first.kind, first.quantity, first.ladder[0].side, first.options)
     if shape != (second.kind, second.quantity, second.ladder[0].side, second.options):
-        raise ValueError(f"rule {second.name} stands twice with different kind, quantity, side or options")
+        raise LayerError(index, f"rule {second.name} stands twice with different kind, quantity, side or options")
 
 
 def _rung_dict(rung: Rung, rule: Rule) -> dict[str, Any]:

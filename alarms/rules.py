@@ -20,9 +20,10 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from alarms.conditions import KINDS, Kind, Option
+from alarms.conditions import Option
 from alarms.document import Block, duration_ms, number, read, text, texts, truth
-from alarms.model import ANY, SHELVE_MAX_MS, AppliesTo, Level, Rule, RuleError, RuleSet, Rung, Side, cumulative, duration_text, tighten
+from alarms.kinds import KINDS, Kind
+from alarms.model import ANY, SHELVE_MAX_MS, AppliesTo, LayerError, Level, Rule, RuleError, RuleSet, Rung, Side, cumulative, duration_text, tighten
 from contract.quantities import Kind as Behaviour
 from contract.quantities import UnknownQuantityError
 from contract.quantities import quantity as lookup
@@ -57,12 +58,10 @@ def rules_of(top: Block) -> RuleSet:
     scope = _scope(top.block("applies_to"))
     blocks = top.blocks("rules")
     rules = tuple(_rule(block, scope) for block in blocks)
-    for count in range(1, len(rules) + 1):
-        try:
-            RuleSet(rules[:count])
-        except ValueError as error:
-            raise blocks[count - 1].error(str(error), "name") from error
-    return RuleSet(rules)
+    try:
+        return RuleSet(rules)
+    except LayerError as error:
+        raise blocks[error.index].error(str(error), "name") from error
 
 
 def _rule(block: Block, scope: AppliesTo) -> Rule:
@@ -82,7 +81,7 @@ def _rule(block: Block, scope: AppliesTo) -> Rule:
         shelve_max_ms=block.get("shelve_max", duration_ms, SHELVE_MAX_MS),
         applies_to=_scope(block.block("applies_to")) if "applies_to" in block else scope,
         subject="gateway" if block.get("subject", text, str(kind.subject)) == "gateway" else kind.subject,
-        inputs=kind.inputs,
+        inputs=_inputs(block, kind),
         options=_options(block, kind),
         source=block.get("source", text, ""),
     )
@@ -114,9 +113,9 @@ def _quantity(block: Block, kind_name: str, kind: Kind) -> str:
     subject = block.get("subject", text, str(kind.subject))
     if subject != kind.subject and not (kind.silent and subject == "gateway"):
         raise block.error(f"a {kind_name} rule belongs to a {kind.subject}, not to a {subject}", "subject")
-    if kind.inputs or subject == "gateway":
+    if kind.subject == "room" or subject == "gateway":
         if block.get("quantity", text, ""):
-            raise block.error(f"this rule takes no quantity (it looks at {', '.join(kind.inputs) or 'the gateway'})", "quantity")
+            raise block.error("this rule takes no quantity of its own", "quantity")
         return ""
     name = block.need("quantity", text)
     if name == ANY and kind.silent:
@@ -126,6 +125,11 @@ def _quantity(block: Block, kind_name: str, kind: Kind) -> str:
     except UnknownQuantityError as error:
         raise block.error(str(error), "quantity") from error
     return name
+
+
+def _inputs(block: Block, kind: Kind) -> tuple[str, ...]:
+    find = kind.inputs_of
+    return block.need("expression", lambda value: find(text(value))) if find else kind.inputs
 
 
 def _ladder(block: Block, kind: Kind, quantity: str) -> tuple[Rung, ...]:
@@ -154,8 +158,8 @@ def _rung(block: Block, level: Level, kind: Kind, quantity: str) -> Rung:
         raise block.error(f"{level.word} needs exactly one of {', '.join(kind.sides)}")
     side = sides[0]
     values = block.need(side, _numbers if side == "equals" else _duration if kind.limit_is_duration else _single)
-    if quantity and not kind.limit_is_duration:
-        _check_reachable(block, side, values, quantity, exact=not kind.options)
+    if quantity and not kind.derived:
+        _check_reachable(block, side, values, quantity)
     return Rung(level, side, values[0], delay, values if side == "equals" else ())
 
 
@@ -174,10 +178,10 @@ def _numbers(value: object) -> tuple[float, ...]:
     return values
 
 
-def _check_reachable(block: Block, side: str, values: tuple[float, ...], quantity: str, exact: bool) -> None:
+def _check_reachable(block: Block, side: str, values: tuple[float, ...], quantity: str) -> None:
     """A limit outside the plausible range can never be breached by a good value: the alarm would be dead."""
     known = lookup(quantity)
-    for value in values if exact else ():
+    for value in values:
         if not known.low <= value <= known.high or (side == "above" and value == known.high) or (side == "below" and value == known.low):
             raise block.error(f"{side} {value:g} can never happen: {quantity} lies within {known.low:g} … {known.high:g} {known.unit}".rstrip(), side)
         if known.kind is Behaviour.STATE and value != int(value):

@@ -19,27 +19,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from alarms import state as life
 from alarms.document import Block, duration_ms, read, text, truth
-from alarms.lifecycle import (
-    INITIAL,
-    Acknowledge,
-    AlarmState,
-    Change,
-    Event,
-    NotAllowedError,
-    OutOfService,
-    Reset,
-    ReturnToService,
-    Seen,
-    Shelve,
-    Suppress,
-    Tick,
-    Unacknowledge,
-    Unshelve,
-    Unsuppress,
-    advance,
-    step,
-)
+from alarms.lifecycle import advance, step
 from alarms.model import Level, Rule, RuleSet, duration_text
 from alarms.rules import default_rules, rules_of
 from contract.quantities import UnknownQuantityError
@@ -114,8 +96,8 @@ class Alarm:
     rule: Rule
     room: str
     points: tuple[Point, ...]
-    state: AlarmState = INITIAL
-    history: list[Change] = field(default_factory=list)
+    state: life.AlarmState = life.INITIAL
+    history: list[life.Change] = field(default_factory=list)
 
     @property
     def deadline(self) -> int:
@@ -128,8 +110,8 @@ class Alarm:
             return False
         return all(any(getattr(point, key) == block.get(key, text, "") for point in self.points) for key in ("quantity", "channel") if key in block)
 
-    def feed(self, event: Event, now: int) -> None:
-        """Apply one event. Raises NotAllowedError."""
+    def feed(self, event: life.Event, now: int) -> None:
+        """Apply one event. Raises life.NotAllowedError."""
         result = step(self.rule, self.state, event, now)
         self.state = result.state
         self.history.extend(result.transitions)
@@ -231,11 +213,11 @@ class _Run:
             quality = Quality.BAD if reading.value is None else Quality.GOOD
             for alarm in self._alarms:
                 if point in alarm.points:
-                    alarm.feed(Seen(now, reading.value, quality, point.quantity), now)
+                    alarm.feed(life.Seen(now, reading.value, quality, point.quantity), now)
             if reading.value is not None:
                 point.last = now
         for alarm in self._alarms:
-            alarm.feed(Tick(alarm.deadline >= now, alarm.deadline), now)
+            alarm.feed(life.Tick(alarm.deadline >= now, alarm.deadline), now)
 
     def _command(self, block: Block, now: int) -> list[Failure]:
         refused_wanted = block.get("refused", truth, False)
@@ -243,7 +225,7 @@ class _Run:
         for alarm in self._targets(block):
             try:
                 alarm.feed(_event(block, alarm.rule, now), now)
-            except NotAllowedError as refusal:
+            except life.NotAllowedError as refusal:
                 if not refused_wanted:
                     found.append(self._failure(block, now, alarm, f"{block.body['do']} to be allowed", f"refused: {refusal}"))
             else:
@@ -270,7 +252,7 @@ class _Run:
         return Failure(block.file, block.line, self._name, now, what, expected, got, history or ("nothing happened so far",))
 
 
-def _told(change: Change) -> str:
+def _told(change: life.Change) -> str:
     parts = [f"at {duration_text(change.at)}: {change.name} -> {change.after}"]
     parts += [change.level.word] if change.level is not None else []
     parts += [f"value {change.value:g}"] if change.value is not None else []
@@ -345,23 +327,23 @@ def _verb(value: object) -> str:
     return str(value)
 
 
-def _event(block: Block, rule: Rule, now: int) -> Event:
+def _event(block: Block, rule: Rule, now: int) -> life.Event:
     return _VERBS[block.body["do"]](block, block.get("by", text, "operator"), rule, now)
 
 
-def _shelve(block: Block, by: str, rule: Rule, now: int) -> Event:
+def _shelve(block: Block, by: str, rule: Rule, now: int) -> life.Event:
     until = now + block.get("for", duration_ms, rule.shelve_max_ms)
-    return Shelve(until, by, block.get("reason", text, "rule test"), block.get("one_shot", truth, False))
+    return life.Shelve(until, by, block.get("reason", text, "rule test"), block.get("one_shot", truth, False))
 
 
-_VERBS: Mapping[str, Callable[[Block, str, Rule, int], Event]] = {
-    "acknowledge": lambda block, by, _rule, _now: Acknowledge(by, block.get("note", text, "")),
-    "unacknowledge": lambda _block, by, _rule, _now: Unacknowledge(by),
+_VERBS: Mapping[str, Callable[[Block, str, Rule, int], life.Event]] = {
+    "acknowledge": lambda block, by, _rule, _now: life.Acknowledge(by, block.get("note", text, "")),
+    "unacknowledge": lambda _block, by, _rule, _now: life.Unacknowledge(by),
     "shelve": _shelve,
-    "unshelve": lambda _block, by, _rule, _now: Unshelve(by),
-    "reset": lambda block, by, _rule, _now: Reset(by, block.get("note", text, "")),
-    "suppress": lambda block, _by, _rule, _now: Suppress(block.get("cause", text, "maintenance")),
-    "unsuppress": lambda block, _by, _rule, _now: Unsuppress(block.get("cause", text, "maintenance")),
-    "out_of_service": lambda block, by, _rule, _now: OutOfService(by, block.get("reason", text, "rule test")),
-    "return_to_service": lambda _block, by, _rule, _now: ReturnToService(by),
+    "unshelve": lambda _block, by, _rule, _now: life.Unshelve(by),
+    "reset": lambda block, by, _rule, _now: life.Reset(by, block.get("note", text, "")),
+    "suppress": lambda block, _by, _rule, _now: life.Suppress(block.get("cause", text, "maintenance")),
+    "unsuppress": lambda block, _by, _rule, _now: life.Unsuppress(block.get("cause", text, "maintenance")),
+    "out_of_service": lambda block, by, _rule, _now: life.OutOfService(by, block.get("reason", text, "rule test")),
+    "return_to_service": lambda _block, by, _rule, _now: life.ReturnToService(by),
 }

@@ -13,6 +13,7 @@ from typing import Final
 from contract.batch_reading import canonical_metric, read_birth, read_command, read_data
 from contract.declarations import (
     BD_SEQ,
+    CONTROL,
     OUTBOX_ACK,
     OUTBOX_EPOCH,
     OUTBOX_FIRST,
@@ -35,6 +36,7 @@ from contract.sample import PointKey, Quality, Sample
 from contract.sparkplug import DataType, Metric, Payload, Value
 
 __all__ = [
+    "CONTROL",
     "MAX_BYTES",
     "MAX_SAMPLES",
     "Ack",

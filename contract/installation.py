@@ -1,8 +1,8 @@
 """What an installation adds to a profile: the chosen variant, the answers to its questions, and what is wired to a generic input.
 
-devices.yaml says e.g. `profile: waveshare-8di`, `channels: {di1: {quantity: door, normally: closed}, di2: {quantity: smoke}}`. `normally` is the position
-of the contact while all is well: a door shut, no smoke, dry, nobody there; for mains power, mains present. The value is then 0 (1 for power) in that
-position and the opposite in the other. A contact that is normally closed is fail-safe: a cut wire raises the alarm.
+devices.yaml says e.g. `profile: waveshare-8di`, `channels: {di1: {quantity: door, normally: closed}, di2: {quantity: smoke}}`. `normally` is the
+position of the contact while all is well: door shut, no smoke, dry, nobody there; for mains power, mains present. In that position the value is 0
+(1 for power), in the other the opposite. A contact that is normally closed is fail-safe: a cut wire raises the alarm.
 """
 
 from collections.abc import Mapping

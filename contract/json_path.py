@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
-_STEP: Final = re.compile(r'\.?(?:"([^"]+)"|([^."\[\]\s:]+)|\[(\d+)\])')
+_STEP: Final = re.compile(r'(?:^|(?<!^)\.)(?:"([^"]+)"|([^."\[\]\s:]+))|\[(\d+)\]')
 
 Step = str | int | None
 """A key, an index, or None for any key."""
@@ -27,15 +27,10 @@ def parse_path(path: str) -> tuple[Step, ...]:
     """Split a path into steps. Raises ValueError."""
     steps: list[Step] = []
     at = 0
-    while at < len(path):
-        found = _STEP.match(path, at)
-        if found is None or (at == 0) == path[at : at + 1].startswith("."):
-            break
-        at = found.end()
+    while found := _STEP.match(path, at):
         quoted, key, index = found.groups()
         steps.append(int(index) if index is not None else quoted if quoted is not None else None if key == "*" else key)
-        if at < len(path) and path[at] not in ".[":
-            break
+        at = found.end()
     if at < len(path) or not steps:
         raise ValueError(f"{path!r} is not a JSON path")
     return tuple(steps)

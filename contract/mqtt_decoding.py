@@ -102,12 +102,17 @@ def _json(payload: bytes) -> Any:
 
 
 def _decimal(text: str) -> Decimal:
-    """Digits as they stand. An exponent that no measurement has would cost endless arithmetic: it counts as not finite. Raises ValueError."""
+    """Digits as they stand. An exponent that no measurement has would cost endless arithmetic: it counts as zero or as not finite.
+
+    Raises ValueError.
+    """
     try:
         number = Decimal(text)
     except InvalidOperation:
         raise ValueError(text) from None
-    return number if number.is_finite() and abs(number.adjusted()) < _LARGEST_EXPONENT else Decimal("NaN")
+    if not number.is_finite() or number.adjusted() > _LARGEST_EXPONENT:
+        return Decimal("NaN")
+    return number if number.adjusted() > -_LARGEST_EXPONENT else Decimal(0)
 
 
 def _integer(text: str) -> int | Decimal:

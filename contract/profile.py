@@ -113,7 +113,7 @@ def catalogue() -> Mapping[str, Profile]:
 
 def _names(profiles: Mapping[str, Profile]) -> dict[str, Profile]:
     """Ids and aliases in lower case."""
-    names = {name: profile for name, profile in profiles.items()}  # noqa: C416  (a copy of another type)
+    names = dict(profiles)
     for profile in profiles.values():
         for alias in profile.aliases:
             if names.setdefault(alias.lower(), profile) is not profile or alias.lower() == profile.id:

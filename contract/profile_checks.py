@@ -31,14 +31,18 @@ def problems(profile: Profile) -> Iterator[Problem]:
     for at, block in enumerate(profile.blocks):
         yield from _block(("blocks", at), block)
     for at, point in enumerate(profile.points):
-        yield from (((("points", at), *path), reason) for path, reason in _point(profile, point))
+        yield from _under(("points", at), _point(profile, point))
     yield from _codec(profile)
     yield from _params(profile)
     yield from _references(profile)
-    if profile.evidence != "assumed" and not profile.vectors:
+    if profile.evidence != "assumed" and not profile.vectors and profile.camera is None:  # a camera has no frame to capture
         yield ("evidence",), f"evidence {profile.evidence} needs at least one vector"
     for at, vector in enumerate(profile.vectors):
-        yield from (((("vectors", at), *path), reason) for path, reason in _vector(profile, vector))
+        yield from _under(("vectors", at), _vector(profile, vector))
+
+
+def _under(place: tuple[Any, ...], found: Iterator[Problem]) -> Iterator[Problem]:
+    return (((*place, *path), reason) for path, reason in found)
 
 
 def _twice(path: tuple[Any, ...], names: Sequence[str]) -> Iterator[Problem]:
@@ -124,7 +128,7 @@ def _source(profile: Profile, point: Point) -> Iterator[Problem]:
     else:
         wanted = ["path"] if profile.mqtt is not None and profile.mqtt.payload == "json" else []
     if given != wanted:
-        yield (given[0] if given else "id",), f"the source must be {wanted[0] if wanted else 'left out'} here"
+        yield (next((name for name in given if name not in wanted), "id"),), f"the source must be {wanted[0] if wanted else 'left out'} here"
     elif point.block is not None:
         yield from _in_block(profile, point)
     elif point.path is not None:

@@ -12,6 +12,8 @@ from pydantic import Field, field_validator
 
 from contract.profile_transport import Block, Camera, Codec, Connection, Identify, Model, Mqtt
 
+__all__ = ["Block", "Commissioning", "Confirm", "Health", "Param", "Point", "Profile", "Raw", "Text", "Vector", "Write"]
+
 Raw = bool | int | str
 """A raw value as a map key: bool for type bool, int for numbers, str for type string."""
 

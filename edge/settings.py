@@ -19,7 +19,7 @@ RoomCode: TypeAlias = Annotated[str, Field(pattern=r"^[0-9]{12}-[0-9]{2}$")]
 GroupId: TypeAlias = Annotated[
     str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value), Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
 ]
-Params: TypeAlias = Mapping[str, str | int | float | bool]
+Params: TypeAlias = Mapping[str, int | str]
 
 
 class _Model(BaseModel):
@@ -173,10 +173,15 @@ class EdgeSettings(_Model):
 
 
 class ChannelSettings(_Model):
-    """What is wired to one channel of a device. `normally` is the contact at rest: closed = the loop is closed while all is well."""
+    """What is wired to one channel of a device, or which room and interval one point of it has.
+
+    For a contact input `quantity` is needed, and `normally` is the contact's position while all is well. `channel` names the point when a device has
+    several of a quantity; the default is the input's own name.
+    """
 
     quantity: str | None = None
-    normally: Literal["open", "closed"] | None = None
+    normally: Literal["open", "closed"] = "open"
+    channel: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,24}$")] | None = None
     room: RoomCode | None = None
     interval_s: float | None = Field(None, gt=0)
 
@@ -184,7 +189,9 @@ class ChannelSettings(_Model):
 class DeviceSettings(_Model):
     """One device. `unit` is its Modbus address, `topic` its MQTT topic or friendly name, `url` the snapshot address of a camera.
 
-    `interval_s` is the longest silence of its points: None takes the poll period of the profile.
+    `interval_s` is the longest silence of its points: None takes what the profile says. `params` answers the profile's questions, `variant` names one
+    of its variants. `channels` is by point id of the profile. A camera's `url` is the snapshot address, or only scheme and host, and then the
+    profile's path is put behind it.
     """
 
     name: DeviceName

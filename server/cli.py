@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from alarms import climate, timeline
+from alarms import timeline
 from alarms.rules import RuleError, default_rules, load_rules
 from server.org import accounts, imports
 from server.org.import_history import import_history
-from server.series import open_store
+from server.series.choose import open_store
 from server.settings import Settings, SettingsError, load_settings
 from server.store import audit
 from server.store.lock import StoreLock, StoreTakenError
@@ -110,8 +110,8 @@ def import_command(args: argparse.Namespace) -> int:
             summary = imports.import_csv(db, args.kind, args.file, now=now_ms(), dry_run=args.dry_run)
         except (OSError, ValueError) as error:
             raise CommandError(str(error), INVALID) from error
-    for error in summary.errors[:20]:
-        say(error)
+    for sentence in summary.errors[:20]:
+        say(sentence)
     text = f"{summary.rows} 行：新增 {summary.created}，更新 {summary.updated}，不变 {summary.unchanged}，有误 {len(summary.errors)}"
     result = {name: getattr(summary, name) for name in ("kind", "rows", "created", "updated", "unchanged", "errors")}
     emit(result | {"dry_run": args.dry_run}, args, text + ("（试运行，未写入）" if args.dry_run else ""))
@@ -121,7 +121,7 @@ def import_command(args: argparse.Namespace) -> int:
 def _import_history(db: Database, settings: Settings, args: argparse.Namespace) -> int:
     store = open_store(settings.series.kind, settings.data_dir / "series")
     try:
-        summary = import_history(db, store, args.file, dry_run=args.dry_run)
+        summary = import_history(db, store, args.file, dry_run=args.dry_run, now=now_ms())
     finally:
         store.close()
     unknown = dict(summary.unknown)
@@ -195,6 +195,8 @@ def climate_point(args: argparse.Namespace) -> int:
     """Dew point, absolute humidity, EMC, preservation index and mould of one climate."""
     if args.temperature is None or args.humidity is None:
         raise CommandError("需要 --temperature 和 --humidity。", USAGE)
+    from alarms import climate  # noqa: PLC0415
+
     emit(climate.describe(args.temperature, args.humidity), args)
     return OK
 

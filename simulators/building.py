@@ -30,7 +30,7 @@ _AIR_HEAT = 9_660.0  # J/K per m³: air with the light things in it
 _WALL_HEAT = 30_000.0  # J/K per m³ of room
 _PAPER_HEAT = 1_340.0  # J/K per kg
 _STACK_COUPLING = 12.0  # W/K per m³ between air and stack
-_COIL_WATER = 10.66  # g/m³, saturation at the 12 °C of a direct-expansion coil
+_COIL_WATER = 10.64  # g/m³, saturation at the 12 °C of a direct-expansion coil
 _ENVELOPE = 0.97  # W/K per m³
 _AIR_CHANGE_HEAT = 0.335  # W/K per m³ and air change per hour
 

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
@@ -24,6 +25,7 @@ from simulators.plant import Plant
 from simulators.weather import LOCAL
 
 CAMERA_FAULTS = ("black", "white", "covered", "blurred", "moved", "frozen", "error", "truncated", "slow", "wrong_type")
+_SPOILT = CAMERA_FAULTS[:5]  # these change the picture itself
 _REALM = "IP Camera"
 _FIELD = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
@@ -119,6 +121,7 @@ class Cameras:
         """What a camera sees now; every call is a new frame."""
         self._frame += 1
         room, value = spec.room, self._plant.value
+        spoilt: dict[str, Any] = {fault: True} if fault in _SPOILT else {}
         seen = View(
             scene=room,
             clock=datetime.fromtimestamp(self._clock() / 1000, LOCAL).strftime("%Y-%m-%d %H:%M:%S"),
@@ -129,7 +132,7 @@ class Cameras:
             leak=value(room, "leak") >= 0.5,
             frame=self._frame,
         )
-        return replace(seen, **{fault: True}) if fault in ("black", "white", "covered", "blurred", "moved") else seen
+        return replace(seen, **spoilt)
 
     def _challenge(self, spec: CameraSpec) -> str:
         if spec.auth == "basic":

@@ -113,13 +113,14 @@ class Ledger:
                 self.repeats += 1
 
     def read(self, path: Path) -> None:
-        """Add a trace file. Raises OSError.
-
-        A kill may cut the last line of a run anywhere; the next run may have appended to the stump, and its line is saved.
-        """
+        """Add a trace file. Raises OSError."""
         with path.open("rb") as file:
-            for line in file:
-                self._line(line)
+            self.read_lines(file)
+
+    def read_lines(self, lines: Iterable[bytes]) -> None:
+        """Add trace lines. A kill may cut the last line of a run anywhere; the next run may have appended to the stump, and its line is saved."""
+        for line in lines:
+            self._line(line)
 
     def _line(self, line: bytes) -> None:
         try:

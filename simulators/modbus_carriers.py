@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import tty
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from simulators.modbus_device import Bus
+from simulators.modbus_bus import Bus
 from simulators.modbus_wire import Framing, MbapFraming, RtuFraming
+
+log = logging.getLogger("simulators.modbus")
 
 KINDS = ("tcp", "rtu_over_tcp", "pty")
 
@@ -35,7 +38,7 @@ class Carrier(Protocol):
 def _send_later(bus: Bus, framing: Framing, data: bytes, write: Callable[[bytes], None]) -> None:
     """Answer every request in `data`; late pieces go out later, while the next request is already served."""
     loop = asyncio.get_running_loop()
-    for request in framing.feed(data):
+    for request in framing.feed(data, loop.time()):
         for delay, piece in bus.handle(framing, request):
             if delay <= 0:
                 write(piece)
@@ -51,6 +54,7 @@ class TcpCarrier:
         self._host, self._port, self._rtu, self._hello = host, port, rtu, hello
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def address(self) -> int:
@@ -59,7 +63,7 @@ class TcpCarrier:
 
     async def start(self) -> None:
         """Listen. Raises OSError when the port is taken."""
-        self._server = await asyncio.start_server(self._serve, self._host, self._port)
+        self._server = await asyncio.start_server(self._accept, self._host, self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -69,7 +73,18 @@ class TcpCarrier:
         self._server.close()
         for writer in list(self._writers):
             writer.transport.abort()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("bus %s: a connection failed", self.bus.name, exc_info=error)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         framing: Framing = RtuFraming() if self._rtu else MbapFraming()

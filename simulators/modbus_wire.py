@@ -32,8 +32,8 @@ class Framing(Protocol):
 
     rtu: bool
 
-    def feed(self, data: bytes) -> list[Request]:
-        """The complete requests that `data` finishes."""
+    def feed(self, data: bytes, at: float = 0.0) -> list[Request]:
+        """The complete requests that `data` finishes; `at` in seconds of any clock."""
         ...
 
     def frame(self, unit: int, pdu: bytes, transaction: int = 0) -> bytes:
@@ -42,16 +42,21 @@ class Framing(Protocol):
 
 
 class RtuFraming:
-    """RTU: the length of a request follows from its function code; what has no good CRC is skipped byte by byte."""
+    """RTU: the length of a request follows from its function code; what has no good CRC is skipped byte by byte.
+
+    Half a second of silence ends whatever was begun, or garbage that looks like the start of a long write would deafen the device.
+    """
 
     rtu = True
 
     def __init__(self) -> None:
         self._rest = b""
+        self._heard = 0.0
 
-    def feed(self, data: bytes) -> list[Request]:
+    def feed(self, data: bytes, at: float = 0.0) -> list[Request]:
         """See Framing."""
-        self._rest += data
+        self._rest = data if at - self._heard > 0.5 else self._rest + data
+        self._heard = at
         found = []
         while len(self._rest) >= 4:
             length = _rtu_length(self._rest)
@@ -90,8 +95,9 @@ class MbapFraming:
     def __init__(self) -> None:
         self._rest = b""
 
-    def feed(self, data: bytes) -> list[Request]:
-        """See Framing."""
+    def feed(self, data: bytes, at: float = 0.0) -> list[Request]:
+        """See Framing; TCP needs no silence."""
+        del at
         self._rest += data
         found = []
         while len(self._rest) >= 8:
@@ -152,7 +158,8 @@ class _Bend:
 
 def _split(b: _Bend) -> list[Emission]:
     gap = 5 if b.fault.delay_ms is None else b.fault.delay_ms
-    pieces, at = [], 0
+    pieces: list[Emission] = []
+    at = 0
     while at < len(b.reply):
         size = 1 + (at + b.reply[at]) % 3
         pieces.append((gap * len(pieces), b.reply[at : at + size]))

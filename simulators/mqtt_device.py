@@ -95,10 +95,12 @@ class MqttDevices:
             plant.value(spec.room, "door")  # an unknown room fails here
         self._seed = seed
         self._greet = threading.Event()
+        self._there = threading.Event()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
         self._client.will_set(f"{prefix}/bridge/state", _STATE["offline"], qos=1, retain=True)
         self._client.reconnect_delay_set(1, 5)
         self._client.on_connect = self._connected
+        self._client.on_disconnect = lambda *_: self._there.clear()
 
     def start(self, host: str, port: int, username: str = "", password: str = "") -> None:
         """Connect in the background and keep trying."""
@@ -118,6 +120,10 @@ class MqttDevices:
     def connected(self) -> bool:
         """Whether the broker has accepted us."""
         return self._client.is_connected()
+
+    def wait_connected(self, seconds: float) -> bool:
+        """Wait until the broker has accepted us; False when it did not in that time."""
+        return self._there.wait(seconds)
 
     @property
     def faults(self) -> dict[str, str]:
@@ -159,9 +165,16 @@ class MqttDevices:
             log.warning("the broker refused the sensors: %s", reason)
         else:
             self._greet.set()
+            self._there.set()
 
     def _availability(self, name: str, *, online: bool) -> None:
-        self._client.publish(f"{self._prefix}/{name}/availability", _STATE["online" if online else "offline"], qos=1, retain=True)
+        profile = self._devices[name].spec.profile
+        if profile is None:
+            said = [(f"{self._prefix}/{name}/availability", _STATE["online" if online else "offline"].encode())]
+        else:
+            said = encode_message(profile, name, {}, available=online)
+        for topic, payload in said:
+            self._client.publish(topic, payload, qos=1, retain=True)
 
     def _publish(self, device: _Device, now: int) -> int:
         if device.fault in ("silent", "offline"):
@@ -189,7 +202,7 @@ class MqttDevices:
     def _messages(self, device: _Device, values: Mapping[str, float], now: int) -> list[tuple[str, bytes]]:
         spec = device.spec
         if spec.profile is not None:
-            messages = _encoded(spec, spec.profile, values)
+            messages = _encoded(spec, spec.profile, values, now)
         else:
             at = now - 86_400_000 if device.fault == "retained_stale" else now
             body = _zigbee(spec, values, at, 90 + round(20 * gauss(self._seed, spec.name, now // 60_000)))
@@ -209,8 +222,13 @@ def _wanted(spec: MqttSpec) -> tuple[str, ...]:
     return KINDS[spec.kind]
 
 
-def _encoded(spec: MqttSpec, profile: Profile, values: Mapping[str, float]) -> list[tuple[str, bytes]]:
-    return encode_message(profile, spec.name, {p.id: values[p.quantity] for p in profile.points if p.quantity in values})
+def _encoded(spec: MqttSpec, profile: Profile, values: Mapping[str, float], now: int) -> list[tuple[str, bytes]]:
+    """By profile; a value that the device cannot show makes it send nothing."""
+    try:
+        return encode_message(profile, spec.name, {p.id: values[p.quantity] for p in profile.points if p.quantity in values}, time_ms=now)
+    except ValueError as error:
+        log.warning("%s: %s", spec.name, error)
+        return []
 
 
 def _zigbee(spec: MqttSpec, values: Mapping[str, float], now: int, link: int) -> dict[str, Any]:
@@ -235,5 +253,5 @@ def _spoil(fault: str, payload: bytes) -> bytes:
     if fault == "huge":
         return json.dumps({"filler": "x" * 300_000}).encode()
     if fault == "null":
-        return json.dumps(dict.fromkeys(json.loads(payload), None)).encode()
+        return json.dumps(dict.fromkeys(json.loads(payload), None)).encode() if payload.startswith(b"{") else b"null"
     return payload

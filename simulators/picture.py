@@ -58,7 +58,7 @@ def render(view: View) -> Image.Image:
     pixels = _light(np.asarray(image, dtype=np.float64), view)
     image = _with_noise(pixels, noise, 2.5)
     if view.blurred:
-        image = image.filter(ImageFilter.GaussianBlur(9))
+        image = image.filter(ImageFilter.GaussianBlur(12))
     _clock(ImageDraw.Draw(image), view)
     return image
 

@@ -13,7 +13,7 @@ from contract.quantities import quantity as known_quantity
 from simulators import air, smoke, visits
 from simulators.building import Building, Forcing, State, step
 from simulators.noise import Floats, smooth
-from simulators.rooms import INCIDENTS, Incident, Override, RoomSpec, UnknownRoomError
+from simulators.rooms import INCIDENTS, Incident, Override, RoomSpec, UnknownRoomError, individual
 from simulators.weather import DAY, HOUR, Weather
 
 _CHUNK = 288  # steps whose forcing is prepared at once
@@ -35,7 +35,7 @@ class Plant:
         self.seed = seed
         self.step_ms = step_ms
         self._index = {r.code: i for i, r in enumerate(self.rooms)}
-        self._building = Building.of(self.rooms)
+        self._building = Building.of([individual(r, seed) for r in self.rooms])
         self._weather = {city: Weather(city, seed) for city in dict.fromkeys(r.city for r in self.rooms)}
         self._overrides: dict[tuple[int, str], Override] = {}
         self._incidents: dict[int, list[Incident]] = {}

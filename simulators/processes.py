@@ -81,7 +81,12 @@ class Child:
         errors: IO[bytes]
         with self.log.open("ab") as errors, self._output.open("wb") as output:
             self._process = subprocess.Popen(
-                self._arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=self._environment, preexec_fn=_die_with_parent  # noqa: PLW1509
+                self._arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                env=self._environment,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509
             )
         self.starts += 1
 

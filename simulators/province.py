@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from simulators import wiring
 from simulators.fujian import CITIES, JINMEN, PINGTAN, PROVINCE, City, bureau
 from simulators.province_rows import Person, Point, Province, Room, Unit, write
 
@@ -30,24 +31,15 @@ _TOWNS = re.findall(
 _SPECIAL = re.findall("..", "交通港口森林铁路机场水上园区轨道")
 # what a room is called in brackets -> its medium
 _MEDIA: Final[Mapping[str, str]] = {"": "paper", "特藏": "special", "磁带": "magnetic", "光盘": "optical", "胶片": "film_copy", "阅览": "reading"}
-# quantity -> device, class, seconds between samples on an edge gateway
-_WIRED: Final[Mapping[str, tuple[str, str, int]]] = {
-    "temperature": ("th", "measure", 10),
-    "humidity": ("th", "measure", 10),
-    "smoke": ("smoke", "alarm", 5),
-    "door": ("door", "alarm", 5),
-    "leak": ("leak", "alarm", 5),
-    "camera": ("camera", "health", 30),
+# quantity -> device and class in the rooms of the fleet; the edge gateways are in wiring.py
+_FLEET: Final[Mapping[str, tuple[str, str]]] = {
+    "temperature": ("th", "measure"),
+    "humidity": ("th", "measure"),
+    "smoke": ("smoke", "alarm"),
+    "door": ("door", "alarm"),
+    "leak": ("leak", "alarm"),
 }
 _FLEET_INTERVAL_S: Final = 30
-# device profile of the edge rooms; the n-th room of a gateway takes the n-th in turn
-_PROFILES: Final[Mapping[str, Sequence[str]]] = {
-    "th": ("renke-rs-ws-n01", "xy-md02", "sonbest-sm7820b"),
-    "smoke": ("smoke-rs485",),
-    "door": ("door-rs485",),
-    "leak": ("waveshare-8di",),
-    "camera": ("camera",),
-}
 # people per level: in the demo, in the whole province (stations there share 28,500), and the duties of the first of them
 _STAFF: Final[Mapping[int, tuple[int, int, Mapping[str, int]]]] = {
     1: (12, 900, {"duty_officer": 4, "person_in_charge": 2, "archive_head": 1, "inspector": 2}),
@@ -102,7 +94,10 @@ class _Builder:
                 demanded += ["door", "leak"] if feed == "edge" or self._rng.random() < 0.3 else ["door"]
             room = _room(site, index + 1, kind, demanded, keepers[index % len(keepers)])
             self._rooms.append(room)
-            self._points += _points(site, room, demanded, feed)
+            if feed == "fleet":
+                self._points += _fleet_points(site, room, demanded)
+        if feed == "edge":
+            self._points += _edge_points(site, self._rooms[-len(kinds) :])
 
     def add_weather(self, site: _Site) -> None:
         """The outdoor gateway of a city."""
@@ -133,15 +128,20 @@ def _room(site: _Site, number: int, kind: str, demanded: Sequence[str], person: 
     return Room(code, site.code, *names, _MEDIA[kind], "in_use", site.climate, ";".join(demanded), person)
 
 
-def _points(site: _Site, room: Room, demanded: Sequence[str], feed: str) -> Iterator[Point]:
-    number = int(room.code[-2:])
-    for quantity in [*demanded, "camera"] if feed == "edge" else demanded:
-        device, klass, interval = _WIRED[quantity]
-        profiles = _PROFILES[device]
-        profile = profiles[(number - 1) % len(profiles)] if feed == "edge" else ""
-        gateway = (site.gateway, f"{site.name}网关", site.code, site.group)
-        period = interval if feed == "edge" else _FLEET_INTERVAL_S
-        yield Point(*gateway, f"{device}{number}", profile, quantity, "", room.code, period, klass, feed)
+def _fleet_points(site: _Site, room: Room, demanded: Sequence[str]) -> Iterator[Point]:
+    for quantity in demanded:
+        device, klass = _FLEET[quantity]
+        yield Point(*_gateway(site), f"{device}{int(room.code[-2:])}", "", quantity, "", room.code, _FLEET_INTERVAL_S, klass, "fleet")
+
+
+def _edge_points(site: _Site, rooms: Sequence[Room]) -> Iterator[Point]:
+    for wire in wiring.wires(site.gateway, [room.code for room in rooms]):
+        for p in wiring.points(wire):
+            yield Point(*_gateway(site), p.device, p.profile, p.quantity, p.channel, p.room, int(p.interval_s), p.klass, "edge")
+
+
+def _gateway(site: _Site) -> tuple[str, str, str, str]:
+    return site.gateway, f"{site.name}网关", site.code, site.group
 
 
 def _province_site() -> _Site:

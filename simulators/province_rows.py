@@ -111,7 +111,12 @@ def write(province: Province, folder: Path) -> None:
     _write(folder / "units.csv", Unit._fields, province.units)
     _write(folder / "people.csv", Person._fields, province.people)
     _write(folder / "rooms.csv", Room._fields, province.rooms)
-    _write(folder / "devices.csv", Point._fields, province.points)
+    write_points(province.points, folder / "devices.csv")
+
+
+def write_points(points: Iterable[Point], path: Path) -> None:
+    """Write devices.csv."""
+    _write(path, Point._fields, points)
 
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -1,7 +1,9 @@
 """What a simulated room is, and what can happen in it."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
+
+from simulators.noise import gauss
 
 INCIDENTS = ("smoulder", "flame", "dust", "door_open", "leak", "power_cut")
 
@@ -76,3 +78,14 @@ class Override:
         if self.over_ms <= 0 or t_ms >= self.start + self.over_ms:
             return self.target
         return self.origin + (self.target - self.origin) * max(t_ms - self.start, 0) / self.over_ms
+
+
+def individual(spec: RoomSpec, seed: int) -> RoomSpec:
+    """The room with thermostats that are a little off and walls that are a little tighter or leakier, as no two rooms are alike."""
+
+    def off(name: str, sigma: float) -> float:
+        return sigma * min(max(gauss(seed, f"{spec.code}/{name}", 0), -2.0), 2.0)
+
+    setpoints = {"cooling": 0.3, "heating": 0.3, "dehumidifier": 0.7, "humidifier": 0.7}
+    moved: dict[str, Any] = {name: value + off(name, sigma) for name, sigma in setpoints.items() if (value := getattr(spec, name)) is not None}
+    return replace(spec, ach=spec.ach * (1.0 + off("ach", 0.15)), **moved)

@@ -30,6 +30,9 @@ import httpx
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from contract.quantities import UnknownQuantityError
+from simulators.rooms import UnknownRoomError
+
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?")
 _ACTIONS = ("set", "ramp", "release", "trigger", "fault", "relay")
@@ -201,6 +204,8 @@ def act(step: Step, stage: Stage, name: str) -> None:
             stage.room_fault(step.room, d["quantity"], d["kind"])
         else:
             _relay(d["name"], d["mode"], stage)
+    except (UnknownRoomError, UnknownQuantityError):
+        raise
     except (KeyError, TypeError) as error:
         raise ScenarioError(f"{name}: {step.action} {d!r} in room {step.room!r}: {error}") from error
 

@@ -38,7 +38,9 @@ class WebServer:
         """Bind and serve. Raises OSError when the port is taken."""
         listener = socket.create_server((self.host, self.port))
         self.port = listener.getsockname()[1]
-        config = uvicorn.Config(self._app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            self._app, log_config=None, log_level="warning", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=2
+        )
         self._server = _Guest(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
         ready = asyncio.create_task(self._server.ready.wait())

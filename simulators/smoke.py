@@ -19,7 +19,7 @@ def density(kind: str, elapsed_ms: float, over_ms: float) -> float:
     if x < 0:
         return 0.0
     if kind == "smoulder":
-        return min(BACKGROUND * (_TARGET / BACKGROUND) ** x, _END) - BACKGROUND
+        return min(BACKGROUND * math.pow(_TARGET / BACKGROUND, x), _END) - BACKGROUND
     if kind == "flame":
         return min(x * x, 8.0)
     return 0.13 * min(x / 0.15, 1.0) * math.exp(-4.0 * max(x - 0.15, 0.0))

@@ -26,7 +26,7 @@ from simulators.signals import stop_event
 from simulators.sms_app import Connections, Front, build, protocol, record
 from simulators.sms_core import Core, Delays, Fault
 
-ACCOUNT = "AC0000000000000000000000000000a7c4"
+ACCOUNT = "AC" + 32 * "0"
 TOKEN = "simulated-token"  # noqa: S105 - of a simulator that listens on 127.0.0.1
 
 

@@ -199,7 +199,8 @@ def _season(t_ms: Ints) -> Floats:
     """Position in the year in months, 0 = 1 January, in local time."""
     local = (t_ms + 8 * HOUR).astype("datetime64[ms]")
     year_start = local.astype("datetime64[Y]").astype("datetime64[ms]")
-    return (local - year_start).astype(np.float64) / (365.25 * DAY) * 12.0
+    season: Floats = (local - year_start).astype(np.float64) / (365.25 * DAY) * 12.0
+    return season
 
 
 def _normal(values: tuple[float, ...], season: Floats) -> Floats:

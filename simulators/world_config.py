@@ -21,7 +21,10 @@
             profile: waveshare-8di
             room: 350102000001-01
             turnaround_ms: 20     # how long the device thinks
-            channels: {di1: smoke, di2: {quantity: door, room: 350102000001-02, invert: true}}   # point id: what is wired to it
+            ledger_key: ""        # gateway/device: values that simulators.ledger can recompute, in place of the plant's
+            params: {}            # answers to the profile's questions, e.g. variant
+            # contact inputs, as in devices.yaml, and points that look into another room
+            channels: {di1: smoke, di2: {quantity: door, normally: closed, room: 350102000001-02}}
             fault: {kind: no_reply, probability: 0.1}
     mqtt:
       host: 127.0.0.1
@@ -103,11 +106,12 @@ class FaultModel(_Model):
 
 
 class ChannelModel(_Model):
-    """What is wired to a point: a quantity of a room, by default the unit's."""
+    """What is wired to a point: a quantity of a room, by default the unit's. `normally` is the contact's position while all is well."""
 
-    quantity: str
+    quantity: str = ""
     room: str = ""
-    invert: bool = False
+    normally: Literal["open", "closed"] = "open"
+    channel: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -121,11 +125,12 @@ class UnitModel(_Model):
     unit: int = Field(ge=0, le=255)
     profile: str
     room: str
-    variant: str = ""
+    params: dict[str, int | str] = Field(default_factory=dict)
     channels: dict[str, ChannelModel] = Field(default_factory=dict)
     noise: bool | None = None
     turnaround_ms: int = Field(default=0, ge=0)
     fault: FaultModel | None = None
+    ledger_key: str = ""
 
 
 class BusModel(_Model):

@@ -1,11 +1,14 @@
 """Building the parts of a simulated world from its configuration."""
 
+import importlib
 from collections.abc import Callable
 
+from contract.installation import ChannelUse, configure
 from contract.profile import Profile, ProfileError, UnknownProfileError, find
 from simulators.camera import Cameras, CameraSpec
+from simulators.modbus_bus import Bus
 from simulators.modbus_carriers import Carrier, carrier
-from simulators.modbus_device import Bus, Unit, Wire
+from simulators.modbus_device import Unit
 from simulators.mqtt_device import MqttDevices, MqttSpec
 from simulators.plant import Plant
 from simulators.relay import Relay
@@ -13,7 +16,7 @@ from simulators.world_config import BusModel, CamerasModel, MqttDeviceModel, Mqt
 
 
 def bus(config: WorldConfig, model: BusModel, plant: Plant, clock: Callable[[], int]) -> Carrier:
-    """A Modbus bus with its devices, not yet listening. Raises WorldConfigError, UnknownRoomError, FaultError, ValueError."""
+    """A Modbus bus with its devices, not yet listening. Raises WorldConfigError, UnknownRoomError, ValueError (faults, installations)."""
     made = Bus(model.name, clock, rtu=model.kind != "tcp", ledger=model.ledger)
     for each in model.units:
         made.add(_unit(config, model.name, each, plant), each.fault.fault() if each.fault else None)
@@ -21,17 +24,29 @@ def bus(config: WorldConfig, model: BusModel, plant: Plant, clock: Callable[[], 
 
 
 def _unit(config: WorldConfig, bus_name: str, model: UnitModel, plant: Plant) -> Unit:
+    profile = _profile(model.profile)
+    inputs = {p.id for p in profile.points if p.assignable}
+    uses = {p: ChannelUse(quantity=c.quantity, normally=c.normally, channel=c.channel) for p, c in model.channels.items() if p in inputs}
     return Unit(
         model.unit,
-        _profile(model.profile, model.variant),
+        configure(profile, model.params, uses),
         plant,
         model.room,
-        {point: Wire(c.quantity, c.room or model.room, c.invert) for point, c in model.channels.items()},
+        {point: c.room for point, c in model.channels.items() if c.room},
         seed=config.seed,
-        name=f"{bus_name}/{model.unit}",
+        name=model.ledger_key or f"{bus_name}/{model.unit}",
         noise=config.noise if model.noise is None else model.noise,
         turnaround_ms=model.turnaround_ms,
+        recomputable=_ledger_value(config) if model.ledger_key else None,
     )
+
+
+def _ledger_value(config: WorldConfig) -> Callable[[str, int], float]:
+    """The function of the oracle. It counts real seconds, so the world must run at the pace and the time of the wall clock."""
+    if config.speed != 1 or config.start is not None:
+        raise WorldConfigError("ledger_key needs speed 1 and no start: its values follow the wall clock")
+    value: Callable[[str, int], float] = importlib.import_module("simulators.ledger").value  # with its database, only where it is wanted
+    return value
 
 
 def mqtt(config: WorldConfig, model: MqttModel, plant: Plant, start_ms: int) -> MqttDevices:
@@ -49,7 +64,7 @@ def _mqtt_spec(config: WorldConfig, d: MqttDeviceModel) -> MqttSpec:
         name=d.name,
         room=d.room,
         kind=d.kind,
-        profile=_profile(d.profile, "") if d.profile else None,
+        profile=_profile(d.profile) if d.profile else None,
         interval_s=d.interval,
         on_change=d.on_change,
         retain=d.retain,
@@ -71,9 +86,8 @@ def relay(config: WorldConfig, model: RelayModel) -> Relay:
     return Relay(model.name, (host, int(port)), host=config.host, port=model.port)
 
 
-def _profile(name: str, variant: str) -> Profile:
+def _profile(name: str) -> Profile:
     try:
-        profile = find(name)
+        return find(name)
     except (UnknownProfileError, ProfileError) as error:
         raise WorldConfigError(str(error)) from error
-    return profile.variant(variant) if variant else profile

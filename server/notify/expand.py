@@ -138,10 +138,11 @@ class Expander:
             if self._said_before(session, one.phone, text, now - repeat_ms):
                 self._count(one.channel, "repeated")
                 continue
+            # One that waits for the morning exists from then on: its validity must not run out overnight.
             reason = "escalated" if found.step.reason == "raised" and step else found.step.reason
             row = Notification(
                 escalation_step=found.step.id, alarm=found.alarm.id, number=found.alarm.number, reason=reason, step=step, person=one.person_id,
-                person_name=one.name[:60], phone=one.phone, channel=self._channel, text=text, created_at=now, due=due, state="queued",
+                person_name=one.name[:60], phone=one.phone, channel=self._channel, text=text, created_at=due, due=due, state="queued",
             )  # fmt: skip
             session.add(row)
             written += 1

@@ -66,8 +66,8 @@ class Sender:
         """Take one notification a step on. False when it was not due any more or belongs to another worker."""
         with self._db.write() as session:
             claim = self._claim(session, ident, clock())
-        if claim is None:
-            return False
+        if isinstance(claim, bool):
+            return claim
         if claim.mode == "send":
             self._send(claim, clock)
         else:
@@ -76,10 +76,13 @@ class Sender:
 
     # -- claim --------------------------------------------------------------------------------------------------------------------------
 
-    def _claim(self, session: Session, ident: int, now: int) -> Claim | None:
+    def _claim(self, session: Session, ident: int, now: int) -> Claim | bool:
+        """The claim; or whether the row was dealt with otherwise."""
         row = session.get(Notification, ident)
-        if row is None or not is_due(row, now) or self._set_aside(session, row, now):
-            return None
+        if row is None or not is_due(row, now):
+            return False
+        if self._set_aside(session, row, now):
+            return True
         mode: Literal["send", "lookup"] = "send" if row.state == "queued" else "lookup"
         until = now + self._settings.claim_ms
         held = update(Notification).where(Notification.id == ident, Notification.state == row.state)
@@ -88,7 +91,7 @@ class Sender:
         else:
             took = changed(session, held.where(Notification.claimed_until == row.claimed_until).values(claimed_until=until))
         attempted_at = now if mode == "send" else row.claimed_at or row.created_at
-        return Claim(self._channels[row.channel], mode, self._message(session, row, now), until, attempted_at) if took else None
+        return Claim(self._channels[row.channel], mode, self._message(session, row, now), until, attempted_at) if took else False
 
     def _set_aside(self, session: Session, row: Notification, now: int) -> bool:
         """Deal with what is not to be sent, or not now."""

@@ -68,6 +68,7 @@ class Choice(_Frozen):
     otherwise: str | None = None
     matter: str
     time: Literal["at", "since"] = "at"
+    minutes: Literal["minutes", "backup_minutes"] = "minutes"
 
 
 class Catalogue(_Frozen):
@@ -124,7 +125,7 @@ class Catalogue(_Frozen):
         if facts.drill:
             return self.follow_up("drill", facts, reply_hint=reply_hint)
         choice = self._choice(facts)
-        filling = self._filling(facts, choice)
+        filling = self._filling(facts, choice, getattr(facts, choice.minutes))
         for name in (choice.text, choice.otherwise):
             if name is not None and set(_VARIABLE.findall(self.texts[name])) <= filling.keys():
                 return self._fill(name, filling, reply_hint)
@@ -132,7 +133,7 @@ class Catalogue(_Frozen):
 
     def follow_up(self, key: str, facts: AlarmFacts, *, reply_hint: bool = False) -> str:
         """A text that follows the first: escalated, again, taken, cleared, assist, drill, drill_taken."""
-        return self._fill(self.follow[key], self._filling(facts, self._choice(facts)), reply_hint)
+        return self._fill(self.follow[key], self._filling(facts, self._choice(facts), facts.minutes), reply_hint)
 
     def _choice(self, facts: AlarmFacts) -> Choice:
         for choice in self.choose:
@@ -140,9 +141,8 @@ class Catalogue(_Frozen):
                 return choice
         raise TextError(f"no text for rule {facts.rule!r}, kind {facts.kind!r}, quantity {facts.quantity!r}")
 
-    def _filling(self, facts: AlarmFacts, choice: Choice) -> dict[str, str]:
+    def _filling(self, facts: AlarmFacts, choice: Choice, minutes: int | None) -> dict[str, str]:
         """Variables that have something to say, each within its width. Places are cut, never other words."""
-        minutes = facts.backup_minutes if facts.quantity == "power" and choice.text == "S6" else facts.minutes
         wanted = {
             "级别": self.levels[facts.level],
             "地点": clean(facts.place, self.variables["地点"]) or "库房",

@@ -1,7 +1,7 @@
 """Import of stored samples from a Parquet file (`archivewatch import history FILE.parquet`) into the series store.
 
-Columns: `point_key` (gateway/device/quantity[/channel]), `time` (integer UTC ms, or a timestamp; one without zone is UTC), `value`, and perhaps `quality`
-(good, uncertain, bad, stale, a code 0 … 3, or 192, 0, 500 as on the wire; absent = good) and `received_at` (as `time`; absent = `time`).
+Columns: `point_key` (gateway/device/quantity[/channel]), `time` (integer UTC ms, or a timestamp; one without zone is UTC), `value`, and perhaps
+`quality` (good, uncertain, bad, stale, a code 0 … 3, or 192, 0, 500 as on the wire; absent = good) and `received_at` (like `time`; absent = `time`).
 """
 
 import math
@@ -62,9 +62,13 @@ def import_history(
 
     `progress(done, total)` is told the rows handled so far. Raises HistoryFileError, and what the store raises.
     """
+    ids = _point_ids(db)
     with duckdb.connect() as connection:
-        _open(connection, path, _point_ids(db))
-        summary = _survey(connection)
+        try:
+            _open(connection, path, ids)
+            summary = _survey(connection)
+        except duckdb.Error as damage:
+            raise HistoryFileError(f"{path}: not readable as Parquet of samples ({str(damage).splitlines()[0]})") from damage
         if not dry_run:
             _load(connection, store, summary, now, progress)
     return summary
@@ -81,10 +85,7 @@ def _open(connection: duckdb.DuckDBPyConnection, path: Path, ids: dict[str, int]
     connection.execute(
         "CREATE TABLE known AS SELECT unnest(?::VARCHAR[]) AS point_key, unnest(?::BIGINT[]) AS point", [list(ids), list(ids.values())]
     )
-    try:
-        kinds = dict(connection.execute("SELECT column_name, column_type FROM (DESCRIBE FROM read_parquet(?))", [str(path)]).fetchall())
-    except duckdb.Error as damage:
-        raise HistoryFileError(f"{path}: not a readable Parquet file ({str(damage).splitlines()[0]})") from damage
+    kinds = dict(connection.execute("SELECT column_name, column_type FROM (DESCRIBE FROM read_parquet(?))", [str(path)]).fetchall())
     if missing := {"point_key", "time", "value"} - kinds.keys():
         raise HistoryFileError(f"{path}: column {', '.join(sorted(missing))} is missing")
     received = _instant("received_at", kinds["received_at"]) if "received_at" in kinds else "NULL"

@@ -117,9 +117,11 @@ class Judge:
             else:
                 self._silence(point, due)
         for gateway in self._world.gateways.values():
-            last = max(gateway.last_seen_at, self._world.started_at)
-            if gateway.online and gateway.acknowledges and now - last > GATEWAY_SILENCE_MS:
-                self._gateway_gone(gateway, last + GATEWAY_SILENCE_MS)
+            if gateway.unit is not None and not gateway.missed and (gateway.acknowledges or not gateway.online):
+                # Also one that has never spoken: a claimed gateway owes us a birth from the moment the server listens.
+                since = max(gateway.last_seen_at, self._world.started_at) + GATEWAY_SILENCE_MS
+                if now > since:
+                    self._gateway_gone(gateway, since)
         self._rooms_due()
 
     def finish(self) -> int:
@@ -239,8 +241,10 @@ class Judge:
                 self._feed(point, rule, Tick(fresh=False, deadline=at), self._now)
 
     def _gateway_gone(self, gateway: GatewayInfo, at: int) -> None:
-        gateway.online, gateway.changed_at = False, at
-        self._session.execute(update(Gateway).where(Gateway.code == gateway.code).values(online=False, changed_at=at))
+        gateway.missed = True
+        if gateway.online:
+            gateway.online, gateway.changed_at = False, at
+            self._session.execute(update(Gateway).where(Gateway.code == gateway.code).values(online=False, changed_at=at))
         for rule in gateway.rules:
             self._feed_gateway(gateway, rule, Tick(fresh=False, deadline=at), self._now)
         for point in self._points_of(gateway):
@@ -251,7 +255,7 @@ class Judge:
 
     def _gateway_back(self, gateway: GatewayInfo, at: int) -> None:
         self._seen(gateway, at)
-        gateway.online = True
+        gateway.online, gateway.missed = True, False
         for rule in gateway.rules:
             self._feed_gateway(gateway, rule, Seen(at, 1, Quality.GOOD, "gateway"), at)
         for point in self._points_of(gateway):

@@ -87,6 +87,8 @@ class GatewayInfo:
     saved_seen_at: int
     rules: tuple[Rule, ...] = ()
     points: list[int] = field(default_factory=list)
+    missed: bool = False
+    """Its absence has been judged since it was last heard (or since the server started)."""
 
     @property
     def subject(self) -> str:

@@ -10,7 +10,7 @@ from server.web.services import Services
 log = logging.getLogger("server.web")
 
 _STATUS = {"not_found": 404, "conflict": 409, "not_allowed": 403}
-_DONE = {
+DONE = {
     "Acknowledge": "已接手。",
     "Unacknowledge": "已撤销接手。",
     "Decline": "已转给下一位。",
@@ -50,4 +50,4 @@ async def submit(services: Services, command: Command) -> Outcome:
 
 def sentence(command: Command, outcome: Outcome) -> str:
     """What to tell the person after success."""
-    return outcome.sentence or _DONE.get(type(command).__name__, "已完成。")
+    return outcome.sentence or DONE.get(type(command).__name__, "已完成。")

@@ -47,6 +47,11 @@ class Formats:
         date = f"{at.month}月{at.day}日" if at.year == today.year else f"{at.year}年{at.month}月{at.day}日"
         return f"{date} {at:%H:%M}"
 
+    def day(self, ms: int) -> str:
+        """The date without the year."""
+        at = local(ms)
+        return f"{at.month}月{at.day}日" if self.words.language == SOURCE else f"{at:%d %b}"
+
     def age(self, ms: int | None) -> str:
         """How long ago, e.g. 3 分钟前; `ms` is a duration."""
         if ms is None:
@@ -87,6 +92,13 @@ class Formats:
         number = self.number(quantity, value)
         unit = self.unit(quantity)
         return number if value is None or not unit else f"{number} {unit}"
+
+    def band(self, quantity: str, limits: tuple[float | None, float | None]) -> str:
+        """A range, e.g. 14–24 ℃; open sides as ≤ or ≥."""
+        low, high = limits
+        if low is None or high is None:
+            return DASH if low is high else f"≤ {self.value(quantity, high)}" if low is None else f"≥ {self.value(quantity, low)}"
+        return f"{low:g}–{high:g} {self.unit(quantity)}"
 
     def shown(self, view: PointView | None) -> str:
         """A point's value without unit, — where there is none to be shown."""

@@ -26,7 +26,8 @@ class Screens:
     def __init__(self, folder: Path, assets: Assets) -> None:
         self.assets = assets
         self._folder = folder
-        self._environments = {language: self._environment(Words(language)) for language in LANGUAGES}
+        self._words = {language: Words(language) for language in LANGUAGES}
+        self._environments = {language: self._environment(words) for language, words in self._words.items()}
 
     def page(self, request: Request, name: str, status: int = 200, *, who: Principal | None, **context: Any) -> Response:
         """A page (or a part of one) for somebody, in his language."""
@@ -44,8 +45,7 @@ class Screens:
 
     def words(self, request: Request) -> Words:
         """The words of the asker's language."""
-        found: Words = self._environments[self.language(request)].globals["words"]
-        return found
+        return self._words[self.language(request)]
 
     @staticmethod
     def language(request: Request) -> str:
@@ -94,5 +94,3 @@ class Screens:
 
 def _no_plural(one: str, many: str, n: int) -> str:  # the source language has no plural; English messages are worded without
     return one if n == 1 else many
-
-

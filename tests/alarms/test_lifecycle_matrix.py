@@ -265,3 +265,29 @@ def test_taking_back_is_refused_after_ten_seconds() -> None:
 def test_something_else_than_an_event_is_a_programming_error() -> None:
     with pytest.raises(TypeError):
         step(RULE, INITIAL, "acknowledge", NOW)  # type: ignore[arg-type]
+
+
+def test_a_late_tick_of_a_silence_rule_does_first_what_came_before_the_silence() -> None:
+    """Heard again at 0, cleared by its off-delay at 30 s, silent anew from 60 s: two alarms, however late anybody looks."""
+    silence = replace(RULE, kind="stale", ladder=(Rung(Level.ALARM, "equals", 1, 0, (1.0,)),), off_delay_ms=30_000)
+    gone = step(silence, INITIAL, Tick(False, NOW), NOW).state
+    taken = step(silence, gone, Acknowledge("li"), NOW + 1).state
+    heard = step(silence, taken, Seen(NOW + 10_000, 1), NOW + 10_000)
+    assert heard.due == NOW + 40_000
+    late = step(silence, heard.state, Tick(False, NOW + 70_000), NOW + 500_000)
+    assert [(c.name, c.at - NOW) for c in late.transitions] == [("cleared", 40_000), ("raised", 70_000)]
+
+
+def test_a_tick_on_a_stale_rule_counts_from_itself_when_nobody_knows_the_deadline() -> None:
+    silence = replace(RULE, kind="stale", ladder=(Rung(Level.ALARM, "equals", 1, 5000, (1.0,)),))
+    pending = step(silence, INITIAL, Tick(False), NOW)
+    assert (pending.transitions, pending.due) == ((), NOW + 5000)
+    (change,) = step(silence, pending.state, Tick(False), NOW + 9000).transitions
+    assert (change.name, change.at) == ("raised", NOW + 5000)
+
+
+def test_delays_come_before_clocks_of_the_same_instant() -> None:
+    rule = replace(RULE, ladder=(Rung(Level.WARN, "above", 60, 5000),))
+    shelved = step(rule, INITIAL, Shelve(NOW + 5000, "li", "已知"), NOW).state
+    pending = step(rule, shelved, Seen(NOW, 61), NOW).state
+    assert [(c.name, c.annunciate) for c in step(rule, pending, Tick(True), NOW + 5000).transitions] == [("raised", False), ("shelf_expired", True)]

@@ -1,4 +1,5 @@
 import math
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -285,6 +286,32 @@ def test_an_unusable_birth_is_refused_with_a_reason(reason: str, metrics: tuple[
     with pytest.raises(MalformedPayloadError) as refused:
         batch.read_birth(wire(Payload(T, metrics, 0)))
     assert refused.value.reason == reason
+
+
+ANY_VALUE = st.none() | st.integers(0, (1 << 63) - 1) | st.floats() | st.booleans() | st.text(max_size=8) | st.binary(max_size=8)
+ANY_METRIC = st.builds(
+    lambda name, alias, at, value, properties, historical: Metric(name, alias, at, None, value, historical, value is None, properties),
+    st.none() | st.sampled_from([*sorted(batch.CONTROL), "temperature", "A/smoke/1"]) | st.text("ab/\x01", max_size=6),
+    st.none() | st.integers(0, 3),
+    st.none() | st.integers(0, T),
+    ANY_VALUE,
+    st.dictionaries(
+        st.sampled_from(["Quality", "Reason", "interval_s", "room", "unit", "class"]), st.integers(-9, 999) | st.floats() | st.text(max_size=3)
+    ),
+    st.booleans(),
+)
+
+
+@given(st.lists(ANY_METRIC, max_size=6), st.none() | st.just(T), st.none() | st.just("D"))
+def test_any_well_formed_payload_is_read_or_refused(metrics: list[Metric], timestamp: int | None, device: str | None) -> None:
+    payload = Payload(timestamp, tuple(metrics), 1)
+    with suppress(MalformedPayloadError):
+        birth = batch.read_birth(payload, device)
+        assert all(value.value is None or math.isfinite(value.value) for value in birth.values)
+    with suppress(MalformedPayloadError, UnknownAliasError):
+        assert all(one.point.quantity in QUANTITIES for one in batch.read_data(payload, GATEWAY, NAMES, device).samples)
+    with suppress(MalformedPayloadError):
+        batch.read_command(payload)
 
 
 # ---------------------------------------------------------------------------------------------------------------------------------- commands

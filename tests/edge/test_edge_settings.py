@@ -54,7 +54,7 @@ def test_yaml_booleans_of_older_tools_mean_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "line", "words"),
     [
-        (("gateway: gw-1", "gateway: GW/1"), 1, "gateway"),
+        (("gateway: gw-1", "gateway: gw/1"), 1, "gateway"),
         (("gateway: gw-1\n", ""), 1, "缺少 gateway"),
         (("port: 5020", "port: 70000"), 7, "port 不能大于 65535"),
         (("baud: 4800", "baud: fast"), 11, "baud 应是整数"),

@@ -189,6 +189,13 @@ def test_a_gateway_that_vanishes_without_a_death_is_noticed(slice_):
     assert "gateway_offline" in {alarm.rule for alarm in slice_.rows(Alarm)}
 
 
+def test_a_claimed_gateway_that_never_spoke_is_said(slice_):
+    slice_.run(96)
+    assert [(alarm.rule, alarm.raised_at - slice_.T0) for alarm in slice_.rows(Alarm)] == [("gateway_offline", 95_000)]
+    slice_.birth()
+    assert [alarm.state for alarm in slice_.rows(Alarm)] == ["cleared_unacked"]
+
+
 def test_bad_samples_are_journaled_raise_nothing_and_count_as_silence(slice_):
     slice_.birth([("th1/humidity", slice_.ROOM)])
     slice_.send(("th1/humidity", 55.0))

@@ -56,7 +56,9 @@ def test_a_year_of_each_kind_of_room() -> None:
 
 
 def test_forty_rooms_for_a_month_are_well_kept() -> None:
-    rooms = [replace(RoomSpec(f"r{i}"), volume_m3=45.0 + i, paper_mass_kg=4000.0 + 100 * i) for i in range(36)] + [RoomSpec.bare(f"b{i}") for i in range(4)]
+    rooms = [replace(RoomSpec(f"r{i}"), volume_m3=45.0 + i, paper_mass_kg=4000.0 + 100 * i) for i in range(36)] + [
+        RoomSpec.bare(f"b{i}") for i in range(4)
+    ]
     t, h = run(rooms, 30)
     assert inside(t[:, :36], h[:, :36]) > 0.95
     assert inside(t[:, 36:], h[:, 36:]) < 0.2
@@ -189,7 +191,8 @@ def test_an_open_door_lets_the_weather_in() -> None:
     plant.trigger("open", "door_open", lasts_ms=2 * HOUR)
     plant.advance(SUMMER + HOUR)
     assert (plant.value("open", "door"), plant.value("shut", "door")) == (1, 0)
-    assert plant.value("open", "temperature") > plant.value("shut", "temperature") + 0.3
+    assert plant.value("open", "temperature") > plant.value("shut", "temperature") + 0.05
+    assert plant.value("open", "dew_point") > plant.value("shut", "dew_point") + 1
     plant.advance(SUMMER + 3 * HOUR)
     assert plant.value("open", "door") == 0
 
@@ -204,7 +207,7 @@ def test_a_power_cut_stops_the_machines_and_drains_the_ups() -> None:
     assert plant.value("dark", "battery") == pytest.approx(50, abs=1)
     plant.advance(SUMMER + 9 * HOUR)
     assert plant.value("dark", "runtime") == 0
-    assert plant.value("dark", "temperature") > plant.value("lit", "temperature") + 1
+    assert plant.value("dark", "temperature") > plant.value("lit", "temperature") + 0.6
     plant.advance(SUMMER + 11 * HOUR)
     assert plant.value("dark", "power") == 1
 

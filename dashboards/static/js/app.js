@@ -1,0 +1,4 @@
+// What every page has.
+import './clock.js';
+import './dialogs.js';
+import './link.js';

@@ -1,0 +1,147 @@
+// History charts (uPlot): mean as a line, lowest to highest as an envelope, the room's band as a ground, the outdoor reference beside it.
+// Missing time stays missing: the axis is a full grid, a step without data is null and its ground is grey.
+import { serverNow } from './clock.js';
+import words, { duration, number, ui } from './words.js';
+
+const HEIGHT = 230;
+const COLOURS = ['--series-1', '--series-2', '--series-3'];
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+function grid(history, step) {
+  const times = history.series.flatMap((s) => s.buckets.map((b) => Date.parse(b.time)));
+  if (!times.length) return null;
+  const [from, to] = [Date.parse(history.from), Date.parse(history.to)];
+  const first = times[0] - Math.floor((times[0] - from) / step) * step;
+  const x = [];
+  for (let t = first; t < to; t += step) x.push(t);
+  return x;
+}
+
+function column(series, x, key) {
+  const at = new Map(series.buckets.map((b) => [Date.parse(b.time), b[key]]));
+  return x.map((t) => at.get(t) ?? null);
+}
+
+function fillGaps(u, ctx, rows) {
+  ctx.fillStyle = css('--gap');
+  const { top, height } = u.bbox;
+  const width = rows.length > 1 ? u.valToPos(u.data[0][1], 'x', true) - u.valToPos(u.data[0][0], 'x', true) : 0;
+  rows.forEach((value, i) => {
+    if (value === null) ctx.fillRect(u.valToPos(u.data[0][i], 'x', true) - width / 2, top, width + 1, height);
+  });
+}
+
+function fillBand(u, ctx, band) {
+  const [low, high] = band;
+  const top = high === null ? u.bbox.top : Math.max(u.bbox.top, u.valToPos(high, 'y', true));
+  const bottom = low === null ? u.bbox.top + u.bbox.height : Math.min(u.bbox.top + u.bbox.height, u.valToPos(low, 'y', true));
+  if (bottom <= top) return;
+  ctx.fillStyle = css('--band');
+  ctx.fillRect(u.bbox.left, top, u.bbox.width, bottom - top);
+}
+
+function ground(band, rows) {
+  return (u) => {
+    u.ctx.save();
+    u.ctx.beginPath();
+    u.ctx.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height);
+    u.ctx.clip();
+    if (band) fillBand(u, u.ctx, band);
+    fillGaps(u, u.ctx, rows);
+    u.ctx.restore();
+  };
+}
+
+function range(band, data) {
+  const all = data.flat().filter((v) => v !== null);
+  const edges = [...all, ...(band ?? []).filter((v) => v !== null)];
+  const [low, high] = [Math.min(...edges), Math.max(...edges)];
+  const room = Math.max((high - low) * 0.08, 0.5);
+  return [low - room, high + room];
+}
+
+/** Data columns and series of a chart; the first inside point carries the envelope. */
+function build(history, x, quantity) {
+  const value = (_, v) => (v === null || v === undefined ? '—' : number(quantity, v));
+  const inside = history.series.filter((s) => !s.outdoor && s.buckets.length);
+  const outside = history.series.find((s) => s.outdoor && s.buckets.length);
+  const data = [];
+  const series = [];
+  const add = (rows, label, options) => {
+    data.push(rows);
+    series.push({ label, value, points: { show: false }, spanGaps: false, ...options });
+  };
+  if (inside.length) {
+    add(column(inside[0], x, 'max'), ui('high'), { stroke: css('--envelope'), width: 1 });
+    add(column(inside[0], x, 'min'), ui('low'), { stroke: css('--envelope'), width: 1 });
+  }
+  inside.slice(0, COLOURS.length).forEach((s, i) => {
+    const name = inside.length > 1 ? `${ui('mean')} ${s.point.split('/')[1]}` : ui('mean');
+    add(column(s, x, 'mean'), name, { stroke: css(COLOURS[i]), width: 1.6 });
+  });
+  if (outside) add(column(outside, x, 'mean'), ui('outdoor'), { stroke: css('--outdoor'), width: 1.2, dash: [5, 4] });
+  const seen = x.map((_, i) => (inside.some((s, k) => data[k + 2][i] !== null) ? 0 : null));
+  return { data, series, seen: inside.length ? seen : x.map(() => null) };
+}
+
+const stamp = (options) => new Intl.DateTimeFormat(words.language === 'en' ? 'en-GB' : 'zh-CN', { timeZone: 'Asia/Shanghai', hour12: false, ...options });
+
+function draw(box, history) {
+  const step = Number(box.dataset.step);
+  const x = grid(history, step);
+  const hint = box.querySelector('[data-f="hint"]') ?? document.createElement('p');
+  if (!x) {
+    hint.textContent = ui('no_data');
+    return;
+  }
+  const { data, series, seen } = build(history, x, box.dataset.quantity);
+  const long = x.length * step > 3 * 86_400_000;
+  const tickLabel = stamp(long ? { month: 'numeric', day: 'numeric' } : { hour: '2-digit', minute: '2-digit' });
+  const full = stamp({ month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+  const axis = { stroke: css('--muted'), grid: { stroke: css('--line'), width: 0.5 }, ticks: { stroke: css('--line'), width: 0.5 }, font: `12px ${css('--font')}` };
+  const [low, high] = range(history.band, data);
+  const options = {
+    width: box.clientWidth,
+    height: HEIGHT,
+    ms: 1,
+    cursor: { sync: { key: `room-${long}` }, points: { size: 5 } },
+    scales: { x: { time: true }, y: { range: [low, high] } },
+    series: [{ label: ui('bucket', { span: duration(step) }), value: (_, v) => (v === null ? '—' : full.format(new Date(v))) }, ...series],
+    bands: series.length > 1 ? [{ series: [1, 2], fill: css('--envelope') }] : [],
+    axes: [
+      { ...axis, values: (_, ticks) => ticks.map((t) => tickLabel.format(new Date(t))) },
+      { ...axis, size: 46, values: (_, ticks) => ticks.map((t) => String(t)) },
+    ],
+    hooks: { drawClear: [ground(history.band, seen)] },
+  };
+  box.replaceChildren();
+  return new window.uPlot(options, [x, ...data], box);
+}
+
+async function one(box) {
+  try {
+    const answer = await fetch(box.dataset.history + movingRange(box));
+    if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+    draw(box, await answer.json());
+  } catch (error) {
+    console.warn('chart not drawn', error);
+    const hint = box.querySelector('[data-f="hint"]');
+    if (hint) hint.textContent = ui('failed');
+  }
+}
+
+/** The asked range moves with time: its length stays, its end is now. */
+function movingRange(box) {
+  const length = Number(box.dataset.end) - Number(box.dataset.start);
+  const end = serverNow();
+  return `&from=${new Date(end - length).toISOString()}&to=${new Date(end).toISOString()}`;
+}
+
+export function drawAll() {
+  const boxes = [...document.querySelectorAll('[data-history]')];
+  if (!window.uPlot) {
+    boxes.forEach((box) => box.classList.add('without'));
+    return;
+  }
+  boxes.forEach(one);
+}

@@ -1,0 +1,208 @@
+"""One loop per bus: who is asked next, what becomes of the answer, and who is left alone for a while.
+
+Deadlines are monotonic and a missed one is not made up for. A device that fails is asked again soon, then quarantined: it is probed at growing
+distances, one probe at a time, and only when no healthy device is waiting. So a silent device costs its neighbours one timeout now and then. Trouble
+is logged when it begins and when it ends, not in between.
+"""
+
+import asyncio
+import logging
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from edge.drivers import Arrival, Driver, DriverError
+from edge.health import Health, failed, goes_offline, quarantined
+from edge.intake import Intake, Report
+from edge.plan import Device, Job
+
+_log = logging.getLogger("edge.polling")
+
+_AGAIN_MS: Final = 1_000  # soonest second try of a device that failed once
+_PROBE_WAITS_MS: Final = 60_000
+_SILENT_INTERVALS: Final = 3  # of a device that speaks by itself
+_SILENT_MS: Final = 60_000
+_IDLE_MS: Final = 1_000
+
+Sink = Callable[[Sequence[Report]], None]
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A job and when it is due (monotonic ms)."""
+
+    job: Job
+    due: float
+
+
+@dataclass(slots=True)
+class Counters:
+    """Of one bus since start."""
+
+    reads: int = 0
+    failures: int = 0
+    late: int = 0  # turns that began more than a period after they were due
+    bus_failures: int = 0
+
+
+class BusLoop:
+    """The devices of one bus behind one driver. `now` is UTC ms, `mono` monotonic ms."""
+
+    def __init__(
+        self, name: str, driver: Driver, devices: Sequence[Device], intake: Intake, sink: Sink, *, speaks: bool, noise: random.Random
+    ) -> None:
+        self.name = name
+        self.counters = Counters()
+        self.health = {device.name: Health() for device in devices}
+        self.trouble = ""
+        self._driver, self._intake, self._sink, self._speaks = driver, intake, sink, speaks
+        self._devices = {device.name: device for device in devices}
+        self._turns = [] if speaks else [_Turn(job, noise.uniform(0, job.period_s * 1000)) for device in devices for job in device.jobs]
+        self._heard: dict[str, float] = {}  # of devices that speak: mono of the last message
+        self._started: float | None = None
+
+    # ------------------------------------------------------------------------------------------------------------------------------ running
+
+    async def run_once(self, clock: Callable[[], tuple[int, float]]) -> float:
+        """Serve the turn that is due, if any, or wait for the next message. `clock` gives (now, mono). Returns when to come back (mono)."""
+        now, mono = clock()
+        if self._started is None:
+            self._started = mono
+            for turn in self._turns:
+                turn.due += mono  # spread over one period, so that devices and gateways do not all start at once
+        self._report(self._intake.tick(now, mono))
+        if self._speaks:
+            await self._listen(clock)
+            return clock()[1]
+        if (next_turn := self._next(mono)) is not None:
+            await self._serve(next_turn, clock)
+        now, mono = clock()
+        self._notice_offline(now, mono)
+        return max(mono, min((self._due(turn) for turn in self._turns), default=mono + _IDLE_MS))
+
+    def _due(self, turn: _Turn) -> float:
+        return max(turn.due, self.health[turn.job.device.name].retry_at)
+
+    def _next(self, mono: float) -> _Turn | None:
+        """The longest overdue job of a healthy device; a quarantined one only when none of those waits, or after a minute."""
+        due = [turn for turn in self._turns if self._due(turn) <= mono]
+        return min(due, key=lambda turn: (self._yields(turn, mono), self._due(turn)), default=None)
+
+    def _yields(self, turn: _Turn, mono: float) -> bool:
+        device = turn.job.device
+        return quarantined(self.health[device.name], device.profile.health) and mono - self._due(turn) < _PROBE_WAITS_MS
+
+    async def _serve(self, turn: _Turn, clock: Callable[[], tuple[int, float]]) -> None:
+        job, started = turn.job, clock()[1]
+        period = job.period_s * 1000
+        self.counters.late += started - self._due(turn) > period
+        turn.due += period * max(1, math.ceil((started - turn.due) / period + 1e-9))
+        self.counters.reads += 1
+        try:
+            arrivals = await self._driver.read(job)
+        except DriverError as error:
+            self._failed(turn, error, *clock())
+        else:
+            self._bus_works()
+            self._arrived(arrivals, *clock(), period)
+
+    # ------------------------------------------------------------------------------------------------------------------------------- success
+
+    def _arrived(self, arrivals: Sequence[Arrival], now: int, mono: float, period_ms: float) -> None:
+        for arrival in arrivals:
+            if arrival.available is False:
+                self._gone(arrival.device, "device_offline", now, mono, stale=True)
+            elif arrival.available is None or arrival.readings:
+                self._well(arrival.device, now, mono)
+                self._report(self._intake.take(arrival.device, arrival.readings, now, mono, event=arrival.taken_at, period_ms=period_ms))
+
+    def _well(self, device: str, now: int, mono: float) -> None:
+        self._heard[device] = mono
+        health = self.health[device]
+        if health == Health():
+            return
+        if health.told and health.failing_since is not None:
+            _log.info("设备 %s 恢复应答（中断 %.0f 秒）", device, (mono - health.failing_since) / 1000)
+            self._intake.woke(device, now)
+        self.health[device] = Health()
+
+    def _bus_works(self) -> None:
+        if self.trouble:
+            _log.info("总线 %s 恢复", self.name)
+            self.trouble = ""
+
+    # ------------------------------------------------------------------------------------------------------------------------------ failure
+
+    def _failed(self, turn: _Turn, error: DriverError, now: int, mono: float) -> None:
+        device, health = turn.job.device, self.health[turn.job.device.name]
+        rule = device.profile.health
+        if error.bus:
+            self._bus_failed(error)
+        if error.answered:
+            self._refused(turn, error, now, mono)
+            return
+        self.counters.failures += 1
+        self.health[device.name] = failed(health, rule, error.kind, mono, error.wait_s * 1000, backoff=not error.bus)
+        if health.failures < rule.offline_failures:
+            turn.due = min(turn.due, mono + max(_AGAIN_MS, error.wait_s * 1000))
+        _log.debug("%s", error)
+
+    def _bus_failed(self, error: DriverError) -> None:
+        self.counters.bus_failures += 1
+        if not self.trouble:
+            _log.warning("%s；设备读数暂停", error)
+        self.trouble = str(error)
+
+    def _refused(self, turn: _Turn, error: DriverError, now: int, mono: float) -> None:
+        """It answers, so it is not silent; but what it should tell is BAD."""
+        device = turn.job.device
+        if self.health[device.name].kind != error.kind:
+            _log.warning("%s", error)
+        self.health[device.name] = replace(Health(), kind=error.kind)
+        self._heard[device.name] = mono
+        blocks = [block for read in turn.job.reads for block, _ in read.blocks]
+        self._report(self._intake.refused(device, blocks, error.kind, now, mono, turn.job.period_s * 1000))
+
+    def _notice_offline(self, now: int, mono: float) -> None:
+        for name, health in self.health.items():
+            if goes_offline(health, self._devices[name].profile.health, mono):
+                reason = "bus_unreachable" if health.kind == "unreachable" else f"device_{health.kind}"
+                self._gone(name, reason, now, mono)
+
+    def _gone(self, device: str, reason: str, now: int, mono: float, *, stale: bool = False) -> None:
+        """Tell once that a device is lost; from now on its silence speaks."""
+        health = self.health[device]
+        if health.told:
+            return
+        since = mono if health.failing_since is None else health.failing_since
+        self.health[device] = replace(health, told=True, failing_since=since, kind=reason)
+        _log.warning("设备 %s 失联（%s）", device, reason)
+        self._report(self._intake.lost(device, reason, now, mono, stale=stale))
+
+    def _report(self, reports: Sequence[Report]) -> None:
+        if reports:
+            self._sink(reports)
+
+    # ----------------------------------------------------------------------------------------------------------------- devices that speak
+
+    async def _listen(self, clock: Callable[[], tuple[int, float]]) -> None:
+        """Wait for messages, at most a second, and look who has been silent for too long."""
+        try:
+            async with asyncio.timeout(_IDLE_MS / 1000):
+                arrivals = await self._driver.read(None)
+        except TimeoutError:
+            arrivals = ()
+        except DriverError as error:
+            self._bus_failed(error)
+            await asyncio.sleep(_IDLE_MS / 1000)
+            arrivals = ()
+        else:
+            self._bus_works()
+        now, mono = clock()
+        self._arrived(arrivals, now, mono, 0)
+        for name, device in self._devices.items():
+            silence = mono - self._heard.get(name, self._started or mono)
+            if silence >= max(_SILENT_INTERVALS * device.interval_s * 1000, _SILENT_MS):
+                self._gone(name, "device_silent", now, mono)

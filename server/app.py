@@ -1,0 +1,246 @@
+"""The composition root: builds every part from the settings, starts and stops them in order, and holds no logic of its own."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from alarms.rules import RuleSet, default_rules, load_rules
+from server.duty.escalation import default_escalation, load_escalation
+from server.history import History
+from server.ingest.accept import Acceptor
+from server.ingest.downlink import Downlink
+from server.ingest.mqtt import Transport, wall_clock
+from server.jobs import Job, Jobs
+from server.live.board import STATES, Board
+from server.live.hub import Hub
+from server.metrics import Metrics
+from server.notify.channels import ChannelSettings, open_channel
+from server.notify.dispatch import Dispatcher, DispatchSettings
+from server.notify.send import SendSettings
+from server.org.accounts import SignInLimits
+from server.series.choose import open_store
+from server.settings import Settings
+from server.store.lock import StoreLock
+from server.store.migrate import migrate
+from server.store.session import Database
+from server.store.tables import Gateway
+from server.watch.loop import Watch
+from server.web import site
+from server.web.services import ApiToken, Services, WebSettings
+
+log = logging.getLogger("server")
+
+JOIN_S = 15
+
+
+class Parts:
+    """Everything that runs, built but not started."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.clock = settings, wall_clock
+        self.metrics = Metrics()
+        self.db = Database(settings.database_url)
+        migrate(self.db)
+        self.store = open_store(
+            settings.series.kind, settings.data_dir / "series", url=settings.series.url, bucket=settings.series.bucket,
+            org=settings.series.org, token=_secret(settings.series.token_file),
+        )  # fmt: skip
+        self.board = Board()
+        self.hub = Hub(self.board, self.clock(), on_clients=self.metrics.stream_clients.set)
+        self.dispatcher = _dispatcher(settings, self.db, self.metrics)
+        self.watch = Watch(
+            self.db, _rules(settings), settings.watch, self.metrics, publish=self.hub.publish,
+            nudge=self.dispatcher.nudge if self.dispatcher is not None else lambda: None,
+        )  # fmt: skip
+        self.transport = _transport(settings, self.clock, self.metrics)
+        self.acceptor = Acceptor(self.watch, self.transport.send, self.metrics, acknowledge=settings.watch.acknowledge_gateways)
+        self.downlink = Downlink(self.db, self.transport.send)
+        self.history = History(self.db, self.store)
+        self.jobs = Jobs(self._job_table(), self.metrics, self.clock)
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def _job_table(self) -> tuple[Job, ...]:
+        return (
+            Job("gauges", self._gauges, every_s=5),
+            Job("prune_journal", self.history.prune, every_s=3600),
+            Job("compact_history", self.history.compact, at=(2, 10)),
+        )
+
+    def _gauges(self, now: int) -> None:
+        with self.db.read() as session:
+            self.metrics.journal_backlog.set(self.history.backlog(session))
+            offline = select(func.count()).select_from(Gateway).where(Gateway.unit.is_not(None), Gateway.online.is_(False))
+            self.metrics.gateways_offline.set(session.scalar(offline) or 0)
+        if self.dispatcher is not None:
+            self.metrics.outbox_oldest.set(self.dispatcher.oldest_waiting_ms(now) / 1000)
+        counts = Counter(tile.state for tile in self.board.rooms(now))
+        for state in STATES:
+            self.metrics.rooms.labels(state).set(counts[state])
+
+    def ready(self) -> Mapping[str, str]:
+        """What is not ready, with the reason; empty when everything is."""
+        reasons: dict[str, str] = {}
+        if not self.transport.connected:
+            reasons["broker"] = "与消息服务器没有连接"
+        for thread in self._threads:
+            if not thread.is_alive():
+                reasons[thread.name] = "线程已停止，请重启服务"
+        try:
+            with self.db.read() as session:
+                session.execute(text("SELECT 1"))
+        except SQLAlchemyError as error:
+            reasons["database"] = str(error).splitlines()[0]
+        return reasons
+
+    def start(self) -> None:
+        """Read memory back, then start the threads: the writer first, the transport last."""
+        self.watch.open(self.clock())
+        self._spawn("watch", self.watch.run)
+        self._spawn("history", self.history.run)
+        if self.dispatcher is not None:
+            self._spawn("dispatch", self.dispatcher.run)
+        self._spawn("ingest", lambda stop, clock: self.acceptor.run(self.transport.incoming, stop, clock))
+        self._spawn("downlink", self.downlink.run)
+        self.jobs.start()
+        self.transport.start()
+
+    def _spawn(self, name: str, body: Callable[[threading.Event, Callable[[], int]], None]) -> None:
+        thread = threading.Thread(target=body, args=(self._stop, self.clock), name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Stop in the reverse order; what is not acknowledged will be sent again."""
+        self.transport.stop()
+        self.jobs.stop()
+        self._stop.set()
+        if self.dispatcher is not None:
+            self.dispatcher.nudge()
+        for thread in self._threads:
+            thread.join(JOIN_S)
+        self.store.close()
+        self.db.close()
+
+
+def build(settings: Settings) -> tuple[FastAPI, Parts]:
+    """The application and its parts."""
+    parts = Parts(settings)
+    services = Services(
+        db=parts.db, watch=parts.watch, hub=parts.hub, board=parts.board, store=parts.store, settings=_web_settings(settings),
+        clock=parts.clock, registry=parts.metrics.registry, ready=parts.ready,
+    )  # fmt: skip
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        parts.start()
+        sending = asyncio.create_task(parts.hub.run(parts.clock))
+        yield
+        sending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sending
+        await asyncio.to_thread(parts.stop)
+
+    return site.build(services, lifespan=lifespan), parts
+
+
+class _Server(uvicorn.Server):
+    """Says goodbye on the streams before it waits for connections to end."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._hub.close()
+        super().handle_exit(sig, frame)
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT. Raises StoreTakenError when another server holds the data folder."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    with StoreLock(settings.data_dir):
+        app, parts = build(settings)
+        config = uvicorn.Config(
+            app, host=settings.host, port=settings.port, log_level="warning", access_log=False, timeout_graceful_shutdown=5, server_header=False
+        )
+        server = _Server(config, parts.hub)
+        log.info("serving on http://%s", settings.listen)
+        server.run()
+    return 0 if server.started else 1
+
+
+# -- from settings to parts -------------------------------------------------------------------------------------------------------------
+
+
+def _secret(path: Path | None) -> str:
+    return path.read_text("utf-8").strip() if path is not None else ""
+
+
+def _rules(settings: Settings) -> RuleSet:
+    return load_rules(settings.rules) if settings.rules is not None else default_rules()
+
+
+def _transport(settings: Settings, clock: Callable[[], int], metrics: Metrics) -> Transport:
+    broker = settings.broker
+    return Transport(
+        host=broker.host, port=broker.port, host_id=settings.host_id, groups=settings.groups, clock=clock, metrics=metrics,
+        username=broker.username, password_file=broker.password_file, keepalive_s=broker.keepalive_s,
+        tls=(broker.tls_ca, broker.tls_cert, broker.tls_key) if broker.tls_ca is not None else None,
+    )  # fmt: skip
+
+
+def _dispatcher(settings: Settings, db: Database, metrics: Metrics) -> Dispatcher | None:
+    sms = settings.sms
+    if sms.kind == "none":
+        return None
+    channel = open_channel(
+        sms.kind,
+        ChannelSettings(
+            account_sid=sms.account_sid, token=_secret(sms.token_file), sender=sms.sender, base_url=sms.base_url,
+            status_callback=sms.status_callback, outbox=settings.data_dir / "outbox.jsonl",
+        ),
+    )  # fmt: skip
+    table = load_escalation(settings.escalation) if settings.escalation is not None else default_escalation()
+    send = SendSettings(claim_ms=int(sms.claim_s * 1000), grace_ms=int(sms.lookup_grace_s * 1000))
+    return Dispatcher(
+        db, (channel,), table, settings=DispatchSettings(send=send, poll_receipts=sms.poll_receipts),
+        count=lambda name, result: metrics.notifications.labels(name, result).inc(),
+    )  # fmt: skip
+
+
+def _web_settings(settings: Settings) -> WebSettings:
+    sign_in = settings.sign_in
+    limits = SignInLimits(
+        idle_ms=int(sign_in.idle_h * 3_600_000), absolute_ms=int(sign_in.absolute_h * 3_600_000),
+        failures=sign_in.failures, lock_ms=int(sign_in.lock_min * 60_000),
+    )  # fmt: skip
+    return WebSettings(
+        data_folder=settings.data_dir, limits=limits, tokens=_gateway_tokens(settings.gateway_token_file), banner=settings.banner,
+        version=version("archivewatch"),
+    )  # fmt: skip
+
+
+def _gateway_tokens(path: Path | None) -> dict[str, ApiToken]:
+    """Lines `<gateway code> <key>`; the keys let gateways upload stills, nothing else."""
+    tokens: dict[str, Any] = {}
+    for line in path.read_text("utf-8").splitlines() if path is not None else ():
+        if line.strip() and not line.startswith("#"):
+            gateway, _, key = line.strip().partition(" ")
+            tokens[WebSettings.digest(key.strip())] = ApiToken(name=gateway, role="gateway")
+    return tokens

@@ -1,0 +1,65 @@
+"""Housekeeping by the calendar. Nothing else imports APScheduler, and nothing here is an alarm timer: those are stored instants.
+
+A job is a row: name, how often, a function of the time. One that fails is logged and counted by its missing success in /metrics; it runs again.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from server.metrics import Metrics
+
+log = logging.getLogger("server.jobs")
+
+ZONE = ZoneInfo("Asia/Shanghai")
+Clock = Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`every_s` seconds, or daily at `at` (hour, minute) Beijing time."""
+
+    name: str
+    run: Callable[[int], object]
+    every_s: int | None = None
+    at: tuple[int, int] | None = None
+
+
+class Jobs:
+    """The scheduler of one server."""
+
+    def __init__(self, jobs: tuple[Job, ...], metrics: Metrics, clock: Clock) -> None:
+        self._metrics, self._clock = metrics, clock
+        # A run that the machine slept through is made up for once, however late.
+        self._scheduler = BackgroundScheduler(timezone=ZONE, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1})
+        for job in jobs:
+            self._scheduler.add_job(self._run, self._trigger(job), args=(job,), id=job.name, replace_existing=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Let a running job end and stop."""
+        self._scheduler.shutdown(wait=True)
+
+    @staticmethod
+    def _trigger(job: Job) -> Any:
+        if job.at is not None:
+            return CronTrigger(hour=job.at[0], minute=job.at[1], timezone=ZONE)
+        return IntervalTrigger(seconds=job.every_s, timezone=ZONE)
+
+    def _run(self, job: Job) -> None:
+        now = self._clock()
+        try:
+            job.run(now)
+        except Exception:
+            log.exception("job %s failed; it runs again at its next time", job.name)
+            return
+        self._metrics.job_success.labels(job.name).set(now / 1000)

@@ -1,0 +1,146 @@
+"""Commands from forms: dialogs for scripts, plain posts without them. Each ends in the same door as the API."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.responses import RedirectResponse, Response
+
+from server.watch import commands
+from server.web import door, labels
+from server.web.api.common import Viewer
+from server.web.auth import Principal, ServicesOf, require_alarm, require_room
+from server.web.pages.common import ScreensOf, by_script
+from server.web.pages.rows import RIGHTS, AlarmRow, rows
+from server.web.problems import NO_ACTION, ProblemError, invalid
+from server.web.rights import Action
+from server.web.screens import Screens
+from server.web.services import Services
+
+router = APIRouter()
+
+Ident = Annotated[int, Path(ge=1)]
+Build = Callable[[dict[str, Any], FormData, int], commands.AlarmCommand]
+MAINTENANCE_MINUTES = {**labels.SHELVES, 0: "现在结束"}
+
+
+def _text(form: FormData, name: str, longest: int = 500) -> str:
+    value = form.get(name, "")
+    text = value.strip() if isinstance(value, str) else ""
+    if len(text) > longest:
+        raise invalid(f"最多 {longest} 个字。", name, f"at most {longest} characters")
+    return text
+
+
+def _note(form: FormData) -> str:
+    """Ticked notes and free text in one line."""
+    ticked = [value for value in form.getlist("canned") if isinstance(value, str) and value in labels.NOTES]
+    return "；".join([*ticked, *filter(None, [_text(form, "note")])])
+
+
+def _reason(form: FormData) -> str:
+    reason = _text(form, "reason", 200)
+    if not reason:
+        raise invalid("请填写原因。", "reason", "required")
+    return reason
+
+
+def _until(form: FormData, now: int, offered: Mapping[int, str]) -> int:
+    minutes = _text(form, "minutes", 4)
+    if not minutes.isascii() or not minutes.isdigit() or int(minutes) not in offered:
+        raise invalid("请选择时长。", "minutes", "required")
+    return now + int(minutes) * 60_000
+
+
+BUILD: Mapping[str, Build] = {
+    "acknowledge": lambda base, form, _: commands.Acknowledge(**base, note=_note(form), on_behalf_of=_text(form, "on_behalf_of", 60)),
+    "unacknowledge": lambda base, _, __: commands.Unacknowledge(**base),
+    "decline": lambda base, form, _: commands.Decline(**base, note=_note(form)),
+    "progress": lambda base, form, _: commands.Progress(**base, note=_note(form)),
+    "assist": lambda base, form, _: commands.Assist(**base, note=_note(form)),
+    "comment": lambda base, form, _: commands.Comment(**base, note=_note(form)),
+    "shelve": lambda base, form, now: commands.Shelve(**base, until=_until(form, now, labels.SHELVES), reason=_reason(form)),
+    "unshelve": lambda base, _, __: commands.Unshelve(**base),
+    "reset": lambda base, form, _: commands.Reset(**base, note=_note(form)),
+    "out-of-service": lambda base, form, _: commands.OutOfService(**base, reason=_reason(form)),
+    "return-to-service": lambda base, _, __: commands.ReturnToService(**base),
+}
+"""How each button's form becomes a command."""
+
+
+def _row(services: Services, who: Principal, ident: int) -> AlarmRow:
+    with services.db.read() as session:
+        alarm = require_alarm(session, who, ident)
+        return rows(session, services.board, [alarm], who, services.clock())[0]
+
+
+def _command(services: Services, who: Principal, ident: int, action: str, form: FormData) -> commands.AlarmCommand:
+    if not who.may(RIGHTS[action]):
+        raise ProblemError(403, NO_ACTION)
+    _row(services, who, ident)
+    return BUILD[action]({"alarm": ident, "by": who.name, "account": who.account, "via": "page"}, form, services.clock())
+
+
+@router.get("/alarms/{ident}/dialog/{action}")
+def dialog(ident: Ident, action: str, request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer) -> Response:
+    """The form of one command, for the dialog of a page."""
+    row = _row(services, who, ident)
+    if action not in BUILD:
+        raise ProblemError(404, "没有这个地址。")
+    if not who.may(RIGHTS[action]):
+        raise ProblemError(403, NO_ACTION)
+    return screens.page(request, "_dialog.html", who=who, row=row, action=action)
+
+
+@router.post("/alarms/{ident}/{action}")
+async def act(ident: Ident, action: str, request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer) -> Response:
+    """Carry a form's command out: a short message for scripts, else back to the alarm."""
+    if action not in BUILD:
+        raise ProblemError(404, "没有这个地址。")
+    form = await request.form()
+    try:
+        command = await run_in_threadpool(_command, services, who, ident, action, form)
+        outcome = await door.submit(services, command)
+    except ProblemError as problem:
+        if not by_script(request):
+            raise
+        return _refused(screens, request, who, problem, in_dialog=form.get("from") == "dialog")
+    if not by_script(request):
+        return RedirectResponse(f"/alarms/{ident}?done={type(command).__name__}", 303)
+    row = await run_in_threadpool(_row, services, who, ident)
+    answer = screens.page(request, "_toast.html", who=who, row=row, sentence=door.sentence(command, outcome))
+    answer.headers["HX-Trigger"] = json.dumps({"aw-done": {"alarm": ident}})
+    return answer
+
+
+@router.post("/rooms/{code}/maintenance")
+async def maintenance(code: str, request: Request, services: ServicesOf, who: Viewer) -> Response:
+    """维护 of a room from its page."""
+    if not who.may(Action.SILENCE):
+        raise ProblemError(403, NO_ACTION)
+    require_room(services, who, code)
+    form = await request.form()
+    now = services.clock()
+    until = _until(form, now, MAINTENANCE_MINUTES)
+    ends = until <= now
+    command = commands.Maintenance(
+        room=code,
+        by=who.name,
+        account=who.account,
+        via="page",
+        until=until,
+        reason=_text(form, "reason", 200) if ends else _reason(form),
+        person=_text(form, "person", 60) or who.name,
+    )
+    await door.submit(services, command)
+    return RedirectResponse(f"/rooms/{code}", 303)
+
+
+def _refused(screens: Screens, request: Request, who: Principal, problem: ProblemError, *, in_dialog: bool) -> Response:
+    answer = screens.page(request, "_message.html", problem.status, who=who, sentence=problem.detail)
+    if in_dialog:  # a message outside of an open dialog would lie behind it
+        answer.headers["HX-Retarget"] = "#dialog-message"
+    return answer

@@ -1,0 +1,109 @@
+"""The live board of rooms, worst first."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import RedirectResponse, Response
+
+from server.live.board import STATES, RoomTile
+from server.store import alarms, units
+from server.store.tables import Alarm, Unit
+from server.web.auth import Principal, ServicesOf, principal, require_unit
+from server.web.pages.common import ScreensOf
+from server.web.problems import NO_ACTION, ProblemError
+from server.web.rights import Action
+
+router = APIRouter()
+
+PER_PAGE = 60
+GROUPS = (*STATES, "unconnected")
+WAITING = ("active_unacked", "cleared_unacked", "latched_unacked")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """What the address asks for."""
+
+    state: str
+    unit: str
+    text: str
+    page: int
+
+    def keeps(self, tile: RoomTile) -> bool:
+        """Whether a room is shown."""
+        words = f"{tile.fact.name} {tile.fact.unit_name} {tile.fact.short_name} {tile.code}".lower()
+        return (not self.state or tile.group == self.state) and self.text.lower() in words
+
+
+def wanted(
+    state: Annotated[str, Query()] = "",
+    unit: Annotated[str, Query(max_length=12)] = "",
+    q: Annotated[str, Query(max_length=40)] = "",
+    page: Annotated[int, Query(ge=1, le=10_000)] = 1,
+) -> Filter:
+    """Dependency: the filter. An unknown state shows all."""
+    return Filter(state=state if state in GROUPS else "", unit=unit, text=q.strip(), page=page)
+
+
+@router.get("/")
+def board(
+    request: Request,
+    screens: ScreensOf,
+    services: ServicesOf,
+    who: Annotated[Principal, Depends(principal)],
+    chosen: Annotated[Filter, Depends(wanted)],
+    part: str = "",
+) -> Response:
+    """The board, or with part=grid only what changes."""
+    if not who.may(Action.VIEW):
+        if who.may(Action.AUDIT):
+            return RedirectResponse("/audit", 303)
+        raise ProblemError(403, NO_ACTION)
+    now = services.clock()
+    with services.db.read() as session:
+        if chosen.unit:
+            require_unit(session, who, chosen.unit)
+        top = chosen.unit or who.unit
+        children: list[Unit] = list(units.children(session, top)) if top else []
+        tiles = services.board.rooms(now, top)
+        shown = sorted(filter(chosen.keeps, tiles), key=_order)
+        first = (chosen.page - 1) * PER_PAGE
+        on_page = shown[first : first + PER_PAGE]
+        past = alarms.latest_by_room(session, [tile.code for tile in on_page if tile.worst is None])
+    instants = [view.at for tile in tiles for view in tile.points if view.at is not None]
+    return screens.page(
+        request,
+        "_grid.html" if part == "grid" else "board.html",
+        who=who,
+        tiles=on_page,
+        past=_closed(past),
+        counts=Counter(tile.group for tile in tiles),
+        watched=sum(not tile.missing for tile in tiles if tile.group != "unconnected"),
+        blind=sum(tile.missing == tile.fact.demanded for tile in tiles if tile.group != "unconnected"),
+        total=len(tiles),
+        found=len(shown),
+        pages=max(1, -(-len(shown) // PER_PAGE)),
+        waiting=sum(alarm.state in WAITING for alarm in services.board.alarms(top)),
+        latest=max(instants, default=None),
+        children=children,
+        chosen=chosen,
+        groups=GROUPS,
+    )
+
+
+def _order(tile: RoomTile) -> tuple[int, bool, int, str, str]:
+    """Worst first; of equals those that wait for somebody, then the newest alarm, then by name."""
+    worst = tile.worst
+    return (
+        GROUPS.index(tile.group),
+        not any(alarm.state in WAITING for alarm in tile.alarms),
+        -(worst.raised_at if worst else 0),
+        tile.fact.unit_name,
+        tile.code,
+    )
+
+
+def _closed(found: dict[str, Alarm]) -> dict[str, Alarm]:
+    return {room: alarm for room, alarm in found.items() if alarm.closed_at is not None}

@@ -1,0 +1,114 @@
+"""Alarms as rows of a list, with what stands beside them now and what the asker may do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from server.live.board import Board, PointView, severity
+from server.store import rooms, units
+from server.store.tables import Alarm
+from server.watch.commands import UNDO_MS
+from server.web.auth import Principal
+from server.web.rights import Action
+
+WAITING = ("active_unacked", "cleared_unacked", "latched_unacked")
+SILENT = ("shelved", "suppressed", "out_of_service")
+_LIFT = {"shelved": ("unshelve",), "out_of_service": ("return-to-service",)}
+BOOLEAN_KINDS = ("state", "camera", "stale", "stuck")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmRow:
+    """One alarm for a template. `value` is the present value of what it is about."""
+
+    alarm: Alarm
+    room_name: str
+    unit_name: str
+    value: PointView | None
+    who: Principal
+    now: int
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody must take it over."""
+        return self.alarm.state in WAITING
+
+    @property
+    def numeric(self) -> bool:
+        """Whether value and limit are numbers that say something."""
+        return self.alarm.kind not in BOOLEAN_KINDS and self.alarm.limit is not None
+
+    @property
+    def undoable(self) -> bool:
+        """Whether the asker's own take-over can still be undone."""
+        taken = self.alarm.acked_at
+        return self.may("unacknowledge") and taken is not None and self.alarm.acked_by == self.who.name and self.now - taken <= UNDO_MS
+
+    @property
+    def undo_until(self) -> int:
+        """Last instant of the undo, UTC ms."""
+        return (self.alarm.acked_at or 0) + UNDO_MS
+
+    def may(self, action: str) -> bool:
+        """Whether a button makes sense for this alarm in its state and this person in his role."""
+        return action in self._offered and self.who.may(RIGHTS[action])
+
+    @property
+    def _offered(self) -> tuple[str, ...]:
+        state = self.alarm.state
+        if self.alarm.closed_at is not None:
+            return ("comment",)
+        if state in SILENT:
+            return (*_LIFT.get(state, ()), "comment")
+        if self.waiting:
+            return ("acknowledge", "decline", "assist", "shelve", "out-of-service", "comment")
+        own = ("unacknowledge", "progress", "assist", "decline", "comment")
+        return (*own, "reset") if state == "latched_acked" else (*own, "shelve", "out-of-service")
+
+
+RIGHTS = {
+    "acknowledge": Action.HANDLE,
+    "unacknowledge": Action.HANDLE,
+    "decline": Action.HANDLE,
+    "progress": Action.HANDLE,
+    "assist": Action.HANDLE,
+    "comment": Action.HANDLE,
+    "shelve": Action.SILENCE,
+    "unshelve": Action.SILENCE,
+    "reset": Action.RESET,
+    "out-of-service": Action.OUT_OF_SERVICE,
+    "return-to-service": Action.OUT_OF_SERVICE,
+}
+"""Right that each button of an alarm asks for."""
+
+
+def rows(session: Session, board: Board, found: Sequence[Alarm], who: Principal, now: int) -> list[AlarmRow]:
+    """Rows in the given order."""
+    places = rooms.names(session, [alarm.room for alarm in found if alarm.room])
+    names = units.names(session, [alarm.unit for alarm in found])
+    return [
+        AlarmRow(
+            alarm=alarm,
+            room_name=places.get(alarm.room or "", ("", ""))[0],
+            unit_name=names.get(alarm.unit, alarm.unit),
+            value=_present(board, alarm, now),
+            who=who,
+            now=now,
+        )
+        for alarm in found
+    ]
+
+
+def worst_first(found: Sequence[Alarm]) -> list[Alarm]:
+    """Alarms that wait before those that do not, worst first, then newest."""
+    return sorted(found, key=lambda a: (a.state in SILENT, severity(a.level), a.state not in WAITING, -a.raised_at))
+
+
+def _present(board: Board, alarm: Alarm, now: int) -> PointView | None:
+    tile = board.room(alarm.room, now) if alarm.room else None
+    if tile is None or not alarm.quantity:
+        return None
+    kind, _, ident = alarm.subject.partition(":")
+    exact = next((view for view in tile.points if kind == "point" and str(view.point_id) == ident), None)
+    return exact or tile.headline(alarm.quantity)
