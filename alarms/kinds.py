@@ -41,8 +41,8 @@ _WINDOW, _ROOM_CLOCKS = frozenset({"window"}), frozenset({"every", "within"})
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "threshold": Kind(conditions.value_itself, ("above", "below")),
-        "state": Kind(conditions.value_itself, ("equals",)),
-        "camera": Kind(conditions.value_itself, ("equals",)),
+        "state": Kind(conditions.value_itself, ("above", "below", "equals")),
+        "camera": Kind(conditions.value_itself, ("above", "below", "equals")),
         "stale": Kind(conditions.present, ("equals",), silent=True, bare=True),
         "rate": Kind(conditions.rate, ("above", "below"), options={"window": _MINUTE, "least": NO_LIMIT}, durations=_WINDOW, derived=True),
         "swing": Kind(conditions.swing, ("above",), options={"window": 15 * _MINUTE, "around": NO_LIMIT}, durations=_WINDOW, derived=True),

@@ -164,11 +164,7 @@ def duration_text(ms: int) -> str:
 
 def _tighter(a: Rung, b: Rung) -> Rung:
     limit = {"above": min, "below": max}.get(a.side, lambda x, _y: x)(a.limit, b.limit)
-    return replace(a, limit=limit, on_delay_ms=min(a.on_delay_ms, b.on_delay_ms), values=_union(a.values, b.values))
-
-
-def _union(a: Iterable[float], b: Iterable[float]) -> tuple[float, ...]:
-    return tuple(dict.fromkeys((*a, *b)))
+    return replace(a, limit=limit, on_delay_ms=min(a.on_delay_ms, b.on_delay_ms), values=tuple(dict.fromkeys((*a.values, *b.values))))
 
 
 def cumulative(ladder: Sequence[Rung]) -> tuple[Rung, ...]:

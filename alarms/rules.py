@@ -117,7 +117,7 @@ def _quantity(block: Block, kind_name: str, kind: Kind) -> str:
         if block.get("quantity", text, ""):
             raise block.error("this rule takes no quantity of its own", "quantity")
         return ""
-    name = block.need("quantity", text)
+    name = block.get("quantity", text, "camera") if kind_name == "camera" else block.need("quantity", text)
     if name == ANY and kind.silent:
         return name
     try:

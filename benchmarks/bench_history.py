@@ -143,8 +143,9 @@ def load(folder: Path, rooms: int) -> dict[str, object]:
     file = folder.with_suffix(".parquet")
     with duckdb.connect() as connection:
         connection.execute(
-            f"COPY (SELECT 'G' || r || '/d1/' || q AS point_key, {START} + k * 600000 AS time, round(20 + sin(k / 50 + r) * 3 + random(), 1) AS value, "
-            f"'good' AS quality FROM range({rooms}) a(r), (VALUES {pairs}) b(q), range(4320) c(k)) "
+            f"COPY (SELECT 'G' || r || '/d1/' || q AS point_key, {START} + k * 600000 AS time, "
+            f"round(20 + sin(k / 50 + r) * 3 + random(), 1) AS value, 'good' AS quality "
+            f"FROM range({rooms}) a(r), (VALUES {pairs}) b(q), range(4320) c(k)) "
             f"TO '{file}' (FORMAT parquet)"
         )
     store = EmbeddedStore(folder)

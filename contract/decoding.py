@@ -99,16 +99,19 @@ def decode_exchange(profile: Profile, request: bytes | None, reply: bytes) -> li
 
 def _only_read(profile: Profile, answer: frames.Reply) -> Request:
     """What must have been asked when only one block of the profile fits the reply."""
-    fitting = [block for block in profile.blocks if answer.fc in (block.fc, *block.fc_also) and _padded(block) == len(answer.words)]
+    fitting = [block for block in profile.blocks if _fits(profile, block, answer)]
     if len(fitting) != 1:
         found = "no block" if not fitting else "several blocks"
         raise FrameError("mismatch", f"{found} of profile {profile.id} fit function {answer.fc} with {len(answer.words)} items; give the request")
     return Request(answer.unit, answer.fc, fitting[0].address, fitting[0].count)
 
 
-def _padded(block: Block) -> int:
-    """Items in a reply: bits fill whole bytes."""
-    return (block.count + 7) // 8 * 8 if block.fc in BIT_READS else block.count
+def _fits(profile: Profile, block: Block, answer: frames.Reply) -> bool:
+    """The function and the number of items are those of the block; bits fill whole bytes, and a device with the quirk adds registers."""
+    if answer.fc == 4 and "fc04_reply" in profile.connection.quirks:
+        return block.count <= len(answer.words)
+    padded = (block.count + 7) // 8 * 8 if block.fc in BIT_READS else block.count
+    return answer.fc in (block.fc, *block.fc_also) and padded == len(answer.words)
 
 
 def _covered(profile: Profile, asked: Request, words: Sequence[int]) -> Iterator[Reading]:

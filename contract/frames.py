@@ -116,7 +116,7 @@ def parse_request(frame: bytes) -> Request:
     """Read a request back. Raises FrameError: short, crc, mismatch (not a read of eight bytes) or range."""
     if len(frame) < 8:
         raise FrameError("short", f"a request has 8 bytes, not {len(frame)}")
-    _check_crc(frame)
+    _check_crc(frame, "request")
     if len(frame) > 8:
         raise FrameError("mismatch", f"a read request has 8 bytes, not {len(frame)}")
     found = Request(frame[0], frame[1], int.from_bytes(frame[2:4], "big"), int.from_bytes(frame[4:6], "big"))
@@ -124,10 +124,10 @@ def parse_request(frame: bytes) -> Request:
     return found
 
 
-def _check_crc(frame: bytes) -> None:
+def _check_crc(frame: bytes, what: str) -> None:
     expected, received = crc16(frame[:-2]), int.from_bytes(frame[-2:], "little")
     if expected != received:
-        raise FrameError("crc", f"CRC {received:04X} received, {expected:04X} computed")
+        raise FrameError("crc", f"the {what} carries CRC {received:04X}, computed is {expected:04X}")
 
 
 def reply_length(head: bytes) -> int | None:
@@ -172,7 +172,7 @@ def _check_frame(frame: bytes) -> None:
     length = reply_length(frame)
     if length is not None and len(frame) < length:
         raise FrameError("short", f"{len(frame)} of {length} bytes received")
-    _check_crc(frame)
+    _check_crc(frame, "reply")
     if len(frame) != length:
         raise FrameError("mismatch", f"{len(frame)} bytes are no reply to a request of ours")
 

@@ -27,6 +27,7 @@ _SILENT_MS: Final = 60_000
 _IDLE_MS: Final = 1_000
 
 Sink = Callable[[Sequence[Report]], None]
+StillSink = Callable[[Device, Arrival, int, float], None]
 
 
 @dataclass(slots=True)
@@ -51,13 +52,23 @@ class BusLoop:
     """The devices of one bus behind one driver. `now` is UTC ms, `mono` monotonic ms."""
 
     def __init__(
-        self, name: str, driver: Driver, devices: Sequence[Device], intake: Intake, sink: Sink, *, speaks: bool, noise: random.Random
+        self,
+        name: str,
+        driver: Driver,
+        devices: Sequence[Device],
+        intake: Intake,
+        sink: Sink,
+        *,
+        speaks: bool = False,
+        noise: random.Random | None = None,
+        stills: StillSink | None = None,
     ) -> None:
         self.name = name
+        noise = noise or random.Random()  # noqa: S311
         self.counters = Counters()
         self.health = {device.name: Health() for device in devices}
         self.trouble = ""
-        self._driver, self._intake, self._sink, self._speaks = driver, intake, sink, speaks
+        self._driver, self._intake, self._sink, self._speaks, self._stills = driver, intake, sink, speaks, stills
         self._devices = {device.name: device for device in devices}
         self._turns = [] if speaks else [_Turn(job, noise.uniform(0, job.period_s * 1000)) for device in devices for job in device.jobs]
         self._heard: dict[str, float] = {}  # of devices that speak: mono of the last message
@@ -117,6 +128,8 @@ class BusLoop:
             elif arrival.available is None or arrival.readings:
                 self._well(arrival.device, now, mono)
                 self._report(self._intake.take(arrival.device, arrival.readings, now, mono, event=arrival.taken_at, period_ms=period_ms))
+            if arrival.still and self._stills is not None:
+                self._stills(self._devices[arrival.device], arrival, now, mono)
 
     def _well(self, device: str, now: int, mono: float) -> None:
         self._heard[device] = mono

@@ -104,14 +104,20 @@ class MqttBus(_Bus):
 
 
 class CameraBus(_Bus):
-    """Cameras asked for a still over HTTP; credentials hold for every camera of this bus."""
+    """Cameras asked for a still over HTTP; credentials hold for every camera of this bus.
+
+    A still goes to the server at most each `still_s` seconds, and at once when the verdict changed. `verify_tls: false` accepts the self-made
+    certificates that most cameras have.
+    """
 
     kind: Literal["camera"]
     username: str | None = None
     password_file: Path | None = None
     auth: Literal["digest", "basic"] = "digest"
     timeout_ms: int = Field(5_000, ge=100, le=30_000)
-    max_bytes: int = Field(4 * 1024 * 1024, ge=3_000)
+    max_bytes: int = Field(4 * 1024 * 1024, ge=3_000, le=6 * 1024 * 1024)
+    still_s: float = Field(60, ge=0)
+    verify_tls: bool = True
 
 
 BusSettings: TypeAlias = Annotated[TcpBus | RtuOverTcpBus | SerialBus | MqttBus | CameraBus, Field(discriminator="kind")]

@@ -16,10 +16,10 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from contract.declarations import Outbox, PointDeclaration
 from contract.sample import Sample
@@ -227,6 +227,17 @@ class Spool:
     def fill(self) -> float:
         """Share of the quota that is in use, 0–1."""
         return self._file.used_pages() / self._file.quota_pages
+
+    def status(self) -> dict[str, Any]:
+        """For people and scripts."""
+        return {
+            "epoch": str(self.epoch),
+            "last": self.last,
+            "acknowledged": self.acknowledged,
+            "unacknowledged": self.last - self.acknowledged,
+            "fill": round(self.fill, 4),
+            **asdict(self.counters),
+        }
 
     # ---------------------------------------------------------------------------------------------------------------------------- salvage
 

@@ -8,9 +8,9 @@ online (STATE) and the birth is out. `run_once` drives everything; time is an ar
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from contract import sparkplug
 from contract.batch import node_birth, node_death
@@ -138,6 +138,18 @@ class Uplink:
             self._birth(spool, now, mono)
         more = self.sender.run(spool, now, mono)
         return mono if more or self.sender.undeclared else max(mono, min(self.sender.next_due(), mono + _IDLE_MS))
+
+    def status(self, mono: float) -> dict[str, Any]:
+        """For people and scripts."""
+        age = None if self.acknowledged_at is None else round((mono - self.acknowledged_at) / 1000, 1)
+        return {
+            "phase": str(self.phase),
+            "host_online": self.host_online,
+            "acknowledged_s_ago": age,
+            "trouble": self.trouble,
+            **asdict(self.counters),
+            **asdict(self.sender.counters),
+        }
 
     def close(self, now: int) -> None:
         """Say goodbye: NDEATH, then disconnect."""

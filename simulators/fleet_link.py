@@ -128,7 +128,7 @@ class Link:
         self.node.connected()
 
     def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
-        self.node.message(message.topic, message.payload)
+        self.node.message(message.topic, bytes(message.payload))
 
     def _on_disconnect(self, client: paho.Client, *_: Any) -> None:
         if client is self._client:

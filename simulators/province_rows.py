@@ -82,7 +82,7 @@ class Province:
     def load(cls, folder: Path) -> Self:
         """Read the four files that `write` made. Raises OSError, or KeyError and ValueError for other tables."""
         return cls(
-            tuple(Unit(**{**row, "level": int(row["level"])}) for row in read_rows(folder / "units.csv")),
+            tuple(Unit(level=int(row.pop("level")), **row) for row in read_rows(folder / "units.csv")),
             tuple(Person(**row) for row in read_rows(folder / "people.csv")),
             tuple(Room(**row) for row in read_rows(folder / "rooms.csv")),
             load_points(folder / "devices.csv"),
@@ -97,7 +97,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def load_points(path: Path) -> tuple[Point, ...]:
     """Read devices.csv. Raises OSError, ValueError or TypeError for another table."""
-    return tuple(Point(**{**row, "interval_s": int(row["interval_s"])}) for row in read_rows(path))
+    return tuple(Point(interval_s=int(row.pop("interval_s")), **row) for row in read_rows(path))
 
 
 def load_rooms(path: Path) -> tuple[Room, ...]:

@@ -111,7 +111,7 @@ class Faults:
 
 def refusal(kind: str | None, to: str) -> ApiError | None:
     """The error answer of a fault kind, or None when the kind is of another sort."""
-    if kind not in _REFUSALS:
+    if kind is None or kind not in _REFUSALS:
         return None
     status, code, text = _REFUSALS[kind]
     return ApiError(status, code, text.format(to=to))

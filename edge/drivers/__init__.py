@@ -36,12 +36,17 @@ class DriverError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What came from a device: readings, or news of whether it is there. `taken_at` is its own time (UTC ms) if that can be trusted."""
+    """What came from a device: readings, news of whether it is there, a camera's picture (JPEG) with its verdict.
+
+    `taken_at` is the device's own time (UTC ms) if that can be trusted.
+    """
 
     device: str
     readings: tuple[Reading, ...] = ()
     taken_at: int | None = None
     available: bool | None = None
+    still: bytes = b""
+    verdict: str = ""
 
 
 class Driver(Protocol):

@@ -22,7 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
@@ -108,6 +108,15 @@ class Step(_Frozen):
     to: tuple[Role, ...] = Field(min_length=1)
 
 
+def _ascending(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    if any(later.after <= earlier.after for earlier, later in pairwise(steps)):
+        raise ValueError("the steps must stand in ascending order of `after`")
+    return steps
+
+
+Steps = Annotated[tuple[Step, ...], AfterValidator(_ascending)]
+
+
 class QuietHours(_Frozen):
     """Times of day in ms since midnight, Asia/Shanghai. `never` wins over `hold`; what neither names is not held."""
 
@@ -144,19 +153,16 @@ class BeforeAcceptance(_Frozen):
 class EscalationTable(_Frozen):
     """The whole file. `levels` maps a level word to its steps."""
 
-    levels: dict[LevelWord, tuple[Step, ...]]
+    levels: dict[LevelWord, Steps]
     last_resort: tuple[Role, ...] = ()
     assist: tuple[Role, ...] = ()
     before_acceptance: BeforeAcceptance = BeforeAcceptance()
     quiet_hours: QuietHours | None = None
 
     @model_validator(mode="after")
-    def _complete_and_ascending(self) -> Self:
+    def _complete(self) -> Self:
         if missing := [level for level in LEVELS if level not in self.levels]:
             raise ValueError(f"levels must say something about {', '.join(missing)}; [] tells nobody")
-        for level, steps in self.levels.items():
-            if any(later.after <= earlier.after for earlier, later in pairwise(steps)):
-                raise ValueError(f"the steps of {level} must stand in ascending order of `after`")
         return self
 
     def steps(self, level: str) -> tuple[Step, ...]:

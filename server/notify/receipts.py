@@ -26,7 +26,7 @@ RANK: Mapping[str, int] = MappingProxyType(
 _STATE: Mapping[str, str] = MappingProxyType(
     {"delivered": "delivered", "read": "delivered", "undelivered": "undelivered", "failed": "undelivered", "canceled": "undelivered"}
 )
-_POLL_AFTER_MS = (5_000, 15_000, 60_000, 300_000)
+_PAUSE_MS, _LONGEST_PAUSE_MS = 5_000, 300_000
 _GIVE_UP_MS = 24 * 3_600_000
 _BATCH = 50
 
@@ -67,7 +67,7 @@ class Poller:
         """Ask for what is due, at most 50 messages. Returns the number of reports that changed something."""
         applied = 0
         for ident, channel, provider_id, sent_at in self._due(now):
-            self._next[ident] = now + self._pause(now - sent_at)
+            self._next[ident] = now + min(max((now - sent_at) // 2, _PAUSE_MS), _LONGEST_PAUSE_MS)
             try:
                 receipt = self._channels[channel].fetch(provider_id)
             except ChannelError as error:
@@ -85,7 +85,7 @@ class Poller:
             rows = session.execute(query.where(Notification.channel.in_(self._channels)).order_by(Notification.id)).all()
         self._next = {row[0]: self._next[row[0]] for row in rows if row[0] in self._next}
         found = ((ident, channel, provider_id, sent_at or now) for ident, channel, provider_id, sent_at in rows)
-        return [row for row in found if self._next.get(row[0], row[3] + _POLL_AFTER_MS[0]) <= now][:_BATCH]
+        return [row for row in found if self._next.get(row[0], row[3] + _PAUSE_MS) <= now][:_BATCH]
 
     def _apply(self, channel: str, receipt: Receipt, now: int) -> int:
         with self._db.write() as session:
@@ -93,7 +93,3 @@ class Poller:
         if result == "applied" and RANK[receipt.status] >= FINAL:
             self._count(channel, _STATE[receipt.status])
         return int(result == "applied")
-
-    @staticmethod
-    def _pause(age: int) -> int:
-        return next((pause for pause in _POLL_AFTER_MS if age < pause), _POLL_AFTER_MS[-1])

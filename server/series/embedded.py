@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from server.series import HOLD_MS, Bucket, Compliance, Hold, Row, Stats, compaction, fold, queries
+from server.series import HOLD_MS, Bucket, Compliance, Hold, Row, Stats, backup, compaction, fold, queries
 from server.series.batch import Batch, differs
 from server.series.compaction import Policy
 from server.series.hot import Hot, files
@@ -118,6 +118,10 @@ class EmbeddedStore:
         """Names of the partition files whose content is not what was written; reads all of them."""
         with self._hot.reading() as connection:
             return [file.file for file in files(connection, 0, 1 << 62) if checksum(self._hot.folder / file.file) != file.sha256]
+
+    def backup(self, target: Path) -> int | None:
+        """Copy the store as it is now into a new or empty folder; returns the mark of the copy. `backup.load` makes a store of it again."""
+        return backup.save(self._hot, target)
 
     def close(self) -> None:
         """See SeriesStore.close; waits for a running `compact`."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from server.series import StoreBusyError
+from server.series import SeriesError, StoreBusyError
 
 log = logging.getLogger("server.series")
 
@@ -81,8 +81,8 @@ class Hot:
 
     @contextmanager
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """One write transaction: durable at the end, nothing of it after an exception."""
-        with self._write_lock:
+        """One write transaction: durable at the end, nothing of it after an exception. Raises SeriesError."""
+        with _in_words(), self._write_lock:
             connection = self._connection
             try:
                 connection.begin()
@@ -94,18 +94,19 @@ class Hot:
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection of one's own on one snapshot: samples move to files without being seen twice or not at all."""
-        with self._gate:
-            cursor = self._connection.cursor()
-            self._readers += 1
-        try:
-            cursor.begin()
-            yield cursor
-        finally:
-            cursor.close()
+        """A connection of one's own on one snapshot: samples move to files without being seen twice or not at all. Raises SeriesError."""
+        with _in_words():
             with self._gate:
-                self._readers -= 1
-            self._sweep()
+                cursor = self._connection.cursor()
+                self._readers += 1
+            try:
+                cursor.begin()
+                yield cursor
+            finally:
+                cursor.close()
+                with self._gate:
+                    self._readers -= 1
+                self._sweep()
 
     def retire(self, files: list[str]) -> None:
         """Delete files that the list no longer names, as soon as no reader can still be on an older snapshot."""
@@ -115,7 +116,7 @@ class Hot:
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the database file."""
-        with self._write_lock:
+        with _in_words(), self._write_lock:
             self._connection.execute("CHECKPOINT")
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -157,6 +158,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """What DuckDB raises becomes a SeriesError, so that callers need not know which store they have."""
+    try:
+        yield
+    except duckdb.Error as failure:
+        raise SeriesError(f"the series store failed: {str(failure).splitlines()[0]}") from failure
 
 
 def _locked(path: Path) -> int:

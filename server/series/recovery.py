@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from server.series import partition
+from server.series import SeriesError, partition
 from server.series.hot import File, Hot, files
 
 log = logging.getLogger("server.series")
@@ -48,17 +48,19 @@ def _drop_lost(connection: duckdb.DuckDBPyConnection, lost: list[File]) -> None:
 def _take_in(hot: Hot, name: str, path: Path) -> None:
     """List an unlisted file if all of it is news; otherwise store what is new in it and delete it."""
     try:
-        with hot.writing() as connection:
+        with hot.reading() as connection:
             file = partition.describe(connection, path, name)
-            stored = _stored(connection, hot.folder, file)
-            if stored == 0:
-                connection.execute("INSERT INTO partition VALUES (?, ?, ?, ?, ?, ?, ?, ?)", file)
-            elif stored < file.rows:
-                _copy_new(connection, hot.folder, file)
-    except duckdb.Error:
+            partition.fingerprint(connection, f"(SELECT {partition.COLUMNS} FROM read_parquet(?))", [[str(path)]])  # noqa: S608 - reads all of it
+    except SeriesError:
         log.exception("partition %s cannot be read and is set aside", name)
         path.rename(path.with_name(path.name + ".damaged"))
         return
+    with hot.writing() as connection:
+        stored = _stored(connection, hot.folder, file)
+        if stored == 0:
+            connection.execute("INSERT INTO partition VALUES (?, ?, ?, ?, ?, ?, ?, ?)", file)
+        elif stored < file.rows:
+            _copy_new(connection, hot.folder, file)
     if stored:
         path.unlink()
     log.warning("unlisted partition %s: %d of %d samples were stored already", name, stored, file.rows)

@@ -139,7 +139,9 @@ class Transaction:
         alarm.state, alarm.occurrence, alarm.shelved_until = state.isa, max(state.occurrence, 1), state.shelved_until
         alarm.acked_at, alarm.acked_by = state.acked_at, state.acked_by or ""
         alarm.cleared_at = state.cleared_at
-        if not state.open:
+        if state.open:
+            alarm.closed_at, alarm.open_key = None, f"{alarm.subject}|{alarm.rule}"
+        else:
             alarm.closed_at, alarm.open_key, alarm.state = self.now, None, "normal"
 
     def _transition(self, alarm: Alarm, change: Change, rule: Rule, via: str) -> None:

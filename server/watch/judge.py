@@ -168,6 +168,7 @@ class Judge:
                 self._world.watch_deadline(point)
         if point.room is not None:
             self._touched.add(point.room)
+            self._judge_room(self._world.rooms[point.room], event)
         self._tx.facts.append(
             ReadingFact(
                 point_id=point.id, value=sample.value, quality=sample.quality, reason=sample.reason,
@@ -185,6 +186,31 @@ class Judge:
             memory = Memory()
             self._world.memory[key] = memory
         return self._tx.apply(self._subject(point, key), rule, memory, result)
+
+    def _judge_room(self, room: RoomInfo, event: Seen) -> None:
+        """Rules about the room as a whole (dew point, mould, expressions) are fed by every quantity that they name."""
+        for rule in room.rules:
+            if rule.wants(event.quantity):
+                self._feed_room(room, rule, event, event.at)
+
+    def _feed_room(self, room: RoomInfo, rule: Rule, event: Event, at: int) -> None:
+        key = Key(room.subject, rule.name)
+        memory = self._world.memory.get(key)
+        result = step(rule, memory.state if memory is not None else INITIAL, event, at)
+        if memory is None:
+            if result.state is INITIAL and not result.transitions:
+                return
+            memory = Memory()
+            self._world.memory[key] = memory
+        self._tx.apply(Subject(key, room.unit, room.code, rule.inputs[0] if rule.inputs else rule.quantity), rule, memory, result)
+
+    def _tick_room(self, room: RoomInfo, rule: Rule, due: int) -> None:
+        newest = [
+            max((p.last_usable_at + p.deadline_ms for p in map(self._world.points.__getitem__, room.points) if p.key.quantity == quantity), default=0)
+            for quantity in rule.inputs
+        ]
+        deadline = min(newest, default=0)
+        self._feed_room(room, rule, Tick(fresh=deadline > due, deadline=deadline), due)
 
     def _catch_up(self, point: PointInfo, rule: Rule, at: int) -> None:
         """Fire the delays that ended before a sample, so that samples of one batch meet timers in the order of time."""
@@ -331,12 +357,16 @@ class Judge:
             memory, rule = self._world.memory.get(key), self._world.rule(key)
             if memory is None or rule is None:
                 continue
+            if key.subject.startswith("room:"):
+                self._tick_room(self._world.rooms[key.subject.partition(":")[2]], rule, due)
+                continue
             point = self._world.points.get(int(key.subject.partition(":")[2])) if key.subject.startswith("point:") else None
             if point is not None:
                 self._tx.apply(self._subject(point, key), rule, memory, step(rule, memory.state, self._world.tick(point, due), due))
             else:
                 gateway = self._world.gateways[key.subject.partition(":")[2]]
-                self._feed_gateway(gateway, rule, Tick(fresh=False, deadline=gateway.changed_at), due)
+                tick = Tick(fresh=True) if gateway.online else Tick(fresh=False, deadline=gateway.changed_at)
+                self._feed_gateway(gateway, rule, tick, due)
 
     # -- coverage and maintenance -------------------------------------------------------------------------------------------------------
 

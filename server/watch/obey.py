@@ -39,18 +39,25 @@ def obey(world: World, tx: Transaction, judge: Judge, command: commands.Command)
 def _step(world: World, tx: Transaction, alarm: Alarm, command: commands.AlarmCommand) -> commands.Outcome:
     key = Key(alarm.subject, alarm.rule)
     memory, rule = world.memory.get(key), world.rule(key)
-    if memory is None or rule is None or memory.alarm != alarm.id:
+    if memory is None or rule is None or alarm.id not in (memory.alarm, _just_closed(memory, alarm, command, tx.now)):
         return NOT_FOUND
     try:
         result = step(rule, memory.state, _event(command), tx.now)
     except NotAllowedError as error:
         return commands.Outcome(code="not_allowed", alarm=alarm.id, state=alarm.state, sentence=str(error))
     before = alarm.state
+    memory.alarm = alarm.id
     tx.apply(Subject(key, alarm.unit, alarm.room, alarm.quantity), rule, memory, result, via=command.via)
     if not result.transitions:
         return commands.Outcome(code="conflict", alarm=alarm.id, state=alarm.state, sentence="告警已变化，请看最新状态。")
     _audit(tx, command, alarm, before)
     return commands.Outcome(alarm=alarm.id, state=alarm.state)
+
+
+def _just_closed(memory: Memory, alarm: Alarm, command: commands.AlarmCommand, now: int) -> int | None:
+    """Taking over an alarm whose condition had gone closes it; that too may be undone."""
+    undo = isinstance(command, commands.Unacknowledge) and memory.alarm is None and alarm.closed_at is not None
+    return alarm.id if undo and now - (alarm.closed_at or 0) <= commands.UNDO_MS else None
 
 
 def _event(command: commands.AlarmCommand) -> Event:  # noqa: PLR0911 - a literal table of types
@@ -104,6 +111,3 @@ def _maintenance(world: World, tx: Transaction, judge: Judge, command: commands.
 def _audit(tx: Transaction, command: commands.AlarmCommand, alarm: Alarm, before: str) -> AuditEntry:
     detail = {"via": command.via, "before": before, "after": alarm.state, "note": getattr(command, "note", "") or getattr(command, "reason", "")}
     return audit.append(tx.session, command.by, type(command).__name__.lower(), f"alarm:{alarm.id}", detail, tx.now)
-
-
-__all__ = ["Memory", "obey"]

@@ -45,6 +45,12 @@ class RoomInfo:
     coverage_since: int = 0
     span: int | None = None
     manual_until: int | None = None
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        """Alarm subject."""
+        return f"room:{self.code}"
 
 
 @dataclass(slots=True)
@@ -180,6 +186,8 @@ class World:
         candidates: Sequence[Rule] = ()
         if kind == "point" and (point := self.points.get(int(ident))) is not None:
             candidates = point.rules
+        elif kind == "room" and (room := self.rooms.get(ident)) is not None:
+            candidates = room.rules
         elif kind == "gateway" and (gateway := self.gateways.get(ident)) is not None:
             candidates = gateway.rules
         return next((rule for rule in candidates if rule.name == key.rule), None)
@@ -208,7 +216,9 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
         for code in parents:
             world.units[code] = _path(code, {key: unit.parent for key, unit in parents.items()})
         for room in session.scalars(select(Room)):
-            world.rooms[room.code] = RoomInfo(room.code, room.unit, world.units[room.unit], room.medium, tuple(room.demanded), room.maintenance_until)
+            info = RoomInfo(room.code, room.unit, world.units[room.unit], room.medium, tuple(room.demanded), room.maintenance_until)
+            info.rules = rules.for_room(info.medium, info.path, info.code)
+            world.rooms[room.code] = info
         for gateway in session.scalars(select(Gateway)):
             world.gateways[gateway.code] = gateway_info(world, gateway)
         for row in session.scalars(select(Point)):

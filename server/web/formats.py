@@ -69,6 +69,8 @@ class Formats:
             return self._spoken("for_s", n=seconds)
         if seconds < 3600:
             return self._spoken("for_m", n=seconds // 60)
+        if seconds < 86400 and seconds % 3600 < 60:
+            return self._spoken("for_h", n=seconds // 3600)
         if seconds < 86400:
             return self._spoken("for_hm", h=seconds // 3600, m=seconds % 3600 // 60)
         return self._spoken("for_dh", d=seconds // 86400, h=seconds % 86400 // 3600)
@@ -99,6 +101,19 @@ class Formats:
         if low is None or high is None:
             return DASH if low is high else f"≤ {self.value(quantity, high)}" if low is None else f"≥ {self.value(quantity, low)}"
         return f"{low:g}–{high:g} {self.unit(quantity)}"
+
+    def side(self, view: PointView | None, limits: tuple[float | None, float | None]) -> str:
+        """above | below | "": where a good value stands against its range. A value that is not good is not judged."""
+        if view is None or view.value is None or view.quality != "good":
+            return ""
+        low, high = limits
+        return "above" if high is not None and view.value > high else "below" if low is not None and view.value < low else ""
+
+    def abnormal(self, view: PointView) -> bool:
+        """Whether a state is other than at rest: smoke, water, an open door, no mains."""
+        resting = 1 if view.quantity == "power" else 0
+        known = QUANTITIES.get(view.quantity)
+        return view.value is not None and known is not None and known.kind is Kind.STATE and view.value != resting
 
     def shown(self, view: PointView | None) -> str:
         """A point's value without unit, — where there is none to be shown."""

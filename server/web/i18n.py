@@ -59,13 +59,11 @@ class Words:
     @cached_property
     def for_script(self) -> dict[str, Any]:
         """What the browser needs to write by itself what the templates have written."""
-        tables = ("room_state", "quality", "cause", "spoken")
+        tables = ("quality", "spoken", "side")
         return {
             "language": self.language,
             **{table: {code: self.of(table, code) for code in labels.TABLES[table]} for table in tables},
-            "shape": labels.SHAPES,
             "state_of": {quantity: {str(v): self.text(word) for v, word in states.items()} for quantity, states in labels.STATES_OF.items()},
-            "quantity": {name: self.quantity(name) for name in QUANTITIES},
             "ui": {key: self.text(message) for key, message in SCRIPT.items()},
         }
 
@@ -76,18 +74,14 @@ SCRIPT = {
     "lost": "已断开 %(time)s",
     "stopped": "数据停止于 %(time)s。以下是断开前的情况，不代表现在。请改用电话联系值班室。",
     "signed_out": "登录已过期，请重新登录。",
-    "no_alarm": "没有告警",
-    "more": "等 %(n)s 条",
     "mean": "平均",
     "low": "最低",
     "high": "最高",
     "outdoor": "室外参考",
-    "band": "适用范围",
     "no_data": "这段时间没有数据。",
     "failed": "图表数据没有取到，请看下面的表格。",
     "undo_left": "撤销（%(n)s 秒）",
     "send_failed": "没有送到中心，请检查网络后重试，或改打电话。",
     "bucket": "每点 %(span)s",
-    "stale": "过期",
 }
 """Texts that own modules write."""

@@ -194,7 +194,10 @@ FIRE_SENTENCE = "本系统是辅助值守，火灾报警以消防控制室和119
 """The fixed sentence (language.md rule 10)."""
 
 SPOKEN = {"ago_s": "%(n)s 秒前", "ago_m": "%(n)s 分钟前", "ago_h": "%(n)s 小时前", "ago_d": "%(n)s 天前"}
-SPOKEN |= {"for_s": "%(n)s 秒", "for_m": "%(n)s 分", "for_hm": "%(h)s 小时 %(m)s 分", "for_dh": "%(d)s 天 %(h)s 小时"}
+SPOKEN |= {"for_s": "%(n)s 秒", "for_m": "%(n)s 分", "for_h": "%(n)s 小时", "for_hm": "%(h)s 小时 %(m)s 分", "for_dh": "%(d)s 天 %(h)s 小时"}
+
+SIDES = {"above": "高于范围", "below": "低于范围"}
+DETAILS = {"via": "途径", "before": "之前", "after": "之后", "note": "说明", "until": "到", "reason": "原因", "person": "负责人"}
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     "room_state": ROOM_STATES,
@@ -214,6 +217,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "via": VIA,
     "audit": AUDIT_ACTIONS,
     "spoken": SPOKEN,
+    "side": SIDES,
+    "detail": DETAILS,
 }
 
 

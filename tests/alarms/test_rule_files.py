@@ -313,6 +313,11 @@ def test_a_reading_that_is_the_limit_but_for_rounding_is_not_beyond_it() -> None
     assert below.cleared(14.4999999999, 0.5)
 
 
+def test_a_camera_rule_looks_at_cameras_and_may_compare() -> None:
+    rule = one("rules: [{name: c, kind: camera, ladder: {alarm: {above: 0, on_delay: 60s}}}]")
+    assert (rule.quantity, rule.ladder) == ("camera", (Rung(Level.ALARM, "above", 0, 60_000),))
+
+
 def test_levels_have_words() -> None:
     assert [level.word for level in Level] == ["warn", "alarm", "urgent", "critical"]
     assert Level.of("urgent") is Level.URGENT

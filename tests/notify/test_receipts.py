@@ -155,5 +155,5 @@ def test_polling_slows_down_and_stops_at_a_provider_in_trouble(line):
     line.sms.core.faults.clear()
     line.sms.core.run_once(line.desk.now)
     assert line.dispatcher.poll_receipts(line.desk.now) == 1
-    assert line.dispatcher.poll_receipts(line.desk.now + 14_000) == 0
-    assert line.dispatcher.poll_receipts(line.desk.now + 15_000) == 1
+    assert line.dispatcher.poll_receipts(line.desk.now + 4_999) == 0
+    assert line.dispatcher.poll_receipts(line.desk.now + 5_000) == 1

@@ -80,7 +80,7 @@ def influxd(tmp_path_factory):
     threading.Thread(target=process.stderr.read, daemon=True).start()
     with ThreadingHTTPServer(("127.0.0.1", 0), Relay) as server:
         server.behind, server.failing = f"http://{address}", None
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
         server.shutdown()
     process.terminate()

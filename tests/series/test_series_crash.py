@@ -43,7 +43,7 @@ def check(folder, acknowledged):
 def test_killed_at_random_moments(tmp_path):
     chance = random.Random(20_261_122)
     acknowledged, number = -1, 0
-    for seed in range(8):
+    for seed in range(7):
         process = start(tmp_path / "series", number, seed)
         for _ in range(chance.randint(1, 6)):
             acknowledged = int(process.stdout.readline())
@@ -58,7 +58,7 @@ def test_killed_at_random_moments(tmp_path):
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("die_at", [1, 2, 4, 5, 7, 8, 9, 10, 15, 17, 18, 20])
+@pytest.mark.parametrize("die_at", [1, 3, 4, 6, 8, 9, 17, 19])
 def test_killed_before_each_step_of_a_move(tmp_path, die_at):
     """1 syncs the folder at opening, 2 … 4 the new files, 5 … 7 give them their names, 8 and 9 sync the folders; the second move also deletes."""
     process = start(tmp_path / "series", 0, 1, die_at)

@@ -237,7 +237,7 @@ class SmallInflux(BaseHTTPRequestHandler):
 def small_influx():
     with ThreadingHTTPServer(("127.0.0.1", 0), SmallInflux) as server:
         server.lines, server.down, server.refused = [], False, threading.Semaphore(0)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
         server.shutdown()
 
@@ -286,7 +286,7 @@ from server.history import History
 from server.series.embedded import EmbeddedStore
 from server.store.session import Database
 store = EmbeddedStore(sys.argv[2])
-history = History(Database(sys.argv[1]), store, batch=30)
+history = History(Database(sys.argv[1]), store, batch=12)
 for count in range(1000):
     if not history.run_once(0):
         break
@@ -299,14 +299,14 @@ print("done", flush=True)
 
 @pytest.mark.faults
 def test_killed_again_and_again_the_store_ends_up_with_the_journal(db, tmp_path):
-    fill(db, *range(120))
+    fill(db, *range(60))
     chance = random.Random(7)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     word, kills = "", 0
     while word != "done":
         command = [sys.executable, "-c", WORKER, str(db.engine.url), str(tmp_path / "series")]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        for _ in range(chance.randint(1, 4) if kills < 5 else 1000):
+        for _ in range(chance.randint(1, 4) if kills < 3 else 1000):
             word = process.stdout.readline().strip()
             if word != "moved":
                 break
@@ -314,8 +314,8 @@ def test_killed_again_and_again_the_store_ends_up_with_the_journal(db, tmp_path)
         process.kill()
         process.wait()
         process.stdout.close()
-    assert kills == 5
+    assert kills == 3
     store = EmbeddedStore(tmp_path / "series")
-    assert stored(store) == expected(*range(120))
+    assert stored(store) == expected(*range(60))
     assert store.conflicts == 0
     store.close()

@@ -156,7 +156,7 @@ def test_prune_remembers_the_last_sample_of_each_point(db):
     with db.write() as session:
         assert journal.prune(session, T0 + 2 * KEEP_MS) == 3
     with db.read() as session:
-        assert {id_: last_at for id_, last_at in session.execute(select(Point.id, Point.last_at))} == {1: T0 + 5000, 2: T0 + 60_000, 3: None}
+        assert {point.id: point.last_at for point in session.scalars(select(Point))} == {1: T0 + 5000, 2: T0 + 60_000, 3: None}
 
 
 def test_prune_deletes_damaged_entries_too(db, caplog):

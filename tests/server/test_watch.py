@@ -189,6 +189,49 @@ def test_a_gateway_that_vanishes_without_a_death_is_noticed(slice_):
     assert "gateway_offline" in {alarm.rule for alarm in slice_.rows(Alarm)}
 
 
+def test_an_acknowledgement_that_closed_an_alarm_can_be_undone(slice_):
+    slice_.birth([("th1/humidity", slice_.ROOM)])
+    for value in (80.0, 80.0, 50.0, 50.0, 50.0):
+        slice_.send(("th1/humidity", value))
+        slice_.run(10)
+    [alarm] = slice_.rows(Alarm)
+    assert alarm.state == "cleared_unacked"
+    assert slice_.order(commands.Acknowledge(alarm=alarm.id, by="林一")).ok
+    assert slice_.rows(Alarm)[0].closed_at is not None
+    slice_.run(5)
+    assert slice_.order(commands.Unacknowledge(alarm=alarm.id, by="林一")).ok
+    [alarm] = slice_.rows(Alarm)
+    assert (alarm.state, alarm.closed_at, alarm.open_key is None) == ("cleared_unacked", None, False)
+
+
+def test_a_gateway_that_came_back_clears_after_its_off_delay(tmp_path, slice_):
+    slice_.rules = slice_.rules.replace("ladder: {urgent: {on_delay: 5s}}", "ladder: {urgent: {on_delay: 5s}}\n    off_delay: 30s")
+    slice_.start()
+    slice_.birth()
+    slice_.watch.offer(GatewayDeath(gateway=slice_.GATEWAY, at=slice_.now))
+    slice_.run(20)
+    slice_.birth()
+    slice_.run(29)
+    assert slice_.rows(Alarm, rule="gateway_offline")[0].state == "active_unacked"
+    slice_.run(2)
+    assert slice_.rows(Alarm, rule="gateway_offline")[0].state == "cleared_unacked"
+
+
+def test_rules_about_the_room_as_a_whole_are_fed_by_all_their_quantities(slice_):
+    slice_.rules += """
+  - name: dew
+    kind: dew_point
+    surface: -3
+    ladder: {alarm: {below: 3, on_delay: 5s}}
+"""
+    slice_.start()
+    slice_.birth([("th1/humidity", slice_.ROOM), ("th1/temperature", slice_.ROOM)])
+    for _ in range(3):
+        slice_.send(("th1/humidity", 95.0), ("th1/temperature", 20.0))
+        slice_.run(5)
+    assert [alarm.subject for alarm in slice_.rows(Alarm, rule="dew")] == [f"room:{slice_.ROOM}"]
+
+
 def test_a_claimed_gateway_that_never_spoke_is_said(slice_):
     slice_.run(96)
     assert [(alarm.rule, alarm.raised_at - slice_.T0) for alarm in slice_.rows(Alarm)] == [("gateway_offline", 95_000)]

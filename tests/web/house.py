@@ -41,13 +41,22 @@ GATEWAY, SISTER_GATEWAY = "GW-350102-01", "GW-350103-01"
 PASSWORD = "correct horse 8"
 ROLES = ("duty", "in_charge", "inspector", "system", "security", "audit")
 SERVICE_KEY, GATEWAY_KEY = "key-of-the-command-line", "key-of-the-gateway"
-POINTS = (("th1/temperature", 30), ("th1/humidity", 30), ("smoke1/smoke", 30), ("leak1/leak", 30), ("door1/door", 30), ("th9/temperature/outdoor", 60))
+POINTS = (
+    ("th1/temperature", 30),
+    ("th1/humidity", 30),
+    ("smoke1/smoke", 30),
+    ("leak1/leak", 30),
+    ("door1/door", 30),
+    ("th9/temperature/outdoor", 60),
+)
 
 
 class House:
     """Everything that serves the screens. `now` is the server's clock (UTC ms); tests set it."""
 
-    def __init__(self, folder: Path, *, now: int | None = T0, limits: SignInLimits | None = None, banner: str | None = None, ping_ms: int = 5_000) -> None:
+    def __init__(
+        self, folder: Path, *, now: int | None = T0, limits: SignInLimits | None = None, banner: str | None = None, ping_ms: int = 5_000
+    ) -> None:
         self.folder, self._fixed = folder, now
         self.db = Database(f"sqlite:///{folder / 'aw.db'}")
         migrate(self.db)
@@ -179,9 +188,7 @@ class House:
             for role in ROLES:
                 if prefix + role != "duty":
                     # One hash for all: making thirty of them would only take time.
-                    session.add(
-                        Account(login=prefix + role, password_hash=first.password_hash, role=role, unit=unit, display_name=f"{prefix}{role}")
-                    )
+                    session.add(Account(login=prefix + role, password_hash=first.password_hash, role=role, unit=unit, display_name=f"{prefix}{role}"))
 
     def picture(self, text: str = "01 库房") -> tuple[bytes, str]:
         """A JPEG and its SHA-256."""
@@ -227,7 +234,7 @@ def serving(house: House, port: int) -> Iterator[str]:
     def body() -> None:
         try:
             asyncio.run(main())
-        except BaseException as error:  # noqa: BLE001 - handed to the test's thread
+        except BaseException as error:
             failure.append(error)
 
     thread = threading.Thread(target=body, daemon=True)
@@ -251,5 +258,3 @@ def wait_until(condition, seconds: float = 10) -> None:
             return
         event.wait(0.01)
     raise AssertionError(f"did not come true within {seconds} s")
-
-

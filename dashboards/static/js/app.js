@@ -1,4 +1,5 @@
 // What every page has.
+import './badge.js';
 import './clock.js';
 import './dialogs.js';
 import './link.js';

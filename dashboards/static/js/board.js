@@ -6,12 +6,28 @@ import words, { number } from './words.js';
 const grid = document.getElementById('grid');
 const refresh = refresher(grid, 1500);
 
+const RESTING = { power: 1 };
+
+/** Marks a good value outside of its range, and a state other than at rest. */
+function writeSide(element, value) {
+  const { low, high, quantity } = element.dataset;
+  if (element.classList.contains('contact')) {
+    element.classList.toggle('on', value.value !== null && value.value !== (RESTING[quantity] ?? 0));
+    return;
+  }
+  const judged = value.quality === 'good' && value.value !== null;
+  const side = judged && high !== '' && value.value > Number(high) ? 'above' : judged && low !== '' && value.value < Number(low) ? 'below' : '';
+  element.classList.toggle('out', side !== '');
+  element.querySelector('[data-f="side"]').textContent = side ? words.side[side] : '';
+}
+
 function writeValue(element, quantity, value) {
   element.className = element.className.replace(/\bq-\w+/, `q-${value.quality}`);
   element.dataset.until = value.until ? String(Date.parse(value.until)) : '';
   element.querySelector('[data-f="value"]').textContent = number(quantity, value.value);
   const quality = element.querySelector('[data-f="quality"]');
   quality.textContent = element.classList.contains('contact') && value.quality === 'good' ? '' : words.quality[value.quality];
+  writeSide(element, value);
   const at = element.querySelector('[data-at]');
   if (at && value.at) at.dataset.at = String(Date.parse(value.at));
 }

@@ -25,10 +25,14 @@ function column(series, x, key) {
 function fillGaps(u, ctx, rows) {
   ctx.fillStyle = css('--gap');
   const { top, height } = u.bbox;
-  const width = rows.length > 1 ? u.valToPos(u.data[0][1], 'x', true) - u.valToPos(u.data[0][0], 'x', true) : 0;
-  rows.forEach((value, i) => {
-    if (value === null) ctx.fillRect(u.valToPos(u.data[0][i], 'x', true) - width / 2, top, width + 1, height);
-  });
+  const half = rows.length > 1 ? (u.data[0][1] - u.data[0][0]) / 2 : 0;
+  for (let i = 0; i < rows.length; i += 1) {
+    if (rows[i] !== null) continue;
+    const first = i;
+    while (i + 1 < rows.length && rows[i + 1] === null) i += 1;
+    const [left, right] = [u.valToPos(u.data[0][first] - half, 'x', true), u.valToPos(u.data[0][i] + half, 'x', true)];
+    ctx.fillRect(left, top, right - left, height);
+  }
 }
 
 function fillBand(u, ctx, band) {
@@ -52,12 +56,14 @@ function ground(band, rows) {
   };
 }
 
-function range(band, data) {
-  const all = data.flat().filter((v) => v !== null);
-  const edges = [...all, ...(band ?? []).filter((v) => v !== null)];
-  const [low, high] = [Math.min(...edges), Math.max(...edges)];
-  const room = Math.max((high - low) * 0.08, 0.5);
-  return [low - room, high + room];
+/** From the lowest to the highest of what is shown and of the band; a series switched off in the legend does not count. */
+function range(band) {
+  return (_, shownLow, shownHigh) => {
+    const edges = [shownLow, shownHigh, ...(band ?? [])].filter((v) => v !== null && v !== undefined);
+    const [low, high] = [Math.min(...edges), Math.max(...edges)];
+    const room = Math.max((high - low) * 0.08, 0.5);
+    return [low - room, high + room];
+  };
 }
 
 /** Data columns and series of a chart; the first inside point carries the envelope. */
@@ -99,13 +105,12 @@ function draw(box, history) {
   const tickLabel = stamp(long ? { month: 'numeric', day: 'numeric' } : { hour: '2-digit', minute: '2-digit' });
   const full = stamp({ month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit' });
   const axis = { stroke: css('--muted'), grid: { stroke: css('--line'), width: 0.5 }, ticks: { stroke: css('--line'), width: 0.5 }, font: `12px ${css('--font')}` };
-  const [low, high] = range(history.band, data);
   const options = {
     width: box.clientWidth,
     height: HEIGHT,
     ms: 1,
     cursor: { sync: { key: `room-${long}` }, points: { size: 5 } },
-    scales: { x: { time: true }, y: { range: [low, high] } },
+    scales: { x: { time: true }, y: { range: range(history.band) } },
     series: [{ label: ui('bucket', { span: duration(step) }), value: (_, v) => (v === null ? '—' : full.format(new Date(v))) }, ...series],
     bands: series.length > 1 ? [{ series: [1, 2], fill: css('--envelope') }] : [],
     axes: [

@@ -22,5 +22,9 @@ document.addEventListener('click', (event) => {
   }
 });
 document.addEventListener('aw-done', () => dialog.open && dialog.close());
-document.addEventListener('htmx:after:swap', () => tick());
+document.addEventListener('htmx:after:swap', () => {
+  tick();
+  // A take-over must be one key away: the field that has to be filled in, else the button.
+  if (dialog.open && !dialog.querySelector('#dialog-message > *')) dialog.querySelector('input:required:not([type=radio]), button.primary')?.focus();
+});
 document.addEventListener('htmx:error', () => say(ui('send_failed')));

@@ -3,6 +3,7 @@ import { clock, serverNow, sync } from './clock.js';
 import { ui } from './words.js';
 
 const SILENT_MS = 10_000;
+const HIDDEN_MS = 300_000;
 const EVENTS = ['snapshot', 'tiles', 'alarm', 'notice', 'ping'];
 const sign = document.getElementById('link');
 const strip = document.getElementById('lost');
@@ -71,9 +72,24 @@ function watch() {
   }
 }
 
+// A browser opens six connections to one server: a forgotten tab must not hold one for ever. Whoever comes back gets a new snapshot.
+let hiddenSince = null;
+
+function rest() {
+  if (!document.hidden) {
+    if (hiddenSince !== null && source.readyState === EventSource.CLOSED && !signedOut) connect();
+    hiddenSince = null;
+    return;
+  }
+  hiddenSince ??= Date.now();
+  if (Date.now() - hiddenSince > HIDDEN_MS) source.close();
+}
+
 if (document.body.dataset.stream) {
   connect();
   setInterval(watch, 1000);
+  setInterval(rest, 1000);
+  document.addEventListener('visibilitychange', rest);
   document.addEventListener('aw:notice', (event) => {
     const toast = document.createElement('div');
     toast.className = 'toast';

@@ -32,6 +32,7 @@ export function duration(ms) {
   const s = Math.max(0, Math.floor(ms / 1000));
   if (s < 60) return fill(words.spoken.for_s, { n: s });
   if (s < 3600) return fill(words.spoken.for_m, { n: Math.floor(s / 60) });
+  if (s < 86400 && s % 3600 < 60) return fill(words.spoken.for_h, { n: Math.floor(s / 3600) });
   if (s < 86400) return fill(words.spoken.for_hm, { h: Math.floor(s / 3600), m: Math.floor((s % 3600) / 60) });
   return fill(words.spoken.for_dh, { d: Math.floor(s / 86400), h: Math.floor((s % 86400) / 3600) });
 }

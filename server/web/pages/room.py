@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from server.live.board import RoomTile
+from server.live.board import OUTDOOR, PointView, RoomTile
+from server.live.wire import HEADLINES
 from server.series import Bucket
 from server.store import alarms, coverage, rooms, units
 from server.web.api import history
@@ -62,12 +63,17 @@ class Today:
     share: coverage.Share
     bars: list[tuple[str, float, float]] = field(default_factory=list)
 
+    @property
+    def parts(self) -> list[tuple[str, int]]:
+        """Milliseconds per state."""
+        return list(self.share._asdict().items())
+
 
 @router.get("/rooms/{code}")
 def page(
-    code: str, request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer, part: Annotated[str, Query(pattern="^(live|alarms)?$")] = ""
+    code: str, request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer, part: Annotated[str, Query(pattern="^(live)?$")] = ""
 ) -> Response:
-    """The room; part=live is its head and values, part=alarms its open alarms."""
+    """The room; part=live is what changes: head, alarms, values, coverage, picture."""
     require_room(services, who, code)
     now = services.clock()
     tile = services.board.room(code, now)
@@ -81,14 +87,15 @@ def page(
         phone = rooms.duty_phone(session, tile.fact.unit)
         still = rooms.latest_still(session, code) if who.may(Action.PICTURES) else None
         today = _today(coverage.stretches(session, [code], day_start(now), now)[code], now)
-    name = {"live": "_room_live.html", "alarms": "_room_alarms.html"}.get(part, "room.html")
     return screens.page(
         request,
-        name,
+        "_room_live.html" if part == "live" else "room.html",
         who=who,
         tile=tile,
+        points=sorted(tile.points, key=_place),
         rows=found,
         path=[(unit, names.get(unit, unit)) for unit in line],
+        reachable=line if who.unit is None else line[line.index(who.unit) :],
         person=person,
         phone=phone,
         still=still,
@@ -96,6 +103,12 @@ def page(
         charts=[] if part else _charts(services, tile, now),
         minutes=MAINTENANCE_MINUTES,
     )
+
+
+def _place(view: PointView) -> tuple[bool, int, str, str]:
+    """Inside before outside, what a tile shows first, then by name."""
+    rank = HEADLINES.index(view.quantity) if view.quantity in HEADLINES else len(HEADLINES)
+    return view.channel == OUTDOOR, rank, view.quantity, view.device
 
 
 def _today(spans: Sequence[coverage.Stretch], now: int) -> Today:

@@ -1,0 +1,140 @@
+"""Wiring: one task per bus on the event loop, one thread for storage and uplink. No logic."""
+
+import asyncio
+import json
+import logging
+import threading
+from dataclasses import asdict
+from typing import Any, Final
+
+from edge import drivers
+from edge.clock import both, powered_since, wall_ms
+from edge.configfile import read_secret
+from edge.drivers import Arrival
+from edge.intake import Intake
+from edge.link import PahoLink
+from edge.outlet import Outlet
+from edge.plan import Device, Plan
+from edge.polling import BusLoop
+from edge.settings import CameraBus
+from edge.statefile import CountedFile, write_atomic
+from edge.stills import Still, Stills
+from edge.taken import Stamper
+from edge.uplink import Identity, Uplink
+
+_log = logging.getLogger("edge.agent")
+
+_STATUS_S: Final = 5
+_AFTER_ERROR_S: Final = 1
+_JOIN_S: Final = 15
+_SAVE_EVERY: Final = 12  # status periods between two writes of the clock's progress
+
+
+class Agent:
+    """Everything that runs on a gateway. Raises ConfigError for an unreadable password or token file, OSError for a data folder that cannot be made."""
+
+    def __init__(self, plan: Plan) -> None:
+        settings = plan.settings
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self._plan, self._folder = plan, settings.data_dir
+        self._started_at = wall_ms()
+        self._stamper = Stamper(self._folder / "clock")
+        self._intake = Intake(plan.devices, self._stamper, powered_since(self._started_at))
+        self._stills = _stills(plan)
+        self._outlet = self._storage()
+        self._drivers = {name: drivers.create(plan.bus(name), devices) for name, devices in plan.buses.items() if devices}
+        self._loops = [self._loop(name) for name in self._drivers]
+        self._thread = threading.Thread(target=self._outlet.run, args=(both,), name="edge-storage", daemon=True)
+
+    def _storage(self) -> Outlet:
+        settings, wake = self._plan.settings, threading.Event()
+        identity = Identity(settings.group, settings.gateway, settings.host_id)
+        points = [point.declaration for point in self._plan.points]
+        link = PahoLink(settings.broker, settings.gateway, identity.subscriptions, wake.set)
+        counted = CountedFile(self._folder / "bdseq")
+        uplink = Uplink(identity, settings.uplink, link, points, counted.next, values=lambda: self._intake.latest)
+        return Outlet(self._folder, settings.gateway, points, settings.spool, settings.uplink, uplink, wake, settings.trace_accepted)
+
+    def _loop(self, name: str) -> BusLoop:
+        bus, devices = self._plan.bus(name), self._plan.buses[name]
+        return BusLoop(name, self._drivers[name], devices, self._intake, self._outlet.offer, speaks=drivers.speaks(bus), stills=self._still)
+
+    def _still(self, device: Device, arrival: Arrival, now: int, mono: float) -> None:
+        if self._stills is not None:
+            self._stills.offer(Still(device.name, device.settings.room, now, arrival.still, arrival.verdict), mono)
+
+    # ------------------------------------------------------------------------------------------------------------------------------ running
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set. What was sampled by then is stored before this returns."""
+        self._thread.start()
+        tasks = [asyncio.create_task(self._poll(loop), name=f"bus {loop.name}") for loop in self._loops]
+        tasks.append(asyncio.create_task(self._write_status(), name="status"))
+        if self._stills is not None:
+            tasks.append(asyncio.create_task(self._stills.run(), name="stills"))
+        _log.info("网关 %s 开始采集：%d 台设备", self._plan.settings.gateway, len(list(self._plan.devices)))
+        await stop.wait()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for driver in self._drivers.values():
+            await driver.close()
+        await asyncio.to_thread(self._end_storage)
+
+    def _end_storage(self) -> None:
+        self._outlet.end()
+        self._thread.join(_JOIN_S)
+        self._stamper.save()
+        self._save_status()
+
+    async def _poll(self, loop: BusLoop) -> None:
+        """A fault of the program in one bus must not stop it for ever, nor the others."""
+        await self._drivers[loop.name].open()
+        while True:
+            try:
+                due = await loop.run_once(both)
+            except Exception:
+                _log.exception("bus %s met an error and goes on", loop.name)
+                due = both()[1] + 1000 * _AFTER_ERROR_S
+            await asyncio.sleep(max(0.0, due - both()[1]) / 1000)
+
+    # ------------------------------------------------------------------------------------------------------------------------------- status
+
+    async def _write_status(self) -> None:
+        for count in range(1 << 62):
+            await asyncio.sleep(_STATUS_S)
+            self._save_status()
+            if count % _SAVE_EVERY == 0:
+                self._stamper.save()
+
+    def _save_status(self) -> None:
+        try:
+            write_atomic(self._folder / "status.json", json.dumps(self.status(), ensure_ascii=False, indent=1))
+        except OSError as error:
+            _log.debug("status.json: %s", error.strerror)
+
+    def status(self) -> dict[str, Any]:
+        """What the gateway knows of itself."""
+        return {
+            "gateway": self._plan.settings.gateway,
+            "written_at": wall_ms(),
+            "started_at": self._started_at,
+            "devices_version": self._plan.version,
+            "storage_alive": self._thread.is_alive(),
+            **self._outlet.snapshot,
+            "buses": {loop.name: self._bus_status(loop) for loop in self._loops},
+            "devices": {name: health.word for loop in self._loops for name, health in loop.health.items()},
+            "stills": None if self._stills is None else asdict(self._stills.counters) | {"trouble": self._stills.trouble},
+        }
+
+    def _bus_status(self, loop: BusLoop) -> dict[str, Any]:
+        return {"trouble": loop.trouble, **asdict(loop.counters), "errors": dict(getattr(self._drivers[loop.name], "counters", {}))}
+
+
+def _stills(plan: Plan) -> Stills | None:
+    settings = plan.settings
+    cameras = [bus for bus in settings.buses if isinstance(bus, CameraBus)]
+    if settings.server_url is None or not cameras:
+        return None
+    token = read_secret(settings.server_token_file) if settings.server_token_file else ""
+    return Stills(settings.server_url, settings.gateway, token, min(bus.still_s for bus in cameras))

@@ -1,0 +1,116 @@
+"""Sign-in: argon2id, lock-out that is shown, sessions that end, tokens that are not kept."""
+
+import pytest
+
+from server.org import accounts
+from server.org.accounts import SignInLimits, SignInRefusedError
+from server.store.tables import Account, AuditEntry, WebSession
+from tests.web.house import COUNTY, PASSWORD, T0, House
+
+LIMITS = SignInLimits(idle_ms=1_000_000, absolute_ms=3_000_000, failures=3, lock_ms=600_000)
+
+
+def fail(house: House, login: str = "duty", now: int = T0) -> SignInRefusedError:
+    with pytest.raises(SignInRefusedError) as refusal:
+        accounts.sign_in(house.db, login, "wrong", now, LIMITS)
+    return refusal.value
+
+
+def test_a_password_is_stored_as_argon2id_and_a_token_as_a_hash(house: House) -> None:
+    token, who = accounts.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
+    with house.db.read() as session:
+        account = session.get_one(Account, who.account)
+        assert account.password_hash.startswith("$argon2id$")
+        assert token not in {row.token_hash for row in session.query(WebSession)}
+    assert (who.name, who.role, who.unit, who.last_login_at) == ("陈值班", "duty", COUNTY, None)
+    assert accounts.sign_in(house.db, "duty", PASSWORD, T0 + 5, LIMITS)[1].last_login_at == T0
+
+
+def test_an_unknown_login_and_a_wrong_password_get_the_same_answer(house: House) -> None:
+    assert str(fail(house)) == str(fail(house, "nobody"))
+
+
+def test_an_account_locks_after_failures_and_opens_by_time(house: House) -> None:
+    assert [fail(house).locked_until for _ in range(3)] == [None, None, T0 + 600_000]
+    with pytest.raises(SignInRefusedError, match="锁定") as locked:
+        accounts.sign_in(house.db, "duty", PASSWORD, T0 + 599_999, LIMITS)
+    assert locked.value.locked_until == T0 + 600_000
+    accounts.sign_in(house.db, "duty", PASSWORD, T0 + 600_000, LIMITS)
+    with house.db.read() as session:
+        assert session.query(Account).filter_by(login="duty").one().failures == 0
+        assert [row.action for row in session.query(AuditEntry).order_by(AuditEntry.id)] == ["session.refused"] * 2 + [
+            "session.locked",
+            "session.open",
+        ]
+
+
+def test_a_success_forgets_earlier_failures(house: House) -> None:
+    for _ in range(2):
+        fail(house)
+        fail(house)
+        accounts.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
+
+
+def test_a_session_ends_when_idle_and_at_its_absolute_age(house: House) -> None:
+    token, _ = accounts.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
+    assert accounts.identify(house.db, token, T0 + 999_999, LIMITS) is not None
+    assert accounts.identify(house.db, token, T0 + 1_999_998, LIMITS) is not None
+    assert accounts.identify(house.db, token, T0 + 2_999_997, LIMITS) is not None
+    assert accounts.identify(house.db, token, T0 + 3_000_000, LIMITS) is None
+    idle, _ = accounts.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
+    assert accounts.peek(house.db, idle, T0 + 999_999, LIMITS)
+    assert accounts.identify(house.db, idle, T0 + 1_000_000, LIMITS) is None
+    assert not accounts.peek(house.db, idle, T0 + 1_000_000, LIMITS)
+
+
+def test_a_session_can_be_revoked_and_a_disabled_account_has_none(house: House) -> None:
+    token, who = accounts.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
+    accounts.sign_out(house.db, token, T0)
+    accounts.sign_out(house.db, token, T0)
+    assert accounts.identify(house.db, token, T0, LIMITS) is None
+    token, _ = accounts.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
+    with house.db.write() as session:
+        session.get_one(Account, who.account).disabled = True
+    assert accounts.identify(house.db, token, T0, LIMITS) is None
+    assert str(fail(house)) == "登录名或密码不对。"
+
+
+def test_weak_passwords_and_unknown_roles_are_refused(house: House) -> None:
+    with pytest.raises(ValueError, match="8 characters"):
+        accounts.hash_password("short")
+    with house.db.write() as session, pytest.raises(ValueError, match="not a role"):
+        accounts.add_account(session, login="x", password=PASSWORD, role="root", unit=COUNTY, name="x")
+
+
+def test_the_cookie_is_http_only_and_lax_and_the_lock_is_shown(house: House) -> None:
+    client = house.client()
+    answer = client.post("/api/v1/session", json={"login": "duty", "password": PASSWORD})
+    cookie = answer.headers["set-cookie"].lower()
+    assert "aw_session=" in cookie
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert "secure" not in cookie
+    assert client.get("/api/v1/session").json()["name"] == "陈值班"
+    assert client.delete("/api/v1/session").status_code == 204
+    assert client.get("/api/v1/session").status_code == 401
+    for _ in range(5):
+        refused = client.post("/api/v1/session", json={"login": "duty", "password": "wrong wrong"})
+    assert refused.status_code == 429
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.headers["retry-after"] == "900"
+    page = client.post("/login", data={"login": "duty", "password": PASSWORD}, headers={"accept": "text/html"})
+    assert page.status_code == 429
+    assert "账号已锁定" in page.text
+    assert "后可以再试" in page.text
+
+
+def test_the_cookie_is_secure_on_https(house: House) -> None:
+    client = house.client()
+    client.base_url = "https://testserver"
+    assert "secure" in client.post("/api/v1/session", json={"login": "duty", "password": PASSWORD}).headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)"])
+def test_sign_in_never_leads_to_another_site(house: House, target: str) -> None:
+    answer = house.client().post("/login", data={"login": "duty", "password": PASSWORD, "next": target})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
