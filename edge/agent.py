@@ -7,6 +7,7 @@ import threading
 from dataclasses import asdict
 from typing import Any, Final
 
+from contract.sample import Sample
 from edge import drivers
 from edge.clock import both, powered_since, wall_ms
 from edge.configfile import read_secret
@@ -31,7 +32,7 @@ _SAVE_EVERY: Final = 12  # status periods between two writes of the clock's prog
 
 
 class Agent:
-    """Everything that runs on a gateway. Raises ConfigError for an unreadable password or token file, OSError for a data folder that cannot be made."""
+    """Everything that runs on a gateway. Raises ConfigError for an unreadable password or token file, OSError for a data folder that cannot be."""
 
     def __init__(self, plan: Plan) -> None:
         settings = plan.settings
@@ -52,8 +53,9 @@ class Agent:
         points = [point.declaration for point in self._plan.points]
         link = PahoLink(settings.broker, settings.gateway, identity.subscriptions, wake.set)
         counted = CountedFile(self._folder / "bdseq")
-        uplink = Uplink(identity, settings.uplink, link, points, counted.next, values=lambda: self._intake.latest)
-        return Outlet(self._folder, settings.gateway, points, settings.spool, settings.uplink, uplink, wake, settings.trace_accepted)
+        latest: dict[str, Sample] = {}
+        uplink = Uplink(identity, settings.uplink, link, points, counted.next, values=lambda: latest)
+        return Outlet(self._folder, settings.gateway, points, settings.spool, settings.uplink, uplink, wake, latest, settings.trace_accepted)
 
     def _loop(self, name: str) -> BusLoop:
         bus, devices = self._plan.bus(name), self._plan.buses[name]

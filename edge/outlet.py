@@ -30,6 +30,7 @@ _REOPEN_MS: Final = 5_000
 _REFUSED_MS: Final = 1_000
 _PURGE_MS: Final = 60_000
 _STATUS_MS: Final = 1_000
+_RECALLED: Final = 2_000  # readings looked through after a restart
 _FILL_STEPS: Final = (0.7, 0.9)
 
 
@@ -43,7 +44,10 @@ class Counters:
 
 
 class Outlet:
-    """`offer` is for any thread; everything else belongs to the thread that calls `run_once` or runs `run`."""
+    """`offer` is for any thread; everything else belongs to the thread that calls `run_once` or runs `run`.
+
+    `wake` ends a wait of `run`. `latest` is filled with the last stored sample of each metric, for births.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Outlet:
         uplink_settings: UplinkSettings,
         uplink: Uplink,
         wake: threading.Event,
+        latest: dict[str, Sample],
         trace: Path | None = None,
     ) -> None:
         self.counters = Counters()
@@ -61,7 +66,7 @@ class Outlet:
         self.spool: Spool | None = None
         self._folder, self._gateway, self._points, self._settings = folder, gateway, points, spool
         self._most, self._flush_ms = uplink_settings.max_samples, uplink_settings.flush_ms
-        self._uplink, self._trace = uplink, trace
+        self._uplink, self._trace, self._latest = uplink, trace, latest
         self._inbox: deque[Report] = deque()
         self._rings: Mapping[Lane, deque[Sample]] = {Lane.URGENT: deque(), Lane.NORMAL: deque()}
         self._waiting_since: float | None = None
@@ -175,6 +180,7 @@ class Outlet:
             for _ in block:
                 ring.popleft()
             self.counters.accepted += len(block)
+            self._latest.update((sample.point.metric, sample) for sample in block)
             self._write_trace(block, head)
 
     def _write_trace(self, block: Sequence[Sample], head: Head) -> None:
@@ -194,7 +200,15 @@ class Outlet:
             self._reopen_at = mono + _REOPEN_MS
             self.spool = Spool(self._folder, self._gateway, self._settings, now)
             self.spool.remember(self._points)
+            self._recall(self.spool)
         return self.spool
+
+    def _recall(self, spool: Spool) -> None:
+        """After a restart the birth shows the last values that the spool has."""
+        for head in spool.rows.heads(max(1, spool.last - _RECALLED), _RECALLED):
+            batch = spool.rows.read(head.first)
+            for sample in batch.samples if batch is not None else ():
+                self._latest[sample.point.metric] = sample
 
     def _damaged(self, error: SpoolDamagedError, now: int, mono: float) -> float:
         if self.spool is not None:

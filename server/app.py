@@ -113,7 +113,7 @@ class Parts:
         self._spawn("history", self.history.run)
         if self.dispatcher is not None:
             self._spawn("dispatch", self.dispatcher.run)
-        self._spawn("ingest", lambda stop, clock: self.acceptor.run(self.transport.incoming, stop, clock))
+        self._spawn("ingest", lambda stop, clock: self.acceptor.run(self.transport.incoming, stop, clock, self.transport.tick))
         self._spawn("downlink", self.downlink.run)
         self.jobs.start()
         self.transport.start()

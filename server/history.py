@@ -76,7 +76,7 @@ class History:
                 failing += 1
                 if failing == 1:
                     log.exception("history stands still; the journal keeps the samples")
-                stop.wait(min(pause_s * 2**failing, _LONGEST_PAUSE_S))
+                stop.wait(pause_after(failing, pause_s))
                 continue
             if failing:
                 log.info("history runs again after %d failed attempts", failing)
@@ -150,6 +150,11 @@ class History:
                     log.error("journal %d … %d is no longer kept and cannot be read again", mark + 1, (oldest or cursor + 1) - 1)
                 journal.rewind(session, READER, mark)
         self._agreed = True
+
+
+def pause_after(failures: int, pause_s: float) -> float:
+    """Seconds to wait after so many failures in a row: doubling, a minute at most."""
+    return min(pause_s * (1 << min(failures, 16)), _LONGEST_PAUSE_S)
 
 
 def _unpack(entries: Sequence[Entry]) -> tuple[list[Batch], list[tuple[Entry, str]]]:

@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Protocol
 
 from contract.batch import Ack, Birth, UnknownAliasError, outbox_ack, read_birth, read_data, rebirth_command
@@ -68,8 +69,10 @@ class Acceptor:
             if node.born and node.wants_rebirth(now):
                 self._rebirth(node, now)
 
-    def run(self, incoming: "queue.Queue[Incoming]", stop: threading.Event, clock: Callable[[], int]) -> None:
-        """The ingest thread."""
+    def run(
+        self, incoming: "queue.Queue[Incoming]", stop: threading.Event, clock: Callable[[], int], also: Callable[[int], None] = lambda _now: None
+    ) -> None:
+        """The ingest thread. `also(now)` is called beside each tick."""
         while not stop.is_set():
             try:
                 self.accept(incoming.get(timeout=0.5))
@@ -79,7 +82,9 @@ class Acceptor:
                 # A fault of ours must not end ingestion for everybody: counted, logged whole, and the gateway resends.
                 self._metrics.refused.labels("internal").inc()
                 log.exception("a message could not be handled")
-            self.tick(clock())
+            now = clock()
+            self.tick(now)
+            also(now)
 
     # -- one handler a message type -----------------------------------------------------------------------------------------------------
 
@@ -89,7 +94,8 @@ class Acceptor:
         node.birth(
             bd_seq=birth.bd_seq,
             seq=payload.seq,
-            names=dict(birth.names),
+            names=birth.names,
+            datatypes=_datatypes(birth),
             acknowledges=birth.outbox is not None,
         )
         offset = node.clock(payload.timestamp, message.received_at)
@@ -106,7 +112,7 @@ class Acceptor:
             self._ask_rebirth(topic, message.received_at, "device birth before node birth")
             return
         birth = read_birth(payload, device=topic.device)
-        node.device_birth(payload.seq, dict(birth.names), message.received_at)
+        node.device_birth(payload.seq, birth.names, _datatypes(birth), message.received_at)
         offset = node.clock(payload.timestamp, message.received_at)
         self._offer_birth(topic, message, GatewayBirth(
             gateway=topic.node, group=topic.group, received_at=message.received_at, bd_seq=node.bd_seq, outbox=None,
@@ -120,11 +126,11 @@ class Acceptor:
             self._ask_rebirth(topic, message.received_at, "data before birth")
             return
         node.follow(payload.seq, message.received_at)
-        data = read_data(payload, topic.node, node.names, device=topic.device)
+        data = read_data(payload, topic.node, node.names, device=topic.device, datatypes=node.datatypes)
         item = GatewayData(
             gateway=topic.node,
             received_at=message.received_at,
-            samples=data.samples,
+            samples=tuple(map(_plausible, data.samples)),
             outbox=data.outbox,
             gap=data.gap,
             offset_ms=node.clock(payload.timestamp, message.received_at),
@@ -162,7 +168,7 @@ class Acceptor:
     def _offer_values(self, topic: Topic, message: Incoming, birth: Birth, offset: int) -> None:
         # Only for foreign gateways: what our edge knows lies in its spool and comes with a sequence number.
         samples = tuple(
-            Sample(PointKey.of(topic.node, value.metric), value.timestamp, value.value, value.quality, value.reason)
+            _plausible(Sample(PointKey.of(topic.node, value.metric), value.timestamp, value.value, value.quality, value.reason))
             for value in birth.values
             if value.value is not None or value.quality is Quality.BAD
         )
@@ -190,6 +196,18 @@ class Acceptor:
         self._metrics.refused.labels(reason).inc()
         log.warning("refused a message on %s: %s", message.topic, detail)
         self._watch.set_aside(message.topic, message.payload, reason, detail, message.received_at)
+
+
+def _datatypes(birth: Birth) -> dict[int, int]:
+    return {point.alias: point.datatype for point in birth.points if point.alias is not None}
+
+
+def _plausible(sample: Sample) -> Sample:
+    """Our own edge judges values by the device's profile; what another make calls good must at least be possible."""
+    known = QUANTITIES.get(sample.point.quantity)
+    if known is None or sample.value is None or known.low <= sample.value <= known.high:
+        return sample
+    return replace(sample, value=None, quality=Quality.BAD, reason="implausible")
 
 
 def _is_urgent(sample: Sample) -> bool:

@@ -21,6 +21,7 @@ from server.metrics import Metrics
 log = logging.getLogger("server.ingest.mqtt")
 
 QUEUE_LIMIT = 50_000
+STATE_EVERY_MS = 5_000
 
 
 class Incoming(NamedTuple):
@@ -69,6 +70,7 @@ class Transport:
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._state_at = clock()
+        self._state_said_at = 0
 
     def start(self) -> None:
         """Connect in the background; an unreachable broker is retried for ever and said once."""
@@ -82,6 +84,15 @@ class Transport:
             info.wait_for_publish(2)
         self._client.disconnect()
         self._client.loop_stop()
+
+    def tick(self, now: int) -> None:
+        """Say STATE again now and then: a broker may lose it in the moment in which an edge subscribes, and that edge would wait for ever."""
+        if self.connected and now - self._state_said_at >= STATE_EVERY_MS:
+            self._say_online()
+
+    def _say_online(self) -> None:
+        self._state_said_at = self._clock()
+        self._client.publish(state_topic(self._host_id), state_payload(True, self._state_at), qos=1, retain=True)
 
     def send(self, topic: str, payload: bytes) -> None:
         """Publish a command at QoS 0; one that is lost is asked for again by what it answers."""
@@ -105,7 +116,7 @@ class Transport:
         self._connection += 1
         client.subscribe(topics)
         # Subscribed first, born second: an edge that answers the birth must find us listening.
-        client.publish(state_topic(self._host_id), state_payload(True, self._state_at), qos=1, retain=True)
+        self._say_online()
         self.connected, self._failing = True, False
         log.info("connected to the broker at %s:%s", *self._address[:2])
 
@@ -122,10 +133,10 @@ class Transport:
             log.warning("%s（%s:%s），正在重试", sentence, *self._address[:2])
         self._failing = True
 
-    def _on_message(self, client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
+    def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
         try:
             if message.topic == state_topic(self._host_id):
-                self._check_own_state(client, bytes(message.payload))
+                self._check_own_state(bytes(message.payload))
                 return
             self.incoming.put_nowait(Incoming(message.topic, bytes(message.payload), self._clock(), self._connection))
         except queue.Full:
@@ -135,10 +146,10 @@ class Transport:
             self._metrics.refused.labels("callback").inc()
             log.exception("message callback failed on %s", message.topic)
 
-    def _check_own_state(self, client: paho.Client, payload: bytes) -> None:
+    def _check_own_state(self, payload: bytes) -> None:
         online, timestamp = read_state(payload)
         if not online and timestamp <= self._state_at:
-            client.publish(state_topic(self._host_id), state_payload(True, self._state_at), qos=1, retain=True)
+            self._say_online()
 
 
 def wall_clock() -> int:

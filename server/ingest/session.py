@@ -4,6 +4,7 @@ Rules (Sparkplug 3.0): data before a birth, an unknown alias and a gap in seq as
 Requests are spaced, or a province that reconnects would be answered with a storm of births.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 REBIRTH_SPACING_MS = 10_000
@@ -19,6 +20,7 @@ class NodeSession:
     group: str
     node: str
     names: dict[int, str] = field(default_factory=dict)
+    datatypes: dict[int, int] = field(default_factory=dict)
     born: bool = False
     bd_seq: int | None = None
     acknowledges: bool = False
@@ -27,15 +29,18 @@ class NodeSession:
     _gap_since: int | None = None
     _asked_at: int | None = None
 
-    def birth(self, *, bd_seq: int | None, seq: int | None, names: dict[int, str], acknowledges: bool) -> None:
+    def birth(
+        self, *, bd_seq: int | None, seq: int | None, names: Mapping[int, str], acknowledges: bool, datatypes: Mapping[int, int] | None = None
+    ) -> None:
         """A node birth: everything known before is void."""
-        self.names = dict(names)
+        self.names, self.datatypes = dict(names), dict(datatypes or {})
         self.born, self.bd_seq, self.acknowledges = True, bd_seq, acknowledges
         self._seq, self._gap_since = seq, None
 
-    def device_birth(self, seq: int | None, names: dict[int, str], now: int) -> None:
+    def device_birth(self, seq: int | None, names: Mapping[int, str], datatypes: Mapping[int, int], now: int) -> None:
         """A device of a born node adds its aliases."""
         self.names |= names
+        self.datatypes |= datatypes
         self.follow(seq, now)
 
     def death(self, bd_seq: int | None) -> bool:

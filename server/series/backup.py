@@ -1,7 +1,7 @@
 """Copy of an embedded store at one moment, and a new store made of such a copy.
 
-A backup is a folder: the partition files, `hot.parquet` with the rows that are in none of them, and `manifest.json` with names, SHA-256 and the journal
-id up to which it is complete. Restored beside an older or newer relational database it is brought up to date by the history loop (see History).
+A backup is a folder: the partition files, `hot.parquet` with the rows that are in none of them, and `manifest.json` with names, SHA-256 and the
+journal id up to which it is complete. Restored beside an older or newer relational database it is brought up to date by the history loop.
 """
 
 from __future__ import annotations

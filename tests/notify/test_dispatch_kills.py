@@ -13,21 +13,15 @@ from server.duty.escalation import default_escalation
 from server.notify.channels.twilio_sms import TwilioSms
 from server.notify.dispatch import Dispatcher
 
-DISPATCHER = """
+# One process imports everything once and forks a dispatcher for each line it reads: `url base account token now point nth timeout`. It answers
+# with the child's id at once and with its exit code at the end.
+NURSERY = """
 import os, signal, sys
 from sqlalchemy import event
 from server.duty.escalation import default_escalation
 from server.notify.channels.twilio_sms import TwilioSms
 from server.notify.dispatch import Dispatcher, DispatchSettings
 from server.store.session import Database
-
-url, base, account, token, now, point, nth, timeout = sys.argv[1:]
-seen = {}
-
-def here(name):
-    seen[name] = seen.get(name, 0) + 1
-    if name == point and seen[name] == int(nth):
-        os.kill(os.getpid(), signal.SIGKILL)
 
 class Mortal(TwilioSms):
     def send(self, message):
@@ -40,11 +34,26 @@ class Mortal(TwilioSms):
         here("looking up")
         return super().lookup(message)
 
-db = Database(url)
-event.listen(db.engine, "commit", lambda connection: here("before commit"))
-event.listen(db.engine, "checkin", lambda connection, record: here("after commit"))
-channel = Mortal(account_sid=account, token=token, sender="+8613900009999", base_url=base, timeout_s=float(timeout))
-Dispatcher(db, [channel], default_escalation(), settings=DispatchSettings(workers=1)).run_once(int(now))
+def here(name):
+    seen[name] = seen.get(name, 0) + 1
+    if name == point and seen[name] == int(nth):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def live(url, base, account, token, now, timeout):
+    db = Database(url)
+    event.listen(db.engine, "commit", lambda connection: here("before commit"))
+    event.listen(db.engine, "checkin", lambda connection, record: here("after commit"))
+    channel = Mortal(account_sid=account, token=token, sender="+8613900009999", base_url=base, timeout_s=float(timeout))
+    Dispatcher(db, [channel], default_escalation(), settings=DispatchSettings(workers=1)).run_once(int(now))
+
+for line in sys.stdin:
+    url, base, account, token, now, point, nth, timeout = line.split("\\t")
+    seen, child = {}, os.fork()
+    if child == 0:
+        live(url, base, account, token, now, timeout)
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 POINTS = [
     *[("claimed", n) for n in (1, 2)],
@@ -55,9 +64,35 @@ POINTS = [
 ]
 
 
-def launch(desk, sms, point, nth, timeout=5.0):
-    words = (desk.url, sms.url, sms.account, sms.token, desk.now, point, nth, timeout)
-    return subprocess.Popen([sys.executable, "-c", DISPATCHER, *map(str, words)], stderr=subprocess.PIPE)
+class Nursery:
+    """Dispatchers that can be killed, one after the other."""
+
+    def __init__(self, desk, sms):
+        self.desk, self.sms = desk, sms
+        self.process = subprocess.Popen([sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def launch(self, point="never", nth=0, timeout=5.0):
+        """Start a dispatcher; returns its process id."""
+        words = (self.desk.url, self.sms.url, self.sms.account, self.sms.token, self.desk.now, point, nth, timeout)
+        self.process.stdin.write("\t".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def end(self):
+        """The exit code of the dispatcher launched last, when it has one."""
+        return int(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def nursery(desk, sms):
+    made = Nursery(desk, sms)
+    yield made
+    made.close()
 
 
 def drain(desk, sms):
@@ -79,15 +114,14 @@ def verdict(desk, sms):
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(300)
-def test_kill_at_every_point_loses_and_doubles_nothing(desk, sms):
+def test_kill_at_every_point_loses_and_doubles_nothing(desk, sms, nursery):
     died = 0
     for minute, (point, nth) in enumerate(POINTS):
         desk.annunciate(key=str(minute), at=desk.now - minute)
-        process = launch(desk, sms, point, nth)
-        _, errors = process.communicate()
-        assert process.returncode in (0, -signal.SIGKILL), errors.decode()
-        died += process.returncode == -signal.SIGKILL
+        nursery.launch(point, nth)
+        code = nursery.end()
+        assert code in (0, -signal.SIGKILL)
+        died += code == -signal.SIGKILL
         desk.now += 31_000
     drain(desk, sms)
     assert died >= 15
@@ -98,20 +132,19 @@ def test_kill_at_every_point_loses_and_doubles_nothing(desk, sms):
 
 
 @pytest.mark.faults
-def test_kill_while_the_provider_has_the_request(desk, sms):
+def test_kill_while_the_provider_has_the_request(desk, sms, nursery):
     """The worst instant: accepted, no answer yet. Only the look-up can tell."""
     for round_ in range(3):
         who = desk.phone("wang")
         before = len(sms.messages(to=who))
         sms.order("timeout_after", to=who)
         desk.annunciate(key=str(round_), at=desk.now - round_)
-        process = launch(desk, sms, "never", 0, timeout=30)
+        ident = nursery.launch(timeout=30)
         pause = threading.Event()
         while len(sms.messages(to=who)) == before:
-            assert process.poll() is None
             pause.wait(0.01)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        os.kill(ident, signal.SIGKILL)
+        assert nursery.end() == -signal.SIGKILL
         desk.now += 31_000
     drain(desk, sms)
     assert verdict(desk, sms) == (0, 0, 0)
@@ -122,9 +155,11 @@ def test_two_dispatchers_on_one_outbox_send_once(desk, sms):
     """Both race for every step and every message."""
     for number in range(10):
         desk.annunciate(key=str(number), at=desk.now - number)
-    racing = [launch(desk, sms, "never", 0) for _ in range(2)]
-    for process in racing:
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors.decode()
+    racing = [Nursery(desk, sms) for _ in range(2)]
+    for one in racing:
+        one.launch()
+    assert [one.end() for one in racing] == [0, 0]
+    for one in racing:
+        one.close()
     assert len(desk.notes()) == len(sms.messages()) == 20
     assert verdict(desk, sms) == (0, 0, 0)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
-from server.history import READER, History
+from server.history import READER, History, pause_after
 from server.series import SeriesError
 from server.series.embedded import EmbeddedStore
 from server.series.influx import InfluxStore
@@ -280,6 +280,10 @@ def test_the_thread_survives_an_outage_and_says_so_once(db, small_influx, caplog
     remote.close()
 
 
+def test_the_pause_grows_to_a_minute_and_stays_there_for_days():
+    assert [pause_after(failures, 0.5) for failures in (1, 2, 3, 6, 7, 100_000)] == [1.0, 2.0, 4.0, 32.0, 60.0, 60.0]
+
+
 WORKER = """
 import sys
 from server.history import History
@@ -291,7 +295,7 @@ for count in range(1000):
     if not history.run_once(0):
         break
     print("moved", flush=True)
-    if count % 3 == 0:
+    if count % 4 == 2:
         store.compact(2_000_000_000_000)
 print("done", flush=True)
 """

@@ -10,13 +10,14 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from contract.batch import Ack, Outbox, PointDeclaration, node_birth, node_data, node_death, read_command
 from contract.sample import PointKey, Sample
-from contract.sparkplug import decode, encode
+from contract.sparkplug import DataType, Metric, Payload, decode, encode
 from contract.topics import read_state
 from server.ingest.accept import Acceptor
 from server.ingest.mqtt import Transport, wall_clock
-from server.store.tables import Alarm, Gateway, Point, Refused
+from server.store import journal
+from server.store.tables import Alarm, Gateway, Journal, Point, Refused
 
-WAIT = 10
+WAIT = 20
 
 
 class Edge:
@@ -71,7 +72,7 @@ def host(slice_, broker):
     acceptor = Acceptor(slice_.watch, transport.send, slice_.metrics)
     slice_.watch.open(wall_clock())
     threads = [
-        threading.Thread(target=acceptor.run, args=(transport.incoming, stop, wall_clock)),
+        threading.Thread(target=acceptor.run, args=(transport.incoming, stop, wall_clock, transport.tick)),
         threading.Thread(target=slice_.watch.run, args=(stop, wall_clock)),
     ]
     for thread in threads:
@@ -126,6 +127,38 @@ def test_poison_is_refused_once_with_a_reason_and_the_rest_goes_on(slice_, edge)
     assert all(row.detail and row.topic.startswith("spBv1.0/350100/") for row in slice_.rows(Refused))
     edge.data(("th1/humidity", 55.0), first=1)
     assert edge.ack() == Ack(9, 1)
+
+
+def test_an_impossible_value_is_bad_and_raises_nothing(slice_, edge):
+    edge.birth()
+    edge.ack()
+    edge.data(("smoke1/smoke", 7), ("th1/humidity", 155.0), first=1)
+    assert edge.ack() == Ack(9, 2)
+    assert slice_.rows(Alarm) == []
+    with slice_.db.read() as session:
+        rows = [row for entry in journal.walk_back(session) for row in entry.columns().rows()]
+    assert [(row.value, row.reason) for row in rows] == [(None, "implausible")] * 2
+
+
+def test_a_gateway_of_another_make_is_accepted_without_acknowledgement(slice_, host, broker):
+    foreign = Edge(broker, slice_.GATEWAY)
+    while not foreign.states.get(timeout=WAIT)[0]:
+        pass
+    now = wall_clock()
+    quality = {"Quality": 192}
+    foreign.publish("NBIRTH", Payload(now, (Metric("bdSeq", None, now, DataType.INT64, 0), Metric("Node Control/Rebirth", None, now, 11, False)), 0))
+    birth = Payload(now, (Metric("temperature", 1, now, DataType.DOUBLE, 21.5, properties=quality), Metric("smoke", 2, now, 11, False)), 1)
+    foreign.client.publish(f"spBv1.0/350100/DBIRTH/{slice_.GATEWAY}/rack1", encode(birth)).wait_for_publish(WAIT)
+    data = Payload(now + 5, (Metric(None, 2, now + 5, None, True),), 2)
+    foreign.client.publish(f"spBv1.0/350100/DDATA/{slice_.GATEWAY}/rack1", encode(data)).wait_for_publish(WAIT)
+    eventually(
+        lambda: {(p.device, p.quantity, p.interval_ms) for p in slice_.rows(Point)} == {("rack1", "temperature", None), ("rack1", "smoke", None)}
+    )
+    assert not slice_.rows_of_gateway().acknowledges
+    eventually(lambda: sum(row.count for row in slice_.rows(Journal)) == 3)
+    assert foreign.commands.empty()
+    foreign.client.disconnect()
+    foreign.client.loop_stop()
 
 
 def test_an_unknown_alias_asks_for_a_rebirth(slice_, edge):

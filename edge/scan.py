@@ -1,0 +1,107 @@
+"""`archivewatch-edge scan`: who answers on a Modbus line, and which profiles fit. Reads only, one question at a time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from contract.profile import catalogue
+from contract.profile_models import Profile
+from contract.readings import Reading
+from contract.sample import Quality
+from edge.configfile import ConfigError
+from edge.drivers import Driver, DriverError, create
+from edge.plan import Device, Job, Read, build
+from edge.settings import BrokerSettings, DeviceSettings, DevicesSettings, EdgeSettings, ModbusBus
+
+_BUS: Final = "scan"
+_PLAIN: Final = "xy-md02"  # a profile without identity check and quirks: it lends its timing to questions that belong to nobody
+_DOORBELL: Final = (Read(3, 0, 1, ()), Read(4, 0, 1, ()), Read(2, 0, 1, ()))
+"""Asked in turn; any answer, a refusal too, shows that somebody is there."""
+
+
+def units(text: str) -> list[int]:
+    """`1-16,32` as addresses. Raises ValueError."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    if not found or not all(0 <= unit <= 255 for unit in found):
+        raise ValueError(f"{text!r} 不是 0–255 之间的地址")
+    return found
+
+
+class BusUnreachableError(Exception):
+    """The line itself cannot be reached; the text says why."""
+
+
+async def scan(bus: ModbusBus, wanted: Sequence[int]) -> AsyncIterator[dict[str, Any]]:
+    """One entry per unit that answers: its address, what it said, and the profiles whose every block it has. Raises BusUnreachableError."""
+    driver = create(bus, ())
+    await driver.open()
+    try:
+        for unit in wanted:
+            said = await _rings(driver, bus, unit)
+            if said:
+                yield {"unit": unit, "answer": said, "candidates": [found async for found in _candidates(driver, bus, unit)]}
+    finally:
+        await driver.close()
+
+
+async def _rings(driver: Driver, bus: ModbusBus, unit: int) -> str:
+    """ "reply", "exception", or "" when nobody is at the address."""
+    device = _device(bus, _PLAIN, unit)
+    assert device is not None  # noqa: S101 - a packaged profile
+    for read in _DOORBELL:
+        try:
+            await driver.read(Job(device, 1, (read,)))
+        except DriverError as error:
+            if error.bus:
+                raise BusUnreachableError(str(error)) from None
+            if error.answered:
+                return "exception"
+            if error.kind == "timeout":
+                return ""
+            await asyncio.sleep(error.wait_s)
+        else:
+            return "reply"
+    return ""
+
+
+async def _candidates(driver: Driver, bus: ModbusBus, unit: int) -> AsyncIterator[dict[str, Any]]:
+    for profile in _profiles():
+        device = _device(bus, profile.id, unit)
+        if device is None:
+            continue
+        readings: list[Reading] = []
+        try:
+            for job in device.jobs:
+                for arrival in await driver.read(job):
+                    readings += arrival.readings
+        except DriverError as error:
+            await asyncio.sleep(error.wait_s)
+            continue
+        if readings and all(reading.quality is Quality.GOOD for reading in readings):
+            values = {reading.point_id: reading.value for reading in readings}
+            yield {"profile": profile.id, "title": profile.title.zh, "values": values}
+
+
+def _profiles() -> Iterator[Profile]:
+    return (profile for profile in catalogue().values() if profile.connection.kind == "modbus")
+
+
+def _device(bus: ModbusBus, profile: str, unit: int) -> Device | None:
+    """A device of the line as if it were configured; None where the profile needs answers that only a person has."""
+    settings = EdgeSettings(
+        gateway="scan",
+        group="scan",
+        broker=BrokerSettings(host="-"),
+        data_dir=Path(),
+        devices_file=Path(),
+        buses=(bus.model_copy(update={"name": _BUS}),),
+    )
+    entry = DeviceSettings(name="scan", profile=profile, bus=_BUS, room="000000000000-00", unit=unit)
+    try:
+        return build(settings, DevicesSettings(devices=(entry,)), {}).buses[_BUS][0]
+    except ConfigError:
+        return None
