@@ -73,7 +73,7 @@ def check(site: Site, stage: Callable[[], None], say: Callable[[str], None]) -> 
         if time.monotonic() > deadline:
             raise CheckError(f"没有等到告警：{open_scenes}")
         for alarm in api.items("/alarms"):
-            room = alarm["room"] if isinstance(alarm["room"], str) or alarm["room"] is None else alarm["room"]["code"]
+            room = str(alarm["room"])
             if alarm["id"] not in before and open_scenes.get(room) == alarm["rule"] and alarm["level"] != "warn":
                 del open_scenes[room]
                 results.append(_follow(site, api, alarm, room))

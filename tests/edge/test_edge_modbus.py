@@ -1,6 +1,7 @@
 """The Modbus driver against devices on real wires: TCP, RTU over TCP, and a serial port (pseudo terminal)."""
 
 import asyncio
+import contextlib
 import os
 import random
 import tty
@@ -197,6 +198,14 @@ def test_nobody_at_the_port_is_the_fault_of_the_bus(free_port: int, tmp_path: Pa
         assert (error.kind, error.bus) == ("unreachable", True)
 
 
+async def _patiently(driver: ModbusDriver, device: Device) -> dict[str, Reading]:
+    while True:
+        try:
+            return await values(driver, device)
+        except DriverError:
+            await asyncio.sleep(0.1)
+
+
 @pytest.mark.parametrize("kind", ["tcp", "rtu_over_tcp"])
 def test_a_connection_that_is_lost_is_made_again(kind: str) -> None:
     async def story(line: Line, driver: ModbusDriver, found: tuple[Device, ...]) -> None:
@@ -207,16 +216,7 @@ def test_a_connection_that_is_lost_is_made_again(kind: str) -> None:
         assert error.bus
         line.carrier = carrier(kind, line.bus, port=int(address))
         await line.carrier.start()
-        for _ in range(30):
-            try:
-                readings = await values(driver, found[0])
-            except DriverError as again:
-                assert again.bus
-                await asyncio.sleep(0.1)
-            else:
-                assert "temperature" in readings
-                return
-        pytest.fail("the line did not come back")
+        assert "temperature" in await _patiently(driver, found[0])
 
     on_line(kind, story)
 
@@ -246,32 +246,38 @@ def test_a_half_open_connection_is_replaced_after_three_silent_reads() -> None:
 
 
 class SlowSlave:
-    """A device whose register tells its own address, and whose n-th answer comes `delay(n)` seconds after the question."""
+    """A device whose register tells its own address. It takes `delay(n)` seconds for its n-th answer, and looks at the next question only then."""
 
     def __init__(self, delay: Callable[[int], float]) -> None:
         self.delay = delay
         self.asked = 0
+        self.busy_until = 0.0
 
     def answer(self, frame: bytes, write: Callable[[bytes], Any]) -> None:
-        request = parse_request(frame)
+        request, loop = parse_request(frame), asyncio.get_running_loop()
         reply = build_reply(request, [1000 + address for address in range(request.address, request.address + request.count)])
-        asyncio.get_running_loop().call_later(self.delay(self.asked), write, reply)
+        self.busy_until = max(self.busy_until, loop.time()) + self.delay(self.asked)
+        loop.call_at(self.busy_until, write, reply)
         self.asked += 1
 
     @asynccontextmanager
     async def on_tcp(self) -> AsyncIterator[int]:
+        writers: list[asyncio.StreamWriter] = []
+
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
+            writers.append(writer)
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
                     self.answer(await reader.readexactly(8), lambda data: None if writer.is_closing() else writer.write(data))
-            except (asyncio.IncompleteReadError, ConnectionError):
-                writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
             server.close()
+            for writer in writers:
+                writer.transport.abort()
+            await asyncio.sleep(0.01)
 
     @contextmanager
     def on_pty(self) -> Iterator[str]:
@@ -326,10 +332,11 @@ async def wrong_and_right(bus: BusSettings, rounds: int) -> tuple[int, int, int]
     return wrong, right, failures
 
 
+TIMEOUT_MS = 60
 DELAYS: dict[str, Callable[[int], float]] = {
-    "one late reply": lambda n: 0.21 if n == 2 else 0.0,
-    "every reply late": lambda n: 0.2,
-    "now and then, later than the quiet time": lambda n: random.Random(n).choice([0.0, 0.0, 0.0, 0.17, 0.45]),
+    "one late reply": lambda n: 0.08 if n == 2 else 0.0,
+    "every reply late": lambda n: 0.08,
+    "now and then, later than the quiet time": lambda n: random.Random(n).choice([0.0, 0.0, 0.0, 0.0, 0.07, 0.18]),
 }
 
 
@@ -340,9 +347,9 @@ def test_a_late_reply_is_never_another_registers_value(kind: str, delay: str) ->
         slave = SlowSlave(DELAYS[delay])
         if kind == "pty":
             with slave.on_pty() as port:
-                return await wrong_and_right(bus_of("pty", port), 8)
+                return await wrong_and_right(bus_of("pty", port, timeout_ms=TIMEOUT_MS), 8)
         async with slave.on_tcp() as number:
-            return await wrong_and_right(bus_of("rtu_over_tcp", number), 8)
+            return await wrong_and_right(bus_of("rtu_over_tcp", number, timeout_ms=TIMEOUT_MS), 8)
 
     wrong, right, failures = asyncio.run(run())
     assert wrong == 0
@@ -356,7 +363,7 @@ def test_the_library_alone_takes_a_late_reply_for_the_next_value() -> None:
     async def run() -> int:
         wrong = 0
         async with SlowSlave(DELAYS["one late reply"]).on_tcp() as number:
-            client = AsyncModbusTcpClient("127.0.0.1", port=number, framer=FramerType.RTU, timeout=0.15, retries=0)
+            client = AsyncModbusTcpClient("127.0.0.1", port=number, framer=FramerType.RTU, timeout=TIMEOUT_MS / 1000, retries=0)
             assert await client.connect()
             for address in range(8):
                 try:
@@ -372,8 +379,8 @@ def test_the_library_alone_takes_a_late_reply_for_the_next_value() -> None:
 
 def test_a_slow_device_gets_the_time_it_needs() -> None:
     async def run() -> tuple[int, int]:
-        async with SlowSlave(lambda n: 0.2).on_tcp() as number:
-            bus = bus_of("rtu_over_tcp", number)
+        async with SlowSlave(lambda n: 0.08).on_tcp() as number:
+            bus = bus_of("rtu_over_tcp", number, timeout_ms=TIMEOUT_MS)
             found = devices(bus, {"unit": 1, "profile": PROFILE})
             driver, answers = ModbusDriver(bus, found), []
             for _ in range(6):

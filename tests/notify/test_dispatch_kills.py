@@ -46,6 +46,7 @@ def live(url, base, account, token, now, timeout):
     channel = Mortal(account_sid=account, token=token, sender="+8613900009999", base_url=base, timeout_s=float(timeout))
     Dispatcher(db, [channel], default_escalation(), settings=DispatchSettings(workers=1)).run_once(int(now))
 
+print("ready", flush=True)
 for line in sys.stdin:
     url, base, account, token, now, point, nth, timeout = line.split("\\t")
     seen, child = {}, os.fork()
@@ -70,6 +71,7 @@ class Nursery:
     def __init__(self, desk, sms):
         self.desk, self.sms = desk, sms
         self.process = subprocess.Popen([sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
 
     def launch(self, point="never", nth=0, timeout=5.0):
         """Start a dispatcher; returns its process id."""

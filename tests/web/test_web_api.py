@@ -1,9 +1,15 @@
 """What the interface answers: shapes, units, times, pages, problems."""
 
+import dataclasses
+from pathlib import Path
+
 import pytest
+from starlette.testclient import TestClient
 
 from server.series import Row
-from server.store.tables import CoverageSpan, Gateway, Point, Room
+from server.series.choose import open_store
+from server.store.tables import CoverageSpan, Gateway, Point
+from server.web import site
 from tests.web.house import CITY, COUNTY, OTHER, PROVINCE, QUIET, ROOM, T0, House
 
 
@@ -186,16 +192,27 @@ def test_problems_are_problem_documents_everywhere(house: House) -> None:
         assert {"type", "title", "status", "detail", "instance", "code", "trace_id"} <= set(answer.json())
 
 
-def test_an_unexpected_error_is_a_problem_with_a_reference(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_dead_history_store_takes_nothing_else_down(house: House, tmp_path: Path) -> None:
     house.store.close()
-    answer = house.client("duty").get(f"/api/v1/rooms/{ROOM}/history?quantity=temperature")
-    assert answer.status_code in (500, 503)
-    assert answer.headers["content-type"] == "application/problem+json"
-    if answer.status_code == 500:
-        assert answer.json()["trace_id"] in caplog.text
-    with house.db.write() as session:
-        session.get_one(Room, ROOM).name = "still served"
-    assert house.client("duty").get("/api/v1/rooms").status_code == 200
+    client = house.client("duty")
+    answer = client.get(f"/api/v1/rooms/{ROOM}/history?quantity=temperature")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert client.get(f"/api/v1/rooms/{ROOM}").status_code == 200
+    page = client.get(f"/rooms/{ROOM}", headers={"accept": "text/html"})
+    assert page.status_code == 200
+    assert "历史数据暂时取不到" in page.text
+    house.store = open_store("embedded", tmp_path / "another")  # for the fixture to close
+
+
+def test_an_unexpected_error_is_a_problem_with_a_reference(shared_house: House, caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> dict[str, str]:
+        raise ZeroDivisionError
+
+    app = site.build(dataclasses.replace(shared_house.services, ready=broken))
+    answer = TestClient(app, raise_server_exceptions=False).get("/readyz")
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert answer.json()["trace_id"] in caplog.text
+    assert "ZeroDivision" not in answer.text
 
 
 def test_life_signs(house: House) -> None:

@@ -68,7 +68,7 @@ def span(start: datetime | None, end: datetime | None, *, default: tuple[int, in
 def decode_cursor(cursor: str) -> str:
     """What `encode_cursor` was given. Raises ProblemError 422 for anything else."""
     try:
-        return base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode("utf-8")
+        return base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), b"-_", validate=True).decode("utf-8")
     except (binascii.Error, ValueError) as error:
         raise invalid("翻页标记不对，请从头开始。", "query.cursor", "not a cursor") from error
 
