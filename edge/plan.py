@@ -213,9 +213,6 @@ def _device(gateway: str, entry: DeviceSettings, kinds: Mapping[str, str]) -> De
     points = {point.id: _point(gateway, entry, profile, point) for point in profile.points if point.quantity in QUANTITIES}
     if not points:
         raise _PlanError("没有任何测点；开关量模块要在 channels 里写明每一路接的是什么")
-    metrics = [planned.key.metric for planned in points.values()]
-    if len(set(metrics)) < len(metrics):
-        raise _PlanError("有两个测点同名；请在 channels 里给它们不同的 channel")
     return Device(entry, profile, points)
 
 

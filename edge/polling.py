@@ -25,6 +25,7 @@ _PROBE_WAITS_MS: Final = 60_000
 _SILENT_INTERVALS: Final = 3  # of a device that speaks by itself
 _SILENT_MS: Final = 60_000
 _IDLE_MS: Final = 1_000
+_BUS_REASON: Final = "bus_unreachable"  # told of the bus once, not of each device
 
 Sink = Callable[[Sequence[Report]], None]
 StillSink = Callable[[Device, Arrival, int, float], None]
@@ -137,7 +138,8 @@ class BusLoop:
         if health == Health():
             return
         if health.told and health.failing_since is not None:
-            _log.info("设备 %s 恢复应答（中断 %.0f 秒）", device, (mono - health.failing_since) / 1000)
+            level = logging.DEBUG if health.kind == _BUS_REASON else logging.INFO
+            _log.log(level, "设备 %s 恢复应答（中断 %.0f 秒）", device, (mono - health.failing_since) / 1000)
             self._intake.woke(device, now)
         self.health[device] = Health()
 
@@ -181,7 +183,7 @@ class BusLoop:
     def _notice_offline(self, now: int, mono: float) -> None:
         for name, health in self.health.items():
             if goes_offline(health, self._devices[name].profile.health, mono):
-                reason = "bus_unreachable" if health.kind == "unreachable" else f"device_{health.kind}"
+                reason = _BUS_REASON if health.kind == "unreachable" else f"device_{health.kind}"
                 self._gone(name, reason, now, mono)
 
     def _gone(self, device: str, reason: str, now: int, mono: float, *, stale: bool = False) -> None:
@@ -191,7 +193,7 @@ class BusLoop:
             return
         since = mono if health.failing_since is None else health.failing_since
         self.health[device] = replace(health, told=True, failing_since=since, kind=reason)
-        _log.warning("设备 %s 失联（%s）", device, reason)
+        _log.log(logging.DEBUG if reason == _BUS_REASON else logging.WARNING, "设备 %s 失联（%s）", device, reason)
         self._report(self._intake.lost(device, reason, now, mono, stale=stale))
 
     def _report(self, reports: Sequence[Report]) -> None:

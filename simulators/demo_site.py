@@ -92,14 +92,16 @@ class Site:
         """Address of the world's control."""
         return f"http://127.0.0.1:{self.ports['control']}"
 
-    def write(self, *, edge: Mapping[str, Any] | None = None, server: Mapping[str, Any] | None = None) -> None:
-        """Write all configuration files."""
+    def write(
+        self, *, edge: Mapping[str, Any] | None = None, server: Mapping[str, Any] | None = None, interval_s: float | None = None
+    ) -> None:
+        """Write all configuration files. `interval_s` makes every device of the edges report that often."""
         _dump(self.folder / "server" / "server.yaml", self._server() | dict(server or {}))
         _dump(self.folder / "world.yaml", self._world())
         for gateway in self.gateways:
             folder = self.folder / gateway
             _dump(folder / "edge.yaml", self._edge(gateway) | dict(edge or {}))
-            _dump(folder / "devices.yaml", self._devices(gateway))
+            _dump(folder / "devices.yaml", self._devices(gateway, interval_s))
 
     def _server(self) -> dict[str, Any]:
         folder = self.folder / "server"
@@ -143,9 +145,9 @@ class Site:
             "buses": buses,
         }
 
-    def _devices(self, gateway: str) -> dict[str, Any]:
+    def _devices(self, gateway: str, interval_s: float | None) -> dict[str, Any]:
         cameras = f"http://127.0.0.1:{self.ports['cameras']}"
-        wires = wiring.wires(gateway, self.gateways[gateway])
+        wires = [wire._replace(interval_s=interval_s or wire.interval_s) for wire in wiring.wires(gateway, self.gateways[gateway])]
         return {"version": 1, "devices": [wiring.device_entry(wire, f"{cameras}/{gateway}-") for wire in wires]}
 
     def _world(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
@@ -274,11 +275,7 @@ def _decoded(device: Device, read: Read, reply: Reply) -> list[Reading]:
 
 
 def _doubted(reading: Reading) -> Reading:
-    if reading.quality is not Quality.GOOD:
-        return reading
-    return Reading(
-        reading.point_id, reading.quantity, reading.channel, reading.value, reading.unit, Quality.UNCERTAIN, "wrong_profile", raw=reading.raw
-    )
+    return reading if reading.value is None else replace(reading, quality=Quality.UNCERTAIN, reason="wrong_profile")
 
 
 def _where(bus: ModbusBus) -> str:

@@ -125,7 +125,7 @@ class Hub:
 
     async def run(self, clock: Callable[[], int]) -> None:
         """Send until cancelled: at once when nudged, else every quarter of the gathering time."""
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._closing = asyncio.get_running_loop(), False
         try:
             while True:
                 self.run_once(clock())

@@ -112,8 +112,8 @@ class Dispatcher:
             try:
                 self._expand(now)
                 self._submit(clock)
-            except SQLAlchemyError:
-                log.exception("the outbox cannot be read or written; trying again")
+            except Exception:  # the thread that tells people must not die of anything
+                log.exception("this pass over the outbox failed; trying again")
             if self._settings.poll_receipts and now - polled >= _POLL_EVERY_MS and (polling is None or polling.done()):
                 polled, polling = now, self._polling.submit(self._poll, now)
             self._wake.wait(self._settings.idle_s)

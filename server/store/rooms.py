@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from server.store.tables import Person, Point, Room, Snapshot, Unit
+from server.store.tables import Gateway, Person, Point, Room, Snapshot, Unit
 from server.store.units import below, path
 
 
@@ -44,14 +44,15 @@ def points(session: Session, code: str, quantity: str) -> Sequence[Point]:
 
 
 def shared_outdoor(session: Session, unit: str, quantity: str) -> tuple[Point, str] | None:
-    """The outdoor reference for a unit: a point of a room of kind `outdoor` in the unit or the nearest one above; with that room's name."""
+    """The outdoor reference that a unit shares: a point of no room whose device or channel is `outdoor`, behind a gateway of the unit or of the
+    nearest one above it. With the name of that gateway.
+    """
+    outside = or_(Point.device == "outdoor", Point.channel == "outdoor")
+    query = select(Point, Gateway).join(Gateway, Gateway.code == Point.gateway).where(Point.room.is_(None), Point.quantity == quantity, outside)
     for code in reversed(path(session, unit)):
-        query = select(Point, Room.name).join(Room, Room.code == Point.room)
-        found = session.execute(
-            query.where(Room.unit == code, Room.kind == "outdoor", Point.quantity == quantity).order_by(Point.id).limit(1)
-        ).first()
+        found = session.execute(query.where(Gateway.unit == code).order_by(Point.id).limit(1)).first()
         if found is not None:
-            return found[0], found[1]
+            return found[0], found[1].name or found[1].code
     return None
 
 

@@ -210,7 +210,7 @@ def sms(desk):
 
 @pytest.fixture
 def channel(sms):
-    made = TwilioSms(account_sid=sms.account, token=sms.token, sender=SENDER, base_url=sms.url, timeout_s=0.5)
+    made = TwilioSms(account_sid=sms.account, token=sms.token, sender=SENDER, base_url=sms.url, timeout_s=3)
     yield made
     made.close()
 

@@ -27,7 +27,7 @@ def gateway():
 
 @pytest.fixture
 def twilio(gateway):
-    made = TwilioSms(account_sid=gateway.account, token=gateway.token, sender="+8613900009999", base_url=gateway.url + "/", timeout_s=0.3)
+    made = TwilioSms(account_sid=gateway.account, token=gateway.token, sender="+8613900009999", base_url=gateway.url + "/", timeout_s=1)
     yield made
     made.close()
 

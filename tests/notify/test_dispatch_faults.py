@@ -15,8 +15,8 @@ NEVER_REACHED = {"invalid_number": "号码无效（21211）", "blocked": "对方
 
 @pytest.fixture
 def impatient(desk, sms):
-    """A dispatcher whose channel waits only 0.2 s, so that the timeouts of the tests are short."""
-    channel = TwilioSms(account_sid=sms.account, token=sms.token, sender="+8613900009999", base_url=sms.url, timeout_s=0.2)
+    """A dispatcher whose channel waits only a second, so that the timeouts of the tests are short."""
+    channel = TwilioSms(account_sid=sms.account, token=sms.token, sender="+8613900009999", base_url=sms.url, timeout_s=1)
     made = Dispatcher(desk.db, [channel], default_escalation(), settings=DispatchSettings(), count=desk.counts)
     yield made
     made.close()

@@ -51,6 +51,7 @@ def test_rooms_are_filtered_and_paged(house: House) -> None:
     assert [room["code"] for room in first["items"]] == [ROOM, OTHER]
     assert [room["code"] for room in client.get(first["next"]).json()["items"]] == [QUIET]
     assert client.get(first["next"]).json()["next"] is None
+    assert client.get("/api/v1/rooms", params={"limit": 2, "cursor": first["next_cursor"]}).json()["items"][0]["code"] == QUIET
     assert client.get("/api/v1/rooms?state=purple").status_code == 422
     assert client.get("/api/v1/rooms?cursor=%21%21").status_code == 422
 
@@ -92,6 +93,20 @@ def test_history_comes_in_buckets_with_gaps(history: House) -> None:
     assert bucket["watched_s"] == pytest.approx(300)
     assert len(inside["buckets"]) < len(outside["buckets"]) == 13
     assert all(bucket["time"].endswith("0:00Z") or bucket["time"].endswith("5:00Z") for bucket in inside["buckets"])
+
+
+def test_a_unit_shares_the_outdoor_probe_of_the_nearest_unit_above(history: House) -> None:
+    with history.db.write() as session:
+        session.add(Gateway(code="GW-350100-WX", group_id="350100", unit=CITY, name="福州室外气象", changed_at=T0, online=True))
+        for number, quantity in ((901, "temperature"), (902, "humidity")):
+            session.add(Point(id=number, gateway="GW-350100-WX", device="outdoor", quantity=quantity, created_at=T0))
+    history.store.write([Row(902, T0 - 60_000 * i, 80, 2, T0) for i in range(30)])
+    client = history.client("duty")
+    humidity = client.get(f"/api/v1/rooms/{ROOM}/history?quantity=humidity").json()["series"]
+    assert [(series["point_id"], series["source"]) for series in humidity if series["outdoor"]] == [(902, "福州室外气象")]
+    # A room with a probe of its own outside keeps that one.
+    temperature = client.get(f"/api/v1/rooms/{ROOM}/history?quantity=temperature").json()["series"]
+    assert [series["source"] for series in temperature if series["outdoor"]] == ["th9-01"]
 
 
 def test_history_comes_raw(history: House) -> None:

@@ -86,19 +86,16 @@ def test_texts_can_be_read(theme: str) -> None:
         ("blind-text", "blind-stripe"),
         ("stale-text", "degraded"),
     ]
-    low = [
-        (text, ground, round(contrast(colours[text], colours[ground]), 2)) for text, ground in pairs if contrast(colours[text], colours[ground]) < 4.5
-    ]
-    assert low == []
+    measured = {pair: round(contrast(colours[pair[0]], colours[pair[1]]), 2) for pair in pairs}
+    assert {pair: ratio for pair, ratio in measured.items() if ratio < 4.5} == {}
 
 
 def test_browsers_of_2021_understand_the_files() -> None:
     assert not re.search(r":has\(|@container|@layer|^\s*&|\bsubgrid\b|color-mix|oklch", CSS, re.MULTILINE)
     for script in SCRIPTS:
         text = script.read_text("utf-8")
-        assert not re.search(
-            r"structuredClone|\.at\(|\.findLast|Object\.hasOwn|\.toSorted|#\w+\s+in\s|crypto\.randomUUID|navigator\.clipboard", text
-        ), script.name
+        assert not re.search(r"structuredClone|\.at\(|\.findLast|Object\.hasOwn|\.toSorted|#\w+\s+in\s", text), script.name
+        assert not re.search(r"crypto\.randomUUID|navigator\.clipboard|navigator\.locks", text), script.name  # missing on plain HTTP
         assert "eval(" not in text
 
 

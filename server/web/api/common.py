@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 Asker = Annotated[Principal, Depends(principal)]
 Viewer = Annotated[Principal, Depends(require(Action.VIEW))]
 Limit = Annotated[int, Query(ge=1, le=500, description="items per answer")]
-Cursor = Annotated[str, Query(max_length=200, description="`cursor` of the answer before")]
+Cursor = Annotated[str, Query(max_length=200, description="`next_cursor` of the answer before")]
 
 
 def _plus(value: Any) -> Any:
@@ -92,7 +92,7 @@ def page(request: Request, items: Sequence[Item], limit: int, last: object) -> P
     """A page of at most `limit` items, asked for with one more; `last` is the key of the last item shown."""
     shown = list(items[:limit])
     if len(items) <= limit:
-        return Page(items=shown, cursor=None, next=None)
+        return Page(items=shown, next_cursor=None, next=None)
     cursor = encode_cursor(last)
     address = request.url.include_query_params(cursor=cursor)
-    return Page(items=shown, cursor=cursor, next=f"{address.path}?{address.query}")
+    return Page(items=shown, next_cursor=cursor, next=f"{address.path}?{address.query}")

@@ -49,7 +49,7 @@ def sources(services: Services, room: str, quantity: str) -> list[Source]:
         if here is None or any(source.outdoor for source in own):
             return own
         shared = rooms.shared_outdoor(session, here.unit, quantity)
-        return own if shared is None or shared[0].room == room else [*own, _source(shared[0], True, shared[1])]
+        return own if shared is None else [*own, _source(shared[0], True, shared[1])]
 
 
 def buckets(services: Services, found: Sequence[Source], start: int, end: int, step_ms: int) -> list[Bucket]:

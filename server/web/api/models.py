@@ -12,7 +12,7 @@ class Page(BaseModel, Generic[Item]):
     """A part of a list. Follow `next` until it is null."""
 
     items: list[Item]
-    cursor: str | None = Field(description="pass it back as `cursor` to get the following items")
+    next_cursor: str | None = Field(description="pass it back as `cursor` to get the following items")
     next: str | None = Field(description="address of the following items")
 
 
