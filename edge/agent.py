@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -12,12 +13,14 @@ from edge import drivers
 from edge.clock import both, powered_since, wall_ms
 from edge.configfile import read_secret
 from edge.drivers import Arrival
-from edge.intake import Intake
+from edge.guard import Duty, Guard, Rules
+from edge.intake import Intake, Report
 from edge.link import PahoLink
 from edge.outlet import Outlet
 from edge.plan import Device, Plan
 from edge.polling import BusLoop
 from edge.settings import CameraBus
+from edge.sounder import Sounder
 from edge.statefile import CountedFile, write_atomic
 from edge.stills import Still, Stills
 from edge.taken import Stamper
@@ -26,9 +29,11 @@ from edge.uplink import Identity, Uplink
 _log = logging.getLogger("edge.agent")
 
 _STATUS_S: Final = 5
+_GUARD_S: Final = 1
 _AFTER_ERROR_S: Final = 1
 _JOIN_S: Final = 15
 _SAVE_EVERY: Final = 12  # status periods between two writes of the clock's progress
+_LOG_EVERY: Final = 120  # and between two lines of counters in the log
 
 
 class Agent:
@@ -42,6 +47,9 @@ class Agent:
         self._stamper = Stamper(self._folder / "clock")
         self._intake = Intake(plan.devices, self._stamper, powered_since(self._started_at))
         self._stills = _stills(plan)
+        self._rules = Rules(self._folder / "rules.json")
+        self._guard = Guard(settings.guard, self._rules, plan.points)
+        self._sounder = Sounder(self._folder / "local-alarms.jsonl", settings.guard.command)
         self._outlet = self._storage()
         self._drivers = {name: drivers.create(plan.bus(name), devices) for name, devices in plan.buses.items() if devices}
         self._loops = [self._loop(name) for name in self._drivers]
@@ -54,12 +62,26 @@ class Agent:
         link = PahoLink(settings.broker, settings.gateway, identity.subscriptions, wake.set)
         counted = CountedFile(self._folder / "bdseq")
         latest: dict[str, Sample] = {}
-        uplink = Uplink(identity, settings.uplink, link, points, counted.next, values=lambda: latest)
+        rules = self._rules
+        uplink = Uplink(
+            identity,
+            settings.uplink,
+            link,
+            points,
+            counted.next,
+            values=lambda: latest,
+            rules_version=lambda: rules.version,
+            on_rules=rules.take,
+        )
         return Outlet(self._folder, settings.gateway, points, settings.spool, settings.uplink, uplink, wake, latest, settings.trace_accepted)
 
     def _loop(self, name: str) -> BusLoop:
         bus, devices = self._plan.bus(name), self._plan.buses[name]
-        return BusLoop(name, self._drivers[name], devices, self._intake, self._outlet.offer, speaks=drivers.speaks(bus), stills=self._still)
+        return BusLoop(name, self._drivers[name], devices, self._intake, self._take, speaks=drivers.speaks(bus), stills=self._still)
+
+    def _take(self, reports: Sequence[Report]) -> None:
+        self._outlet.offer(reports)
+        self._guard.take(reports)
 
     def _still(self, device: Device, arrival: Arrival, now: int, mono: float) -> None:
         if self._stills is not None:
@@ -72,6 +94,7 @@ class Agent:
         self._thread.start()
         tasks = [asyncio.create_task(self._poll(loop), name=f"bus {loop.name}") for loop in self._loops]
         tasks.append(asyncio.create_task(self._write_status(), name="status"))
+        tasks.append(asyncio.create_task(self._stand_guard(), name="guard"))
         if self._stills is not None:
             tasks.append(asyncio.create_task(self._stills.run(), name="stills"))
         _log.info("网关 %s 开始采集：%d 台设备", self._plan.settings.gateway, len(list(self._plan.devices)))
@@ -79,6 +102,7 @@ class Agent:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._sounder.finish()
         for driver in self._drivers.values():
             await driver.close()
         await asyncio.to_thread(self._end_storage)
@@ -91,14 +115,28 @@ class Agent:
 
     async def _poll(self, loop: BusLoop) -> None:
         """A fault of the program in one bus must not stop it for ever, nor the others."""
-        await self._drivers[loop.name].open()
+        driver, opened = self._drivers[loop.name], False
         while True:
             try:
+                if not opened:
+                    await driver.open()
+                    opened = True
                 due = await loop.run_once(both)
             except Exception:
                 _log.exception("bus %s met an error and goes on", loop.name)
                 due = both()[1] + 1000 * _AFTER_ERROR_S
             await asyncio.sleep(max(0.0, due - both()[1]) / 1000)
+
+    async def _stand_guard(self) -> None:
+        duty = Duty(self._plan.settings.guard.after_s, *both())
+        while True:
+            await asyncio.sleep(_GUARD_S)
+            try:
+                watches = duty.centre_watches(self._outlet.snapshot.get("uplink", {}), *both())
+                for alarm in self._guard.run_once(wall_ms(), duty.last_heard, centre_watches=watches):
+                    self._sounder.tell(alarm)
+            except Exception:
+                _log.exception("the guard met an error and goes on")
 
     # ------------------------------------------------------------------------------------------------------------------------------- status
 
@@ -108,6 +146,8 @@ class Agent:
             self._save_status()
             if count % _SAVE_EVERY == 0:
                 self._stamper.save()
+            if count % _LOG_EVERY == _LOG_EVERY - 1:
+                _log.info("状态 %s", json.dumps(self.status(), ensure_ascii=False, separators=(",", ":")))
 
     def _save_status(self) -> None:
         try:
@@ -124,6 +164,7 @@ class Agent:
             "devices_version": self._plan.version,
             "storage_alive": self._thread.is_alive(),
             **self._outlet.snapshot,
+            "guard": {"on_duty": self._guard.on_duty, "rules": self._rules.version},
             "buses": {loop.name: self._bus_status(loop) for loop in self._loops},
             "devices": {name: health.word for loop in self._loops for name, health in loop.health.items()},
             "stills": None if self._stills is None else asdict(self._stills.counters) | {"trouble": self._stills.trouble},

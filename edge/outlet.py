@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ _PURGE_MS: Final = 60_000
 _STATUS_MS: Final = 1_000
 _RECALLED: Final = 2_000  # readings looked through after a restart
 _FILL_STEPS: Final = (0.7, 0.9)
+_SENSIBLE_MS: Final = 1_735_689_600_000  # 1 January 2025: a clock before it was never set
 
 
 @dataclass(slots=True)
@@ -69,6 +70,7 @@ class Outlet:
         self._uplink, self._trace, self._latest = uplink, trace, latest
         self._inbox: deque[Report] = deque()
         self._rings: Mapping[Lane, deque[Sample]] = {Lane.URGENT: deque(), Lane.NORMAL: deque()}
+        self._undated: deque[tuple[Report, float]] = deque()
         self._waiting_since: float | None = None
         self._reopen_at = self._retry_at = self._purge_at = float("-inf")
         self._filled = 0
@@ -107,7 +109,7 @@ class Outlet:
 
     def run_once(self, now: int, mono: float) -> float:
         """Store what is due, then let the uplink work. Returns when to come back at the latest (mono)."""
-        self._collect(mono)
+        self._collect(now, mono)
         try:
             spool = self._opened(now, mono)
             if spool is None:
@@ -121,10 +123,12 @@ class Outlet:
         except SpoolError as error:
             self._say(f"本机缓存读写失败（{error}）；读数暂存内存")
             return mono + _REFUSED_MS
+        finally:
+            self._trim()
 
     def close(self, now: int) -> None:
         """Store what waits and let go of everything."""
-        self._collect(float("-inf"))
+        self._collect(now, float("-inf"))
         if self.spool is not None:
             try:
                 self._store(self.spool, float("inf"))
@@ -138,16 +142,31 @@ class Outlet:
 
     # ------------------------------------------------------------------------------------------------------------------------------ storing
 
-    def _collect(self, mono: float) -> None:
-        """From the inbox into the rings; beyond their size the oldest ordinary samples give way, then the oldest of all."""
+    def _collect(self, now: int, mono: float) -> None:
+        """From the inbox into the rings. A sample of a clock that was never set waits until the time is known, and gets it then."""
         while self._inbox:
             report = self._inbox.popleft()
-            self._rings[report.lane].append(report.sample)
             self.counters.offered += 1
-            if report.lane is Lane.NORMAL and self._waiting_since is None:
-                self._waiting_since = mono
+            if report.sample.taken_at < _SENSIBLE_MS:
+                self._undated.append((report, mono))
+            else:
+                self._keep(report, mono)
+        while self._undated and now >= _SENSIBLE_MS:
+            report, then = self._undated.popleft()
+            self._keep(report._replace(sample=replace(report.sample, taken_at=now - max(0, int(mono - then)))), mono)
+
+    def _keep(self, report: Report, mono: float) -> None:
+        self._rings[report.lane].append(report.sample)
+        if report.lane is Lane.NORMAL and self._waiting_since is None:
+            self._waiting_since = mono
+
+    def _trim(self) -> None:
+        """What could not be stored is bounded: the oldest ordinary samples give way, then the oldest alarms."""
         while sum(map(len, self._rings.values())) > self._settings.ring_samples:
             (self._rings[Lane.NORMAL] or self._rings[Lane.URGENT]).popleft()
+            self.counters.dropped += 1
+        while len(self._undated) > self._settings.ring_samples:
+            self._undated.popleft()
             self.counters.dropped += 1
 
     def _store(self, spool: Spool, mono: float) -> float:
@@ -248,7 +267,8 @@ class Outlet:
         return {
             "accepted": self.counters.accepted,
             "dropped": self.counters.dropped,
-            "in_memory": sum(map(len, self._rings.values())),
+            "in_memory": sum(map(len, self._rings.values())) + len(self._undated),
+            "clock_unset": bool(self._undated),
             "trouble": self.trouble,
             "spool": None if self.spool is None else self.spool.status(),
             "uplink": self._uplink.status(mono),

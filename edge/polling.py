@@ -20,6 +20,7 @@ from edge.plan import Device, Job
 
 _log = logging.getLogger("edge.polling")
 
+_FIRST_MS: Final = 3_000
 _AGAIN_MS: Final = 1_000  # soonest second try of a device that failed once
 _PROBE_WAITS_MS: Final = 60_000
 _SILENT_INTERVALS: Final = 3  # of a device that speaks by itself
@@ -33,10 +34,25 @@ StillSink = Callable[[Device, Arrival, int, float], None]
 
 @dataclass(slots=True)
 class _Turn:
-    """A job and when it is due (monotonic ms)."""
+    """A job and when it is due (monotonic ms). `phase` is its place in the period, from the second reading on."""
 
     job: Job
     due: float
+    phase: float
+    begun: bool = False
+
+    def serve(self, mono: float, base: float) -> None:
+        """It is read now: set the next due instant. What was missed is not made up for."""
+        period = self.job.period_s * 1000
+        if not self.begun:
+            self.begun, self.due = True, base + self.phase - period
+        self.due += period * max(1, math.ceil((mono - self.due) / period + 1e-9))
+
+
+def _turn(job: Job, noise: random.Random) -> _Turn:
+    """First readings come soon after the start; then each job has its own place in the period, so that neither devices nor gateways keep step."""
+    period = job.period_s * 1000
+    return _Turn(job, noise.uniform(0, min(period, _FIRST_MS)), noise.uniform(0, period))
 
 
 @dataclass(slots=True)
@@ -71,7 +87,7 @@ class BusLoop:
         self.trouble = ""
         self._driver, self._intake, self._sink, self._speaks, self._stills = driver, intake, sink, speaks, stills
         self._devices = {device.name: device for device in devices}
-        self._turns = [] if speaks else [_Turn(job, noise.uniform(0, job.period_s * 1000)) for device in devices for job in device.jobs]
+        self._turns = [] if speaks else [_turn(job, noise) for device in devices for job in device.jobs]
         self._heard: dict[str, float] = {}  # of devices that speak: mono of the last message
         self._started: float | None = None
 
@@ -83,7 +99,7 @@ class BusLoop:
         if self._started is None:
             self._started = mono
             for turn in self._turns:
-                turn.due += mono  # spread over one period, so that devices and gateways do not all start at once
+                turn.due += mono
         self._report(self._intake.tick(now, mono))
         if self._speaks:
             await self._listen(clock)
@@ -110,7 +126,7 @@ class BusLoop:
         job, started = turn.job, clock()[1]
         period = job.period_s * 1000
         self.counters.late += started - self._due(turn) > period
-        turn.due += period * max(1, math.ceil((started - turn.due) / period + 1e-9))
+        turn.serve(started, self._started or 0.0)
         self.counters.reads += 1
         try:
             arrivals = await self._driver.read(job)
@@ -138,7 +154,7 @@ class BusLoop:
         if health == Health():
             return
         if health.told and health.failing_since is not None:
-            level = logging.DEBUG if health.kind == _BUS_REASON else logging.INFO
+            level = logging.DEBUG if health.kind in (_BUS_REASON, "unreachable") else logging.INFO
             _log.log(level, "设备 %s 恢复应答（中断 %.0f 秒）", device, (mono - health.failing_since) / 1000)
             self._intake.woke(device, now)
         self.health[device] = Health()

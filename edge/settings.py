@@ -157,6 +157,19 @@ class UplinkSettings(_Model):
     acknowledgement: Literal["end_to_end", "none"] = "end_to_end"
 
 
+class GuardSettings(_Model):
+    """The local watch while the centre does not watch (edge/guard.py).
+
+    It begins when the server's STATE is offline, or `after_s` after its last acknowledgement, and tells alarms from `level` on. `medium` chooses
+    among the rules' limits. `command` is a program that gets each alarm as JSON on standard input: a siren, a relay, a modem.
+    """
+
+    after_s: float = Field(60, ge=5)
+    level: Literal["warn", "alarm", "urgent", "critical"] = "urgent"
+    medium: str = "paper"
+    command: tuple[str, ...] = ()
+
+
 class EdgeSettings(_Model):
     """The whole of `edge.yaml`.
 
@@ -175,6 +188,7 @@ class EdgeSettings(_Model):
     buses: tuple[BusSettings, ...] = ()
     spool: SpoolSettings = SpoolSettings()
     uplink: UplinkSettings = UplinkSettings()
+    guard: GuardSettings = GuardSettings()
     trace_accepted: Path | None = None
 
 

@@ -16,6 +16,7 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -66,29 +67,33 @@ class Spool:
         self._gateway, self._settings, self._folder = gateway, settings, folder
         durable = settings.synchronous == "full"
         self._opener = Opener(folder / "spool", durable, int(settings.quota_mb * 1024 * 1024), new_epoch)
-        self._lock = lock(folder)
-        try:
-            self._highwater = HighWater(folder / "spool.mark", durable=durable)
-            self._ballast = Ballast(folder / "spool.reserve")
-            self._start(now)
-            self._ballast.restore()
-        except OSError as error:
-            self._lock.close()
-            raise SpoolUnavailableError(f"{folder}：{error.strerror}") from error
-        except BaseException:
-            self._lock.close()
-            raise
+        with ExitStack() as opened:
+            opened.enter_context(lock(folder))
+            try:
+                self._highwater = HighWater(folder / "spool.mark", durable=durable)
+                opened.callback(self._highwater.close)
+                self._ballast = Ballast(folder / "spool.reserve")
+                self._start(now, opened)
+                self._ballast.restore()
+            except OSError as error:
+                raise SpoolUnavailableError(f"{folder}：{error.strerror}") from error
+            self._opened = opened.pop_all()
 
     # ---------------------------------------------------------------------------------------------------------------------------- opening
 
-    def _start(self, now: int) -> None:
+    def _start(self, now: int, opened: ExitStack) -> None:
         before = self._highwater.mark
-        self._load(self._opener.open(self._highwater, now))
+        self._file = self._opener.open(self._highwater, now)
+        opened.callback(self._close_file)
+        self._load(self._file)
         self.counters.renewed = int(before is not None and before.epoch != self.epoch)
         try:
             self.counters.lost += self.rows.close_holes(self.acknowledged)
         except SpoolDamagedError as error:
             self.renew(str(error), now)
+
+    def _close_file(self) -> None:
+        self._file.close()  # whichever it is by then
 
     def _load(self, file: SpoolFile) -> None:
         self._file = file
@@ -128,9 +133,7 @@ class Spool:
         except SpoolError as error:
             _log.warning("watermark not written at close: %s", error)
         self._note_mark()
-        self._file.close()
-        self._highwater.close()
-        self._lock.close()
+        self._opened.close()
 
     # ---------------------------------------------------------------------------------------------------------------------------- writing
 

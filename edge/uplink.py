@@ -73,7 +73,7 @@ class Counters:
 
 
 class Uplink:
-    """See the module. `values` gives the last sample of every metric for a birth; `on_rules` takes the rule set that the server sends."""
+    """See the module. `values` gives the last sample of every metric for a birth; `on_rules` takes the server's rule set: True = adopted."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Uplink:
         *,
         values: Callable[[], Mapping[str, Sample]] = dict,
         rules_version: Callable[[], str] = str,
-        on_rules: Callable[[str], None] | None = None,
+        on_rules: Callable[[str], bool] | None = None,
         noise: random.Random | None = None,
     ) -> None:
         self.counters = Counters()
@@ -130,6 +130,8 @@ class Uplink:
         return self._work(spool, now, mono) if self.phase is Phase.ONLINE else min(self._wake_at, mono + _IDLE_MS)
 
     def _work(self, spool: Spool, now: int, mono: float) -> float:
+        if self._born_epoch not in (None, spool.epoch):
+            self.sender.restart(spool, mono)  # the spool was replaced: its sequences are others now
         if self._born_epoch != spool.epoch or self.sender.undeclared:
             self._want_birth(mono)
         if self._birth_at is not None:
@@ -229,13 +231,13 @@ class Uplink:
 
     def _command(self, payload: Payload, spool: Spool, now: int, mono: float) -> None:
         command = read_command(payload)
-        if command.ack is not None:
+        if command.ack is not None and not self._trusting:
             self._acknowledged(command.ack, payload.timestamp or 0, spool, now, mono)
         if command.rebirth and self.phase is Phase.ONLINE:
             self._want_birth(mono)
             self.sender.hurry(mono)
-        if command.rules is not None and self._on_rules is not None:
-            self._on_rules(command.rules)
+        if command.rules is not None and self._on_rules is not None and self._on_rules(command.rules) and self.phase is Phase.ONLINE:
+            self._want_birth(mono)  # it carries the version that is in force now
         for name in command.others:
             _log.warning("command %s is not known here", name)
 

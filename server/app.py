@@ -30,6 +30,7 @@ from server.metrics import Metrics
 from server.notify.channels import ChannelSettings, open_channel
 from server.notify.dispatch import Dispatcher, DispatchSettings
 from server.notify.send import SendSettings
+from server.notify.situation import Knowledge, on_delays
 from server.org.accounts import SignInLimits
 from server.series.choose import open_store
 from server.settings import Settings
@@ -60,9 +61,10 @@ class Parts:
         )  # fmt: skip
         self.board = Board()
         self.hub = Hub(self.board, self.clock(), on_clients=self.metrics.stream_clients.set)
-        self.dispatcher = _dispatcher(settings, self.db, self.metrics)
+        rules = _rules(settings)
+        self.dispatcher = _dispatcher(settings, self.db, self.metrics, rules)
         self.watch = Watch(
-            self.db, _rules(settings), settings.watch, self.metrics, publish=self.hub.publish,
+            self.db, rules, settings.watch, self.metrics, publish=self.hub.publish,
             nudge=self.dispatcher.nudge if self.dispatcher is not None else lambda: None,
         )  # fmt: skip
         self.transport = _transport(settings, self.clock, self.metrics)
@@ -77,7 +79,7 @@ class Parts:
         return (
             Job("gauges", self._gauges, every_s=5),
             Job("prune_journal", self.history.prune, every_s=3600),
-            Job("compact_history", self.history.compact, at=(2, 10)),
+            Job("compact_history", self.history.compact, every_s=600),
         )
 
     def _gauges(self, now: int) -> None:
@@ -205,7 +207,7 @@ def _transport(settings: Settings, clock: Callable[[], int], metrics: Metrics) -
     )  # fmt: skip
 
 
-def _dispatcher(settings: Settings, db: Database, metrics: Metrics) -> Dispatcher | None:
+def _dispatcher(settings: Settings, db: Database, metrics: Metrics, rules: RuleSet) -> Dispatcher | None:
     sms = settings.sms
     if sms.kind == "none":
         return None
@@ -220,6 +222,7 @@ def _dispatcher(settings: Settings, db: Database, metrics: Metrics) -> Dispatche
     send = SendSettings(claim_ms=int(sms.claim_s * 1000), grace_ms=int(sms.lookup_grace_s * 1000))
     return Dispatcher(
         db, (channel,), table, settings=DispatchSettings(send=send, poll_receipts=sms.poll_receipts),
+        knowledge=Knowledge(on_delays=on_delays(rules.rules)),
         count=lambda name, result: metrics.notifications.labels(name, result).inc(),
     )  # fmt: skip
 

@@ -4,12 +4,15 @@ With `--json` one JSON value goes to stdout; sentences for people go to stderr.
 """
 
 import argparse
+import csv
 import json
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from alarms import timeline
 from alarms.rules import RuleError, default_rules, load_rules
@@ -23,6 +26,7 @@ from server.store.migrate import SchemaTooNewError, migrate
 from server.store.session import Database
 from server.store.tables import Room, Unit
 
+SHANGHAI = ZoneInfo("Asia/Shanghai")
 OK, FAILED, USAGE, NOT_FOUND, INVALID, UNREACHABLE = range(6)
 
 
@@ -119,15 +123,20 @@ def import_command(args: argparse.Namespace) -> int:
 
 
 def _import_history(db: Database, settings: Settings, args: argparse.Namespace) -> int:
-    store = open_store(settings.series.kind, settings.data_dir / "series")
+    series = settings.series
+    token = series.token_file.read_text("utf-8").strip() if series.token_file is not None else ""
+    store = open_store(series.kind, settings.data_dir / "series", url=series.url, bucket=series.bucket, org=series.org, token=token)
     try:
         summary = import_history(db, store, args.file, dry_run=args.dry_run, now=now_ms())
     finally:
         store.close()
-    unknown = dict(summary.unknown)
-    if unknown:
-        say(f"有 {len(unknown)} 个测点未登记，其数据未导入，例如 {next(iter(unknown))}")
-    emit({"rows": summary.rows, "points": summary.points, "unknown": unknown}, args, f"{summary.rows} 条，{summary.points} 个测点")
+    result = {name: getattr(summary, name) for name in ("rows", "points", "new", "repeats", "conflicts", "refused")}
+    if summary.unknown:
+        say(f"有 {len(summary.unknown)} 个测点未登记，其数据未导入，例如 {summary.unknown[0][0]}")
+    if summary.conflicts:
+        say(f"有 {summary.conflicts} 条与已存的数值不同，保留先存的")
+    text = f"{summary.rows} 条，{summary.points} 个测点，新增 {summary.new} 条，重复 {summary.repeats} 条"
+    emit(result | {"unknown": dict(summary.unknown)}, args, text)
     return OK
 
 
@@ -144,6 +153,47 @@ def account_add(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise CommandError(f"账号未建立：{error}", INVALID) from error
     emit({"login": args.login}, args, f"已建立账号 {args.login}")
+    return OK
+
+
+def account_load(args: argparse.Namespace) -> int:
+    """Create accounts from JSON lines on standard input: {"login", "role", "unit", "name", "password"}; all of them or none."""
+    db = database(settings_of(args))
+    made = 0
+    try:
+        with db.write() as session:
+            for line in filter(str.strip, sys.stdin):
+                row = json.loads(line)
+                if session.get(Unit, row["unit"]) is None:
+                    raise CommandError(f"没有这个单位：{row['unit']}", NOT_FOUND)
+                accounts.add_account(session, **{key: row[key] for key in ("login", "role", "unit", "name", "password")})
+                audit.append(session, "cli", "account_add", row["login"], {"role": row["role"], "unit": row["unit"]}, now_ms())
+                made += 1
+    except (ValueError, KeyError, TypeError) as error:
+        raise CommandError(f"账号未建立，第 {made + 1} 行：{error}", INVALID) from error
+    emit({"created": made}, args, f"已建立 {made} 个账号")
+    return OK
+
+
+def climate_series(args: argparse.Namespace) -> int:
+    """What a recorded climate means: columns time (ISO 8601), temperature, humidity."""
+    from alarms import climate  # noqa: PLC0415
+
+    series = []
+    try:
+        with args.file.open(encoding="utf-8-sig", newline="") as file:
+            for line, row in enumerate(csv.DictReader(file), 2):
+                try:
+                    at = datetime.fromisoformat(row["time"])
+                    moment = at if at.tzinfo is not None else at.replace(tzinfo=SHANGHAI)
+                    series.append(climate.Air(int(moment.timestamp() * 1000), float(row["temperature"]), float(row["humidity"])))
+                except (KeyError, TypeError, ValueError) as error:
+                    raise CommandError(f"{args.file}:{line}: {error}", INVALID) from error
+        emit(climate.describe_series(series), args)
+    except OSError as error:
+        raise CommandError(f"{args.file}: {error.strerror}", NOT_FOUND) from error
+    except ValueError as error:
+        raise CommandError(f"{args.file}: {error}", INVALID) from error
     return OK
 
 
@@ -250,6 +300,7 @@ def parser() -> argparse.ArgumentParser:
     adding.add_argument("--role", required=True, choices=accounts.ROLES)
     adding.add_argument("--unit", required=True)
     adding.add_argument("--name", default="")
+    add(account, "load", account_load, "新建一批账号（标准输入，每行一个 JSON）")
     rules = commands.add_parser("rules", help="规则").add_subparsers(required=True)
     add(rules, "test", rules_test, "运行规则测试", config=False).add_argument("files", nargs="+", type=Path)
     explain = add(rules, "explain", rules_explain, "某库房某量的限值及来源")
@@ -258,6 +309,9 @@ def parser() -> argparse.ArgumentParser:
     point = add(commands, "climate", climate_point, "一个温湿度条件的含义", config=False)
     point.add_argument("--temperature", type=float)
     point.add_argument("--humidity", type=float)
+    point.set_defaults(call=lambda args: climate_series(args) if args.series else climate_point(args))
+    point.add_argument("series", nargs="?", choices=("series",), help="分析一段记录")
+    point.add_argument("file", nargs="?", type=Path, help="CSV：time,temperature,humidity")
     verify = commands.add_parser("audit", help="审计日志").add_subparsers(required=True)
     add(verify, "verify", audit_verify, "校验审计日志的链")
     return top

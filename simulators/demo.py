@@ -112,10 +112,11 @@ def prepare(folder: Path, ports: Mapping[str, int], say: Callable[[str], None], 
         run([*command("archivewatch-sim"), "history", "-o", str(folder / "history"), *source])
         run([*command("archivewatch"), "import", "history", str(folder / "history" / "history.parquet"), *config])
     say("建立演示账号 / accounts")
-    for login, (role, name) in ROLES.items():
-        unit = KEEPER_UNIT if role == "in_charge" else PROVINCE_UNIT
-        text = site.secrets[login] + "\n"
-        run([*command("archivewatch"), "account", "add", login, "--role", role, "--unit", unit, "--name", name, *config], text=text)
+    rows = [
+        {"login": login, "role": role, "name": name, "password": site.secrets[login], "unit": KEEPER_UNIT if role == "in_charge" else PROVINCE_UNIT}
+        for login, (role, name) in ROLES.items()
+    ]
+    run([*command("archivewatch"), "account", "load", *config], text="\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
     done.write_text("", "utf-8")
     return site
 

@@ -92,9 +92,7 @@ class Site:
         """Address of the world's control."""
         return f"http://127.0.0.1:{self.ports['control']}"
 
-    def write(
-        self, *, edge: Mapping[str, Any] | None = None, server: Mapping[str, Any] | None = None, interval_s: float | None = None
-    ) -> None:
+    def write(self, *, edge: Mapping[str, Any] | None = None, server: Mapping[str, Any] | None = None, interval_s: float | None = None) -> None:
         """Write all configuration files. `interval_s` makes every device of the edges report that often."""
         _dump(self.folder / "server" / "server.yaml", self._server() | dict(server or {}))
         _dump(self.folder / "world.yaml", self._world())

@@ -25,6 +25,8 @@ _log = logging.getLogger("edge.camera")
 
 _LOCAL: Final = timezone(timedelta(hours=8))
 """Hours of the day are those of the building: what is usual at noon is not at midnight."""
+_COSTLY_MS: Final = 1_000
+_PAUSE_MS: Final = (15_000.0, 120_000.0)
 _WORDS: Final = ("ok", "no_picture", "black", "white", "covered", "blurred", "moved", "frozen")
 
 
@@ -36,6 +38,8 @@ class _Seen:
     watch: Watch = field(default_factory=Watch)
     trouble: str = ""
     url: str = ""
+    pause_ms: float = 0.0
+    retry_at: float = float("-inf")
 
 
 class CameraDriver:
@@ -59,12 +63,14 @@ class CameraDriver:
         assert job is not None  # noqa: S101 - cameras do not speak by themselves
         device, camera = job.device, job.device.profile.camera
         assert camera is not None  # noqa: S101 - the plan puts only cameras on this bus
-        seen, still = self._seen[device.name], b""
+        seen, still, started = self._seen[device.name], b"", mono_ms()
         try:
+            if started < seen.retry_at:
+                raise NoPictureError(seen.trouble)
             still = await self._picture(seen, device, camera)
             found = await asyncio.to_thread(pictures.features, still, camera.tamper.min_bytes)
         except NoPictureError as error:
-            code, still = self._failed(device, seen, str(error)), b""
+            code, still = self._failed(device, seen, str(error), started), b""
         else:
             code = self._judged(device, seen, found, camera)
         return [Arrival(device.name, tuple(_readings(device, code, mono_ms() - seen.fresh_at)), still=still, verdict=_WORDS[code])]
@@ -112,7 +118,11 @@ class CameraDriver:
                     raise NoPictureError(f"图片超过 {self._bus.max_bytes} 字节")
             return bytes(content)
 
-    def _failed(self, device: Device, seen: _Seen, trouble: str) -> int:
+    def _failed(self, device: Device, seen: _Seen, trouble: str, started: float) -> int:
+        """No picture. A camera that let us wait is asked less often, so that dead ones do not hold up the others."""
+        if mono_ms() - started > _COSTLY_MS:
+            seen.pause_ms = min(max(2 * seen.pause_ms, _PAUSE_MS[0]), _PAUSE_MS[1])
+            seen.retry_at = mono_ms() + seen.pause_ms
         self.counters["no_picture"] = self.counters.get("no_picture", 0) + 1
         if not seen.trouble:
             _log.warning("摄像机 %s %s", device.name, trouble)
@@ -122,7 +132,7 @@ class CameraDriver:
     def _judged(self, device: Device, seen: _Seen, found: Features, camera: Camera) -> int:
         if seen.trouble:
             _log.info("摄像机 %s 恢复出图", device.name)
-        seen.trouble = ""
+        seen.trouble, seen.pause_ms = "", 0.0
         hour = datetime.fromtimestamp(wall_ms() / 1000, _LOCAL).hour
         code = seen.watch.seen(found, hour, camera.tamper)
         if seen.watch.same == 1:

@@ -20,6 +20,7 @@ from pymodbus.framer import FramerType
 
 from contract.decoding import decode_block
 from contract.frames import FrameError, Reply, Request
+from contract.profile_transport import Identify
 from contract.readings import Reading
 from contract.sample import Quality
 from edge.drivers import Arrival, DriverError
@@ -256,14 +257,21 @@ class ModbusDriver:
         known = self._identified.get(device.name)
         if known is not None and self._now() - known[0] < _IDENTIFY_S:
             return known[1]
-        genuine = True
-        for check in checks:
-            reply = await self._ask(device, Request(device.unit, check.read.fc, check.read.address, check.read.count))
-            genuine &= [word & check.mask for word in reply.words] == [word & check.mask for word in check.equals or ()]
+        genuine = all([await self._says(device, check) for check in checks])
         if not genuine:
             _log.warning("设备 %s 与画像 %s 不符：读数标为存疑", device.name, device.profile.id)
         self._identified[device.name] = (self._now(), genuine)
         return genuine
+
+    async def _says(self, device: Device, check: Identify) -> bool:
+        """Whether the registers hold what is expected; a device that refuses to tell is another one. Raises DriverError when it is silent."""
+        try:
+            reply = await self._ask(device, Request(device.unit, check.read.fc, check.read.address, check.read.count))
+        except DriverError as error:
+            if error.answered:
+                return False
+            raise
+        return [word & check.mask for word in reply.words] == [word & check.mask for word in check.equals or ()]
 
 
 def _decoded(device: Device, read: Read, reply: Reply) -> list[Reading]:

@@ -33,6 +33,7 @@ from edge.settings import MqttBus
 _log = logging.getLogger("edge.mqtt")
 
 _MOST_WAITING: Final = 10_000  # messages
+_AT_ONCE: Final = 200
 _CLOCK_MS: Final = 120_000  # a device's time further away from ours than this is not believed
 
 
@@ -81,6 +82,7 @@ class MqttDriver:
     def __init__(self, bus: MqttBus, devices: Sequence[Device], clock: Callable[[], int] = wall_ms) -> None:
         self._bus, self._clock = bus, clock
         self._routes = [_route(device) for device in devices]
+        self._exact = {filter_: route for route in self._routes for filter_ in route.filters}
         self._waiting: deque[_Raw] = deque(maxlen=_MOST_WAITING)
         self._news = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -115,6 +117,7 @@ class MqttDriver:
             self._news.clear()
             if not self._waiting:
                 await self._news.wait()
+            await asyncio.sleep(0)  # a flood must not keep the other buses waiting
 
     async def close(self) -> None:
         """Disconnect."""
@@ -158,11 +161,16 @@ class MqttDriver:
     # ----------------------------------------------------------------------------------------------------------------------------- decoding
 
     def _taken(self) -> Iterator[_Raw]:
-        for _ in range(len(self._waiting)):
+        for _ in range(min(len(self._waiting), _AT_ONCE)):
             yield self._waiting.popleft()
 
+    def _route_of(self, topic: str) -> _Route | None:
+        """By the topic itself, or by a filter with wildcards."""
+        found = self._exact.get(topic)
+        return found or next((route for route in self._routes if any(topic_matches_sub(filter_, topic) for filter_ in route.filters)), None)
+
     def _decode(self, raw: _Raw) -> Arrival | None:
-        route = next((route for route in self._routes if any(topic_matches_sub(filter_, raw.topic) for filter_ in route.filters)), None)
+        route = self._route_of(raw.topic)
         if route is None or not self._allowed(route, raw):
             return None
         try:

@@ -41,7 +41,9 @@ _NEVER = 1 << 62
 
 
 class Board:
-    """Holds the newest facts and makes tiles. Every method may be called from any thread; none holds the lock for more than one room."""
+    """Holds the newest facts and makes tiles. Every method may be called from any thread; a list is made room by room, so that a writer never waits
+    for a reader of the whole province.
+    """
 
     def __init__(self) -> None:
         self._lock = RLock()

@@ -60,6 +60,7 @@ class Hot:
             # Files never change under their name, so what is cached stays true.
             "validate_external_file_cache": "NO_VALIDATION",
         }
+        self._closed = False
         self._write_lock = threading.Lock()
         self._gate = threading.Lock()
         self._readers = 0
@@ -73,8 +74,11 @@ class Hot:
             raise
 
     def close(self) -> None:
-        """Wait for the writer, then let go of the files."""
+        """Wait for the writer, then let go of the files. A second call does nothing."""
         with self._write_lock:
+            if self._closed:
+                return
+            self._closed = True
             self._connection.close()
             self._sweep()
             os.close(self._guard)

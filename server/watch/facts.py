@@ -6,11 +6,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alarms.rules import Level, RuleSet
-from server.live.facts import CoverageFact, Fact, ReadingFact, RoomFact, UnitFact
+from contract.quantities import QUANTITIES
+from server.live.facts import CoverageFact, Fact, GatewayFact, PointFact, ReadingFact, RoomFact, UnitFact
 from server.store.journal import QUALITIES
 from server.store.tables import Room, Unit
-from server.watch.judge import gateway_fact, point_fact
-from server.watch.state import World
+from server.watch.state import GatewayInfo, PointInfo, World
 
 
 def standing_facts(world: World, session: Session) -> Iterator[Fact]:
@@ -30,7 +30,7 @@ def standing_facts(world: World, session: Session) -> Iterator[Fact]:
         yield gateway_fact(world, gateway)
     for info in world.rooms.values():
         if info.coverage:
-            yield CoverageFact(room=info.code, state=info.coverage, since=info.coverage_since)
+            yield CoverageFact(room=info.code, state=info.coverage, cause=info.coverage_cause, since=info.coverage_since)
 
 
 def room_fact(world: World, room: Room) -> RoomFact:
@@ -55,3 +55,21 @@ def band(rules: RuleSet, medium: str, path: tuple[str, ...], room: str) -> dict[
         if low is not None or high is not None:
             bands[quantity] = (low, high)
     return bands
+
+
+def point_fact(point: PointInfo, gateway: GatewayInfo | None) -> PointFact:
+    """A point as the board wants it."""
+    return PointFact(
+        point_id=point.id, room=point.room, gateway=point.key.gateway, device=point.key.device, quantity=point.key.quantity,
+        channel=point.key.channel, unit=QUANTITIES[point.key.quantity].unit, interval_ms=point.interval_ms, deadline_ms=point.deadline_ms,
+        acknowledges=gateway is not None and gateway.acknowledges,
+    )  # fmt: skip
+
+
+def gateway_fact(world: World, gateway: GatewayInfo) -> GatewayFact:
+    """A gateway as the board wants it."""
+    rooms = {world.points[ident].room for ident in gateway.points}
+    return GatewayFact(
+        code=gateway.code, unit=gateway.unit, online=gateway.online, since=gateway.changed_at, last_seen_at=gateway.last_seen_at,
+        acknowledges=gateway.acknowledges, rooms=tuple(sorted(room for room in rooms if room)),
+    )  # fmt: skip

@@ -16,12 +16,13 @@ from alarms.rules import Rule
 from contract.batch import PointDeclaration
 from contract.quantities import QUANTITIES
 from contract.sample import PointKey, Quality, Sample
-from server.live.facts import CoverageFact, GatewayFact, PointFact, ReadingFact
+from server.live.facts import CoverageFact, ReadingFact
 from server.metrics import Metrics
 from server.store import journal
 from server.store.journal import QUALITY_CODE, JournalRow
 from server.store.tables import Alarm, CoverageSpan, Gateway, Point, Room, Watermark
 from server.watch.commit import Subject, Transaction
+from server.watch.facts import gateway_fact, point_fact, room_fact
 from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath, Receipt
 from server.watch.spools import Mark
 from server.watch.state import GOOD, UNCERTAIN, GatewayInfo, Key, Memory, PointInfo, RoomInfo, World, gateway_info
@@ -392,7 +393,7 @@ class Judge:
         span = CoverageSpan(room=room.code, since=at, state=state, cause=cause, detail=",".join(missing)[:120])
         self._session.add(span)
         self._session.flush()
-        room.coverage, room.coverage_missing, room.coverage_since, room.span = state, missing, at, span.id
+        room.coverage, room.coverage_missing, room.coverage_cause, room.coverage_since, room.span = state, missing, cause, at, span.id
         self._tx.facts.append(CoverageFact(room=room.code, state=state, cause=cause, since=at))
 
     def _cause(self, room: RoomInfo) -> str:
@@ -417,7 +418,11 @@ class Judge:
             values |= {"maintenance_by": "", "maintenance_reason": ""}
         else:
             heapq.heappush(self._world.room_changes, (until, room.code))
-        self._session.execute(update(Room).where(Room.code == room.code).values(**values))
+        row = self._session.get_one(Room, room.code)
+        for name, value in values.items():
+            setattr(row, name, value)
+        self._session.flush()
+        self._tx.facts.append(room_fact(self._world, row))
         event: Event = Unsuppress(MAINTENANCE) if until is None else Suppress(MAINTENANCE)
         for ident in room.points:
             point = self._world.points[ident]
@@ -441,21 +446,3 @@ class Judge:
 
     def _points_of(self, gateway: GatewayInfo) -> Sequence[PointInfo]:
         return [self._world.points[ident] for ident in gateway.points]
-
-
-def point_fact(point: PointInfo, gateway: GatewayInfo | None) -> PointFact:
-    """A point as the board wants it."""
-    return PointFact(
-        point_id=point.id, room=point.room, gateway=point.key.gateway, device=point.key.device, quantity=point.key.quantity,
-        channel=point.key.channel, unit=QUANTITIES[point.key.quantity].unit, interval_ms=point.interval_ms, deadline_ms=point.deadline_ms,
-        acknowledges=gateway is not None and gateway.acknowledges,
-    )  # fmt: skip
-
-
-def gateway_fact(world: World, gateway: GatewayInfo) -> GatewayFact:
-    """A gateway as the board wants it."""
-    rooms = {world.points[ident].room for ident in gateway.points}
-    return GatewayFact(
-        code=gateway.code, unit=gateway.unit, online=gateway.online, since=gateway.changed_at, last_seen_at=gateway.last_seen_at,
-        acknowledges=gateway.acknowledges, rooms=tuple(sorted(room for room in rooms if room)),
-    )  # fmt: skip

@@ -99,10 +99,12 @@ class Watch:
             answers, samples, tx = self._commit(group, now)
         except BaseException as error:
             for _, future in group:
-                future.set_exception(error)
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(error)
             raise
         for future, answer in answers:
-            future.set_result(answer)
+            if future.set_running_or_notify_cancel():
+                future.set_result(answer)
         self._after(tx, samples, now)
         return samples
 

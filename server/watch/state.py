@@ -43,6 +43,7 @@ class RoomInfo:
     coverage: str = ""
     coverage_missing: tuple[str, ...] = ()
     coverage_since: int = 0
+    coverage_cause: str = ""
     span: int | None = None
     manual_until: int | None = None
     rules: tuple[Rule, ...] = ()
@@ -228,7 +229,7 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
         for span in session.scalars(select(CoverageSpan).where(CoverageSpan.until.is_(None))):
             room_info = world.rooms[span.room]
             room_info.coverage, room_info.coverage_since, room_info.span = span.state, span.since, span.id
-            room_info.coverage_missing = tuple(filter(None, span.detail.split(",")))
+            room_info.coverage_missing, room_info.coverage_cause = tuple(filter(None, span.detail.split(","))), span.cause
         _newest(world, journal.walk_back(session))
     for point in world.points.values():
         world.watch_deadline(point)

@@ -1,7 +1,7 @@
 """Languages of the screens. Chinese is the source: a message is its own key; English comes from a .po file read at start."""
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
@@ -14,6 +14,7 @@ SOURCE = "zh"
 LANGUAGES = {"zh": "中文", "en": "English"}
 
 
+@cache
 def load(language: str) -> Mapping[str, str]:
     """Translations by Chinese text; empty for the source language."""
     if language == SOURCE:

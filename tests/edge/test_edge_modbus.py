@@ -206,6 +206,26 @@ async def _patiently(driver: ModbusDriver, device: Device) -> dict[str, Reading]
             await asyncio.sleep(0.1)
 
 
+def test_a_serial_port_that_is_unplugged_is_used_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        line, link = Line("pty"), tmp_path / "tty"
+        line.carrier = carrier("pty", line.bus, link=link)
+        await line.carrier.start()
+        bus = bus_of("pty", str(link), timeout_ms=150)
+        found = devices(bus, {"unit": 1, "profile": "renke-rs-ws-n01"})
+        driver = ModbusDriver(bus, found)
+        await values(driver, found[0])
+        await line.carrier.stop()
+        assert (await failure(driver, found[0])).bus
+        line.carrier = carrier("pty", line.bus, link=link)
+        await line.carrier.start()
+        assert "temperature" in await _patiently(driver, found[0])
+        await driver.close()
+        await line.carrier.stop()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("kind", ["tcp", "rtu_over_tcp"])
 def test_a_connection_that_is_lost_is_made_again(kind: str) -> None:
     async def story(line: Line, driver: ModbusDriver, found: tuple[Device, ...]) -> None:

@@ -180,6 +180,21 @@ def test_a_file_that_breaks_while_it_is_used_is_replaced(store: Store) -> None:
     assert [found.gap for head in spool.rows.heads(1, 99) if (found := spool.rows.read(head.first)) and found.gap] == []
 
 
+def test_samples_of_a_clock_that_was_never_set_get_their_time_when_it_is(store: Store) -> None:
+    point = PointKey("gw-1", "th", "temperature")
+    for second in range(3):
+        store.outlet.offer([Report(Sample(point, 5_000 + 1000 * second, float(second)), Lane.NORMAL)])
+        store.outlet.run_once(5_000 + 1000 * second, 1000.0 * second)
+    assert store.outlet.status(2_000)["clock_unset"]
+    assert store.accepted == 0
+    store.outlet.run_once(NOW, 10_000.0)
+    store.outlet.run_once(NOW + 1000, 11_000.0)
+    assert store.outlet.spool is not None
+    found = store.outlet.spool.rows.read(1)
+    assert found is not None
+    assert [(sample.taken_at - NOW, sample.value) for sample in found.samples] == [(-10_000, 0.0), (-9_000, 1.0), (-8_000, 2.0)]
+
+
 def test_an_unexpected_error_does_not_end_the_storage_thread(store: Store) -> None:
     times = iter(range(10_000))
 

@@ -463,6 +463,20 @@ def test_a_copied_spool_starts_a_new_epoch_instead_of_losing_everything(station:
     assert plain(station.stored()) == plain(station.written)
 
 
+def test_a_spool_that_is_replaced_under_way_is_sent_from_its_own_start(station: Station) -> None:
+    for _ in range(10):
+        station.write(5)
+    station.online()
+    station.deliver(ack=False)
+    station.spool.renew("damaged", station.now)
+    while station.spool.salvage():
+        pass
+    station.run(1_000)
+    station.settle()
+    assert station.spool.acknowledged == 50
+    assert plain(station.stored()) == plain(station.written)
+
+
 # ------------------------------------------------------------------------------------------------------------------------------------ content
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import sqlite3
 import threading
 import time
@@ -28,15 +29,18 @@ QUICK_EDGE = {"uplink": {"flush_ms": 200, "resend_s": 2, "urgent_resend_s": 1}}
 class Slice:
     """A demo in a folder of its own, with short resend times, traced spools and no history."""
 
-    def __init__(self, folder, ports, *, edge=None, environment=None):
-        self.folder = folder
+    def __init__(self, folder, ports, template, *, edge=None, environment=None, only=None):
+        self.folder, self.only = folder, only
+        shutil.copytree(template, folder)
         self.site: Site = prepare(folder, ports, lambda _text: None, days=0)
         self.site.write(edge={key: QUICK_EDGE.get(key, {}) | (edge or {}).get(key, {}) for key in ("uplink", "spool")} | TRACE, interval_s=1)
-        self.demo = Demo(self.site, environment=environment)
+        self.demo = Demo(self.site, fleet=only is None, environment=environment)
+        if only is not None:
+            self.demo.edges = {only: self.demo.edges[only]}
 
     @property
     def gateways(self):
-        return list(self.site.gateways)
+        return list(self.site.gateways) if self.only is None else [self.only]
 
     def state(self, room, quantity, value):
         """Set what the simulated sensors of a room measure; None lets the physics go on."""
@@ -142,13 +146,21 @@ class Slice:
         return [alarm for alarm in self.rows(Alarm) if alarm.rule == rule]
 
 
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """A loaded province without history, made once: the import commands are tested elsewhere and take seconds each."""
+    folder = tmp_path_factory.mktemp("template") / "slice"
+    prepare(folder, dict(PORTS), lambda _text: None, days=0)
+    return folder
+
+
 @pytest.fixture
-def make_slice(tmp_path, port_factory):
+def make_slice(tmp_path, port_factory, template):
     made = []
 
     def make(**options):
         # AF_UNIX and pseudo-terminal links have short names; the folder of the test is deep enough to matter nowhere else.
-        created = Slice(Path(tmp_path) / f"slice{len(made)}", {name: port_factory() for name in PORTS}, **options)
+        created = Slice(Path(tmp_path) / f"slice{len(made)}", {name: port_factory() for name in PORTS}, template, **options)
         made.append(created)
         return created
 

@@ -67,8 +67,8 @@ def test_nothing_missing_is_shown_as_zero(house: House) -> None:
 
 
 @pytest.mark.parametrize("address", ["/", "/alarms", "/sms", f"/rooms/{ROOM}", "/login"])
-def test_every_page_has_the_fire_sentence_and_works_without_scripts(house: House, address: str) -> None:
-    text = page(house, address)
+def test_every_page_has_the_fire_sentence_and_works_without_scripts(shared_house: House, address: str) -> None:
+    text = page(shared_house, address)
     assert FIRE_SENTENCE in text
     assert "<noscript>" in text
     assert 'lang="zh-CN"' in text

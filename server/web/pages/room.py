@@ -123,7 +123,7 @@ def _charts(services: Services, tile: RoomTile, now: int) -> list[Chart]:
     for quantity in QUANTITIES:
         sources = history.sources(services, tile.code, quantity)
         if any(not source.outdoor for source in sources):
-            charts.append(_chart(services, sources, quantity, "24h", now - DAY_MS, now, 120_000, HOUR_MS))
+            charts.append(_chart(services, sources, quantity, "24h", now - DAY_MS, now, 600_000, HOUR_MS))
             charts.append(_chart(services, sources, quantity, "30d", now - 30 * DAY_MS, now, HOUR_MS, DAY_MS))
     return charts
 

@@ -30,6 +30,11 @@ class AlarmRow:
     now: int
 
     @property
+    def subject(self) -> str:
+        """What an alarm without a room is about, e.g. the code of a gateway."""
+        return self.alarm.subject.partition(":")[2]
+
+    @property
     def waiting(self) -> bool:
         """Whether somebody must take it over."""
         return self.alarm.state in WAITING

@@ -1,0 +1,230 @@
+"""The MQTT driver against a real broker: zigbee2mqtt-style sensors of the simulator, and messages as bad devices send them."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from contract.sample import Quality
+from edge.drivers import Arrival, DriverError
+from edge.drivers.mqtt import MqttDriver
+from edge.plan import Device, build
+from edge.settings import BrokerSettings, DevicesSettings, EdgeSettings, MqttBus
+from simulators.broker import Broker
+
+ROOM = "350128000001-01"
+NOW = 1_800_000_000_000
+TOPIC = "zigbee2mqtt/th1"
+
+
+def devices(bus: MqttBus, *entries: dict[str, Any]) -> tuple[Device, ...]:
+    settings = EdgeSettings(gateway="gw-1", group="350128", broker=BrokerSettings(host="-"), data_dir=Path(), devices_file=Path(), buses=(bus,))
+    wanted = DevicesSettings.model_validate({"devices": tuple({"bus": "z", "room": ROOM, **entry} for entry in entries)})
+    return build(settings, wanted, {}).buses["z"]
+
+
+class Mouth:
+    """Somebody who says things on the broker."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.client = paho.Client(CallbackAPIVersion.VERSION2)
+        self.client.connect(broker.host, broker.port)
+        self.client.loop_start()
+
+    def say(self, topic: str, payload: Any, *, retain: bool = False) -> None:
+        content = payload if isinstance(payload, bytes | str) else json.dumps(payload)
+        self.client.publish(topic, content, qos=1, retain=retain).wait_for_publish(10)
+
+    def end(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+class Ear:
+    """The driver and everything it brought."""
+
+    def __init__(self, driver: MqttDriver) -> None:
+        self.driver = driver
+        self.heard: list[Arrival] = []
+
+    async def until(self, enough: Callable[[Sequence[Arrival]], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not enough(self.heard):
+                self.heard += await self.driver.read(None)
+
+    async def value(self, number: float) -> Arrival:
+        """The arrival of a temperature, by which the test knows that everything before it was looked at."""
+        await self.until(lambda heard: any(reading.value == number for arrival in heard for reading in arrival.readings))
+        return self.heard[-1]
+
+    async def ready(self, mouth: Mouth) -> None:
+        """Subscriptions are in place when a first live message has come through."""
+        async with asyncio.timeout(20):
+            while not self.heard:
+                mouth.say(TOPIC, {"temperature": 1})
+                try:
+                    async with asyncio.timeout(0.3):
+                        self.heard += await self.driver.read(None)
+                except (TimeoutError, DriverError):
+                    continue
+
+
+def on_broker(
+    broker: Broker,
+    story: Callable[[Ear, Mouth], Awaitable[None]],
+    before: Callable[[Mouth], None] | None = None,
+    entries: Sequence[dict[str, Any]] = (),
+    **options: Any,
+) -> None:
+    async def run() -> None:
+        mouth = Mouth(broker)
+        if before is not None:
+            before(mouth)
+        bus = MqttBus(name="z", kind="mqtt", host=broker.host, port=broker.port, **options)
+        found = devices(bus, *(entries or [{"name": "th1", "profile": "aqara-wsdcgq11lm", "topic": "th1", "interval_s": 60}]))
+        driver = MqttDriver(bus, found, lambda: NOW)
+        await driver.open()
+        try:
+            await story(Ear(driver), mouth)
+        finally:
+            await driver.close()
+            mouth.end()
+
+    asyncio.run(run())
+
+
+def test_a_message_becomes_readings_of_its_device(broker: Broker) -> None:
+    async def story(ear: Ear, mouth: Mouth) -> None:
+        await ear.ready(mouth)
+        mouth.say(TOPIC, {"temperature": 21.5, "humidity": 55.2, "battery": 90, "linkquality": 7, "last_seen": "2027-01-15T08:00:00.500Z"})
+        arrival = await ear.value(21.5)
+        assert arrival.device == "th1"
+        values = {reading.point_id: reading.value for reading in arrival.readings}
+        assert (values["temperature"], values["humidity"], values["battery"]) == (21.5, 55.2, 90)
+        assert arrival.taken_at == NOW + 500
+
+    on_broker(broker, story)
+
+
+def test_a_retained_message_is_only_the_last_known(broker: Broker) -> None:
+    def before(mouth: Mouth) -> None:
+        mouth.say(TOPIC, {"temperature": 19.0}, retain=True)
+
+    async def story(ear: Ear, mouth: Mouth) -> None:
+        arrival = await ear.value(19.0)
+        assert {(reading.quality, reading.reason) for reading in arrival.readings} == {(Quality.UNCERTAIN, "retained")}
+        mouth.say(TOPIC, {"temperature": 20.0})
+        arrival = await ear.value(20.0)
+        assert {reading.quality for reading in arrival.readings} == {Quality.GOOD}
+
+    on_broker(broker, story, before)
+
+
+def test_a_retained_message_keeps_its_own_time_and_counts_when_it_is_recent(broker: Broker) -> None:
+    async def old(ear: Ear, _mouth: Mouth) -> None:
+        arrival = await ear.value(19.0)
+        assert arrival.taken_at == NOW - 86_400_000
+        assert arrival.readings[0].reason == "retained"
+
+    async def recent(ear: Ear, _mouth: Mouth) -> None:
+        arrival = await ear.value(19.5)
+        assert arrival.taken_at == NOW - 30_000
+        assert arrival.readings[0].quality is Quality.GOOD
+
+    on_broker(broker, old, lambda mouth: mouth.say(TOPIC, {"temperature": 19.0, "last_seen": "2027-01-14T08:00:00Z"}, retain=True))
+    on_broker(broker, recent, lambda mouth: mouth.say(TOPIC, {"temperature": 19.5, "last_seen": "2027-01-15T07:59:30Z"}, retain=True))
+
+
+def test_bad_messages_are_counted_and_the_next_good_one_counts(broker: Broker) -> None:
+    async def story(ear: Ear, mouth: Mouth) -> None:
+        await ear.ready(mouth)
+        for spoilt in (b"{", b"", b"\xff\xfe", b"[]", b'{"temperature": "warm"}', json.dumps({"filler": "x" * 70_000}).encode()):
+            mouth.say(TOPIC, spoilt)
+        mouth.say(TOPIC, {"temperature": 22.25})
+        await ear.value(22.25)
+        assert ear.driver.counters["payload"] >= 3
+        assert ear.driver.counters["oversized"] == 1
+        values = {reading.value for arrival in ear.heard for reading in arrival.readings if reading.quality is Quality.GOOD}
+        assert values == {1, 22.25}
+
+    on_broker(broker, story)
+
+
+def test_repetitions_and_floods_are_no_news(broker: Broker) -> None:
+    async def story(ear: Ear, mouth: Mouth) -> None:
+        await ear.ready(mouth)
+        same = {"temperature": 23.0, "last_seen": "2027-01-15T08:00:01Z"}
+        mouth.say(TOPIC, same)
+        mouth.say(TOPIC, same)
+        mouth.say(TOPIC, {"temperature": 24.0})
+        await ear.value(24.0)
+        assert ear.driver.counters["repeated"] == 1
+        for at in range(60):
+            mouth.say(TOPIC, {"temperature": 30 + at / 100})
+        mouth.say("zigbee2mqtt/th2", {"temperature": 25.0})
+        await ear.value(25.0)
+        assert ear.driver.counters["flood"] >= 10
+
+    th2 = {"name": "th2", "profile": "aqara-wsdcgq11lm", "topic": "zigbee2mqtt/th2"}
+    th1 = {"name": "th1", "profile": "aqara-wsdcgq11lm", "topic": "th1", "interval_s": 60}
+    on_broker(broker, story, entries=[th1, th2])
+
+
+def test_a_wrong_clock_is_not_believed(broker: Broker) -> None:
+    async def story(ear: Ear, mouth: Mouth) -> None:
+        await ear.ready(mouth)
+        mouth.say(TOPIC, {"temperature": 26.0, "last_seen": "2001-01-01T00:00:00Z"})
+        assert (await ear.value(26.0)).taken_at is None
+        assert ear.driver.counters["clock"] == 1
+
+    on_broker(broker, story)
+
+
+def test_availability_is_told_except_by_sleepers(broker: Broker) -> None:
+    smoke = {"name": "smoke1", "profile": "aqara-jtyj-gd-01lm-bw", "topic": "smoke1"}
+    th1 = {"name": "th1", "profile": "aqara-wsdcgq11lm", "topic": "th1"}
+
+    async def story(ear: Ear, mouth: Mouth) -> None:
+        await ear.ready(mouth)
+        for name in ("th1", "smoke1"):
+            mouth.say(f"zigbee2mqtt/{name}/availability", {"state": "offline"}, retain=True)
+        mouth.say(TOPIC, {"temperature": 27.0})
+        await ear.value(27.0)
+        sleepy = {route.device.name: route.mqtt.sleepy for route in ear.driver._routes}
+        gone = {arrival.device for arrival in ear.heard if arrival.available is False}
+        assert gone == {name for name, sleeps in sleepy.items() if not sleeps}
+
+    on_broker(broker, story, entries=[th1, smoke])
+
+
+def test_a_broker_that_goes_and_comes_is_the_trouble_of_the_bus(broker: Broker) -> None:
+    async def story(ear: Ear, mouth: Mouth) -> None:
+        await ear.ready(mouth)
+        broker.kill()
+        with pytest.raises(DriverError) as caught:
+            await ear.until(lambda heard: len(heard) > 1_000)
+        assert caught.value.bus
+        broker.start()
+        ear.heard.clear()
+        await ear.ready(Mouth(broker))
+
+    on_broker(broker, story)
+
+
+def test_nobody_there_at_the_start_is_told_and_not_fatal(free_port: int) -> None:
+    async def run() -> None:
+        bus = MqttBus(name="z", kind="mqtt", host="127.0.0.1", port=free_port)
+        driver = MqttDriver(bus, devices(bus, {"name": "th1", "profile": "aqara-wsdcgq11lm", "topic": "th1"}))
+        await driver.open()
+        with pytest.raises(DriverError) as caught:
+            async with asyncio.timeout(20):
+                await driver.read(None)
+        assert (caught.value.kind, caught.value.bus) == ("unreachable", True)
+        await driver.close()
+
+    asyncio.run(run())
