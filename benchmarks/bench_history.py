@@ -1,5 +1,6 @@
 """Figures of the embedded series store: write rate, size, query and compaction times, import. Prints one JSON object.
 
+Beside the figures stands bare DuckDB: the same columns into a plain table, and the same hourly means out of it.
 python benchmarks/bench_history.py [--quick] [--folder DIR]
 """
 
@@ -156,11 +157,44 @@ def load(folder: Path, rooms: int) -> dict[str, object]:
     return {"rows": rows, "import_s": round(took, 2), "import_rows_per_s": round(rows / took)}
 
 
+def bare(folder: Path, rooms: int) -> tuple[float, float]:
+    """Bare DuckDB with the batch of `month`: rows a second into a plain table in pieces of 20,000, ms of one room's 30 days in hours."""
+    batch = samples(rooms * 4, 30 * 144, 10 * MINUTE)
+    with duckdb.connect(str(folder.with_suffix(".duckdb"))) as connection:
+        connection.execute("CREATE TABLE plain (point BIGINT, taken BIGINT, value DOUBLE)")
+
+        def write(start: int) -> None:
+            part = slice(start, start + 20_000)
+            piece = {"point": batch.point[part], "taken": batch.taken_at[part], "value": batch.value[part]}  # noqa: F841 - DuckDB finds it by name
+            connection.execute("INSERT INTO plain SELECT * FROM piece")
+
+        wrote = seconds(lambda: [write(start) for start in range(0, len(batch), 20_000)])
+        query = "SELECT point, taken // 3600000, min(value), avg(value), max(value), count(*) FROM plain WHERE point BETWEEN 17 AND 20 GROUP BY ALL"
+        return len(batch) / wrote, in_ms(lambda: connection.execute(query).fetchall())["median"]
+
+
+def beside(figure: str, value: float, unit: str, bare_value: float) -> dict[str, object]:
+    """A line of the table of `make bench`."""
+    shown = [round(number) if number >= 1000 else round(number, 3) for number in (value, bare_value)]
+    names = ("figure", "value", "unit", "baseline", "baseline_value", "ratio")
+    return dict(zip(names, (figure, shown[0], unit, "bare DuckDB", shown[1], round(value / bare_value, 4)), strict=True))
+
+
 def run(folder: Path, quick: bool) -> dict[str, object]:
     """All figures; `quick` takes about 15 s."""
+    rooms = 10 if quick else 40
+    wrote, read = bare(folder / "bare", rooms)
+    months = month(folder / "month", rooms)
     return {
         "bench": "history",
-        "month_10min": month(folder / "month", 10 if quick else 40),
+        "rows": [
+            beside("rows written, new", float(months["write_rows_per_s"]), "/s", wrote),  # type: ignore[arg-type]
+            beside("rows compacted to days", float(months["compact_rows_per_s"]), "/s", wrote),  # type: ignore[arg-type]
+            beside("one room, 30 days in hours, hot: median", months["room_30d_hourly_hot_ms"]["median"], "ms", read),  # type: ignore[index]
+            beside("one room, 30 days in hours, day files: median", months["room_30d_hourly_days_ms"]["median"], "ms", read),  # type: ignore[index]
+            beside("one room, 30 days in hours, month file: median", months["room_30d_hourly_month_ms"]["median"], "ms", read),  # type: ignore[index]
+        ],
+        "month_10min": months,
         "day_10s": day(folder / "day", 40 if quick else 200),
         "loop": loop(folder / "loop", 100 if quick else 400),
         "import": load(folder / "import", 10 if quick else 40),

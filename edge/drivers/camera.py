@@ -65,8 +65,6 @@ class CameraDriver:
         assert camera is not None  # noqa: S101 - the plan puts only cameras on this bus
         seen, still, started = self._seen[device.name], b"", mono_ms()
         try:
-            if started < seen.retry_at:
-                raise NoPictureError(seen.trouble)
             still = await self._picture(seen, device, camera)
             found = await asyncio.to_thread(pictures.features, still, camera.tamper.min_bytes)
         except NoPictureError as error:
@@ -84,6 +82,8 @@ class CameraDriver:
 
     async def _picture(self, seen: _Seen, device: Device, camera: Camera) -> bytes:
         """The JPEG of the address that worked last, or of the first that works. Raises NoPictureError."""
+        if mono_ms() < seen.retry_at:
+            raise NoPictureError(seen.trouble)
         urls = [seen.url] if seen.url else list(_urls(device, camera))
         trouble = ""
         for url in urls:

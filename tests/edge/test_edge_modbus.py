@@ -352,11 +352,11 @@ async def wrong_and_right(bus: BusSettings, rounds: int) -> tuple[int, int, int]
     return wrong, right, failures
 
 
-TIMEOUT_MS = 60
+TIMEOUT_MS = 100
 DELAYS: dict[str, Callable[[int], float]] = {
-    "one late reply": lambda n: 0.08 if n == 2 else 0.0,
-    "every reply late": lambda n: 0.08,
-    "now and then, later than the quiet time": lambda n: random.Random(n).choice([0.0, 0.0, 0.0, 0.0, 0.07, 0.18]),
+    "one late reply": lambda n: 0.17 if n == 2 else 0.0,
+    "every reply late": lambda n: 0.17,
+    "now and then, later than the quiet time": lambda n: random.Random(n).choice([0.0, 0.0, 0.0, 0.0, 0.15, 0.35]),
 }
 
 
@@ -367,9 +367,9 @@ def test_a_late_reply_is_never_another_registers_value(kind: str, delay: str) ->
         slave = SlowSlave(DELAYS[delay])
         if kind == "pty":
             with slave.on_pty() as port:
-                return await wrong_and_right(bus_of("pty", port, timeout_ms=TIMEOUT_MS), 8)
+                return await wrong_and_right(bus_of("pty", port, timeout_ms=TIMEOUT_MS), 5)
         async with slave.on_tcp() as number:
-            return await wrong_and_right(bus_of("rtu_over_tcp", number, timeout_ms=TIMEOUT_MS), 8)
+            return await wrong_and_right(bus_of("rtu_over_tcp", number, timeout_ms=TIMEOUT_MS), 5)
 
     wrong, right, failures = asyncio.run(run())
     assert wrong == 0
@@ -399,7 +399,7 @@ def test_the_library_alone_takes_a_late_reply_for_the_next_value() -> None:
 
 def test_a_slow_device_gets_the_time_it_needs() -> None:
     async def run() -> tuple[int, int]:
-        async with SlowSlave(lambda n: 0.08).on_tcp() as number:
+        async with SlowSlave(lambda n: 0.17).on_tcp() as number:
             bus = bus_of("rtu_over_tcp", number, timeout_ms=TIMEOUT_MS)
             found = devices(bus, {"unit": 1, "profile": PROFILE})
             driver, answers = ModbusDriver(bus, found), []
