@@ -16,7 +16,7 @@ demo: setup  ## set up and run the living demo (ARGS="--check" runs it without a
 
 test: setup  ## set up and run the tests
 	@$(BIN)/python tools/present.py
-	@$(BIN)/python -m pytest -m "not soak" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak" $(ARGS)
 
 lint: setup  ## ruff, mypy, import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -48,7 +48,7 @@ def show(name: str, result: dict[str, Any]) -> None:
     for row in result["rows"]:
         ratio = "" if row["ratio"] is None else f"{row['ratio']:>9.3g}×"
         bare = f"{row['baseline_value']:>12,} {row['baseline']}"
-        say(f"  {row['figure']:<50}{row['value']:>12,} {row['unit']:<10}{ratio:>11}  {bare}")
+        say(f"  {row['figure']:<54}{row['value']:>12,} {row['unit']:<10}{ratio:>11}  {bare}")
     for key in ("error", "missing"):
         if result.get(key):
             say(f"  {key}: {result[key]}")

@@ -132,8 +132,8 @@ def run(folder: Path, quick: bool) -> dict[str, Any]:
     gateways, points = (50, 50) if quick else (200, 50)
     house = House(folder, gateways, points)
     try:
-        rows = measure(folder / "grouped", house, 10 if quick else 30, alone=False)
-        rows += measure(folder / "alone", house, 3, alone=True)
+        rows = measure(folder / "grouped", house, 20 if quick else 60, alone=False)
+        rows += measure(folder / "alone", house, 4, alone=True)
         return {"rows": rows, "gateways": gateways, "points": gateways * points, "alarms": house.alarms(), "facts": house.facts}
     finally:
         house.db.close()

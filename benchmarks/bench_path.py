@@ -230,11 +230,12 @@ def run(folder: Path, quick: bool) -> dict[str, Any]:
         trips = bare_round_trips("127.0.0.1", living.site.ports["broker"], 200)
         commits = bare_commits(folder / "bare", [[b"x" * 2_000]] * 200)
         frames = spread(page.board.evaluate(FRAMES))["p50"] if page else 0.0
+    # what the promises cost at least: the edge's spool and the server's journal, and the way between them
     least = spread(trips)["p50"] + 2 * spread(commits)["p50"]
     rows = legs(found, least, frames)
     return {
         "rows": rows,
-        "rounds": times,
+        "rounds": [{name: round(ms, 1) for name, ms in one.items()} for one in found],
         "polled_every_s": INTERVAL_S,
         "bare": {"round_trip_ms": spread(trips), "commit_ms": spread(commits), "two_frames_ms": frames},
         "missing": "" if page else shown,
@@ -242,17 +243,18 @@ def run(folder: Path, quick: bool) -> dict[str, Any]:
 
 
 def legs(found: list[dict[str, float]], least: float, frames: float) -> list[dict[str, Any]]:
-    floor, painted = "QoS 0 round trip + two FULL commits", "two frames of the same browser"
+    floor, painted, polled = "QoS 0 round trip + two FULL commits", "two frames of the same browser", "polling interval"
+    interval = 1000 * INTERVAL_S
     plan = [
-        ("sensor changes → sample taken (polling)", "", "sample", "polling interval", 1000 * INTERVAL_S),
-        ("sample taken → alarm committed and on the stream", "sample", "event", floor, least),
-        ("sensor changes → alarm committed and on the stream", "", "event", floor, least),
-        ("alarm on the stream → received by a viewer", "event", "arrived", floor, least),
-        ("alarm on the stream → tile painted", "event", "tile", painted, frames),
-        ("alarm on the stream → list of alarms painted", "event", "list", painted, frames),
-        ("alarm on the stream → SMS at the gateway", "event", "sms", floor, least),
-        ("sensor changes → tile painted", "", "tile", floor, least),
-        ("sensor changes → SMS at the gateway", "", "sms", floor, least),
+        ("sensor changes → sample taken", "", "sample", polled, interval),
+        ("sample taken → alarm committed and sent out", "sample", "event", floor, least),
+        ("alarm sent out → received by a viewer", "event", "arrived", floor, least),
+        ("alarm sent out → tile painted", "event", "tile", painted, frames),
+        ("alarm sent out → list of alarms painted", "event", "list", painted, frames),
+        ("alarm sent out → SMS at the gateway", "event", "sms", floor, least),
+        ("sensor changes → alarm committed and sent out", "", "event", polled, interval),
+        ("sensor changes → tile painted", "", "tile", polled, interval),
+        ("sensor changes → SMS at the gateway", "", "sms", polled, interval),
     ]
     rows = []
     for name, first, last, beside, bare in plan:

@@ -57,9 +57,7 @@ def make_venv() -> None:
         import venv  # noqa: F401, PLC0415
     except ImportError:
         package = f"python3.{sys.version_info[1]}-venv"
-        stop(
-            f"缺少 venv：请先安装系统包 {package}（Debian/Ubuntu：sudo apt install {package}），再运行一次。/ Python has no venv here: install {package}."
-        )
+        stop(f"缺少 venv：请先安装系统包 {package}（如 sudo apt install {package}），再运行一次。/ Python has no venv here: install {package}.")
     run(sys.executable, "-m", "venv", VENV, what="python3 -m venv")
 
 
