@@ -36,7 +36,7 @@ def measure(name: str, folder: Path, quick: bool) -> dict[str, Any]:
     work.mkdir()
     try:
         result = dict(TABLE[name](work, quick))
-    except Exception as error:  # noqa: BLE001 - the other figures are wanted all the same
+    except Exception as error:  # the other figures are wanted all the same
         traceback.print_exc()
         result = {"rows": [], "error": f"{type(error).__name__}: {error}"}
     return result | {"seconds": round(time.monotonic() - began, 1)}

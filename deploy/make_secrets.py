@@ -34,7 +34,7 @@ class Folder:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             fresh = path.with_suffix(".new")
-            fresh.write_text(content or secrets.token_urlsafe(24), "utf-8")
+            fresh.write_text(content or secrets.token_hex(20), "utf-8")
             fresh.chmod(0o600)
             if os.geteuid() == 0:
                 os.chown(path.parent, owner, owner)

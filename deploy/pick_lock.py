@@ -41,4 +41,4 @@ def pick(lock: str, project: str, extras: Iterable[str]) -> str:
 
 
 if __name__ == "__main__":
-    print(pick((ROOT / "requirements.lock").read_text("utf-8"), (ROOT / "pyproject.toml").read_text("utf-8"), sys.argv[1:]), end="")
+    sys.stdout.write(pick((ROOT / "requirements.lock").read_text("utf-8"), (ROOT / "pyproject.toml").read_text("utf-8"), sys.argv[1:]))

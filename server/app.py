@@ -174,7 +174,8 @@ class _Server(uvicorn.Server):
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT. Raises StoreTakenError when another server holds the data folder."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for name in ("apscheduler", "twilio", "httpx"):  # each logs every call at INFO
+        logging.getLogger(name).setLevel(logging.WARNING)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     with StoreLock(settings.data_dir):
         app, parts = build(settings)

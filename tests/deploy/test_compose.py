@@ -1,4 +1,4 @@
-"""docker-compose.yml and the files under deploy/, held against our own programs: everything that a container would read or run is read or parsed here."""
+"""docker-compose.yml and deploy/ held against our own programs: what a container would read or run is read or parsed here; so are the documents."""
 
 import argparse
 import importlib
@@ -22,7 +22,8 @@ import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
-from contract.profile import find
+from contract.profile import find, load_text
+from contract.vectors import failures
 from edge import cli as edge_cli
 from edge import configfile, plan
 from edge import settings as edge_settings
@@ -186,7 +187,9 @@ def test_the_load_script_parses_and_finds_its_files() -> None:
             assert on_host("load", str(args.file)).is_file()
 
 
-@pytest.mark.parametrize("path", [DOCS / "tutorial.md", DOCS / "how-to" / "add-a-device.md", DOCS / "reference" / "commands.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [DOCS / "tutorial.md", DOCS / "how-to" / "add-a-device.md", DOCS / "reference" / "commands.md"], ids=lambda path: path.name
+)
 def test_commands_in_the_documents_parse(path: Path) -> None:
     found = 0
     for block in re.findall(r"```sh\n(.*?)```", path.read_text("utf-8"), re.DOTALL):
@@ -200,7 +203,9 @@ def test_commands_in_the_documents_parse(path: Path) -> None:
 
 def test_the_reference_names_every_command() -> None:
     text = (DOCS / "reference" / "commands.md").read_text("utf-8")
-    missing = [name for top, parser in (("archivewatch", server_cli.parser()), ("archivewatch-edge", edge_cli.parser())) for name in leaves(top, parser)]
+    missing = [
+        name for top, parser in (("archivewatch", server_cli.parser()), ("archivewatch-edge", edge_cli.parser())) for name in leaves(top, parser)
+    ]
     missing += [f"archivewatch-sim {name}" for name in COMMANDS]
     missing = [name for name in missing if f"`{name}" not in text]
     assert not missing
@@ -245,7 +250,7 @@ def paths_in(model: BaseModel) -> Iterator[str]:
 def test_the_server_files_load(name: str, secrets_folder: Path) -> None:
     settings = server_settings.load_settings(on_host("server", f"/etc/archivewatch/{name}"))
     assert settings.port == 8080
-    assert settings.host == "0.0.0.0"  # noqa: S104 - inside the container; the published port is on loopback
+    assert settings.host == "0.0.0.0"  # inside the container; the published port is on loopback
     assert settings.broker.host in SERVICES
     assert {path for path in paths_in(settings) if path.startswith("/run")} <= secret_names("server", secrets_folder)
     assert str(settings.data_dir) in {target for _, target, _ in mounts("server")}
@@ -358,7 +363,9 @@ def test_secrets_are_made_once_and_private(tmp_path: Path) -> None:
         assert line in (tmp_path / "server" / "gateway-tokens").read_text()
 
 
-@pytest.mark.parametrize("service", [name for name, found in SERVICES.items() if "/opt/archivewatch/healthy.py" in found.get("healthcheck", {}).get("test", ())])
+@pytest.mark.parametrize(
+    "service", [name for name, found in SERVICES.items() if "/opt/archivewatch/healthy.py" in found.get("healthcheck", {}).get("test", ())]
+)
 def test_health_checks_are_calls_that_exist(service: str) -> None:
     how, program, script, kind, *rest = SERVICES[service]["healthcheck"]["test"]
     assert (how, program, script) == ("CMD", "python", "/opt/archivewatch/healthy.py")
@@ -394,7 +401,9 @@ def test_each_image_takes_its_part_of_the_lock(extra: str) -> None:
 
 def test_no_postgresql_driver_is_bundled_as_the_files_say() -> None:
     lock = (ROOT / "requirements.lock").read_text("utf-8")
-    assert not re.search(r"^(psycopg|psycopg2|pg8000|asyncpg)\b", lock, re.MULTILINE), "say so in docker-compose.yml, server.yaml and configuration.md"
+    assert not re.search(r"^(psycopg|psycopg2|pg8000|asyncpg)\b", lock, re.MULTILINE), (
+        "say so in docker-compose.yml, server.yaml and configuration.md"
+    )
 
 
 def test_what_the_image_copies_exists() -> None:
@@ -406,6 +415,28 @@ def test_what_the_image_copies_exists() -> None:
 
 
 # -- the documents ----------------------------------------------------------------------------------------------------------------------
+
+
+def yaml_blocks(path: Path) -> dict[str, str]:
+    """The YAML examples of a document by the name in their first line."""
+    blocks = re.findall(r"```yaml\n# (\S+)\n(.*?)```", path.read_text("utf-8"), re.DOTALL)
+    return {name.rpartition("/")[2]: text for name, text in blocks}
+
+
+def test_the_files_of_the_tutorial_load(tmp_path: Path) -> None:
+    for name, text in yaml_blocks(DOCS / "tutorial.md").items():
+        (tmp_path / name).write_text(text, "utf-8")
+    assert server_settings.load_settings(tmp_path / "server.yaml").port == 8090
+    settings = configfile.load(tmp_path / "edge.yaml")
+    devices, lines = configfile.load_devices(tmp_path / "devices.yaml")
+    points = {(point.key.metric, point.room) for point in plan.build(settings, devices, lines).points}
+    gateway = [point for point in Province.load(DEPLOY / "province").points if point.gateway == settings.gateway]
+    assert points <= {(point.key.metric, point.room) for point in gateway}, "the centre of the tutorial would not know these points"
+
+
+def test_the_profile_of_the_how_to_holds() -> None:
+    ((name, text),) = yaml_blocks(DOCS / "how-to" / "add-a-device.md").items()
+    assert failures(load_text(text, name)) == []
 
 
 def models() -> Iterator[tuple[str, type[BaseModel]]]:
