@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -75,6 +76,12 @@ class Slice:
     def trace(self, gateway):
         path = self.folder / gateway / "accepted.jsonl"
         return path.read_bytes().splitlines() if path.exists() else []
+
+    def is_mine(self, number):
+        try:
+            return str(self.folder).encode() in Path(f"/proc/{number}/cmdline").read_bytes()
+        except OSError:
+            return False
 
     def smoke(self, room, value):
         body = {"quantity": "smoke", "value": value}
@@ -143,7 +150,9 @@ def torment(living, dice, until_left, killed_at):
         name, victim = dice.choice(list(victims.items()))
         if dice.random() < KILL:
             killed_at.setdefault(name, []).append(time.time_ns() // 1_000_000)
+            also = pids(victim)[1:]  # killing the parent of a broker leaves the broker alive
             victim.kill()
+            send(also, signal.SIGKILL)
             pause(dice.uniform(0.1, 0.8))
             victim.launch()
             counts["kills"] += 1
@@ -187,6 +196,7 @@ def test_kills_and_freezes_lose_and_repeat_nothing(tmp_path, port_factory, say):
         _run(living, dice, say)
     finally:
         living.demo.stop()
+        send(filter(living.is_mine, pids(living.demo.broker)[1:]), signal.SIGKILL)  # if its parent had died before it
 
 
 def _run(living, dice, say):
