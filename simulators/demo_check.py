@@ -52,7 +52,7 @@ class Api:
         while True:
             page = self.get(path, **query, **({"cursor": cursor} if cursor else {}))
             found += page["items"]
-            cursor = page.get("next_cursor") or page.get("next")
+            cursor = page.get("next_cursor")
             if not cursor:
                 return found
 
@@ -79,7 +79,7 @@ def check(site: Site, stage: Callable[[], None], say: Callable[[str], None]) -> 
                 results.append(_follow(site, api, alarm, room))
                 say(f"{alarm['rule']} @ {room}：已告警、已发短信、已接手")
         time.sleep(0.25)
-    _quiet(site, results, say)
+    _quiet(site, api, results, say)
     return {
         "ok": True,
         "seconds": round(time.monotonic() - began, 1),
@@ -103,7 +103,7 @@ def _follow(site: Site, api: Api, alarm: Mapping[str, Any], room: str) -> dict[s
     _until(lambda: any(number in message["body"] for message in _messages(site)), SMS_S, f"告警 {alarm['id']} 的短信没有到达短信网关")
     first = next(message for message in _messages(site) if number in message["body"])
     reply = api.post(f"/alarms/{alarm['id']}/acknowledge", {"note": "演示检查：已接手"})
-    raised = _instant(api.get(f"/alarms/{alarm['id']}")["raised_at"])
+    raised = _annunciated(api.get(f"/alarms/{alarm['id']}"), str(alarm["level"]))
     return {
         "id": alarm["id"],
         "rule": alarm["rule"],
@@ -118,10 +118,23 @@ def _follow(site: Site, api: Api, alarm: Mapping[str, Any], room: str) -> dict[s
     }
 
 
-def _quiet(site: Site, results: list[dict[str, Any]], say: Callable[[str], None]) -> None:
-    """Nobody is told anything more about what has been taken over, but that it has been."""
+def _annunciated(alarm: Mapping[str, Any], level: str) -> float:
+    """When people were asked for attention at this level: raised, or escalated to it."""
+    asked = [change["at"] for change in alarm["transitions"] if change["level"] == level and change["name"] in ("raised", "re_raised", "escalated")]
+    return _instant(asked[0] if asked else alarm["raised_at"])
+
+
+def _quiet(site: Site, api: Api, results: list[dict[str, Any]], say: Callable[[str], None]) -> None:
+    """Nobody is told that nobody took over; an alarm that climbs to a worse level asks anew and is taken over anew."""
     say(f"观察 {QUIET_S} 秒：接手后不再逐级上报")
-    time.sleep(QUIET_S)
+    until = time.monotonic() + QUIET_S
+    while time.monotonic() < until:
+        for result in results:
+            alarm = api.get(f"/alarms/{result['id']}")
+            if alarm["state"] == "active_unacked":
+                api.post(f"/alarms/{result['id']}/acknowledge", {"note": "演示检查：升级后再次接手"})
+                result["taken_over_again_at"] = alarm["level"]
+        time.sleep(1)
     for result in results:
         escalated = [m["body"] for m in _messages(site) if result["number"] in m["body"] and "】上报：" in m["body"]]
         if escalated:
@@ -136,11 +149,7 @@ def _messages(site: Site) -> list[dict[str, Any]]:
 
 
 def _created(message: Mapping[str, Any]) -> float:
-    for key in ("accepted_at", "created_at", "created_ms", "created"):
-        if key in message:
-            value = message[key]
-            return value / 1000 if isinstance(value, int) else _instant(str(value))
-    raise CheckError(f"短信网关的记录没有时间：{sorted(message)}")
+    return int(message["created_at"]) / 1000
 
 
 def _instant(text: str) -> float:
