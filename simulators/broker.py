@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from simulators.signals import stop_event
+from simulators.signals import die_with_parent, stop_event
 
 _CONFIG = """\
 server_name: archivewatch
@@ -117,7 +117,14 @@ class Broker:
         config = self.store / "nats-server.conf"
         config.write_text(_CONFIG.format(host=self.host, port=self.port, store=json.dumps(str(self.store / "data"))), encoding="utf-8")
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen([binary(), "-c", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            # The wrapper's kill -9 must be the broker's: an orphan would hold the port, and a fault test would have killed nothing.
+            self._process = subprocess.Popen(
+                [binary(), "-c", config],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent,  # noqa: PLW1509
+            )
         self._wait_ready(self._process, time.monotonic() + timeout)
         return self
 

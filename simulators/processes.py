@@ -4,10 +4,8 @@ Children die with their parent, whatever ends it; nothing is ever ended but what
 """
 
 import contextlib
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -17,17 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-_PR_SET_PDEATHSIG = 1
+from simulators.signals import die_with_parent
 
 
 class StartError(RuntimeError):
     """A process did not come up; the text carries the end of its log."""
-
-
-def _die_with_parent() -> None:
-    # Runs in the child between fork and exec; Linux only, elsewhere the children are ended by stop().
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def command(name: str) -> list[str]:
@@ -86,7 +78,7 @@ class Child:
                 stdout=output,
                 stderr=errors,
                 env=self._environment,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509
+                preexec_fn=die_with_parent,  # noqa: PLW1509
             )
         self.starts += 1
 

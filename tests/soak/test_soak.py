@@ -369,7 +369,7 @@ def walk(dice):
 
 
 def test_the_rule_core_walks_with_a_naive_machine(say):
-    """Last, so that what the judge left over is used; at least ten seconds' worth never costs the limit."""
+    """Last: it takes what time the first test has left over, at most a minute."""
     walks, steps, until = 0, 0, time.monotonic() + max(min(left() - 20, LIMIT_S * 0.05, 60), 1)
     while time.monotonic() < until:
         dice = random.Random(f"{SEED}-{walks}")
