@@ -129,7 +129,7 @@ def line() -> Iterator[str]:
 
 
 def test_scan_finds_who_answers_and_what_fits(capsys: pytest.CaptureFixture[str], line: str) -> None:
-    code, output, _ = run(capsys, "scan", "--port", line, "--kind", "rtu_over_tcp", "--units", "1-3,5", "--timeout-ms", "60")
+    code, output, _ = run(capsys, "scan", "--port", line, "--kind", "rtu_over_tcp", "--units", "1-3,5", "--timeout-ms", "500")
     assert (code, output["asked"]) == (0, 4)
     assert [(entry["unit"], entry["answer"]) for entry in output["units"]] == [(2, "exception"), (5, "exception")]
     fitting = {candidate["profile"]: candidate["values"] for candidate in output["units"][0]["candidates"]}
