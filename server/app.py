@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import os
+import secrets
 import signal
 import threading
 from collections import Counter
@@ -234,8 +236,9 @@ def _web_settings(settings: Settings) -> WebSettings:
         idle_ms=int(sign_in.idle_h * 3_600_000), absolute_ms=int(sign_in.absolute_h * 3_600_000),
         failures=sign_in.failures, lock_ms=int(sign_in.lock_min * 60_000),
     )  # fmt: skip
+    tokens = _gateway_tokens(settings.gateway_token_file) | _command_token(settings.data_dir)
     return WebSettings(
-        data_folder=settings.data_dir, limits=limits, tokens=_gateway_tokens(settings.gateway_token_file), banner=settings.banner,
+        data_folder=settings.data_dir, limits=limits, tokens=tokens, banner=settings.banner,
         version=version("archivewatch"),
     )  # fmt: skip
 
@@ -248,3 +251,11 @@ def _gateway_tokens(path: Path | None) -> dict[str, ApiToken]:
             gateway, _, key = line.strip().partition(" ")
             tokens[WebSettings.digest(key.strip())] = ApiToken(name=gateway, role="gateway")
     return tokens
+
+
+def _command_token(data_dir: Path) -> dict[str, ApiToken]:
+    """A new key for the command line at each start, in a file that only this user may read (server/commands/remote.py uses it)."""
+    key = secrets.token_urlsafe(32)
+    with open(os.open(data_dir / "cli.token", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+        file.write(key)
+    return {WebSettings.digest(key): ApiToken(name="cli", role="service")}

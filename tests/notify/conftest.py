@@ -13,8 +13,9 @@ from server.notify.channels.outbox_file import OutboxFile
 from server.notify.channels.twilio_sms import TwilioSms
 from server.notify.dispatch import Dispatcher, DispatchSettings
 from server.settings import WatchSettings
+from server.store.schema import Base
 from server.store.session import Database
-from server.store.tables import Alarm, Base, EscalationStep, Notification, Person, Room, Transition, Unit
+from server.store.tables import Alarm, EscalationStep, Notification, Person, Room, Transition, Unit
 from server.watch.commit import Transaction
 from server.watch.state import World
 from simulators.sms_gateway import SmsGateway

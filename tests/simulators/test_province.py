@@ -8,8 +8,8 @@ import pytest
 
 from contract.quantities import QUANTITIES
 from server.org.imports import KINDS, import_csv
+from server.store.schema import Base
 from server.store.session import Database
-from server.store.tables import Base
 from simulators.fujian import CITIES, JINMEN, PINGTAN, bureau
 from simulators.province import Province, full, small, write
 from simulators.province_rows import Room, load_points, load_rooms, room_spec

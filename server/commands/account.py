@@ -1,0 +1,57 @@
+"""account add, account load: sign-ins."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from server.commands import INVALID, NOT_FOUND, OK, CommandError, add, database, emit, now_ms, settings_of
+from server.org import accounts
+from server.store import audit
+from server.store.tables import Unit
+
+
+def account_add(args: argparse.Namespace) -> int:
+    """Create an account; the password comes from standard input, never from the command line."""
+    password = sys.stdin.readline().rstrip("\n")
+    db = database(settings_of(args))
+    try:
+        with db.write() as session:
+            if session.get(Unit, args.unit) is None:
+                raise CommandError(f"没有这个单位：{args.unit}", NOT_FOUND)
+            accounts.add_account(session, login=args.login, password=password, role=args.role, unit=args.unit, name=args.name or args.login)
+            audit.append(session, "cli", "account_add", args.login, {"role": args.role, "unit": args.unit}, now_ms())
+    except ValueError as error:
+        raise CommandError(f"账号未建立：{error}", INVALID) from error
+    emit({"login": args.login}, args, f"已建立账号 {args.login}")
+    return OK
+
+
+def account_load(args: argparse.Namespace) -> int:
+    """Create accounts from JSON lines on standard input: {"login", "role", "unit", "name", "password"}; all of them or none."""
+    db = database(settings_of(args))
+    made = 0
+    try:
+        with db.write() as session:
+            for line in filter(str.strip, sys.stdin):
+                row = json.loads(line)
+                if session.get(Unit, row["unit"]) is None:
+                    raise CommandError(f"没有这个单位：{row['unit']}", NOT_FOUND)
+                accounts.add_account(session, **{key: row[key] for key in ("login", "role", "unit", "name", "password")})
+                audit.append(session, "cli", "account_add", row["login"], {"role": row["role"], "unit": row["unit"]}, now_ms())
+                made += 1
+    except (ValueError, KeyError, TypeError) as error:
+        raise CommandError(f"账号未建立，第 {made + 1} 行：{error}", INVALID) from error
+    emit({"created": made}, args, f"已建立 {made} 个账号")
+    return OK
+
+
+def register(commands: Any) -> None:
+    """Add the commands of this module."""
+    account = commands.add_parser("account", help="账号").add_subparsers(required=True)
+    adding = add(account, "add", account_add, "新建账号（密码从标准输入读取）")
+    adding.add_argument("login")
+    adding.add_argument("--role", required=True, choices=accounts.ROLES)
+    adding.add_argument("--unit", required=True)
+    adding.add_argument("--name", default="")
+    add(account, "load", account_load, "新建一批账号（标准输入，每行一个 JSON）")

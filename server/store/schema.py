@@ -1,0 +1,9 @@
+"""The whole schema: import this instead of tables.py where every table must be known (migrations, tests that create a database at once).
+
+A new noun's tables live in server/store/tables_<area>.py and are imported here.
+"""
+
+from server.store import tables
+from server.store.tables import Base
+
+__all__ = ["Base", "tables"]
