@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contract.quantities import QUANTITIES
+from server.org import people
 from server.store import audit
 from server.store.session import Database
 from server.store.tables import Base, Gateway, Person, Point, Room, Unit
@@ -140,7 +141,7 @@ def _unit(session: Session, row: Row, _now: int) -> str:
     return _put(session, session.get(Unit, code), lambda: Unit(code=code), values)
 
 
-def _person(session: Session, row: Row, _now: int) -> str:
+def _person(session: Session, row: Row, now: int) -> str:
     code = _need(row, "code", 32)
     unit = _match(row, "unit", _CODE)
     _known(session, Unit, unit, "单位")
@@ -151,7 +152,12 @@ def _person(session: Session, row: Row, _now: int) -> str:
         "duty": _one_of(row, "duty", DUTIES),
     }
     existing = session.scalar(select(Person).where(Person.code == code))
-    return _put(session, existing, lambda: Person(code=code), values)
+    outcome = _put(session, existing, lambda: Person(code=code), values)
+    if outcome != "unchanged":
+        session.flush()
+        person = existing or session.scalars(select(Person).where(Person.code == code)).one()
+        people.set_roles(session, person, {unit: [row["duty"]] if row["duty"] else []}, by="import", now=now)
+    return outcome
 
 
 def _room(session: Session, row: Row, _now: int) -> str:

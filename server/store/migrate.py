@@ -16,12 +16,12 @@ class SchemaTooNewError(RuntimeError):
     """The database was written by a newer version."""
 
 
-def migrate(db: Database) -> tuple[str | None, str]:
-    """Bring the schema to the newest revision. Returns (before, after). Raises SchemaTooNewError."""
+def migrate(db: Database, to: str | None = None) -> tuple[str | None, str]:
+    """Bring the schema to the newest revision (or to `to`, for tests of one step). Returns (before, after). Raises SchemaTooNewError."""
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
     script = ScriptDirectory.from_config(config)
-    newest = script.get_current_head()
+    newest = to or script.get_current_head()
     if newest is None:
         raise RuntimeError(f"no migrations in {_FOLDER}")
     with db.engine.execution_options(write=True).connect() as connection, connection.begin():
@@ -30,5 +30,5 @@ def migrate(db: Database) -> tuple[str | None, str]:
             raise SchemaTooNewError(f"数据库版本 {before} 比本程序新，请安装新版本后再启动。")
         if before != newest:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, newest)
     return before, newest

@@ -20,7 +20,10 @@ class Base(DeclarativeBase):
 
 
 class Unit(Base):
-    """A unit of the organisation tree; `level` 1 province … 4 station."""
+    """A unit of the organisation tree; `level` 1 province … 4 station. `kind` names what a specialised unit is for ('' = territorial).
+
+    A merged unit stays as a row with `merged_into`, so that its code can be forwarded; `search` holds what people may type (name, pinyin, code).
+    """
 
     __tablename__ = "unit"
     code: Mapped[str] = mapped_column(String(12), primary_key=True)
@@ -29,10 +32,18 @@ class Unit(Base):
     name: Mapped[str] = mapped_column(String(120))
     short_name: Mapped[str] = mapped_column(String(12))
     duty_phone: Mapped[str | None] = mapped_column(String(20))
+    kind: Mapped[str] = mapped_column(String(16), default="")
+    merged_into: Mapped[str | None] = mapped_column(String(12))
+    closed_at: Mapped[int | None]
+    search: Mapped[str] = mapped_column(String(300), default="")
 
 
 class Person(Base):
-    """A person who can be told something; `duty` is duty_officer | person_in_charge | archive_head | inspector | ''."""
+    """A person who can be told something. Roles are in person_role (tables_org.py); `duty` repeats the first of them, or ''.
+
+    `disabled_at` is set when the person has left or an administrator took the person out; `last_seen_at` is the last sign of life (sign-in, answer,
+    personnel feed) and decides who is dormant.
+    """
 
     __tablename__ = "person"
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
@@ -41,6 +52,13 @@ class Person(Base):
     phone: Mapped[str | None] = mapped_column(String(20))
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"), index=True)
     duty: Mapped[str] = mapped_column(String(24), default="")
+    phone_verified_at: Mapped[int | None]
+    landline: Mapped[bool] = mapped_column(Boolean, default=False)
+    email: Mapped[str] = mapped_column(String(120), default="")
+    disabled_at: Mapped[int | None]
+    disabled_why: Mapped[str] = mapped_column(String(120), default="")
+    last_seen_at: Mapped[int | None]
+    search: Mapped[str] = mapped_column(String(300), default="")
 
 
 class Room(Base):
@@ -61,6 +79,8 @@ class Room(Base):
     maintenance_until: Mapped[int | None]
     maintenance_by: Mapped[str] = mapped_column(String(60), default="")
     maintenance_reason: Mapped[str] = mapped_column(String(200), default="")
+    location: Mapped[str] = mapped_column(String(120), default="")
+    search: Mapped[str] = mapped_column(String(300), default="")
 
 
 class Account(Base):
