@@ -392,7 +392,7 @@ def test_each_image_takes_its_part_of_the_lock(extra: str) -> None:
     names = set(re.findall(r"^([a-z0-9-]+)==", picked, re.MULTILINE))
     assert {"pydantic", "msgspec", "paho-mqtt", "hatchling"} <= names
     assert ("duckdb" in names) == (extra != "edge")
-    assert ("pyserial" in names) == (extra != "server")
+    assert ("pymodbus" in names) == (extra != "server")
     assert not names & {"pytest", "playwright", "mypy", "ruff", "uv"}
     entries = [entry for entry in re.split(r"^(?=[a-z0-9])", picked, flags=re.MULTILINE) if entry]
     assert all(entry in lock and "--hash=sha256:" in entry for entry in entries)
