@@ -399,11 +399,11 @@ def test_each_image_takes_its_part_of_the_lock(extra: str) -> None:
     assert {SERVICES[name]["build"]["args"]["EXTRA"] for name in SERVICES if "build" in SERVICES[name]} == {"server", "edge", "sim"}
 
 
-def test_no_postgresql_driver_is_bundled_as_the_files_say() -> None:
-    lock = (ROOT / "requirements.lock").read_text("utf-8")
-    assert not re.search(r"^(psycopg|psycopg2|pg8000|asyncpg)\b", lock, re.MULTILINE), (
-        "say so in docker-compose.yml, server.yaml and configuration.md"
-    )
+def test_the_image_carries_the_postgresql_driver_that_the_files_name() -> None:
+    project, lock = ((ROOT / name).read_text("utf-8") for name in ("pyproject.toml", "requirements.lock"))
+    assert re.search(r"^psycopg-binary==", module("pick_lock").pick(lock, project, ["server"]), re.MULTILINE)
+    for name in ("deploy/server/server.yaml", "docs/reference/configuration.md"):
+        assert "postgresql+psycopg://" in (ROOT / name).read_text("utf-8"), name
 
 
 def test_what_the_image_copies_exists() -> None:
