@@ -1,11 +1,14 @@
-"""`make bench`: every benchmark of the table below, one after the other. A readable table on stderr, one JSON object as the last line of stdout.
+"""`make bench`: every bench_<name>.py of this folder, one after the other. A readable table on stderr, one JSON object as the last line of stdout.
 
 python -m benchmarks [--quick] [--folder DIR] [NAME …]
 Each figure stands beside a bare thing measured in the same run: read the ratio, not the figure. Exit 1 when a benchmark could not be run.
 """
 
 import argparse
+import importlib
+import inspect
 import json
+import pkgutil
 import sys
 import tempfile
 import time
@@ -15,18 +18,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bench_alarm, bench_decode, bench_edge, bench_history, bench_ingest, bench_live, bench_path
+import benchmarks
 from benchmarks.figures import machine
 
-TABLE = {
-    "decode": bench_decode.run,
-    "alarm": bench_alarm.run,
-    "edge": bench_edge.run,
-    "ingest": bench_ingest.run,
-    "live": bench_live.run,
-    "history": bench_history.run,
-    "path": bench_path.run,
-}
+PREFIX = "bench_"
+
+
+def names() -> list[str]:
+    """The benchmarks there are, by the names of their files."""
+    return sorted(found.name.removeprefix(PREFIX) for found in pkgutil.iter_modules(benchmarks.__path__) if found.name.startswith(PREFIX))
+
+
+def call(name: str, folder: Path, quick: bool) -> dict[str, Any]:
+    """Run one, with those of the two arguments that it wants."""
+    run = importlib.import_module(f"benchmarks.{PREFIX}{name}").run
+    given = {"folder": folder, "quick": quick}
+    return dict(run(**{key: given[key] for key in inspect.signature(run).parameters}))
 
 
 def measure(name: str, folder: Path, quick: bool) -> dict[str, Any]:
@@ -35,7 +42,7 @@ def measure(name: str, folder: Path, quick: bool) -> dict[str, Any]:
     work = folder / name
     work.mkdir()
     try:
-        result = dict(TABLE[name](work, quick))
+        result = call(name, work, quick)
     except Exception as error:  # the other figures are wanted all the same
         traceback.print_exc()
         result = {"rows": [], "error": f"{type(error).__name__}: {error}"}
@@ -60,17 +67,17 @@ def say(text: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(TABLE)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(names())}")
     parser.add_argument("--quick", action="store_true", help="at most 5 minutes instead of 30")
     parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder. What lies on a RAM disk says nothing about fsync.")
     options = parser.parse_args(argv)
-    if unknown := set(options.names) - set(TABLE):
+    if unknown := set(options.names) - set(names()):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     where, began = machine(), time.monotonic()
     say(f"{where['cores']} cores, {where['cpu']}, Python {where['python']}, load {where['load_average'][0]}")
     results = {}
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="aw-bench-") as folder:
-        for name in options.names or TABLE:
+        for name in options.names or names():
             results[name] = measure(name, Path(folder), options.quick)
             show(name, results[name])
     summary = {
