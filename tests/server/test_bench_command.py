@@ -10,7 +10,9 @@ from server.commands import NOT_FOUND, CommandError, bench
 
 
 def test_one_json_object_with_figures_and_the_machine():
-    done = subprocess.run([sys.executable, "-m", "server", "bench", "alarm", "--quick", "--json"], capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "server", "bench", "alarm", "--quick", "--json"], capture_output=True, text=True, timeout=100, check=False
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["machine"]["cores"] >= 1
