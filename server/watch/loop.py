@@ -25,8 +25,9 @@ from server.watch.commit import Transaction, alarm_fact
 from server.watch.facts import standing_facts
 from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath, Receipt
 from server.watch.judge import Judge
+from server.watch.loading import load
 from server.watch.obey import obey
-from server.watch.state import World, load
+from server.watch.state import World
 
 log = logging.getLogger("server.watch")
 

@@ -103,7 +103,7 @@ def _maintenance(world: World, tx: Transaction, judge: Judge, command: commands.
     if command.until > tx.now and not command.reason.strip():
         return commands.Outcome(code="not_allowed", sentence="请写明维护原因。")
     row.maintenance_by, row.maintenance_reason = command.person, command.reason
-    judge.maintain(room, command.until if command.until > tx.now else None)
+    judge.rooms.maintain(room, command.until if command.until > tx.now else None)
     audit.append(tx.session, command.by, "maintenance", command.room, {"until": command.until, "reason": command.reason}, tx.now)
     return commands.Outcome(state="maintenance")
 

@@ -1,0 +1,138 @@
+"""Gateways: what they declare, their deaths and returns, and the silence of a whole gateway."""
+
+import heapq
+
+from sqlalchemy import update
+
+from alarms.lifecycle import Event, Seen, Suppress, Tick, Unsuppress
+from contract.batch import PointDeclaration
+from contract.sample import PointKey, Quality
+from server.store.tables import Gateway, Point
+from server.watch.facts import gateway_fact, point_fact
+from server.watch.inputs import GatewayBirth
+from server.watch.rooms import Rooms
+from server.watch.state import GatewayInfo, Key, PointInfo, gateway_info
+from server.watch.steps import Steps
+
+SILENCE_MS = 90_000
+SEEN_SAVE_MS = 10_000
+OFFLINE = "gateway_offline"
+
+
+class Gateways:
+    """Births, deaths and silence of gateways within one transaction."""
+
+    def __init__(self, steps: Steps, rooms: Rooms) -> None:
+        self._steps, self._rooms = steps, rooms
+        self._world, self._tx, self._session, self._now = steps.world, steps.tx, steps.session, steps.now
+
+    def born(self, item: GatewayBirth) -> GatewayInfo:
+        """A gateway says who it is; what it measures counts once somebody has claimed it."""
+        row = self._session.get(Gateway, item.gateway)
+        if row is None:
+            row = Gateway(code=item.gateway, group_id=item.group, changed_at=self._now, online=False)
+            self._session.add(row)
+        if not row.online:
+            row.online, row.changed_at = True, self._now
+        row.bd_seq, row.last_seen_at, row.clock_offset_ms = item.bd_seq, item.received_at, item.offset_ms
+        row.rules_version = item.rules_version or row.rules_version
+        if item.outbox is not None:
+            row.acknowledges, row.epoch = True, str(item.outbox.epoch)
+        self._session.flush()
+        gateway = self._remember(row)
+        if gateway.unit is not None:
+            for declaration in item.points:
+                self._declare(gateway, declaration)
+            self.back(gateway, item.received_at)
+        return gateway
+
+    def _remember(self, row: Gateway) -> GatewayInfo:
+        info = gateway_info(self._world, row)
+        known = self._world.gateways.get(row.code)
+        if known is not None:
+            known.unit, known.path, known.rules, known.acknowledges = info.unit, info.path, info.rules, info.acknowledges
+            return known
+        self._world.gateways[row.code] = info
+        return info
+
+    def _declare(self, gateway: GatewayInfo, declaration: PointDeclaration) -> None:
+        """A point of a birth. The server's own assignment of a room wins; a proposed one must lie inside the gateway's unit."""
+        key = PointKey.of(gateway.code, declaration.metric)
+        interval = int(declaration.interval_s * 1000) if declaration.interval_s is not None else None
+        known = self._world.by_key.get(key)
+        room = self._world.rooms.get(declaration.room)
+        accepted = room.code if room is not None and gateway.unit in room.path else None
+        if known is None:
+            row = Point(
+                gateway=key.gateway, device=key.device, quantity=key.quantity, channel=key.channel, room=accepted,
+                unit=declaration.unit, interval_ms=interval, klass=declaration.klass, created_at=self._now,
+            )  # fmt: skip
+            self._session.add(row)
+        else:
+            if known.interval_ms == interval and (known.room is not None or accepted is None):
+                self._tx.facts.append(point_fact(known, gateway))
+                return
+            row = self._session.get_one(Point, known.id)
+            row.interval_ms, row.room, row.klass = interval, row.room or accepted, declaration.klass
+        self._session.flush()
+        point = self._world.add_point(row)
+        heapq.heappush(self._world.deadlines, (self._now + point.deadline_ms, point.id))
+        self._tx.facts.append(point_fact(point, gateway))
+
+    def seen(self, gateway: GatewayInfo, at: int) -> None:
+        """A sign of life."""
+        gateway.last_seen_at = max(gateway.last_seen_at, at)
+        if not gateway.online:
+            gateway.online, gateway.changed_at = True, at
+            self._session.execute(update(Gateway).where(Gateway.code == gateway.code).values(online=True, changed_at=at))
+            self.back(gateway, at)
+        if at - gateway.saved_seen_at >= SEEN_SAVE_MS:
+            gateway.saved_seen_at = at
+            self._session.execute(update(Gateway).where(Gateway.code == gateway.code).values(last_seen_at=at))
+
+    def back(self, gateway: GatewayInfo, at: int) -> None:
+        """It is here again."""
+        self.seen(gateway, at)
+        gateway.online, gateway.missed = True, False
+        for rule in gateway.rules:
+            self._steps.gateway(gateway, rule, Seen(at, 1, Quality.GOOD, "gateway"), at)
+        for point in self.points(gateway):
+            self._suppress_silence(point, Unsuppress(OFFLINE))
+            if point.silent:  # silent points get a full deadline to report again
+                point.silent = False
+                heapq.heappush(self._world.deadlines, (at + point.deadline_ms, point.id))
+        self._publish(gateway)
+
+    def gone(self, gateway: GatewayInfo, at: int) -> None:
+        """Its absence is certain since an instant: its points' silence is suppressed by design."""
+        gateway.missed = True
+        if gateway.online:
+            gateway.online, gateway.changed_at = False, at
+            self._session.execute(update(Gateway).where(Gateway.code == gateway.code).values(online=False, changed_at=at))
+        for rule in gateway.rules:
+            self._steps.gateway(gateway, rule, Tick(fresh=False, deadline=at), self._now)
+        for point in self.points(gateway):
+            self._suppress_silence(point, Suppress(OFFLINE))
+            if point.room is not None:
+                self._rooms.touch(point.room)
+        self._publish(gateway)
+
+    def absent(self) -> None:
+        """Find the gateways that have said nothing for too long; a claimed one that never spoke owes a birth since the server listens."""
+        for gateway in self._world.gateways.values():
+            if gateway.unit is not None and not gateway.missed and (gateway.acknowledges or not gateway.online):
+                since = max(gateway.last_seen_at, self._world.started_at) + SILENCE_MS
+                if self._now > since:
+                    self.gone(gateway, since)
+
+    def points(self, gateway: GatewayInfo) -> list[PointInfo]:
+        """Its points."""
+        return [self._world.points[ident] for ident in gateway.points]
+
+    def _suppress_silence(self, point: PointInfo, event: Event) -> None:
+        for rule in point.rules:
+            if rule.kind == "stale" and Key(point.subject, rule.name) in self._world.memory:
+                self._steps.point(point, rule, event, self._now)
+
+    def _publish(self, gateway: GatewayInfo) -> None:
+        self._tx.facts.append(gateway_fact(self._world, gateway))

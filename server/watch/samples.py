@@ -1,0 +1,120 @@
+"""Samples and their absence.
+
+Live lane: a sample newer than anything judged of its point. Late lane: a delayed or historical one; it goes to the journal, and what it would have
+raised becomes a known-late alarm (late.py). It never lowers or clears what is true now.
+"""
+
+import heapq
+
+from alarms.lifecycle import Seen, Tick, advance, step
+from alarms.rules import Rule
+from contract.sample import Sample
+from server.live.facts import ReadingFact
+from server.store.journal import QUALITY_CODE, JournalRow
+from server.watch.inputs import GatewayData
+from server.watch.late import Late
+from server.watch.rooms import Rooms
+from server.watch.state import GOOD, UNCERTAIN, Key, PointInfo, RoomInfo
+from server.watch.steps import Steps
+
+
+class Samples:
+    """The samples of one transaction, as rows for the journal and steps of the alarms."""
+
+    def __init__(self, steps: Steps, rooms: Rooms) -> None:
+        self._steps, self._rooms, self._late = steps, rooms, Late(steps)
+        self._world, self._tx = steps.world, steps.tx
+        self.rows: list[JournalRow] = []
+
+    def take(self, item: GatewayData) -> None:
+        """All samples of one message, in order."""
+        for sample in item.samples:
+            self._one(sample, item)
+
+    def _one(self, sample: Sample, item: GatewayData) -> None:
+        point = self._world.by_key.get(sample.point)
+        if point is None:
+            self._steps.metrics.refused.labels("unknown_point").inc()
+            return
+        code = QUALITY_CODE[sample.quality]
+        at = min(sample.taken_at + item.offset_ms, item.received_at)
+        live = at > point.last_at and not sample.historical
+        self.rows.append(JournalRow(point.id, sample.taken_at, sample.value, code, not live, item.received_at, sample.reason))
+        if live:
+            self._live(point, sample, item, at, code)
+        else:
+            for rule in point.rules:
+                if rule.kind != "stale":
+                    self._late.judge(point, rule, sample, at)
+
+    def _live(self, point: PointInfo, sample: Sample, item: GatewayData, at: int, code: int) -> None:
+        event = Seen(at, sample.value, sample.quality, point.key.quantity)
+        for rule in point.rules:
+            self._catch_up(point, rule, at)
+            self._steps.point(point, rule, event, at)
+        point.last_at, point.value, point.quality, point.reason = at, sample.value, code, sample.reason
+        point.taken_at, point.received_at = sample.taken_at, item.received_at
+        if code == GOOD:
+            point.last_good_at = at
+        if code in (GOOD, UNCERTAIN):
+            point.last_usable_at = at
+            if point.silent:
+                point.silent = False
+                self._world.watch_deadline(point)
+        if point.room is not None:
+            self._rooms.touch(point.room)
+            self._judge_room(self._world.rooms[point.room], event)
+        self._tx.facts.append(
+            ReadingFact(
+                point_id=point.id, value=sample.value, quality=sample.quality, reason=sample.reason,
+                taken_at=sample.taken_at, received_at=item.received_at, offset_ms=item.offset_ms,
+            )
+        )  # fmt: skip
+
+    def _judge_room(self, room: RoomInfo, event: Seen) -> None:
+        """Rules about the room as a whole (dew point, mould, expressions) are fed by every quantity that they name."""
+        for rule in room.rules:
+            if rule.wants(event.quantity):
+                self._steps.room(room, rule, event, event.at)
+
+    def _catch_up(self, point: PointInfo, rule: Rule, at: int) -> None:
+        """Fire the delays that ended before a sample, so that samples of one batch meet timers in the order of time."""
+        memory = self._world.memory.get(Key(point.subject, rule.name))
+        if memory is not None and rule.kind != "stale" and (memory.state.onsets or memory.state.releases):
+            result = advance(rule, memory.state, at, point.last_usable_at + point.deadline_ms)
+            if result.transitions:
+                key = Key(point.subject, rule.name)
+                self._tx.apply(self._steps.of_point(point, key), rule, memory, result)
+
+    # -- time and silence -----------------------------------------------------------------------------------------------------------------
+
+    def deadlines(self) -> None:
+        """Say which points have been silent for too long."""
+        world, now = self._world, self._steps.now
+        while world.deadlines and world.deadlines[0][0] < now:
+            _, ident = heapq.heappop(world.deadlines)
+            point = world.points.get(ident)
+            if point is None or point.silent:
+                continue
+            due = world.silent_from(point)
+            if due >= now:
+                world.watch_deadline(point)
+            else:
+                self.silence(point, due)
+
+    def silence(self, point: PointInfo, at: int) -> None:
+        """A point is silent since an instant. Behind a dead gateway the gateway's own alarm speaks for it."""
+        point.silent = True
+        if point.room is not None:
+            self._rooms.touch(point.room)
+        gateway = self._world.gateways.get(point.key.gateway)
+        if gateway is None or not gateway.online:
+            return
+        for rule in point.rules:
+            if rule.kind == "stale":
+                self._steps.point(point, rule, Tick(fresh=False, deadline=at), self._steps.now)
+
+    def timer(self, point: PointInfo, rule: Rule, key: Key, due: int) -> None:
+        """A delay of one of the point's alarms has ended."""
+        memory = self._world.memory[key]
+        self._tx.apply(self._steps.of_point(point, key), rule, memory, step(rule, memory.state, self._world.tick(point, due), due))

@@ -1,0 +1,55 @@
+"""Feeding the pure core: which memory an event meets, and to whom its outcome belongs. One instance per transaction."""
+
+from alarms.lifecycle import INITIAL, Event, Step, step
+from alarms.rules import Rule
+from server.metrics import Metrics
+from server.store.tables import Alarm
+from server.watch.commit import Subject, Transaction
+from server.watch.state import GatewayInfo, Key, Memory, PointInfo, RoomInfo, World
+
+
+class Steps:
+    """What every part of the judge needs: the lasting World, the open transaction and its instant."""
+
+    def __init__(self, world: World, tx: Transaction, metrics: Metrics) -> None:
+        self.world, self.tx, self.metrics = world, tx, metrics
+        self.session, self.now = tx.session, tx.now
+
+    def point(self, point: PointInfo, rule: Rule, event: Event, at: int) -> Alarm | None:
+        """One event for one rule of a point."""
+        key = Key(point.subject, rule.name)
+        memory = self.world.memory.get(key)
+        result = step(rule, memory.state if memory is not None else INITIAL, event, at)
+        if memory is None and result.state is INITIAL and not result.transitions:
+            return None  # nearly every sample ends here, before anything is looked up for it
+        return self._keep(self.of_point(point, key), rule, memory, result)
+
+    def room(self, room: RoomInfo, rule: Rule, event: Event, at: int) -> Alarm | None:
+        """One event for one rule about the room as a whole."""
+        key = Key(room.subject, rule.name)
+        memory = self.world.memory.get(key)
+        result = step(rule, memory.state if memory is not None else INITIAL, event, at)
+        return self._keep(Subject(key, room.unit, room.code, rule.inputs[0] if rule.inputs else rule.quantity), rule, memory, result)
+
+    def gateway(self, gateway: GatewayInfo, rule: Rule, event: Event, at: int) -> Alarm | None:
+        """One event for one rule of a gateway; one that nobody has claimed is not judged."""
+        if gateway.unit is None:
+            return None
+        key = Key(gateway.subject, rule.name)
+        memory = self.world.memory.get(key)
+        result = step(rule, memory.state if memory is not None else INITIAL, event, at)
+        return self._keep(Subject(key, gateway.unit, None, "gateway"), rule, memory, result)
+
+    def _keep(self, subject: Subject, rule: Rule, memory: Memory | None, result: Step) -> Alarm | None:
+        if memory is None:
+            if result.state is INITIAL and not result.transitions:
+                return None
+            memory = self.world.memory[subject.key] = Memory()
+        return self.tx.apply(subject, rule, memory, result)
+
+    def of_point(self, point: PointInfo, key: Key) -> Subject:
+        """Whose alarm it is: the room's unit, else the gateway's."""
+        room = self.world.rooms.get(point.room or "")
+        unit = room.unit if room is not None else self.world.gateways[point.key.gateway].unit
+        assert unit is not None  # noqa: S101 - points of an unclaimed gateway are never judged
+        return Subject(key, unit, point.room, point.key.quantity)
