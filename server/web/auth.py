@@ -1,6 +1,5 @@
 """Who is asking: a browser by its session cookie, a program by its bearer key. And what that lets him see."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -73,15 +72,22 @@ def principal_or_none(request: Request) -> Principal | None:
     return Principal(name=who.name, role=who.role, unit=who.unit, account=who.account, login=who.login, expires_at=who.expires_at)
 
 
-def require(action: Action) -> Callable[[Principal], Principal]:
-    """Dependency: the asker, who must have an action. Raises ProblemError 401 or 403."""
+@dataclass(frozen=True, slots=True)
+class Require:
+    """Dependency: the asker, who must have an action. `action` can be read off a route: the rights test walks all of them."""
 
-    def check(who: Annotated[Principal, Depends(principal)]) -> Principal:
-        if not who.may(action):
+    action: Action
+
+    def __call__(self, who: Annotated[Principal, Depends(principal)]) -> Principal:
+        """The asker. Raises ProblemError 401 or 403."""
+        if not who.may(self.action):
             raise ProblemError(403, problems.NO_ACTION)
         return who
 
-    return check
+
+def require(action: Action) -> Require:
+    """The dependency that asks for an action."""
+    return Require(action)
 
 
 def require_unit(session: Session, who: Principal, code: str) -> None:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, StringConstraints
 from sqlalchemy import select
 
-from server.store import alarms
+from server.store import alarms, units
 from server.store.alarms import CLOSED, OPEN
 from server.store.notifications import Sent
 from server.store.tables import Person
@@ -126,11 +126,11 @@ class Handler:
     """Dependency of a command: the asker, who must have the action, and an alarm that he may see."""
 
     def __init__(self, action: Action) -> None:
-        self._need = require(action)
+        self.action = action
 
     def __call__(self, ident: Ident, who: Viewer, services: ServicesOf) -> Principal:
         """Check. Raises ProblemError 401, 403, 404."""
-        self._need(who)
+        require(self.action)(who)
         with services.db.read() as session:
             require_alarm(session, who, ident)
         return who
@@ -148,18 +148,19 @@ async def run(services: Services, command: commands.AlarmCommand) -> CommandResu
     return CommandResult(alarm=outcome.alarm or command.alarm, state=outcome.state, sentence=door.sentence(command, outcome))
 
 
-def named_person(services: Services, code: str) -> str:
-    """The name behind a person's own code. Raises ProblemError 422 for an unknown one."""
+def named_person(services: Services, who: Principal, code: str) -> str:
+    """The name behind a person's own code. Raises ProblemError 422 for one that is unknown or belongs neither below the asker nor above him."""
     with services.db.read() as session:
-        name = session.scalar(select(Person.name).where(Person.code == code))
-    if name is None:
-        raise invalid("没有这个人员编号。", "body.code", "unknown")
-    return name
+        person = session.scalar(select(Person).where(Person.code == code))
+        known = person is not None and (units.within(session, person.unit, who.unit) or units.within(session, who.unit or "", person.unit))
+        if person is None or not known:
+            raise invalid("没有这个人员编号。", "body.code", "unknown")
+        return person.name
 
 
-def caller(body: TakeOver, services: ServicesOf) -> TakeOver:
+def caller(body: TakeOver, who: Handling, services: ServicesOf) -> TakeOver:
     """Dependency: the body, with the person's name filled in from his code."""
-    return body.model_copy(update={"on_behalf_of": named_person(services, body.code)}) if body.code else body
+    return body.model_copy(update={"on_behalf_of": named_person(services, who, body.code)}) if body.code else body
 
 
 @router.post("/alarms/{ident}/acknowledge", operation_id="acknowledge", responses=_CONFLICT)

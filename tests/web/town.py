@@ -1,0 +1,146 @@
+"""A small province for the rights test: two sister stations under one county, and a county of another city, each with everything a unit can have."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from server.org import accounts
+from server.store.tables import Account, EscalationStep, Gateway, Notification, Person, Point, Room, Snapshot, Unit, WebSession
+from server.web import stills
+from tests.web.house import COUNTY, GATEWAY, GATEWAY_KEY, OTHER, PROVINCE, ROLES, ROOM, SERVICE_KEY, House
+from tests.web.walk import Character
+from tests.web.walk_examples import Place
+
+UNITS = {"own": "350102010000", "sister": "350102020000", "city": "350203000000"}
+NAMES = {"own": "甲石派出所", "sister": "乙林派出所", "city": "丙海分局"}
+PARENTS = {"own": COUNTY, "sister": COUNTY, "city": "350200000000"}
+UNCLAIMED = "GW-999999-01"
+
+
+class Town(House):
+    """The house with more units; `places` by key, `up` is the county above the two stations."""
+
+    def __init__(self, folder: Path) -> None:
+        self.places: dict[str, Place] = {}
+        super().__init__(folder)
+        self.birth()
+        for room in (ROOM, OTHER):
+            self.calm(room)
+        for key in UNITS:
+            self._live(key)
+        place = self._found("up", COUNTY, ROOM, GATEWAY, (f"{COUNTY}-01", f"{COUNTY}-02"))
+        self.places["up"] = replace(place, alarm=self.smoke(ROOM), person=1, person_code="P-0001")
+
+    def _populate(self) -> None:
+        super()._populate()
+        with self.db.write() as session:
+            session.add(Unit(code="350200000000", parent=PROVINCE, level=2, name="丙城市局", short_name="丙城"))
+            session.flush()
+            for key, unit in UNITS.items():
+                name = NAMES[key]
+                session.add(Unit(code=unit, parent=PARENTS[key], level=4, name=name, short_name=name[:2], duty_phone=f"0591-8{_digits(key)}"))
+                session.flush()
+                phone = f"+86139{_digits(key)}0"
+                person = Person(code=f"P-{key}", name=f"{name[:1]}某人", phone=phone, unit=unit, duty="person_in_charge")
+                session.add(person)
+                session.flush()
+                session.add(
+                    Room(
+                        code=f"{unit}-01", unit=unit, name=f"{name[:2]}秘室", short_name=name[:2], sms_place=f"{name[:2]}库",
+                        demanded=["temperature", "humidity", "smoke"], person=person.id,
+                    )
+                )  # fmt: skip
+                session.add(Gateway(code=f"GW-{unit[:8]}", group_id="350100", unit=unit, name=f"{name[:2]}网关", changed_at=self.now, online=False))
+            session.add(Gateway(code=UNCLAIMED, group_id="350100", unit=None, name="无主网关", changed_at=self.now, online=False))
+            shared = session.query(Account).filter_by(login="duty").one().password_hash
+            for unit, prefix in ((UNITS["own"], "own"), (UNITS["sister"], "sister-station"), (UNITS["city"], "city")):
+                made = [(f"{prefix}-{role}", role) for role in ROLES] + [(f"{prefix}-victim", "inspector")]
+                session.add_all(Account(login=login, password_hash=shared, role=role, unit=unit, display_name=login) for login, role in made)
+
+    def _live(self, key: str) -> None:
+        """Readings, a smoke alarm, an SMS and a still of one place."""
+        unit, room, gateway = UNITS[key], f"{UNITS[key]}-01", f"GW-{UNITS[key][:8]}"
+        self.birth(gateway, (room,))
+        self.calm(room, gateway)
+        alarm = self.smoke(room, gateway)
+        content, digest = self.picture(f"STILL {key}")
+        stills.save(self.folder, content, digest)
+        with self.db.write() as session:
+            person = session.query(Person).filter_by(code=f"P-{key}").one()
+            step = session.query(EscalationStep).filter_by(alarm=alarm).first()
+            message = Notification(
+                escalation_step=step.id, alarm=alarm, reason="raised", step=0, person=person.id, person_name=person.name, phone=person.phone,
+                channel="twilio_sms", number="000001", text=f"【档案值守】特急：{NAMES[key]}烟感告警", created_at=self.now, due=self.now,
+                state="delivered",
+            )  # fmt: skip
+            still = Snapshot(
+                gateway=gateway, device="cam", room=room, taken_at=self.now, received_at=self.now, sha256=digest, bytes=len(content), reason="alarm"
+            )
+            session.add_all((message, still))
+            session.flush()
+            place = replace(
+                self._found(key, unit, room, gateway, (unit, NAMES[key], f"{NAMES[key][:2]}秘室", person.name, person.phone, gateway)),
+                notification=message.id, snapshot=still.id, alarm=alarm, person=person.id, person_code=person.code,
+            )  # fmt: skip
+        self.places[key] = place
+
+    def _found(self, key: str, unit: str, room: str, gateway: str, marks: tuple[str, ...]) -> Place:
+        with self.db.read() as session:
+            point = session.query(Point).filter_by(gateway=gateway, quantity="temperature").first()
+            account = session.query(Account).filter_by(unit=unit, role="inspector").order_by(Account.id.desc()).first()
+            return Place(key=key, unit=unit, room=room, gateway=gateway, marks=marks, point=point.id if point else 0, account=account.id)
+
+    def token(self, login: str) -> str:
+        """A session of an account without the cost of a password."""
+        token = f"session-of-{login}"
+        with self.db.write() as session:
+            account = session.query(Account).filter_by(login=login).one()
+            made = {"account": account.id, "created_at": self.now, "last_seen_at": self.now, "expires_at": self.now + 86_400_000}
+            session.merge(WebSession(token_hash=accounts._digest(token), **made))
+        return token
+
+    def characters(self) -> list[Character]:
+        """Everybody who has signed in or holds a key."""
+        own = self.places["own"]
+        everything = frozenset(self.places)
+        found = [self._person(f"own-{role}", role, own, frozenset({"own"})) for role in ROLES]
+        found.append(self._person("in_charge", "in_charge", own, frozenset({"own", "sister", "up"})))
+        found.append(self._person("city-in_charge", "in_charge", self.places["city"], frozenset({"city"}), only_reads=True))
+        found += [self._person(f"province-{role}", role, own, everything) for role in ("in_charge", "inspector", "system", "security", "audit")]
+        found.append(self._program("service", SERVICE_KEY, everything))
+        found.append(self._program("gateway", GATEWAY_KEY, frozenset({"own", "up"})))
+        return found
+
+    def stranger(self) -> Character:
+        """Somebody without sign-in."""
+        return Character(name="stranger", role="stranger", headers={}, own=self.places["own"], reaches=frozenset(), forbidden=self._marks(()))
+
+    def _person(self, login: str, role: str, own: Place, reaches: frozenset[str], *, only_reads: bool = False) -> Character:
+        headers = {"cookie": f"aw_session={self.token(login)}", "sec-fetch-site": "same-origin"}
+        marks = self._marks(reaches)
+        return Character(name=login, role=role, headers=headers, own=own, reaches=reaches, forbidden=marks, only_reads=only_reads)
+
+    def _program(self, role: str, key: str, reaches: frozenset[str]) -> Character:
+        headers = {"authorization": f"Bearer {key}"}
+        return Character(name=f"key of {role}", role=role, headers=headers, own=self.places["own"], reaches=reaches, forbidden=self._marks(reaches))
+
+    def _marks(self, reaches: frozenset[str] | tuple[()]) -> tuple[str, ...]:
+        marks = [mark for key, place in self.places.items() if key not in reaches for mark in place.marks]
+        return (*marks, *(() if len(reaches) == len(self.places) else (UNCLAIMED,)))
+
+    def rows_of(self, *keys: str) -> Mapping[str, list[str]]:
+        """Every row of every table that mentions one of these places, as text: what nobody from elsewhere may have changed."""
+        marks = [mark for key in keys for mark in (self.places[key].unit, self.places[key].gateway)]
+        with self.db.read() as session:
+            tables = [row[0] for row in session.connection().exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            rows = {table: [repr(tuple(row)) for row in session.connection().exec_driver_sql(f'SELECT * FROM "{table}"')] for table in tables}
+        skipped = ("audit", "web_session", "journal", "refused")
+        return {table: found for table in tables if table not in skipped and (found := list(_mentioning(rows[table], marks)))}
+
+
+def _mentioning(rows: list[str], marks: list[str]) -> Iterator[str]:
+    return (row for row in sorted(rows) if any(mark in row for mark in marks))
+
+
+def _digits(key: str) -> str:
+    return {"own": "7100001", "sister": "7200002", "city": "7300003"}[key]

@@ -1,0 +1,86 @@
+"""What the rights test puts into parameters. A new route usually needs nothing here; a new NAME of a parameter needs one line.
+
+`Place` is one unit of the test's town with everything in it. `OF_PLACE` are parameters that point at something of a unit: the walker fills in the
+asker's own and, to see that it is refused, somebody else's. `PLAIN` are parameters that point at nothing.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+STILL = b"\xff\xd8\xff"
+LATER, EARLIER = "2026-09-22T00:00:00Z", "2026-09-21T00:00:00Z"
+
+
+class Of(str):
+    """In ROUTES: this parameter points at that thing of a place, e.g. Of("person_code")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A unit of the town. Texts in `marks` occur nowhere else: whoever reads one has read something of this unit."""
+
+    key: str
+    unit: str
+    room: str
+    gateway: str
+    person: int = 0
+    person_code: str = ""
+    account: int = 0
+    alarm: int = 0
+    point: int = 0
+    snapshot: int = 0
+    notification: int = 0
+    marks: tuple[str, ...] = ()
+    extra: Mapping[str, Any] | None = None
+
+
+OF_PLACE: dict[str, Callable[[Place], Any]] = {
+    "unit": lambda place: place.unit,
+    "room": lambda place: place.room,
+    "gateway": lambda place: place.gateway,
+    "alarm": lambda place: place.alarm,
+    "person": lambda place: place.person,
+    "person_code": lambda place: place.person_code,
+    "account": lambda place: place.account,
+    "point": lambda place: place.point,
+    "snapshot": lambda place: place.snapshot,
+    "notification": lambda place: place.notification,
+}
+
+CODE_OF = {"units": "unit", "rooms": "room", "gateways": "gateway", "alarms": "alarm", "people": "person", "accounts": "account"}
+"""A path parameter {code}, {ident} or {id} means what stands before it: /rooms/{code} is a room."""
+
+PLAIN: dict[str, Any] = {
+    "limit": 50, "cursor": "", "state": "", "from": EARLIER, "from_": EARLIER, "to": LATER, "step": "60", "quantity": "temperature", "channel": "",
+    "page": 1, "part": "", "q": "", "next": "/", "done": "", "since": EARLIER, "until": LATER, "last-event-id": "", "lang": "zh", "day": "2026-09-21",
+    "period": "2026-09", "format": "csv", "device": "cam", "sha256": hashlib.sha256(STILL).hexdigest(), "taken_at": EARLIER, "reason": "检查",
+    "note": "已到场查看", "level": "", "kind": "", "by": "", "name": "示例", "file": STILL, "login": "nobody", "password": "correct horse 8",
+    "minutes": "30", "on_behalf_of": "", "via": "", "text": "x", "status": "", "view": "",
+}  # fmt: skip
+"""By the name of the parameter, in paths, queries, forms and JSON bodies."""
+
+ROUTES: dict[str, dict[str, Any]] = {
+    "POST /api/v1/alarms/{ident}/acknowledge": {"code": Of("person_code")},
+    "POST /api/v1/rooms/{code}/maintenance": {"person": "王工"},
+    "POST /rooms/{code}/maintenance": {"person": "王工"},
+    "GET /alarms/{ident}/dialog/{action}": {"action": ["acknowledge", "shelve", "reset", "out-of-service"]},
+    "POST /alarms/{ident}/{action}": {"action": ["acknowledge", "comment", "shelve", "unshelve", "out-of-service", "return-to-service", "reset"]},
+}
+"""Where one route needs another value than its parameters' names say; a list in a path means: ask for each."""
+
+PUBLIC = {
+    "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1/openapi.json",
+    "POST /api/v1/session", "GET /login", "POST /login", "POST /logout",
+}  # fmt: skip
+"""Routes that a stranger may use. Everything else needs a sign-in or a key."""
+
+OWN = {"GET /api/v1/session", "DELETE /api/v1/session", "GET /"}
+"""Routes about the asker himself, or that decide inside: signed in is enough."""
+
+LAST = {"DELETE /api/v1/session", "POST /logout"}
+"""Routes that end the session they are asked with: once per role, after all others."""
+
+SPECIAL = {"POST /api/v1/snapshots"}
+"""Routes whose foreign ids are only a proposal that the server corrects (the room of a still): no refusal is asked for, only that nothing changes."""
