@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from alarms.rules import RuleSet, default_rules, load_rules
 from server.duty.escalation import default_escalation, load_escalation
 from server.history import History
+from server.history.limits import all_limits
 from server.ingest.accept import Acceptor
 from server.ingest.downlink import Downlink
 from server.ingest.mqtt import Transport, wall_clock
@@ -72,7 +73,7 @@ class Parts:
         self.transport = _transport(settings, self.clock, self.metrics)
         self.acceptor = Acceptor(self.watch, self.transport.send, self.metrics, acknowledge=settings.watch.acknowledge_gateways)
         self.downlink = Downlink(self.db, self.transport.send)
-        self.history = History(self.db, self.store)
+        self.history = History(self.db, self.store, limits=lambda: all_limits(self.board))
         self.jobs = Jobs(self._job_table(), self.metrics, self.clock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []

@@ -100,6 +100,15 @@ class Board:
         """The newest fact about a point."""
         return self._points.get(point_id)
 
+    def points(self) -> list[int]:
+        """Ids of all points."""
+        with self._lock:
+            return list(self._points)
+
+    def room_fact(self, code: str) -> RoomFact | None:
+        """The newest fact about a room."""
+        return self._rooms.get(code)
+
     def gateway(self, code: str) -> GatewayFact | None:
         """The newest fact about a gateway."""
         return self._gateways.get(code)

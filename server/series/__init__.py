@@ -13,10 +13,19 @@ import msgspec
 
 if TYPE_CHECKING:
     from server.series.batch import Batch
+    from server.series.figures import Figures
 
 GOOD = 2
 HOLD_MS = 30 * 60_000
 Hold = int | Mapping[int, int]
+
+
+class Limits(NamedTuple):
+    """How one point is judged: how long a good sample holds (ms), and the band, limits included; None is no limit on that side."""
+
+    hold_ms: int
+    low: float | None = None
+    high: float | None = None
 
 
 class Row(NamedTuple):
@@ -98,6 +107,26 @@ class SeriesStore(Protocol):
 
     def compliance(self, point: int, start: int, end: int, low: float | None, high: float | None, hold_ms: int = HOLD_MS) -> Compliance:
         """Time with `low` <= value <= `high` in [start, end); None is no limit."""
+
+    def figures(self, points: Mapping[int, Limits], start: int, end: int, step_ms: int | None = None) -> Figures:
+        """Lowest, mean, highest value, count, watched and in-band ms of each point and step (None: one step from `start` to `end`), as columns.
+
+        Gaps are gaps: a step without a good value is not listed. Long ranges come from the hourly and daily roll-ups wherever these were made
+        with the very limits given; everything else (today, late data not yet merged, other limits) is folded from the samples, so that the answer
+        is the same. Raises ValueError for impossible arguments.
+        """
+
+    def set_limits(self, limits: Mapping[int, Limits]) -> int:
+        """Say how points are judged from now on; returns how many of them changed. `compact` makes the roll-ups of all closed days anew for those.
+
+        Points not named keep what was said before.
+        """
+
+    def samples(self, points: Sequence[int], start: int, end: int) -> Batch:
+        """All samples of [start, end) as columns, sorted by point and time: `raw` without making a Python object of each."""
+
+    def extent(self) -> tuple[int, int] | None:
+        """Times of the first and the last sample stored, None when there is none; may reach a little further."""
 
     def raw(self, points: Sequence[int], start: int, end: int, limit: int | None = None) -> list[Row]:
         """All samples of [start, end), sorted by point and time; at most `limit`."""

@@ -10,17 +10,18 @@ import itertools
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
 import numpy as np
 
-from server.series import HOLD_MS, Bucket, Compliance, Hold, Row, Stats, backup, compaction, fold, queries
+from server.series import Limits, Row, Stats, backup, compaction, queries, rollup
+from server.series.answers import Answers
 from server.series.batch import Batch, differs
 from server.series.compaction import Policy
-from server.series.hot import Hot, files
+from server.series.figures import Figures
+from server.series.hot import Hot, RollupFile, files
 from server.series.partition import DAY_MS, ZONE_MS, checksum
 from server.series.recovery import reconcile
 
@@ -29,7 +30,7 @@ log = logging.getLogger("server.series")
 _LATEST = 4_102_444_800_000  # 2100-01-01: what claims to be later, or before 1970, is no time at all
 
 
-class EmbeddedStore:
+class EmbeddedStore(Answers):
     """SeriesStore in `folder`, which is created when absent. Raises StoreBusyError while another store has it open.
 
     `threads` and `memory_limit` bound what DuckDB may take from the alarms beside it.
@@ -44,6 +45,8 @@ class EmbeddedStore:
         self.conflicts = 0
         try:
             self._generations = itertools.count(reconcile(self._hot))
+            with self._hot.reading() as connection:
+                self._rolled = rollup.keys_listed(connection)
         except BaseException:
             self._hot.close()
             raise
@@ -55,6 +58,7 @@ class EmbeddedStore:
             index, stored = queries.known(connection, self._hot.folder, batch)
             conflicts += int(differs(batch.value[index], stored).sum())
             fresh = batch.take(np.delete(np.arange(len(batch)), index))
+            rollup.touch(connection, (fresh.taken_at + ZONE_MS) // DAY_MS, fresh.point, self._rolled)
             _insert(connection, fresh, mark, conflicts)
         if conflicts:
             self.conflicts += conflicts
@@ -71,15 +75,27 @@ class EmbeddedStore:
         """See SeriesStore.take_refused."""
         return [self._refused.popleft() for _ in range(len(self._refused))]
 
-    def buckets(self, points: Sequence[int], start: int, end: int, step_ms: int, hold_ms: Hold = HOLD_MS) -> list[Bucket]:
-        """See SeriesStore.buckets."""
+    def figures(self, points: Mapping[int, Limits], start: int, end: int, step_ms: int | None = None) -> Figures:
+        """See SeriesStore.figures."""
         with self._hot.reading() as connection:
-            return fold.all_buckets(partial(queries.samples, connection, self._hot.folder), points, start, end, step_ms, hold_ms)
+            return rollup.figures(connection, self._hot, points, start, end, step_ms)
 
-    def compliance(self, point: int, start: int, end: int, low: float | None, high: float | None, hold_ms: int = HOLD_MS) -> Compliance:
-        """See SeriesStore.compliance."""
+    def set_limits(self, limits: Mapping[int, Limits]) -> int:
+        """See SeriesStore.set_limits."""
+        with self._hot.writing() as connection:
+            return rollup.set_limits(connection, limits)
+
+    def samples(self, points: Sequence[int], start: int, end: int) -> Batch:
+        """See SeriesStore.samples."""
+        if not points:
+            return Batch.of(())
         with self._hot.reading() as connection:
-            return fold.whole_compliance(partial(queries.samples, connection, self._hot.folder), point, start, end, low, high, hold_ms)
+            return queries.batch(connection, self._hot.folder, points, start, end - 1)
+
+    def extent(self) -> tuple[int, int] | None:
+        """See SeriesStore.extent."""
+        with self._hot.reading() as connection:
+            return queries.extent(connection)
 
     def raw(self, points: Sequence[int], start: int, end: int, limit: int | None = None) -> list[Row]:
         """See SeriesStore.raw."""
@@ -110,14 +126,21 @@ class EmbeddedStore:
         self._hot.checkpoint()
 
     def compact(self, now: int) -> int:
-        """See SeriesStore.compact and compaction.Policy. A second call at the same time waits for the first."""
+        """See SeriesStore.compact and compaction.Policy; then rolls up. A second call at the same time waits for the first."""
         with self._compacting:
-            return compaction.compact(self._hot, self._policy, self._generations, now)
+            moved = compaction.compact(self._hot, self._policy, self._generations, now)
+            rollup.roll(self._hot, self._policy.grace_ms, now, self._generations, self._rolled)
+        return moved
 
     def verify(self) -> list[str]:
         """Names of the partition files whose content is not what was written; reads all of them."""
         with self._hot.reading() as connection:
             return [file.file for file in files(connection, 0, 1 << 62) if checksum(self._hot.folder / file.file) != file.sha256]
+
+    def rollup_files(self) -> list[RollupFile]:
+        """The files of roll-ups in use."""
+        with self._hot.reading() as connection:
+            return [RollupFile(*row) for row in connection.execute("SELECT * FROM rollup ORDER BY file").fetchall()]
 
     def backup(self, target: Path) -> int | None:
         """Copy the store as it is now into a new or empty folder; returns the mark of the copy. `backup.load` makes a store of it again."""

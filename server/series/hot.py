@@ -29,6 +29,12 @@ CREATE TABLE IF NOT EXISTS partition (
   file VARCHAR NOT NULL, period VARCHAR NOT NULL, bucket INTEGER NOT NULL, first BIGINT NOT NULL, last BIGINT NOT NULL, rows BIGINT NOT NULL,
   bytes BIGINT NOT NULL, sha256 VARCHAR NOT NULL);
 CREATE TABLE IF NOT EXISTS state (format INTEGER NOT NULL, mark BIGINT, seq BIGINT NOT NULL, conflicts BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS judged (
+  point BIGINT NOT NULL, bucket INTEGER NOT NULL, version BIGINT NOT NULL, hold_ms BIGINT NOT NULL, low DOUBLE, high DOUBLE);
+CREATE TABLE IF NOT EXISTS rolled (day INTEGER NOT NULL, bucket INTEGER NOT NULL, version BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS rollup (
+  file VARCHAR NOT NULL, grain VARCHAR NOT NULL, month VARCHAR NOT NULL, bucket INTEGER NOT NULL, rows BIGINT NOT NULL, bytes BIGINT NOT NULL,
+  sha256 VARCHAR NOT NULL);
 INSERT INTO state SELECT 1, NULL, 0, 0 WHERE NOT EXISTS (FROM state);
 """
 
@@ -41,6 +47,18 @@ class File(NamedTuple):
     bucket: int
     first: int
     last: int
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class RollupFile(NamedTuple):
+    """One file of roll-ups as its list knows it: all steps of a `grain` (hour, day) of a bucket of points in a month."""
+
+    file: str
+    grain: str
+    month: str
+    bucket: int
     rows: int
     bytes: int
     sha256: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -21,8 +21,10 @@ from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
 
-from server.series import HOLD_MS, Bucket, Compliance, Hold, Row, SeriesError, Stats, fold
+from server.series import Limits, Row, SeriesError, Stats, fold
+from server.series.answers import Answers
 from server.series.batch import Batch
+from server.series.figures import Figures
 from server.series.fold import Samples
 
 log = logging.getLogger("server.series")
@@ -33,7 +35,7 @@ _BAD_REQUEST = (400, 413, 422)
 _EVER = 1 << 62
 
 
-class InfluxStore:
+class InfluxStore(Answers):
     """SeriesStore on the server at `url`; `conflicts` stays 0, see the module.
 
     `bucket` is a bucket of 2.x and 3, or `database/retention_policy` of 1.8; `token` is a token, or `user:password` of 1.8. Nothing is contacted
@@ -71,13 +73,24 @@ class InfluxStore:
         """See SeriesStore.take_refused."""
         return [self._refused.popleft() for _ in range(len(self._refused))]
 
-    def buckets(self, points: Sequence[int], start: int, end: int, step_ms: int, hold_ms: Hold = HOLD_MS) -> list[Bucket]:
-        """See SeriesStore.buckets."""
-        return fold.all_buckets(self._samples, points, start, end, step_ms, hold_ms)
+    def figures(self, points: Mapping[int, Limits], start: int, end: int, step_ms: int | None = None) -> Figures:
+        """See SeriesStore.figures; always from the samples, these servers keep no roll-ups of ours."""
+        step = max(1, end - start) if step_ms is None else step_ms
+        fold.check(points, start, end, step)
+        return fold.all_figures(self._samples, points, start, end, step)
 
-    def compliance(self, point: int, start: int, end: int, low: float | None, high: float | None, hold_ms: int = HOLD_MS) -> Compliance:
-        """See SeriesStore.compliance."""
-        return fold.whole_compliance(self._samples, point, start, end, low, high, hold_ms)
+    def set_limits(self, limits: Mapping[int, Limits]) -> int:  # noqa: ARG002 - nothing is rolled up here
+        """Nothing to note: figures are made with the limits of the question."""
+        return 0
+
+    def samples(self, points: Sequence[int], start: int, end: int) -> Batch:
+        """See SeriesStore.samples."""
+        return Batch.of(self.raw(points, start, end))
+
+    def extent(self) -> tuple[int, int] | None:
+        """See SeriesStore.extent."""
+        ends = [self._query(statement) for statement in ("SELECT first(q) FROM sample", "SELECT last(q) FROM sample")]
+        return (int(ends[0][0]["values"][0][0]), int(ends[1][0]["values"][0][0])) if all(ends) else None
 
     def raw(self, points: Sequence[int], start: int, end: int, limit: int | None = None) -> list[Row]:
         """See SeriesStore.raw."""

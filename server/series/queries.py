@@ -32,6 +32,35 @@ def samples(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequenc
     return Samples(point[order], taken[order], value[order], quality[order])
 
 
+def batch(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int) -> Batch:
+    """Whole rows of [first, last] as columns, sorted by point and time."""
+    found, said = [], dict[tuple[int, int], str]()
+    for source, parameters in _sources(connection, folder, points, first, last):
+        query = (
+            f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality, received_at, reason <> '' AS said FROM {source} "  # noqa: S608
+            f"WHERE {_CHOSEN}"
+        )
+        found.append(connection.execute(query, parameters).fetchnumpy())
+        if found[-1]["said"].any():  # few samples have a reason: only theirs become Python strings
+            query = f"SELECT point, taken_at, reason FROM {source} WHERE {_CHOSEN} AND reason <> ''"  # noqa: S608
+            said.update({(point, taken): reason for point, taken, reason in connection.execute(query, parameters).fetchall()})
+    names = ("point", "taken_at", "value", "quality", "received_at", "said")
+    columns = [np.concatenate([np.asarray(part[name]) for part in found]) for name in names]
+    order = np.lexsort((columns[1], columns[0]))
+    point, taken, value, quality, received, flags = (column[order] for column in columns)
+    reason, words = np.zeros(len(point), dtype=np.int32), {"": 0}
+    for index in np.flatnonzero(flags).tolist():
+        reason[index] = words.setdefault(said[point[index], taken[index]], len(words))
+    return Batch(point, taken, value, quality, received, reason, tuple(words))
+
+
+def extent(connection: duckdb.DuckDBPyConnection) -> tuple[int, int] | None:
+    """First and last instant of hot table and files."""
+    query = "SELECT min(first), max(last) FROM (SELECT first, last FROM partition UNION ALL SELECT min(taken_at), max(taken_at) FROM hot)"
+    first, last = connection.execute(query).fetchall()[0]
+    return None if first is None else (first, last)
+
+
 def rows(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int, limit: int | None) -> list[Row]:
     """Whole rows of [first, last], sorted by point and time; at most `limit`."""
     sources = [*_sources(connection, folder, points, first, last)]

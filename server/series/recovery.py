@@ -7,12 +7,13 @@ away before every sample in it is known to be stored.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from server.series import SeriesError, partition
+from server.series import SeriesError, partition, rollup
 from server.series.hot import File, Hot, files
 
 log = logging.getLogger("server.series")
@@ -22,14 +23,19 @@ def reconcile(hot: Hot) -> int:
     """Repair after a crash or a restore; returns the next free file generation."""
     for path in hot.folder.glob("*/*.tmp"):
         path.unlink()
-    present = {f"{path.parent.name}/{path.name}": path for path in hot.folder.glob("*/*.parquet")}
+    rolled = rollup.reconcile(hot)
+    present = {f"{path.parent.name}/{path.name}": path for path in _partitions(hot.folder)}
     with hot.writing() as connection:
         listed = {file.file: file for file in files(connection, 0, 1 << 62)}
         _drop_lost(connection, [file for name, file in listed.items() if name not in present or present[name].stat().st_size != file.bytes])
     strangers = sorted((name for name in present if name not in listed or present[name].stat().st_size != listed[name].bytes), key=_generation)
     for name in reversed(strangers):
         _take_in(hot, name, present[name])
-    return 1 + max((_generation(f"{path.parent.name}/{path.name}") for path in hot.folder.glob("*/*.parquet*")), default=0)
+    return 1 + max(rolled, *(_generation(f"{path.parent.name}/{path.name}") for path in _partitions(hot.folder, "*.parquet*")), 0)
+
+
+def _partitions(folder: Path, pattern: str = "*.parquet") -> Iterator[Path]:
+    return (path for path in folder.glob(f"*/{pattern}") if path.parent.name != rollup.FOLDER)
 
 
 def _generation(name: str) -> int:

@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from server.series import Row
+from server.series import Limits, Row
 from server.series.compaction import Policy
 from server.series.embedded import EmbeddedStore
 from server.series.partition import DAY_MS, day_start
@@ -18,6 +18,7 @@ DAY = day_start(20_000)
 POLICY = Policy(grace_ms=0, seal_rows=400, together=150, month_delay_ms=0)
 POINTS = (1, 2, 17, 33)
 BATCHES_A_DAY = 8
+LIMITS = {point: Limits(900_000, 20, 80) for point in POINTS}
 
 
 def batch(number):
@@ -54,6 +55,7 @@ def main(folder, start, seed, die_at=0):
     chance = random.Random(seed)
     counter = dying_at(die_at) if die_at else [0]
     store = EmbeddedStore(Path(folder), policy=POLICY)
+    store.set_limits(LIMITS)
     for number in range(start, start + 40):
         rows = batch(number)
         store.write(rows, mark=number)

@@ -9,12 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from server.series import fold
+from server.series.batch import Batch
 from server.series.embedded import EmbeddedStore
 
 sys.path.insert(0, str(Path(__file__).parent))
 import crash_worker
 
 ROOT = Path(__file__).parents[2]
+
+
+def samples_of(rows):
+    batch, _ = Batch.of(rows).firsts()
+    return fold.Samples(batch.point, batch.taken_at, batch.value, batch.quality)
 
 
 def start(folder, *arguments):
@@ -33,7 +40,12 @@ def check(folder, acknowledged):
     expected = sorted(row for number in range(reached + 1) for row in crash_worker.batch(number))
     assert found == expected
     assert store.count() == len(expected)
-    listed = store.stats().files
+    if expected:
+        start, end = crash_worker.DAY - 86_400_000, expected[-1].taken_at // 86_400_000 * 86_400_000 + 2 * 86_400_000
+        by_roll_up = store.figures(crash_worker.LIMITS, start, end, 3_600_000).rows()
+        from_samples = fold.figures(samples_of(expected), start, end, 3_600_000, crash_worker.LIMITS).rows()
+        assert by_roll_up == from_samples
+    listed = store.stats().files + len(store.rollup_files())
     store.close()
     assert len([*Path(folder).glob("*/*")]) == listed, "no file is left over"
     return reached + 1
@@ -58,7 +70,7 @@ def test_killed_at_random_moments(tmp_path):
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("die_at", [1, 3, 4, 6, 8, 9, 17, 19])
+@pytest.mark.parametrize("die_at", [1, 3, 4, 6, 8, 9, 10, 11, 12, 13, 14, 15, 20, 24, 28, 33, 37])
 def test_killed_before_each_step_of_a_move(tmp_path, die_at):
     """1 syncs the folder at opening, 2 … 4 the new files, 5 … 7 give them their names, 8 and 9 sync the folders; the second move also deletes."""
     process = start(tmp_path / "series", 0, 1, die_at)

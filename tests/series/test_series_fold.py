@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.series import Row, fold
+from server.series import Limits, Row, fold
 from server.series.batch import Batch
 from server.series.fold import Samples
 
@@ -23,6 +23,15 @@ rows = st.lists(
     max_size=40,
     unique_by=lambda row: (row.point_id, row.taken_at),
 )
+
+
+def buckets(samples, start, end, step, hold):
+    return fold.figures(samples, start, end, step, fold.limits_of(range(1, 4), hold)).buckets()
+
+
+def all_buckets(fetch, points, start, end, step, hold):
+    fold.check(points, start, end, step)
+    return fold.all_figures(fetch, fold.limits_of(points, hold), start, end, step).buckets()
 
 
 def columns(listed):
@@ -56,7 +65,7 @@ def test_buckets_are_what_every_millisecond_says(listed, step, start, length, ho
     hold = dict(enumerate(holds, 1))
     expected = reference(listed, start, start + length, step, hold)
     visible = [row for row in listed if start - max(holds) <= row.taken_at < start + length]
-    found = fold.buckets(columns(visible), start, start + length, step, hold) if visible else []
+    found = buckets(columns(visible), start, start + length, step, hold) if visible else []
     assert [(bucket.point, bucket.time) for bucket in found] == sorted(expected)
     for bucket in found:
         low, mean, high, count, watched = expected[bucket.point, bucket.time]
@@ -71,8 +80,8 @@ def test_compliance_is_what_every_millisecond_says(listed, hold, low, high):
     values = [held(mine, 1, instant, hold) for instant in range(200)]
     valid = [value for value in values if value is not None]
     inside = [value for value in valid if (low is None or value >= low) and (high is None or value <= high)]
-    found = fold.compliance(columns(row for row in mine if -hold <= row.taken_at < 200), 0, 200, low, high, hold)
-    assert found == (len(inside), len(valid))
+    found = fold.figures(columns(row for row in mine if -hold <= row.taken_at < 200), 0, 200, 200, {1: Limits(hold, low, high)})
+    assert (found.in_band_ms.sum(), found.watched_ms.sum()) == (len(inside), len(valid))
 
 
 @given(rows, st.integers(1, 50))
@@ -80,27 +89,27 @@ def test_cutting_a_period_into_windows_changes_nothing(listed, step):
     def fetch(points, first, last):
         return columns(row for row in listed if row.point_id in points and first <= row.taken_at <= last)
 
-    whole = fold.all_buckets(fetch, [1, 2, 3], 0, 240, step, 70)
-    pieces = [fold.all_buckets(fetch, [1, 2, 3], since, min(240, since + step), step, 70) for since in range(0, 240, step)]
+    whole = all_buckets(fetch, [1, 2, 3], 0, 240, step, 70)
+    pieces = [all_buckets(fetch, [1, 2, 3], since, min(240, since + step), step, 70) for since in range(0, 240, step)]
     assert sorted(whole, key=lambda each: (each.time, each.point)) == [bucket for piece in pieces for bucket in piece]
 
 
 def test_a_bad_sample_ends_the_hold_of_a_good_one():
     listed = [Row(1, 0, 20.0, 2, 0), Row(1, 10, None, 0, 10), Row(1, 60, 22.0, 2, 60)]
-    (first, second) = fold.buckets(columns(listed), 0, 100, 50, 1000)
+    (first, second) = buckets(columns(listed), 0, 100, 50, 1000)
     assert (first.watched_ms, first.count, first.mean) == (10, 1, 20.0)
     assert (second.watched_ms, second.count, second.mean) == (40, 1, 22.0)
 
 
 def test_a_year_of_one_second_buckets_is_refused_in_words():
     with pytest.raises(ValueError, match="longer step"):
-        fold.all_buckets(lambda *_: columns([]), [1], 0, 365 * 86_400_000, 1000, 60_000)
+        all_buckets(lambda *_: columns([]), [1], 0, 365 * 86_400_000, 1000, 60_000)
 
 
 @pytest.mark.parametrize(("step", "hold", "words"), [(0, 1000, "no buckets"), (1000, 0, "at least 1 ms"), (1000, {2: 5}, "no allowed silence")])
 def test_impossible_questions_are_refused(step, hold, words):
     with pytest.raises(ValueError, match=words):
-        fold.all_buckets(lambda *_: columns([]), [1], 0, 10_000, step, hold)
+        all_buckets(lambda *_: columns([]), [1], 0, 10_000, step, hold)
 
 
 def test_the_first_of_equal_keys_wins_and_others_are_counted():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.series import Row
+from server.series import Limits, Row
 from server.series.embedded import EmbeddedStore
 from server.series.influx import InfluxStore
 
@@ -158,3 +158,36 @@ def test_influx_raises_when_there_is_no_server_or_no_database(influx_database, f
     with pytest.raises(Exception, match="answered 404"):
         wrong.write([reading(1, 0, 20.0)])
     wrong.close()
+
+
+def test_figures_come_as_columns_with_the_time_in_the_band(store):
+    store.write([reading(1, minute, value) for minute, value in [(0, 14.0), (10, 24.0), (20, 24.1), (30, 14.0)]] + [reading(33, 5, 50.0)])
+    limits = {1: Limits(10 * MINUTE, 14, 24), 33: Limits(60 * MINUTE, None, 45), 7: Limits(MINUTE)}
+    assert store.set_limits(limits) in (0, 3), "a store without roll-ups has nothing to note"
+    whole = store.figures(limits, T0, T0 + 60 * MINUTE)
+    assert whole.rows() == [
+        (1, T0, 14.0, pytest.approx(19.025), 24.1, 4, 40 * MINUTE, 30 * MINUTE),
+        (33, T0, 50.0, 50.0, 50.0, 1, 55 * MINUTE, 0),
+    ]
+    halves = store.figures(limits, T0, T0 + 60 * MINUTE, 30 * MINUTE)
+    assert list(zip(halves.point.tolist(), (halves.time - T0).tolist(), halves.in_band_ms.tolist(), strict=True)) == [
+        (1, 0, 20 * MINUTE), (1, 30 * MINUTE, 10 * MINUTE), (33, 0, 0), (33, 30 * MINUTE, 0),
+    ]  # fmt: skip
+    assert len(store.figures({}, T0, T0 + MINUTE)) == len(store.figures(limits, T0, T0)) == 0
+
+
+def test_samples_are_the_rows_as_columns(store):
+    rows = [reading(2, 0, 24.6), reading(1, 0, -3.05, 1, "卡死"), reading(1, 1, None, 0, "crc"), reading(1, 2, 0.3), reading(300, 1, 5.0, 1, "crc")]
+    store.write(rows)
+    for _ in range(2):
+        assert store.samples([300, 2, 1], T0, T0 + 2 * MINUTE).rows() == sorted(row for row in rows if row.value != 0.3)
+        assert store.samples([], T0, T0 + MINUTE).rows() == store.samples([9], T0, T0 + MINUTE).rows() == []
+        store.compact(T0 + 10**10)
+
+
+def test_the_extent_reaches_from_the_first_to_the_last_sample(store):
+    assert store.extent() is None
+    store.write([reading(1, 5, 20.0), reading(2, 900, 20.0), reading(1, -3, None, 0)])
+    assert store.extent() == (T0 - 3 * MINUTE, T0 + 900 * MINUTE)
+    store.compact(T0 + 10**10)
+    assert store.extent() == (T0 - 3 * MINUTE, T0 + 900 * MINUTE)

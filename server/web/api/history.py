@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from contract.quantities import QUANTITIES
-from server.live.board import OUTDOOR, Board
+from server.history.limits import limits_of
+from server.live.board import OUTDOOR
 from server.series import Bucket, Row, SeriesError
 from server.store import rooms
 from server.store.tables import Point
@@ -28,7 +29,6 @@ MOST_RAW = 50_000
 _BEIJING_MS = 8 * 3_600_000
 _STEPS_S = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 _QUALITY = ("bad", "uncertain", "good", "stale")
-_HOLD_MS = 15 * 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ def buckets(services: Services, found: Sequence[Source], start: int, end: int, s
     """Buckets of the store, on a grid that begins at midnight in Beijing. Raises ProblemError 503 when the store cannot answer."""
     grid = start - (start + _BEIJING_MS) % step_ms
     try:
-        return services.store.buckets([s.ident for s in found], grid, end, step_ms, _holds(services.board, found)) if found else []
+        return services.store.figures(limits_of(services.board, [s.ident for s in found]), grid, end, step_ms).buckets() if found else []
     except SeriesError as error:
         log.warning("history cannot be read: %s", error)
         raise ProblemError(503, "历史数据暂时取不到，实时值守不受影响。", headers={"Retry-After": "10"}) from error
@@ -100,11 +100,6 @@ def history(
 def _source(row: Point, outdoor: bool, name: str) -> Source:
     key = "/".join(part for part in (row.gateway, row.device, row.quantity, row.channel) if part)
     return Source(ident=row.id, key=key, outdoor=outdoor, name=name if outdoor else "")
-
-
-def _holds(board: Board, found: Sequence[Source]) -> dict[int, int]:
-    facts = {source.ident: board.point(source.ident) for source in found}
-    return {ident: _HOLD_MS if fact is None else fact.deadline_ms for ident, fact in facts.items()}
 
 
 def _step(step: str, since: int, until: int) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from server.series import Row, SeriesStore
+from server.series import Limits, Row, SeriesStore
 from server.series.batch import Batch
 from server.store import journal
 from server.store.journal import Columns, Entry, JournalDamagedError
@@ -48,11 +48,17 @@ class History:
     than the cursor says (a restored backup, a new disk), the cursor goes back to what the store remembers, as far as the journal reaches.
     """
 
-    def __init__(self, db: Database, store: SeriesStore, *, batch: int = 20_000, entries: int = 500) -> None:
-        """`batch` samples are written at once, or `entries` journal rows if that is less; a single entry is never divided."""
+    def __init__(
+        self, db: Database, store: SeriesStore, *, batch: int = 20_000, entries: int = 500, limits: Callable[[], Mapping[int, Limits]] = dict
+    ) -> None:
+        """`batch` samples are written at once, or `entries` journal rows if that is less; a single entry is never divided.
+
+        `limits` says how every point is judged now: `compact` makes the roll-ups with it.
+        """
         self.counters = Counters()
         self._db, self._store = db, store
         self._batch, self._entries = batch, entries
+        self._limits = limits
         self._agreed = False
         with db.write() as session:
             journal.register(session, READER)
@@ -96,7 +102,8 @@ class History:
         return deleted
 
     def compact(self, now: int) -> int:
-        """Job: move closed days into long-term storage; returns the number of samples moved."""
+        """Job: move closed days into long-term storage and roll them up; returns the number of samples moved."""
+        self._store.set_limits(self._limits())
         return self._store.compact(now)
 
     def _prune_some(self, now: int, keep_ms: int) -> int:

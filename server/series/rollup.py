@@ -1,0 +1,307 @@
+"""Hourly and daily roll-ups of closed days: what a chart of years and the compliance of a province are read from.
+
+A roll-up is made with the limits of its points (hold and band). Each change of limits has a version; table `judged` says with which version a point
+is judged now, table `rolled` with which version a day of a bucket was rolled up. So a row is good for a question if the day is listed, its version
+is not older than the point's, and the question asks with those very limits. A late sample takes its day (and the next, into which it may hold) off
+the list in the transaction that stores it; `roll` makes what is missing, a file per month, bucket and grain, replaced as a whole. Whatever is not
+rolled up is folded from the samples, so that a crash, late data or new limits cost time and never an answer.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import NamedTuple
+
+import duckdb
+import numpy as np
+
+from server.series import Limits, fold, partition, queries
+from server.series.batch import Array
+from server.series.figures import Figures
+from server.series.hot import Hot, RollupFile, files, sync_folder
+from server.series.partition import BUCKETS, DAY_MS, bucket_of, day_label, day_number, day_of, day_start
+
+HOUR_MS = 3_600_000
+GRAINS = {"hour": HOUR_MS, "day": DAY_MS}
+FOLDER = "rollup"
+COLUMNS = "point, time, min, mean, max, count, watched_ms, in_band_ms"
+EXPIRED = 1 << 62  # version of a day whose samples have been deleted: its roll-up can never be made anew
+_OPTIONS = "FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, ROW_GROUP_SIZE 8192"
+
+
+class Work(NamedTuple):
+    """Days of a bucket in a month to roll up for the points whose limits are newer than `since`; 0 means for all of them."""
+
+    month: str
+    bucket: int
+    since: int
+    days: tuple[int, ...]
+
+
+def set_limits(connection: duckdb.DuckDBPyConnection, limits: Mapping[int, Limits]) -> int:
+    """Within a write transaction: note limits under a new version where they differ; returns how many did. Raises ValueError."""
+    fold.longest(limits)
+    known = {point: Limits(*rest) for point, *rest in connection.execute("SELECT point, hold_ms, low, high FROM judged").fetchall()}
+    changed = {point: each for point, each in limits.items() if known.get(point) != each}
+    if not changed:
+        return 0
+    version: int = connection.execute("SELECT 1 + coalesce(max(version), 0) FROM judged").fetchall()[0][0]
+    connection.execute("DELETE FROM judged WHERE point IN (SELECT unnest(?))", [list(changed)])
+    columns = {
+        "point": np.array(list(changed), dtype=np.int64),
+        "bucket": np.array([bucket_of(point) for point in changed], dtype=np.int32),
+        "hold_ms": np.array([each.hold_ms for each in changed.values()], dtype=np.int64),
+        "low": np.array([np.nan if each.low is None else each.low for each in changed.values()], dtype=np.float64),
+        "high": np.array([np.nan if each.high is None else each.high for each in changed.values()], dtype=np.float64),
+    }
+    connection.register("changed", columns)  # NaN arrives in DuckDB as NULL
+    connection.execute("INSERT INTO judged SELECT point, bucket, ?, hold_ms, low, high FROM changed", [version])
+    connection.unregister("changed")
+    return len(changed)
+
+
+def touch(connection: duckdb.DuckDBPyConnection, days: Array, points: Array, known: set[int]) -> None:
+    """Within the transaction that stores samples: their days, and those after, are no longer rolled up. `known` holds at least all keys listed."""
+    keys = np.unique(days * BUCKETS + ((points >> 4) % BUCKETS))
+    listed = known & set(np.concatenate((keys, keys + BUCKETS)).tolist())
+    if listed:
+        connection.execute(f"DELETE FROM rolled WHERE version < {EXPIRED} AND day * {BUCKETS} + bucket IN (SELECT unnest(?))", [list(listed)])  # noqa: S608
+
+
+def keys_listed(connection: duckdb.DuckDBPyConnection) -> set[int]:
+    """Keys of all days and buckets that are rolled up."""
+    return {key for (key,) in connection.execute(f"SELECT day::BIGINT * {BUCKETS} + bucket FROM rolled").fetchall()}  # noqa: S608
+
+
+def roll(hot: Hot, grace_ms: int, now: int, generations: Iterator[int], known: set[int]) -> None:
+    """Make all roll-ups that are missing for days closed at `now`, and put their keys into `known`. One call at a time."""
+    with hot.reading() as snapshot:
+        todo = [*_pending(snapshot, now - grace_ms)]
+    for work in todo:
+        _perform(hot, work, generations, known)
+
+
+def figures(connection: duckdb.DuckDBPyConnection, hot: Hot, limits: Mapping[int, Limits], start: int, end: int, step_ms: int | None) -> Figures:
+    """Answer SeriesStore.figures on one snapshot."""
+    step = max(1, end - start) if step_ms is None else step_ms
+    fold.check(limits, start, end, step)
+    if not limits or end == start:
+        return Figures.none()
+
+    def fetch(points: list[int], first: int, last: int) -> fold.Samples:
+        return queries.samples(connection, hot.folder, points, first, last)
+
+    grain = _grain(start, end, step_ms)
+    if grain is None:
+        return fold.all_figures(fetch, limits, start, end, step)
+    width = GRAINS[grain]
+    inner, outer = start + -(start + partition.ZONE_MS) % width, end - (end + partition.ZONE_MS) % width
+    first_day, last_day = day_of(inner), day_of(outer - 1)
+    parts = []
+    for versions in _usable(connection, limits, first_day, last_day):
+        parts.append(_read(connection, hot, grain, versions, inner, outer))
+        parts += _missing(fetch, limits, versions, (start, end), (inner, outer), width)
+    whole = Figures.joined(parts)
+    return whole if step == width else whole.combined(start, step)
+
+
+class _Usable(NamedTuple):
+    """Points of one bucket whose limits have one version, and the days on which their roll-ups are good; ascending."""
+
+    bucket: int
+    points: list[int]
+    days: list[int]
+
+
+def _grain(start: int, end: int, step_ms: int | None) -> str | None:
+    """The longest grain of which the steps are made; None when there is none or nothing to gain."""
+    for grain, width in reversed(GRAINS.items()):
+        aligned = step_ms is None or (step_ms % width == 0 and (start + partition.ZONE_MS) % width == 0)
+        if aligned and end - start >= 2 * width:
+            return grain
+    return None
+
+
+def _usable(connection: duckdb.DuckDBPyConnection, limits: Mapping[int, Limits], first_day: int, last_day: int) -> Iterator[_Usable]:
+    """Sort the points asked for by bucket and version of their limits. Points judged otherwise than asked have no day."""
+    judged = connection.execute("SELECT point, version, hold_ms, low, high FROM judged WHERE point IN (SELECT unnest(?))", [list(limits)]).fetchall()
+    versions = {point: version for point, version, *rest in judged if _same(Limits(*rest), limits[point]) and limits[point].hold_ms <= DAY_MS}
+    groups: dict[tuple[int, int | None], list[int]] = defaultdict(list)
+    for point in sorted(limits):
+        groups[bucket_of(point), versions.get(point)].append(point)
+    query = "SELECT bucket, day, version FROM rolled WHERE day BETWEEN ? AND ? ORDER BY bucket, day"
+    rolled: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for bucket, day, version in connection.execute(query, [first_day, last_day]).fetchall():
+        rolled[bucket].append((day, version))
+    for (bucket, needed), points in groups.items():
+        yield _Usable(bucket, points, [] if needed is None else [day for day, version in rolled[bucket] if version >= needed])
+
+
+def _same(judged: Limits, asked: Limits) -> bool:
+    """Whether a roll-up answers a question; one that names no band does not look at the time in it."""
+    return judged == asked or (judged.hold_ms == asked.hold_ms and asked.low is None and asked.high is None)
+
+
+def _read(connection: duckdb.DuckDBPyConnection, hot: Hot, grain: str, usable: _Usable, first: int, until: int) -> Figures:
+    if not usable.days:
+        return Figures.none()
+    months = sorted({day_label(day)[:7] for day in usable.days})
+    query = "SELECT file FROM rollup WHERE grain = ? AND bucket = ? AND list_contains(?, month)"
+    paths = [str(hot.folder / file) for (file,) in connection.execute(query, [grain, usable.bucket, months]).fetchall()]
+    if not paths:
+        return Figures.none()
+    found = connection.execute(
+        f"SELECT {COLUMNS} FROM read_parquet($files) WHERE point BETWEEN $low AND $high AND point IN (SELECT unnest($points)) "  # noqa: S608
+        "AND time >= $first AND time < $until",
+        {"files": paths, "low": usable.points[0], "high": usable.points[-1], "points": usable.points, "first": first, "until": until},
+    ).fetchnumpy()
+    whole = Figures(**{name: np.asarray(found[name]) for name in COLUMNS.split(", ")})
+    good = np.isin((whole.time + partition.ZONE_MS) // DAY_MS, np.array(usable.days, dtype=np.int64))
+    return whole if good.all() else whole.take(good)
+
+
+def _missing(
+    fetch: fold.Fetch, limits: Mapping[int, Limits], usable: _Usable, asked: tuple[int, int], inner: tuple[int, int], width: int
+) -> Iterator[Figures]:
+    """Fold from samples what is not rolled up: the days that are not listed, and what the range has before and after whole steps."""
+    chosen = {point: limits[point] for point in usable.points}
+    covered = [(max(day_start(day), inner[0]), min(day_start(day + 1), inner[1])) for day in usable.days]
+    at = asked[0]
+    for since, until in [*covered, (asked[1], asked[1])]:
+        for first, last in _cut(at, since, inner):
+            yield fold.all_figures(fetch, chosen, first, last, width)
+        at = until
+
+
+def _cut(first: int, last: int, inner: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """A range in pieces that begin at whole steps, save what lies before the first of them."""
+    borders = [first, *(border for border in inner if first < border < last), last]
+    yield from ((since, until) for since, until in pairwise(borders) if since < until)
+
+
+# --- making them -----------------------------------------------------------------------------------------------------------------------
+
+
+def _pending(snapshot: duckdb.DuckDBPyConnection, closed_at: int) -> Iterator[Work]:
+    newest = dict(snapshot.execute("SELECT bucket, max(version) FROM judged GROUP BY bucket").fetchall())
+    rolled = {(day, bucket): version for day, bucket, version in snapshot.execute("SELECT day, bucket, version FROM rolled").fetchall()}
+    groups: dict[tuple[str, int, int], list[int]] = defaultdict(list)
+    for day, bucket in sorted(_stored_days(snapshot)):
+        since = rolled.get((day, bucket), 0)
+        if since < newest.get(bucket, 0) and day_start(day + 1) <= closed_at:
+            groups[day_label(day)[:7], bucket, since].append(day)
+    for month, bucket, since in sorted(groups, reverse=True):  # the newest month is asked for first
+        yield Work(month, bucket, since, tuple(groups[month, bucket, since]))
+
+
+def _stored_days(snapshot: duckdb.DuckDBPyConnection) -> set[tuple[int, int]]:
+    """Days and buckets that hold samples, and the days after, into which these may hold; a month's file stands for all days between its bounds."""
+    found = {(day, bucket) for day, bucket in snapshot.execute(f"SELECT DISTINCT day, {partition.BUCKET} FROM hot").fetchall()}  # noqa: S608
+    for file in files(snapshot, 0, EXPIRED):
+        found |= {(day, file.bucket) for day in range(day_of(file.first), day_of(file.last) + 1)}
+    return found | {(day + 1, bucket) for day, bucket in found}
+
+
+def _perform(hot: Hot, work: Work, generations: Iterator[int], known: set[int]) -> None:
+    with hot.reading() as snapshot:
+        upto: int = snapshot.execute("SELECT seq FROM state").fetchall()[0][0]
+        version, limits = _judged(snapshot, work)
+        hourly = _fold_days(snapshot, hot, work.days, limits)
+        old = _listed(snapshot, work)
+        made = [*_write(snapshot, hot, work, {"hour": hourly, "day": hourly.combined(day_start(0), DAY_MS)}, [*limits], old, next(generations))]
+    with hot.writing() as connection:
+        connection.execute("DELETE FROM rollup WHERE list_contains(?, file)", [[file.file for file in old]])
+        if made:
+            connection.executemany("INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?)", made)
+        fresh = _untouched(connection, work, upto)
+        known |= {day * BUCKETS + work.bucket for day in fresh}  # before the lock is let go: the next writer must see them
+        connection.execute("DELETE FROM rolled WHERE bucket = ? AND list_contains(?, day)", [work.bucket, list(work.days)])
+        if fresh:
+            connection.executemany("INSERT INTO rolled VALUES (?, ?, ?)", [(day, work.bucket, version) for day in fresh])
+    hot.retire([file.file for file in old])
+
+
+def _judged(snapshot: duckdb.DuckDBPyConnection, work: Work) -> tuple[int, dict[int, Limits]]:
+    """The newest version of the bucket, and the points to do: a hold longer than a day would reach beyond the days that a late sample marks."""
+    query = "SELECT version, point, hold_ms, low, high FROM judged WHERE bucket = ? AND version > ? ORDER BY point"
+    found = snapshot.execute(query, [work.bucket, work.since]).fetchall()
+    limits = {point: Limits(hold, low, high) for _, point, hold, low, high in found if hold <= DAY_MS}
+    return max(row[0] for row in found), limits
+
+
+def _fold_days(snapshot: duckdb.DuckDBPyConnection, hot: Hot, days: tuple[int, ...], limits: Mapping[int, Limits]) -> Figures:
+    def fetch(points: list[int], first: int, last: int) -> fold.Samples:
+        return queries.samples(snapshot, hot.folder, points, first, last)
+
+    return Figures.joined([fold.all_figures(fetch, limits, day_start(day), day_start(day + 1), HOUR_MS) for day in days])
+
+
+def _listed(snapshot: duckdb.DuckDBPyConnection, work: Work) -> list[RollupFile]:
+    found = snapshot.execute("SELECT * FROM rollup WHERE month = ? AND bucket = ?", [work.month, work.bucket]).fetchall()
+    return [RollupFile(*row) for row in found]
+
+
+def _write(
+    snapshot: duckdb.DuckDBPyConnection, hot: Hot, work: Work, fresh: Mapping[str, Figures], points: list[int], old: list[RollupFile], generation: int
+) -> Iterator[RollupFile]:
+    """One durable file per grain: the fresh rows, and of the old ones those of other days or other points."""
+    (hot.folder / FOLDER).mkdir(exist_ok=True)
+    made = []
+    for grain, rows in fresh.items():
+        name = f"{FOLDER}/{work.month}.{grain}.b{work.bucket:02d}.{generation:08d}.parquet"
+        kept = _kept(snapshot, hot, [file.file for file in old if file.grain == grain], work, points)
+        whole = Figures.joined([rows, kept])
+        if not len(whole):
+            continue
+        temporary = (hot.folder / name).with_suffix(".tmp")
+        snapshot.register("whole", {each: getattr(whole, each) for each in COLUMNS.split(", ")})
+        quoted = str(temporary).replace("'", "''")
+        snapshot.execute(f"COPY (SELECT {COLUMNS} FROM whole) TO '{quoted}' ({_OPTIONS})")  # noqa: S608 - a path of ours
+        snapshot.unregister("whole")
+        partition.sync_file(temporary)
+        made.append((temporary, name, grain, len(whole)))
+    for temporary, name, _, _ in made:
+        temporary.rename(hot.folder / name)
+    sync_folder(hot.folder / FOLDER)
+    sync_folder(hot.folder)
+    for _, name, grain, count in made:
+        path = hot.folder / name
+        yield RollupFile(name, grain, work.month, work.bucket, count, path.stat().st_size, partition.checksum(path))
+
+
+def _kept(snapshot: duckdb.DuckDBPyConnection, hot: Hot, old: list[str], work: Work, points: list[int]) -> Figures:
+    if not old:
+        return Figures.none()
+    query = f"SELECT {COLUMNS} FROM read_parquet(?)"  # noqa: S608
+    found = snapshot.execute(query, [[str(hot.folder / file) for file in old]]).fetchnumpy()
+    whole = Figures(**{name: np.asarray(found[name]) for name in COLUMNS.split(", ")})
+    days = np.isin((whole.time + partition.ZONE_MS) // DAY_MS, np.array(work.days, dtype=np.int64))
+    return whole.take(~(days & np.isin(whole.point, np.array(points, dtype=np.int64))))
+
+
+def _untouched(connection: duckdb.DuckDBPyConnection, work: Work, upto: int) -> list[int]:
+    """The days into which no sample has come since the snapshot: those are good. New samples are in the hot table, whatever their day."""
+    query = f"SELECT DISTINCT day FROM hot WHERE seq > ? AND {partition.BUCKET} = ?"  # noqa: S608
+    late = {day for (day,) in connection.execute(query, [upto, work.bucket]).fetchall()}
+    return [day for day in work.days if day not in late and day - 1 not in late]
+
+
+def reconcile(hot: Hot) -> int:
+    """At opening: make list and folder agree; what is lost is rolled up again. Returns the highest generation in use."""
+    folder = hot.folder / FOLDER
+    present = {f"{FOLDER}/{path.name}": path for path in folder.glob("*")}
+    with hot.writing() as connection:
+        listed = [RollupFile(*row) for row in connection.execute("SELECT * FROM rollup").fetchall()]
+        for file in listed:
+            if file.file in present and present[file.file].stat().st_size == file.bytes:
+                del present[file.file]
+                continue
+            connection.execute("DELETE FROM rollup WHERE file = ?", [file.file])
+            first = day_number(f"{file.month}-01")
+            after = day_of(partition.month_end(file.month))
+            connection.execute("DELETE FROM rolled WHERE bucket = ? AND day >= ? AND day < ?", [file.bucket, first, after])
+    for path in present.values():
+        path.unlink()
+    return max((int(file.file.split(".")[-2]) for file in listed), default=0)
