@@ -279,14 +279,13 @@ def _command(rule: Rule, state: AlarmState, event: Event, now: int) -> Moved:
             moved = _lift(state, replace(state, shelved_until=None, shelve_one_shot=False), "unshelved", now, by)
         case Reset():
             moved = _reset(state, event, now)
-        case Suppress(cause):
-            after = state if cause in state.suppressed else replace(state, suppressed=tuple(sorted((*state.suppressed, cause))))
-            moved = _inhibit("suppressed", state, after, now, note=cause)
+        case Suppress():
+            moved = _suppress(rule, state, event, now)
         case Unsuppress(cause):
             after = replace(state, suppressed=tuple(other for other in state.suppressed if other != cause))
             moved = _lift(state, after, "unsuppressed", now, note=cause, by_person=False)
-        case OutOfService(by, reason):
-            moved = _retire(state, by, reason, now)
+        case OutOfService():
+            moved = _retire(rule, state, event, now)
         case ReturnToService(by):
             moved = _lift(state, replace(state, out_of_service=False), "returned", now, by)
         case _:
@@ -294,10 +293,28 @@ def _command(rule: Rule, state: AlarmState, event: Event, now: int) -> Moved:
     return moved
 
 
-def _retire(state: AlarmState, by: str, reason: str, now: int) -> Moved:
-    if not reason.strip():
+def _suppress(rule: Rule, state: AlarmState, event: Suppress, now: int) -> Moved:
+    _need_two(rule, event.by, event.second)
+    if event.cause in state.suppressed:
+        return state, ()
+    after = replace(state, suppressed=tuple(sorted((*state.suppressed, event.cause))))
+    return _inhibit("suppressed", state, after, now, _names(event.by, event.second), event.cause)
+
+
+def _retire(rule: Rule, state: AlarmState, event: OutOfService, now: int) -> Moved:
+    if not event.reason.strip():
         raise NotAllowedError("停用需要填写原因。")
-    return _inhibit("out_of_service", state, replace(state, out_of_service=True), now, by, reason)
+    _need_two(rule, event.by, event.second)
+    return _inhibit("out_of_service", state, replace(state, out_of_service=True), now, _names(event.by, event.second), event.reason)
+
+
+def _need_two(rule: Rule, by: str, second: str) -> None:
+    if rule.two_persons and (not by.strip() or not second.strip() or by.strip() == second.strip()):
+        raise NotAllowedError("该告警须由两人共同确认，请填写另一人的姓名。")
+
+
+def _names(by: str, second: str) -> str:
+    return "、".join(name.strip() for name in (by, second) if name.strip())
 
 
 def _acknowledge(state: AlarmState, event: Acknowledge, now: int) -> Moved:

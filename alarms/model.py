@@ -17,6 +17,8 @@ from alarms.kinds import KINDS, Subject
 Side = Literal["above", "below", "equals"]
 SHELVE_MAX_MS = 8 * 3_600_000
 ANY = "any"
+CHANGE = "limit:"
+"""Prefix of the origin of a limit that a person changed: `limit:ID`."""
 # Readings are integers times a decimal step, so 60 %RH may arrive as 60.00000000000001; this much is not "beyond" a limit.
 EPSILON = 1e-9
 _UNIT_CODE_DIGITS = 12
@@ -66,7 +68,8 @@ class Level(IntEnum):
 class Rung:
     """One step of a ladder: beyond `limit` for `on_delay_ms` means `level`.
 
-    For side "equals" `values` are all values that reach this level, those of the worse levels included; `limit` is the first.
+    For side "equals" `values` are all values that reach this level, those of the worse levels included; `limit` is the first. `origin` says who
+    set the limit: the scope of the rule file's layer (everywhere, unit:CODE, room:CODE), or limit:ID for a change kept in the database.
     """
 
     level: Level
@@ -74,6 +77,7 @@ class Rung:
     limit: float
     on_delay_ms: int = 0
     values: tuple[float, ...] = ()
+    origin: str = field(default="", compare=False)
 
     def breached(self, value: float) -> bool:
         """Strictly beyond the limit."""
@@ -100,6 +104,12 @@ class AppliesTo:
     medium: tuple[str, ...] = ()
     rooms: tuple[str, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """The scope as an origin of limits; at most 80 characters."""
+        place = f"room:{','.join(self.rooms)}" if self.rooms else f"unit:{self.unit}" if self.unit else "everywhere"
+        return place[:80]
+
     def covers(self, medium: str, unit_path: Sequence[str], room: str) -> bool:
         """Whether a room of that medium in that unit (path from the top, own code last) is meant."""
         return (not self.rooms or room in self.rooms) and (not self.medium or medium in self.medium) and self.depth(unit_path) is not None
@@ -120,6 +130,7 @@ class Rule:
 
     `subject` says what carries the alarm; a room rule names its `inputs`. `by_medium` holds ready variants, None = not for that medium.
     `re_alarm_ms`: an acknowledged alarm still active after it asks again. `shelve_max_ms` 0 = may not be shelved. `source`: whose numbers.
+    `two_persons`: it may be suppressed or taken out of service only by two different people together.
     """
 
     name: str
@@ -137,6 +148,7 @@ class Rule:
     options: tuple[tuple[str, Option], ...] = ()
     by_medium: "tuple[tuple[str, Rule | None], ...]" = ()
     source: str = ""
+    two_persons: bool = False
 
     def variant(self, medium: str) -> "Rule | None":
         """This rule as it holds for a medium; None when it does not."""
@@ -164,7 +176,9 @@ def duration_text(ms: int) -> str:
 
 def _tighter(a: Rung, b: Rung) -> Rung:
     limit = {"above": min, "below": max}.get(a.side, lambda x, _y: x)(a.limit, b.limit)
-    return replace(a, limit=limit, on_delay_ms=min(a.on_delay_ms, b.on_delay_ms), values=tuple(dict.fromkeys((*a.values, *b.values))))
+    delay, values = min(a.on_delay_ms, b.on_delay_ms), tuple(dict.fromkeys((*a.values, *b.values)))
+    changed = limit != a.limit or len(values) > len(a.values) or (b.limit == a.limit and delay < a.on_delay_ms)
+    return replace(a, limit=limit, on_delay_ms=delay, values=values, origin=b.origin if changed else a.origin)
 
 
 def cumulative(ladder: Sequence[Rung]) -> tuple[Rung, ...]:
@@ -194,6 +208,7 @@ def tighten(wide: Rule, narrow: Rule) -> Rule:
         applies_to=narrow.applies_to,
         by_medium=(),
         source=narrow.source or wide.source,
+        two_persons=wide.two_persons or narrow.two_persons,
     )
 
 
@@ -270,6 +285,8 @@ def _check_layers(first: Rule, second: Rule, index: int) -> None:
 
 def _rung_dict(rung: Rung, rule: Rule) -> dict[str, Any]:
     body: dict[str, Any] = {"on_delay": duration_text(rung.on_delay_ms)}
+    if rung.origin.startswith(CHANGE):
+        body["origin"] = rung.origin
     if KINDS[rule.kind].bare:
         return body
     limit = duration_text(int(rung.limit)) if KINDS[rule.kind].limit_is_duration else rung.limit
@@ -289,6 +306,7 @@ def _rule_dict(rule: Rule) -> dict[str, Any]:
         "latch": rule.latch,
         "re_alarm": None if rule.re_alarm_ms is None else duration_text(rule.re_alarm_ms),
         "shelve_max": duration_text(rule.shelve_max_ms),
+        "two_persons": rule.two_persons,
         "applies_to": {key: value for key, value in scope.items() if value},
         "by_medium": {name: "off" if variant is None else _variant_dict(variant) for name, variant in rule.by_medium},
         "source": rule.source,

@@ -33,7 +33,7 @@ __all__ = ["AppliesTo", "Level", "Rule", "RuleError", "RuleSet", "Rung", "defaul
 _MAX_NAME = 60
 _SCOPE_KEYS = ("unit", "medium", "rooms")
 _VARIANT_KEYS = ("ladder", "deadband", "off_delay", "source")
-_KEYS = ("name", "kind", "quantity", "subject", "latch", "re_alarm", "shelve_max", "applies_to", "by_medium", *_VARIANT_KEYS)
+_KEYS = ("name", "kind", "quantity", "subject", "latch", "re_alarm", "shelve_max", "two_persons", "applies_to", "by_medium", *_VARIANT_KEYS)
 
 
 def parse_rules(content: str, source: str) -> RuleSet:
@@ -69,17 +69,19 @@ def _rule(block: Block, scope: AppliesTo) -> Rule:
     kind = KINDS[kind_name]
     block.only((*_KEYS, *kind.options))
     quantity = _quantity(block, kind_name, kind)
+    own = _scope(block.block("applies_to")) if "applies_to" in block else scope
     rule = Rule(
         name=block.need("name", _name),
         kind=kind_name,
         quantity=quantity,
-        ladder=_ladder(block.block("ladder"), kind, quantity),
+        ladder=_ladder(block.block("ladder"), kind, quantity, own.text),
         deadband=block.get("deadband", _not_negative, 0.0),
         off_delay_ms=block.get("off_delay", duration_ms, 0),
         latch=block.get("latch", truth, False),
         re_alarm_ms=block.get("re_alarm", duration_ms, 0) or None,
         shelve_max_ms=block.get("shelve_max", duration_ms, SHELVE_MAX_MS),
-        applies_to=_scope(block.block("applies_to")) if "applies_to" in block else scope,
+        two_persons=block.get("two_persons", truth, False),
+        applies_to=own,
         subject="gateway" if block.get("subject", text, str(kind.subject)) == "gateway" else kind.subject,
         inputs=_inputs(block, kind),
         options=_options(block, kind),
@@ -132,7 +134,7 @@ def _inputs(block: Block, kind: Kind) -> tuple[str, ...]:
     return block.need("expression", lambda value: find(text(value))) if find else kind.inputs
 
 
-def _ladder(block: Block, kind: Kind, quantity: str) -> tuple[Rung, ...]:
+def _ladder(block: Block, kind: Kind, quantity: str, origin: str) -> tuple[Rung, ...]:
     if not list(block):
         raise block.error("ladder is missing or empty")
     rungs: list[Rung] = []
@@ -142,6 +144,7 @@ def _ladder(block: Block, kind: Kind, quantity: str) -> tuple[Rung, ...]:
         except ValueError as error:
             raise block.error(str(error), word) from error
         rung = _rung(block.block(word), level, kind, quantity)
+        rung = replace(rung, origin=block.block(word).get("origin", text, origin))
         if rungs:
             _check_order(rungs[-1], rung, block, word)
         rungs.append(rung)
@@ -149,7 +152,7 @@ def _ladder(block: Block, kind: Kind, quantity: str) -> tuple[Rung, ...]:
 
 
 def _rung(block: Block, level: Level, kind: Kind, quantity: str) -> Rung:
-    block.only(("on_delay",) if kind.bare else ("on_delay", *kind.sides))
+    block.only(("on_delay", "origin") if kind.bare else ("on_delay", "origin", *kind.sides))
     delay = block.get("on_delay", duration_ms, 0)
     if kind.bare:
         return Rung(level, "equals", 1.0, delay, (1.0,))
@@ -227,7 +230,7 @@ def _variant(block: Block, medium: str, rule: Rule, kind: Kind) -> Rule | None:
     body.only(_VARIANT_KEYS)
     variant = replace(
         rule,
-        ladder=_ladder(body.block("ladder"), kind, rule.quantity) if "ladder" in body else rule.ladder,
+        ladder=_ladder(body.block("ladder"), kind, rule.quantity, rule.applies_to.text) if "ladder" in body else rule.ladder,
         deadband=body.get("deadband", _not_negative, rule.deadband),
         off_delay_ms=body.get("off_delay", duration_ms, rule.off_delay_ms),
         source=body.get("source", text, rule.source),

@@ -130,12 +130,16 @@ INITIAL = AlarmState()
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A sample on the alarm time axis. The caller hands the samples of a point over in order. `quantity` matters to rules with several inputs."""
+    """A sample on the alarm time axis. The caller hands the samples of a point over in order. `quantity` matters to rules with several inputs.
+
+    `source` tells the points of one quantity apart (any number that is theirs alone); it matters to rules over several sensors.
+    """
 
     at: int
     value: float | None
     quality: Quality = Quality.GOOD
     quantity: str = ""
+    source: int = 0
 
     @property
     def usable(self) -> bool:
@@ -197,9 +201,11 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Suppress:
-    """自动抑制 by design, with its cause (gateway offline, maintenance); causes add up."""
+    """自动抑制 by design, with its cause (gateway offline, maintenance); causes add up. A rule for two persons wants both names."""
 
     cause: str
+    by: str = ""
+    second: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +217,11 @@ class Unsuppress:
 
 @dataclass(frozen=True, slots=True)
 class OutOfService:
-    """停用 with a permit."""
+    """停用 with a permit. A rule for two persons wants the second one's name."""
 
     by: str
     reason: str
+    second: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -298,7 +298,7 @@ def _alarms(rooms: Block, points: Sequence[Point], rules: RuleSet) -> Iterable[A
 
 def _check_target(block: Block, names: set[str], points: Sequence[Point]) -> None:
     """A misspelt alarm or room would be "normal" for ever, so it is an error of the file."""
-    commands = ("do", "by", "for", "reason", "note", "cause", "one_shot", "refused") if "do" in block else ("state", "level")
+    commands = ("do", "by", "for", "reason", "note", "cause", "one_shot", "second", "refused") if "do" in block else ("state", "level")
     block.only(("at", "alarm", "room", "quantity", "channel", *commands))
     if block.need("alarm", text) not in names:
         raise block.error(f"no rule is called {block.body['alarm']}", "alarm")
@@ -342,8 +342,8 @@ _VERBS: Mapping[str, Callable[[Block, str, Rule, int], life.Event]] = {
     "shelve": _shelve,
     "unshelve": lambda _block, by, _rule, _now: life.Unshelve(by),
     "reset": lambda block, by, _rule, _now: life.Reset(by, block.get("note", text, "")),
-    "suppress": lambda block, _by, _rule, _now: life.Suppress(block.get("cause", text, "maintenance")),
+    "suppress": lambda block, by, _rule, _now: life.Suppress(block.get("cause", text, "maintenance"), by, block.get("second", text, "")),
     "unsuppress": lambda block, _by, _rule, _now: life.Unsuppress(block.get("cause", text, "maintenance")),
-    "out_of_service": lambda block, by, _rule, _now: life.OutOfService(by, block.get("reason", text, "rule test")),
+    "out_of_service": lambda block, by, _rule, _now: life.OutOfService(by, block.get("reason", text, "rule test"), block.get("second", text, "")),
     "return_to_service": lambda _block, by, _rule, _now: life.ReturnToService(by),
 }

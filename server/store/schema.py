@@ -3,7 +3,7 @@
 A new noun's tables live in server/store/tables_<area>.py and are imported here.
 """
 
-from server.store import tables, tables_org
+from server.store import tables, tables_alarms, tables_org
 from server.store.tables import Base
 
-__all__ = ["Base", "tables", "tables_org"]
+__all__ = ["Base", "tables", "tables_alarms", "tables_org"]

@@ -219,7 +219,10 @@ class AlarmMemory(Base):
 
 
 class Transition(Base):
-    """Append-only: every change of an alarm, by its ISA-18.2 name."""
+    """Append-only: every change of an alarm, by its ISA-18.2 name.
+
+    `rule_set` is the version of the rules that were in force, `limit` the limit of the level then, `limit_origin` who had set it (model.Rung.origin).
+    """
 
     __tablename__ = "transition"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -234,6 +237,9 @@ class Transition(Base):
     via: Mapped[str] = mapped_column(String(16), default="")
     note: Mapped[str] = mapped_column(Text, default="")
     value: Mapped[float | None]
+    rule_set: Mapped[str] = mapped_column(String(64), default="")
+    limit: Mapped[float | None]
+    limit_origin: Mapped[str] = mapped_column(String(80), default="")
 
 
 class EscalationStep(Base):

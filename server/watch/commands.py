@@ -89,9 +89,10 @@ class Comment(AlarmCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutOfService(AlarmCommand):
-    """停用 with a permit (the reason)."""
+    """停用 with a permit (the reason); smoke wants a second person's name."""
 
     reason: str
+    second: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -145,9 +145,12 @@ class Transaction:
             alarm.closed_at, alarm.open_key, alarm.state = self.now, None, "normal"
 
     def _transition(self, alarm: Alarm, change: Change, rule: Rule, via: str) -> None:
+        rung = rule.rung(change.level) if change.level is not None else None
         row = Transition(
             alarm=alarm.id, at=change.at, name=change.name, before=change.before, after=change.after,
             level=change.level.word if change.level is not None else alarm.level, by=change.by, via=via, note=change.note, value=change.value,
+            rule_set=self.world.rule_set.version, limit=rung.limit if rung is not None else None,
+            limit_origin=rung.origin if rung is not None else "",
         )  # fmt: skip
         self.session.add(row)
         self.session.flush()

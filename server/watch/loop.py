@@ -18,6 +18,7 @@ from alarms.rules import RuleSet
 from server.live.facts import Fact
 from server.metrics import Metrics
 from server.settings import WatchSettings
+from server.store import rule_sets
 from server.store.session import Database
 from server.store.tables import Alarm, Refused
 from server.watch.commands import Command, Outcome
@@ -77,6 +78,8 @@ class Watch:
 
     def open(self, now: int) -> None:
         """Read memory back and publish everything that stands."""
+        with self._db.write() as session:
+            rule_sets.keep(session, self._rules, now)
         self._world = load(self._db, self._rules, self._settings, now)
         with self._db.read() as session:
             alarms = [alarm_fact(alarm) for alarm in session.scalars(select(Alarm).where(Alarm.open_key.is_not(None)))]

@@ -74,7 +74,7 @@ def _event(command: commands.AlarmCommand) -> Event:  # noqa: PLR0911 - a litera
         case commands.Reset():
             return Reset(command.by)
         case commands.OutOfService():
-            return OutOfService(command.by, command.reason)
+            return OutOfService(command.by, command.reason, command.second)
         case commands.ReturnToService():
             return ReturnToService(command.by)
     raise TypeError(f"no such command: {type(command).__name__}")

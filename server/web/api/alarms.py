@@ -54,9 +54,10 @@ class Pause(BaseModel):
 
 
 class Permit(BaseModel):
-    """停用: the permit or reason."""
+    """停用: the permit or reason; smoke is taken out of service by two people, and `second` names the other one."""
 
     reason: Reason
+    second: Annotated[str, StringConstraints(max_length=60, strip_whitespace=True)] = ""
 
 
 class Comment(BaseModel):
@@ -222,7 +223,7 @@ async def reset(ident: Ident, who: Resetting, services: ServicesOf, body: Remark
 @router.post("/alarms/{ident}/out-of-service", operation_id="outOfService", responses=_CONFLICT)
 async def out_of_service(ident: Ident, body: Permit, who: Retiring, services: ServicesOf) -> CommandResult:
     """停用 with a permit."""
-    return await run(services, commands.OutOfService(alarm=ident, by=who.name, account=who.account, reason=body.reason))
+    return await run(services, commands.OutOfService(alarm=ident, by=who.name, account=who.account, reason=body.reason, second=body.second))
 
 
 @router.post("/alarms/{ident}/return-to-service", operation_id="returnToService", responses=_CONFLICT)
