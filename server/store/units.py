@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, aliased
 from server.store.tables import Room, Unit
 
 
-def below(scope: str | None) -> Select[tuple[str]]:
+def below(scope: str | None) -> Select[str]:
     """Query for the codes of `scope` and all units under it; None means every unit."""
     if scope is None:
         return select(Unit.code)

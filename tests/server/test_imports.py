@@ -49,7 +49,7 @@ def test_a_province_is_loaded_and_a_second_time_changes_nothing(db, tmp_path):
 def test_one_wrong_row_keeps_everything_out_and_names_its_line(db, tmp_path):
     text = UNITS + "350200000000,350000000000,2,厦门市局,名字实在太长了,\n"
     summary = load(db, tmp_path, "units", text)
-    assert summary.errors == ["第 4 行：“short_name”最多 6 个字，现有 7 个：名字实在太长了"]
+    assert summary.errors == ["第 4 行：“简称”最多 6 个字，现有 7 个：名字实在太长了"]
     with db.read() as session:
         assert session.scalar(select(func.count()).select_from(Unit)) == 0
 
@@ -80,10 +80,12 @@ def test_a_dry_run_writes_nothing(db, tmp_path):
 def test_wrong_columns_and_encodings_are_one_sentence(db, tmp_path):
     with pytest.raises(ValueError, match="缺少列 parent、level"):
         load(db, tmp_path, "units", "code,name,short_name,duty_phone\n")
-    path = tmp_path / "gbk.csv"
-    path.write_bytes(UNITS.encode("gbk"))
+    path = tmp_path / "units.csv"
+    path.write_bytes(b"\x00\xff\xfe,,,\x81")
     with pytest.raises(ValueError, match="UTF-8"):
         import_csv(db, "units", path, now=0)
+    path.write_bytes(UNITS.encode("gbk"))
+    assert import_csv(db, "units", path, now=0).created == 2
 
 
 def test_a_changed_audit_entry_is_found(db, tmp_path):

@@ -1,0 +1,48 @@
+"""Taking an import back: rows it made go, rows it changed get their old values. What was changed since, or is in use by now, stays and is named."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Table, delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from server.org.imports.plan import table_of
+from server.org.imports.write import Image
+
+_RETIRED: Mapping[str, Mapping[str, Any]] = {"room": {"stage": "retired", "demanded": []}, "point": {"room": None}, "gateway": {"unit": None}}
+"""What becomes of a row that was made by the import and cannot go, because alarms, coverage or people refer to it."""
+
+
+def undo_images(session: Session, found: Iterable[Image]) -> tuple[int, list[str]]:
+    """Take changes back, newest first, inside the caller's transaction. Returns how many were, and a sentence for each that was not."""
+    done, kept = 0, []
+    for name, key, before, after in found:
+        table = table_of(name)
+        primary = next(iter(table.primary_key.columns))
+        row = session.execute(select(table).where(primary == key)).mappings().one_or_none()
+        if row is None:
+            continue
+        if any(row[column] != value for column, value in after.items() if column in row):
+            kept.append(f"{name} {key}：导入后又有改动，保持现状")
+        elif before is not None:
+            session.execute(update(table).where(primary == key).values(before))
+            done += 1
+        elif (sentence := _remove(session, table, primary, key)) is None:
+            done += 1
+        else:
+            kept.append(sentence)
+    return done, kept
+
+
+def _remove(session: Session, table: Table, primary: Any, key: Any) -> str | None:
+    try:
+        with session.begin_nested():
+            session.execute(delete(table).where(primary == key))
+    except IntegrityError:
+        retired = _RETIRED.get(table.name)
+        if retired is None:
+            return f"{table.name} {key}：已被使用，保留"
+        session.execute(update(table).where(primary == key).values(retired))
+        return f"{table.name} {key}：已有记录，不能删除，改为停用"
+    return None

@@ -1,0 +1,58 @@
+"""Words of the organisation as data: kinds of units and of rooms, stages, media. What a kind of room brings with it is a row here, not a branch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+UNIT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "": "属地", "traffic": "交通", "port": "港口", "forest": "森林", "railway": "铁路", "airport": "机场", "water": "水上", "zone": "园区",
+        "metro": "轨道", "border": "边防", "detention": "监所",
+    }
+)  # fmt: skip
+STAGES: Final = ("in_use", "trial", "commissioning", "not_connected", "retired")
+STORE_MEDIA: Final = (
+    "paper", "special", "magnetic", "film_copy", "film_master", "optical", "photo", "negative_bw", "negative_colour", "print_bw", "print_colour",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomKind:
+    """What a kind of 档案用房 decides: media (the profile whose band holds), demanded quantities, attended hours (weekdays, local)."""
+
+    title: str
+    media: tuple[str, ...]
+    demanded: tuple[str, ...]
+    hours: tuple[str, str] | None
+
+
+_CLIMATE: Final = ("temperature", "humidity", "smoke")
+_OFFICE: Final = ("08:00", "18:00")
+ROOM_KINDS: Final[Mapping[str, RoomKind]] = MappingProxyType(
+    {
+        "store": RoomKind(title="档案库房", media=STORE_MEDIA, demanded=_CLIMATE, hours=None),
+        "sorting": RoomKind(title="整理用房", media=("work", "restoration", "copying"), demanded=_CLIMATE, hours=_OFFICE),
+        "reading": RoomKind(title="阅览用房", media=("reading",), demanded=_CLIMATE, hours=_OFFICE),
+        "office": RoomKind(title="办公用房", media=("service",), demanded=("smoke",), hours=_OFFICE),
+        "digitising": RoomKind(title="数字化用房", media=("work",), demanded=_CLIMATE, hours=_OFFICE),
+        "server_room": RoomKind(title="机房", media=("magnetic", "work"), demanded=_CLIMATE, hours=None),
+        "exhibition": RoomKind(title="展览用房", media=("exhibition",), demanded=_CLIMATE, hours=("09:00", "17:00")),
+    }
+)
+MEDIA: Final = tuple(dict.fromkeys(medium for kind in ROOM_KINDS.values() for medium in kind.media))
+CITIES: Final = (
+    "fuzhou", "xiamen", "putian", "sanming", "quanzhou", "zhangzhou", "nanping", "longyan", "ningde", "pingtan",
+)  # fmt: skip
+"""Climate of the place, for the reference values of outdoor air."""
+
+SHEET: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "power_switch": "电源总开关", "water_valve": "水阀", "keys": "钥匙", "gas_extinguishing": "气体灭火", "fire_phone": "消防控制室电话",
+        "salvage_order": "抢救次序", "dangers": "危险提示", "materials": "防汛物资", "contacts": "联系人",
+    }
+)  # fmt: skip
+"""Fields of the room sheet 一室一卡, in the order in which they are read at the door."""
+
+SHORT_NAME, SMS_PLACE = 6, 9
+"""Longest short name and SMS place, in characters; longer ones are refused, never cut."""
