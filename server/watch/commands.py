@@ -111,6 +111,19 @@ class Maintenance(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reload(Command):
+    """Rows of the organisation were written: read them again (server/watch/reload.py). Codes of units, rooms and gateways, ids of points.
+
+    A gateway stands for all its points; any unit for the whole tree.
+    """
+
+    units: tuple[str, ...] = ()
+    rooms: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    points: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of a command. `code` is ok | not_found | conflict | not_allowed; `sentence` is for the person, in Chinese."""
 

@@ -4,7 +4,7 @@ The newest sample of each point is not stored on its own: it is found by walking
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import select
 
@@ -24,8 +24,8 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
     with db.read() as session:
         parents = {unit.code: unit for unit in session.scalars(select(Unit))}
         world.unit_names = {code: unit.name for code, unit in parents.items()}
-        for code in parents:
-            world.units[code] = _path(code, {key: unit.parent for key, unit in parents.items()})
+        above = {code: unit.parent for code, unit in parents.items()}
+        world.units = {code: path_of(code, above) for code in parents}
         for room in session.scalars(select(Room)):
             info = RoomInfo(room.code, room.unit, world.units[room.unit], room.medium, tuple(room.demanded), room.maintenance_until)
             info.rules = rules.for_room(info.medium, info.path, info.code)
@@ -52,7 +52,8 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
     return world
 
 
-def _path(code: str, parents: dict[str, str | None]) -> tuple[str, ...]:
+def path_of(code: str, parents: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Unit codes from the top down to and including `code`."""
     path = [code]
     while (parent := parents.get(path[-1])) is not None and parent not in path:
         path.append(parent)

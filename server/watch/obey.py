@@ -17,6 +17,7 @@ from server.store.tables import Alarm, AuditEntry, EscalationStep, Room
 from server.watch import commands
 from server.watch.commit import Subject, Transaction
 from server.watch.judge import Judge
+from server.watch.reload import reload
 from server.watch.state import Key, Memory, World
 
 NOT_FOUND = commands.Outcome(code="not_found", sentence="没有这条告警，或已经办结。")
@@ -26,6 +27,8 @@ def obey(world: World, tx: Transaction, judge: Judge, command: commands.Command)
     """Carry a command out. Never raises for something that is merely not allowed: the outcome says why."""
     if isinstance(command, commands.Maintenance):
         return _maintenance(world, tx, judge, command)
+    if isinstance(command, commands.Reload):
+        return reload(world, tx, command)
     if not isinstance(command, commands.AlarmCommand):
         raise TypeError(f"no such command: {type(command).__name__}")
     alarm = tx.session.get(Alarm, command.alarm)

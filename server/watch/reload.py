@@ -1,0 +1,119 @@
+"""Reading changed rows again: after an import or an edit of units, rooms, gateways or points the watch goes on with the new ones, without a restart.
+
+Whoever wrote the rows submits a `Reload` with their codes. Nothing is judged here: what the change means for alarms and coverage shows at the next
+sample or instant, as after a restart.
+"""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from sqlalchemy import select
+
+from server.live.facts import RoomFact, UnitFact
+from server.store.tables import Gateway, GatewayCommand, Point, Room, Unit
+from server.watch.commands import Outcome, Reload
+from server.watch.commit import Transaction
+from server.watch.facts import gateway_fact, point_fact, room_fact
+from server.watch.loading import path_of
+from server.watch.state import RoomInfo, World, gateway_info
+
+Item = TypeVar("Item")
+_CHUNK = 400
+_REBIRTH_MS = 24 * 3_600_000
+
+
+def reload(world: World, tx: Transaction, command: Reload) -> Outcome:
+    """Read the named rows again and tell the board; a row that is gone is forgotten."""
+    moved = _units(world, tx) if command.units else set()
+    rooms = {code for code, room in world.rooms.items() if room.unit in moved} | set(command.rooms)
+    gateways = {code for code, gateway in world.gateways.items() if gateway.unit in moved} | set(command.gateways)
+    _rooms(world, tx, rooms)
+    _gateways(world, tx, gateways)
+    points = {ident for code in rooms if code in world.rooms for ident in world.rooms[code].points} | set(command.points)
+    _points(world, tx, gateways, points)
+    for code in rooms & world.rooms.keys():
+        heapq.heappush(world.room_changes, (tx.now, code))
+    return Outcome(state="reloaded")
+
+
+def _units(world: World, tx: Transaction) -> set[str]:
+    """The whole tree: it is small, and a move changes every path below it. Returns the units whose path or name changed."""
+    rows = {unit.code: unit for unit in tx.session.scalars(select(Unit))}
+    parents = {code: unit.parent for code, unit in rows.items()}
+    paths = {code: path_of(code, parents) for code in rows}
+    names = {code: unit.name for code, unit in rows.items()}
+    changed = {code for code in rows if world.units.get(code) != paths[code] or world.unit_names.get(code) != names[code]}
+    world.units, world.unit_names = paths, names
+    tx.facts += [UnitFact(code=code, path=paths[code], name=names[code], short_name=rows[code].short_name) for code in sorted(changed)]
+    return changed
+
+
+def _rooms(world: World, tx: Transaction, codes: Iterable[str]) -> None:
+    found = {row.code: row for part in _parts(sorted(codes)) for row in tx.session.scalars(select(Room).where(Room.code.in_(part)))}
+    for code in sorted(codes):
+        row, info = found.get(code), world.rooms.get(code)
+        if row is None:
+            if info is not None:
+                del world.rooms[code]
+                tx.facts.append(RoomFact(code=code, unit=info.unit, unit_path=info.path, name="", unit_name="", removed=True))
+            continue
+        if info is None:
+            info = world.rooms[code] = RoomInfo(code, row.unit, world.units[row.unit], row.medium, tuple(row.demanded), row.maintenance_until)
+        info.unit, info.path, info.medium, info.demanded = row.unit, world.units[row.unit], row.medium, tuple(row.demanded)
+        info.rules = world.rule_set.for_room(info.medium, info.path, code)
+        tx.facts.append(room_fact(world, row))
+
+
+def _gateways(world: World, tx: Transaction, codes: Iterable[str]) -> None:
+    found = {row.code: row for part in _parts(sorted(codes)) for row in tx.session.scalars(select(Gateway).where(Gateway.code.in_(part)))}
+    for code in sorted(codes):
+        row, known = found.get(code), world.gateways.get(code)
+        if row is None:
+            world.gateways.pop(code, None)
+            continue
+        info = gateway_info(world, row)
+        if known is None:
+            world.gateways[code] = info
+        else:
+            if known.unit is None and info.unit is not None:
+                # Its birth was not listened to while nobody had claimed it: ask for another.
+                tx.session.add(GatewayCommand(gateway=code, kind="rebirth", created_at=tx.now, expires_at=tx.now + _REBIRTH_MS))
+            known.unit, known.path, known.rules = info.unit, info.path, info.rules
+
+
+def _points(world: World, tx: Transaction, gateways: Iterable[str], idents: Iterable[int]) -> None:
+    known = {ident for code in gateways if code in world.gateways for ident in world.gateways[code].points} | set(idents)
+    found: dict[int, Point] = {}
+    for part in _parts(sorted(gateways)):
+        found |= {row.id: row for row in tx.session.scalars(select(Point).where(Point.gateway.in_(part)))}
+    for ids in _parts(sorted(known)):
+        found |= {row.id: row for row in tx.session.scalars(select(Point).where(Point.id.in_(ids)))}
+    for ident in known - found.keys():
+        _forget(world, tx, ident)
+    touched = set(gateways)
+    for ident, row in sorted(found.items()):
+        fresh = ident not in world.points
+        point = world.add_point(row)
+        if fresh:
+            heapq.heappush(world.deadlines, (tx.now + point.deadline_ms, ident))
+        tx.facts.append(point_fact(point, world.gateways.get(row.gateway)))
+        touched.add(row.gateway)
+    tx.facts += [gateway_fact(world, world.gateways[code]) for code in sorted(touched) if code in world.gateways]
+
+
+def _forget(world: World, tx: Transaction, ident: int) -> None:
+    """A point that an undone import had made."""
+    point = world.points.pop(ident, None)
+    if point is None:
+        return
+    world.by_key.pop(point.key, None)
+    for holder in (world.rooms.get(point.room or ""), world.gateways.get(point.key.gateway)):
+        if holder is not None and ident in holder.points:
+            holder.points.remove(ident)
+    point.room = None
+    tx.facts.append(point_fact(point, None))
+
+
+def _parts(items: Sequence[Item]) -> Iterable[Sequence[Item]]:
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
