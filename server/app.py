@@ -20,7 +20,9 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from alarms.rules import RuleSet, default_rules, load_rules
+from server.duty.cards import default_cards, load_cards
 from server.duty.escalation import default_escalation, load_escalation
+from server.duty.incidents import Incidents
 from server.history import History
 from server.history.limits import all_limits
 from server.ingest.accept import Acceptor
@@ -41,6 +43,7 @@ from server.store.lock import StoreLock
 from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Gateway
+from server.watch.commands import Reopen
 from server.watch.loop import Watch
 from server.web import site
 from server.web.services import ApiToken, Services, WebSettings
@@ -74,6 +77,8 @@ class Parts:
         self.acceptor = Acceptor(self.watch, self.transport.send, self.metrics, acknowledge=settings.watch.acknowledge_gateways)
         self.downlink = Downlink(self.db, self.transport.send)
         self.history = History(self.db, self.store, limits=lambda: all_limits(self.board))
+        self.cards = load_cards(settings.cards) if settings.cards is not None else default_cards()
+        self.incidents = Incidents(self.db, self.store, self.cards, self._reopen)
         self.jobs = Jobs(self._job_table(), self.metrics, self.clock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -81,9 +86,17 @@ class Parts:
     def _job_table(self) -> tuple[Job, ...]:
         return (
             Job("gauges", self._gauges, every_s=5),
+            Job("incidents", self._incidents, every_s=2),
             Job("prune_journal", self.history.prune, every_s=3600),
             Job("compact_history", self.history.compact, every_s=600),
         )
+
+    def _incidents(self, now: int) -> None:
+        self.incidents.run_once(now)
+
+    def _reopen(self, alarm: int, sentence: str) -> None:
+        # Waits for the commit: an incident goes back only when the next level is sure to be told.
+        self.watch.submit(Reopen(alarm=alarm, by="系统", note=sentence)).result(JOIN_S)
 
     def _gauges(self, now: int) -> None:
         with self.db.read() as session:
@@ -146,7 +159,7 @@ def build(settings: Settings) -> tuple[FastAPI, Parts]:
     parts = Parts(settings)
     services = Services(
         db=parts.db, watch=parts.watch, hub=parts.hub, board=parts.board, store=parts.store, settings=_web_settings(settings),
-        clock=parts.clock, registry=parts.metrics.registry, ready=parts.ready,
+        clock=parts.clock, registry=parts.metrics.registry, ready=parts.ready, cards=parts.cards,
     )  # fmt: skip
 
     @contextlib.asynccontextmanager

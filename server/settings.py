@@ -89,6 +89,7 @@ class Settings(_Frozen):
     sign_in: SignInSettings = SignInSettings()
     rules: Path | None = None
     escalation: Path | None = None
+    cards: Path | None = Field(default=None, description="action cards of the operator; the packaged ones unless set")
     gateway_token_file: Path | None = None
     banner: str | None = Field(default=None, description="shown on every page, e.g. by the demo")
 

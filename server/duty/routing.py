@@ -91,8 +91,8 @@ class Plan:
 
 
 def plan(step: StepContext, org: Org, table: EscalationTable, now: int) -> Plan:
-    """Resolve one due step. `reason` is raised (any step number) or assist."""
-    if step.reason == "assist":
+    """Resolve one due step. `reason` is raised (any step number), assist or reopened."""
+    if step.reason in ("assist", "reopened"):
         people = _first(table.assist, org, step.channel)
         return Plan(recipients=people, step=step.step, nobody=not people)
     steps = _steps(step, table)

@@ -82,8 +82,8 @@ class Expander:
         """Drills say so always; who hears of it first is told what happened, others that nobody has answered."""
         if facts.drill:
             key = "drill"
-        elif found.step.reason == "assist":
-            key = "assist"
+        elif found.step.reason in ("assist", "reopened"):
+            key = found.step.reason
         elif not told:
             return self._texts.first(facts, reply_hint=self._reply_hint)
         else:

@@ -16,7 +16,7 @@ REACHED = ("queued", "claimed", "sent", "delivered")
 """States of a message that has gone or still will."""
 GONE = ("claimed", "sent", "delivered")
 """States of a message that somebody may have on the screen."""
-CALLS = ("raised", "escalated", "assist")
+CALLS = ("raised", "escalated", "assist", "reopened")
 """Reasons that ask for somebody; they end with a take-over. taken and cleared are news."""
 _MINUTE_MS = 60_000
 
@@ -88,10 +88,13 @@ def needed(alarm: Alarm, reason: str) -> bool:
     """Whether a message of this reason still makes sense.
 
     A call for attention ends with the take-over, the shelf, and the return to normal (S11 follows); an alarm found late in old data is asked for
-    although it has returned. A call for help stands while the alarm is open. News is worthless when the opposite has become true.
+    although it has returned. A call for help stands while the alarm is open; a report that the
+    sensor contradicts is told in any case. News is worthless when the opposite has become true.
     """
     if reason == "assist":
         return alarm.closed_at is None
+    if reason == "reopened":
+        return True
     if reason == "taken":
         return not alarm.state.endswith("_unacked")
     if reason == "cleared":

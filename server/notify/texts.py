@@ -23,7 +23,7 @@ from server.duty.routing import BEIJING
 SINGLE, JOINED = 70, 67
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _LINK = re.compile(r"https?:|www\.|[A-Za-z0-9]\.[A-Za-z]{2,}")
-_FOLLOW = ("escalated", "again", "taken", "cleared", "assist", "drill", "drill_taken")
+_FOLLOW = ("escalated", "again", "taken", "cleared", "assist", "reopened", "drill", "drill_taken")
 
 
 class TextError(ValueError):
@@ -132,7 +132,7 @@ class Catalogue(_Frozen):
         raise TextError(f"{choice.text}: no filling for {facts.rule}, and nothing otherwise")
 
     def follow_up(self, key: str, facts: AlarmFacts, *, reply_hint: bool = False) -> str:
-        """A text that follows the first: escalated, again, taken, cleared, assist, drill, drill_taken."""
+        """A text that follows the first: escalated, again, taken, cleared, assist, reopened, drill, drill_taken."""
         return self._fill(self.follow[key], self._filling(facts, self._choice(facts), facts.minutes), reply_hint)
 
     def _choice(self, facts: AlarmFacts) -> Choice:

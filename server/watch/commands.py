@@ -81,6 +81,13 @@ class Assist(AlarmCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reopen(AlarmCommand):
+    """退回: what was reported does not fit what is measured; one level up at once, also when the alarm itself has closed."""
+
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comment(AlarmCommand):
     """A remark on the record."""
 

@@ -34,7 +34,7 @@ def obey(world: World, tx: Transaction, judge: Judge, command: commands.Command)
     alarm = tx.session.get(Alarm, command.alarm)
     if alarm is None:
         return NOT_FOUND
-    if isinstance(command, commands.Comment | commands.Progress | commands.Assist | commands.Decline):
+    if isinstance(command, commands.Comment | commands.Progress | commands.Assist | commands.Decline | commands.Reopen):
         return _note(tx, alarm, command)
     return _step(world, tx, alarm, command)
 
@@ -84,7 +84,7 @@ def _event(command: commands.AlarmCommand) -> Event:  # noqa: PLR0911 - a litera
 
 
 def _note(tx: Transaction, alarm: Alarm, command: commands.AlarmCommand) -> commands.Outcome:
-    if alarm.closed_at is not None and not isinstance(command, commands.Comment):
+    if alarm.closed_at is not None and not isinstance(command, commands.Comment | commands.Reopen):
         return NOT_FOUND
     name = type(command).__name__.lower()
     row = tx.add_transition(alarm, name, by=command.by, via=command.via, note=getattr(command, "note", ""))
@@ -95,6 +95,8 @@ def _note(tx: Transaction, alarm: Alarm, command: commands.AlarmCommand) -> comm
             pending.due = min(pending.due, tx.now)
         elif isinstance(command, commands.Assist):
             tx.escalate(alarm, row.id, "assist", tx.now)
+    elif isinstance(command, commands.Reopen):
+        tx.escalate(alarm, row.id, "reopened", tx.now)
     _audit(tx, command, alarm, alarm.state)
     return commands.Outcome(alarm=alarm.id, state=alarm.state)
 

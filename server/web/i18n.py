@@ -8,6 +8,7 @@ from typing import Any
 from babel.messages.pofile import read_po
 
 from contract.quantities import QUANTITIES
+from server.duty.events import event_of
 from server.web import labels
 
 SOURCE = "zh"
@@ -49,7 +50,7 @@ class Words:
 
     def event(self, rule: str, kind: str, quantity: str) -> str:
         """What happened, in two to six characters; where there is no word for it, the quantity is named."""
-        key = labels.event_of(rule, kind, quantity)
+        key = event_of(rule, kind, quantity)
         return f"{self.quantity(quantity)}{self.of('event', key)}" if key == "other" and quantity else self.of("event", key)
 
     def state_of(self, quantity: str, value: float) -> str:

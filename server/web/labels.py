@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from server.duty.incidents import CODES
+
 ROOM_STATES = {
     "critical": "特急",
     "urgent": "紧急",
@@ -131,6 +133,20 @@ TRANSITIONS = {
     "progress": "到场",
     "assist": "求援",
     "decline": "去不了",
+    "reopen": "退回",
+}
+INCIDENT_STATES = {"open": "处置中", "reported": "待传感器核实", "closed": "已办结"}
+INCIDENT_ENTRIES = {
+    "opened": "事件开始",
+    "joined": "并入告警",
+    "step": "完成一步",
+    "unstep": "撤回一步",
+    "log": "记录",
+    "report": "报告处置结论",
+    "closed": "办结",
+    "reopened": "退回",
+    "filed": "归档",
+    "told": "通知送出",
 }
 NOTIFICATION_STATES = {
     "queued": "待发",
@@ -141,7 +157,7 @@ NOTIFICATION_STATES = {
     "failed": "发送失败",
     "dropped": "不再需要",
 }
-REASONS = {"raised": "告警", "escalated": "逐级上报", "cleared": "恢复", "taken": "已接手", "assist": "求援"}
+REASONS = {"raised": "告警", "escalated": "逐级上报", "cleared": "恢复", "taken": "已接手", "assist": "求援", "reopened": "退回"}
 CHANNELS = {"twilio_sms": "短信", "sms": "短信", "outbox_file": "短信（存文件）", "modem": "短信猫", "http_gateway": "短信", "voice": "语音"}
 CHANNELS |= {"email": "邮件", "webhook": "推送"}
 ROLES = {
@@ -172,6 +188,10 @@ AUDIT_ACTIONS = {
     "progress": "到场",
     "assist": "求援",
     "decline": "去不了",
+    "reopen": "退回",
+    "incident.report": "报告处置结论",
+    "incident.closed": "办结",
+    "incident.reopened": "退回",
 }
 NOTES = (
     "已到场查看",
@@ -210,6 +230,9 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "medium": MEDIA,
     "event": EVENTS,
     "transition": TRANSITIONS,
+    "incident_state": INCIDENT_STATES,
+    "incident_entry": INCIDENT_ENTRIES,
+    "closing": CODES,
     "notification": NOTIFICATION_STATES,
     "reason": REASONS,
     "channel": CHANNELS,
@@ -220,25 +243,6 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "side": SIDES,
     "detail": DETAILS,
 }
-
-
-_BY_QUANTITY = {"smoke_density": "smoke"} | {name: name for name in ("smoke", "leak", "motion", "power", "tamper", "fault", "battery", "door")}
-_BY_KIND = {"camera": "camera", "stale": "stale", "stuck": "stuck", "dew_point": "dew_point", "mould": "mould"}
-
-
-def event_of(rule: str, kind: str, quantity: str) -> str:
-    """Key of EVENTS for an alarm. Rule names are free text of the operator, so the kind and the quantity decide where they can."""
-    for sign, key in (("smoke_lost", "smoke_lost"), ("smoke_then", "smoke_lost"), ("gateway", "gateway"), ("blind", "blind")):
-        if sign in rule:
-            return key
-    if kind in _BY_KIND:
-        return _BY_KIND[kind]
-    if quantity == "door" and ("held" in rule or "open_long" in rule):
-        return "door_held"
-    if quantity in ("temperature", "humidity"):
-        side = "rate" if kind == "rate" and quantity == "temperature" else "swing" if kind == "swing" else "low" if "low" in rule else "high"
-        return f"{quantity}_{side}"
-    return _BY_QUANTITY.get(quantity, "other")
 
 
 def everything() -> Iterator[str]:

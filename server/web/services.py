@@ -9,6 +9,7 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from server.duty.cards import Cards, default_cards
 from server.live.board import Board
 from server.live.hub import Hub
 from server.org.accounts import SignInLimits
@@ -63,4 +64,5 @@ class Services:
     settings: WebSettings
     clock: Callable[[], int]
     registry: CollectorRegistry
+    cards: Cards = field(default_factory=default_cards)
     ready: Callable[[], Mapping[str, str]]

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, StringConstraints
 from sqlalchemy import select
 
-from server.store import alarms, units
+from server.store import alarms, incidents, units
 from server.store.alarms import CLOSED, OPEN
 from server.store.notifications import Sent
 from server.store.tables import Person
@@ -119,8 +119,9 @@ def detail(ident: Ident, who: Viewer, services: ServicesOf) -> AlarmDetail:
         sent = [views.notification(Sent(n, row.room, row.unit, row.level), who) for n in alarms.notifications(session, ident)]
         step = alarms.next_escalation(session, ident)
         upcoming = None if step is None else EscalationView(reason=step.reason, step=step.step, due_at=at(step.due))
+        incident = incidents.of_alarm(session, ident)
     seen = sent if who.may(Action.NOTIFICATIONS) else []
-    return AlarmDetail(**view.model_dump(), transitions=changes, notifications=seen, next_escalation=upcoming)
+    return AlarmDetail(**view.model_dump(), transitions=changes, notifications=seen, next_escalation=upcoming, incident=incident and incident.id)
 
 
 class Handler:

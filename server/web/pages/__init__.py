@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter
 
-from server.web.pages import actions, alarms, board, lists, room, sign_in
+from server.web.pages import actions, alarms, board, incidents, lists, room, sign_in
 
 
 def router() -> APIRouter:
     """All pages."""
     whole = APIRouter(include_in_schema=False)
-    for module in (sign_in, board, room, alarms, actions, lists):
+    for module in (sign_in, board, room, alarms, actions, incidents, lists):
         whole.include_router(module.router)
     return whole

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from server.store import alarms
+from server.store import alarms, incidents
 from server.store.notifications import Sent
 from server.web import door
 from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
@@ -58,5 +58,6 @@ def detail(ident: Annotated[int, Path(ge=1)], request: Request, screens: Screens
         changes = alarms.transitions(session, ident)
         told = [Sent(n, alarm.room, alarm.unit, alarm.level) for n in alarms.notifications(session, ident)] if who.may(Action.NOTIFICATIONS) else []
         upcoming = alarms.next_escalation(session, ident)
+        incident = incidents.of_alarm(session, ident)
     said = door.DONE.get(done, "")
-    return screens.page(request, "alarm.html", who=who, row=row, changes=changes, told=told, upcoming=upcoming, said=said)
+    return screens.page(request, "alarm.html", who=who, row=row, changes=changes, told=told, upcoming=upcoming, incident=incident, said=said)

@@ -1,0 +1,26 @@
+"""What an alarm is about, as a key: the one place where rules, kinds and quantities become an event of the vocabulary (language.md 2.1)."""
+
+_BY_QUANTITY = {"smoke_density": "smoke"} | {name: name for name in ("smoke", "leak", "motion", "power", "tamper", "fault", "battery", "door")}
+_BY_SIGN = (("smoke_lost", "smoke_lost"), ("smoke_then", "smoke_lost"), ("heat", "temperature_rate"), ("gateway", "gateway"), ("blind", "blind"))
+_BY_KIND = {"camera": "camera", "stale": "stale", "stuck": "stuck", "dew_point": "dew_point", "mould": "mould"}
+
+
+def event_of(rule: str, kind: str, quantity: str) -> str:
+    """Key of an event. Rule names are free text of the operator, so the kind and the quantity decide where they can."""
+    for sign, key in (
+        ("smoke_lost", "smoke_lost"),
+        ("smoke_then", "smoke_lost"),
+        ("heat", "temperature_rate"),
+        ("gateway", "gateway"),
+        ("blind", "blind"),
+    ):
+        if sign in rule:
+            return key
+    if kind in _BY_KIND:
+        return _BY_KIND[kind]
+    if quantity == "door" and ("held" in rule or "open_long" in rule):
+        return "door_held"
+    if quantity in ("temperature", "humidity"):
+        side = "rate" if kind == "rate" and quantity == "temperature" else "swing" if kind == "swing" else "low" if "low" in rule else "high"
+        return f"{quantity}_{side}"
+    return _BY_QUANTITY.get(quantity, "other")

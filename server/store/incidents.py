@@ -1,0 +1,77 @@
+"""Questions about incidents: lists, one with its log, which incident an alarm belongs to."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.store.tables import Alarm, Snapshot
+from server.store.tables_incident import Dossier, Incident, IncidentAlarm, IncidentEntry
+from server.store.units import below
+
+OPEN, REPORTED, CLOSED = "open", "reported", "closed"
+STILL_MARGIN_MS = 10 * 60_000
+"""Stills taken this long before the alarm or after the end belong to the incident."""
+
+
+def page(
+    session: Session, scope: str | None, *, states: Sequence[str] = (), since: int | None = None, before: int | None = None, limit: int = 50
+) -> Sequence[Incident]:
+    """Incidents of a subtree, newest first; `since` bounds the opening, `before` is an id."""
+    query = select(Incident).where(Incident.unit.in_(below(scope)))
+    if states:
+        query = query.where(Incident.state.in_(states))
+    if since is not None:
+        query = query.where(Incident.opened_at >= since)
+    if before is not None:
+        query = query.where(Incident.id < before)
+    return session.scalars(query.order_by(Incident.id.desc()).limit(limit)).all()
+
+
+def of_alarm(session: Session, alarm: int) -> Incident | None:
+    """The incident that an alarm belongs to."""
+    return session.scalar(select(Incident).join(IncidentAlarm, IncidentAlarm.incident == Incident.id).where(IncidentAlarm.alarm == alarm))
+
+
+def alarms(session: Session, ident: int) -> Sequence[Alarm]:
+    """The alarms of an incident, in order."""
+    query = select(Alarm).join(IncidentAlarm, IncidentAlarm.alarm == Alarm.id).where(IncidentAlarm.incident == ident)
+    return session.scalars(query.order_by(Alarm.id)).all()
+
+
+def entries(session: Session, ident: int) -> Sequence[IncidentEntry]:
+    """The work log, in order."""
+    return session.scalars(select(IncidentEntry).where(IncidentEntry.incident == ident).order_by(IncidentEntry.id)).all()
+
+
+def ticked(session: Session, ident: int) -> dict[int, IncidentEntry]:
+    """The last tick of each step that is ticked now, by the number of the step from 1."""
+    done: dict[int, IncidentEntry] = {}
+    for entry in entries(session, ident):
+        if entry.kind == "step":
+            done[int(entry.data["step"])] = entry
+        elif entry.kind == "unstep":
+            done.pop(int(entry.data["step"]), None)
+    return done
+
+
+def stills(session: Session, incident: Incident, limit: int = 60) -> Sequence[Snapshot]:
+    """Camera stills of the room around the incident, oldest first."""
+    if incident.room is None:
+        return ()
+    query = select(Snapshot).where(Snapshot.room == incident.room, Snapshot.taken_at >= incident.opened_at - STILL_MARGIN_MS)
+    if incident.closed_at is not None:
+        query = query.where(Snapshot.taken_at <= incident.closed_at + STILL_MARGIN_MS)
+    return session.scalars(query.order_by(Snapshot.taken_at).limit(limit)).all()
+
+
+def dossier(session: Session, ident: int) -> Dossier | None:
+    """The valid papers of an incident."""
+    return session.scalar(select(Dossier).where(Dossier.incident == ident, Dossier.superseded.is_(False)).order_by(Dossier.id.desc()).limit(1))
+
+
+def unfiled(session: Session, limit: int = 20) -> Sequence[Incident]:
+    """Closed incidents without papers."""
+    filed = select(Dossier.incident).where(Dossier.superseded.is_(False))
+    query = select(Incident).where(Incident.state == CLOSED, Incident.id.not_in(filed)).order_by(Incident.id)
+    return session.scalars(query.limit(limit)).all()

@@ -1,0 +1,77 @@
+"""Everything about one incident, read at once: for the API, the page and its printed form."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from server.duty import cards as action_cards
+from server.duty import closure, incidents, sheet
+from server.duty.cards import Cards, Filled, Situation
+from server.series import SeriesStore
+from server.store import alarms
+from server.store import incidents as store
+from server.store.tables import Alarm, Room, Snapshot
+from server.store.tables_incident import Incident, IncidentEntry
+from server.web.formats import local
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the timeline; `kind` is a transition's name, or of the work log, or `told`."""
+
+    at: int
+    kind: str
+    by: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """An incident with everything around it."""
+
+    incident: Incident
+    alarms: Sequence[Alarm]
+    filled: Filled
+    ticked: Mapping[int, IncidentEntry]
+    timeline: Sequence[Line]
+    stills: Sequence[Snapshot]
+    holdings: Sequence[str]
+    verdict: closure.Verdict | None
+
+
+def read(session: Session, series: SeriesStore, cards: Cards, incident: Incident, now: int, translate: Mapping[str, str] | None = None) -> Whole:
+    """Read an incident. `translate` turns the card's sentences into another language."""
+    found = store.alarms(session, incident.id)
+    card = incidents.card_of(cards, incident)
+    return Whole(
+        incident=incident,
+        alarms=found,
+        filled=action_cards.fill(card, sheet.filling(session, incident.room, incident.unit), situation(incident.event, found, now), translate),
+        ticked=store.ticked(session, incident.id),
+        timeline=_timeline(session, incident, found),
+        stills=store.stills(session, incident),
+        holdings=(),
+        verdict=None if incident.reported_at is None else incidents.sensor_says(session, series, card, incident, now),
+    )
+
+
+def situation(event: str, found: Sequence[Alarm], now: int) -> Situation:
+    """What decides about the branches of a card."""
+    at = local(now)
+    return Situation(event=event, minute=at.hour * 60 + at.minute, quantity=found[0].quantity if found else "")
+
+
+def room_cards(session: Session, cards: Cards, room: Room, translate: Mapping[str, str] | None = None) -> list[Filled]:
+    """All cards of a room, by day and night alike: what is printed and hung inside the door."""
+    values = sheet.filling(session, room.code, room.unit)
+    return [action_cards.fill(card, values, Situation(event="smoke_lost", quantity="smoke"), translate) for card in cards.cards]
+
+
+def _timeline(session: Session, incident: Incident, found: Sequence[Alarm]) -> list[Line]:
+    lines = [Line(at=entry.at, kind=entry.kind, by=entry.by, text=entry.text) for entry in store.entries(session, incident.id)]
+    for alarm in found:
+        lines += [Line(at=row.at, kind=row.name, by=row.by, text=row.note) for row in alarms.transitions(session, alarm.id)]
+        told = alarms.notifications(session, alarm.id)
+        lines += [Line(at=row.sent_at, kind="told", by=row.person_name, text=row.receipt) for row in told if row.sent_at is not None]
+    return sorted(lines, key=lambda line: line.at)
