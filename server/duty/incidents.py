@@ -11,8 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.duty import closure
-from server.duty.cards import Card, Cards
+from server.duty.cards import Card, Cards, Situation, fill
 from server.duty.events import event_of
+from server.duty.sheet import filling
 from server.series import GOOD, SeriesStore
 from server.store import audit, incidents
 from server.store.incidents import CLOSED, OPEN, REPORTED
@@ -141,7 +142,8 @@ def tick(session: Session, incident: Incident, card: Card, step: int, done: bool
         raise NotPossibleError("处置卡没有这一步。")
     if (step in incidents.ticked(session, incident.id)) == done:
         return
-    note(session, incident, "step" if done else "unstep", now, by=by, text=card.steps[step - 1], data={"step": step})
+    read = fill(card, filling(session, incident.room, incident.unit), Situation(event=incident.event)).steps[step - 1]
+    note(session, incident, "step" if done else "unstep", now, by=by, text=read, data={"step": step})
     incident.owner = incident.owner or by
 
 

@@ -4,7 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from server.duty.cards import default_cards
+from server.duty.incidents import Incidents
 from server.org import accounts
+from server.store import incidents
 from server.store.tables import Account, EscalationStep, Gateway, Notification, Person, Point, Room, Snapshot, Unit, WebSession
 from server.web import stills
 from tests.web.house import COUNTY, GATEWAY, GATEWAY_KEY, OTHER, PROVINCE, ROLES, ROOM, SERVICE_KEY, House
@@ -30,6 +33,10 @@ class Town(House):
             self._live(key)
         place = self._found("up", COUNTY, ROOM, GATEWAY, (f"{COUNTY}-01", f"{COUNTY}-02"))
         self.places["up"] = replace(place, alarm=self.smoke(ROOM), person=1, person_code="P-0001")
+        Incidents(self.db, self.store, default_cards(), lambda *_: None).run_once(self.now)
+        with self.db.read() as session:
+            for key, place in self.places.items():
+                self.places[key] = replace(place, incident=incidents.of_alarm(session, place.alarm).id)
 
     def _populate(self) -> None:
         super()._populate()

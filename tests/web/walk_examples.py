@@ -32,6 +32,7 @@ class Place:
     point: int = 0
     snapshot: int = 0
     notification: int = 0
+    incident: int = 0
     marks: tuple[str, ...] = ()
     extra: Mapping[str, Any] | None = None
 
@@ -47,17 +48,26 @@ OF_PLACE: dict[str, Callable[[Place], Any]] = {
     "point": lambda place: place.point,
     "snapshot": lambda place: place.snapshot,
     "notification": lambda place: place.notification,
+    "incident": lambda place: place.incident,
 }
 
-CODE_OF = {"units": "unit", "rooms": "room", "gateways": "gateway", "alarms": "alarm", "people": "person", "accounts": "account"}
+CODE_OF = {
+    "units": "unit",
+    "rooms": "room",
+    "gateways": "gateway",
+    "alarms": "alarm",
+    "people": "person",
+    "accounts": "account",
+    "incidents": "incident",
+}
 """A path parameter {code}, {ident} or {id} means what stands before it: /rooms/{code} is a room."""
 
 PLAIN: dict[str, Any] = {
     "limit": 50, "cursor": "", "state": "", "from": EARLIER, "from_": EARLIER, "to": LATER, "step": "60", "quantity": "temperature", "channel": "",
-    "page": 1, "part": "", "q": "", "next": "/", "done": "", "since": EARLIER, "until": LATER, "last-event-id": "", "lang": "zh", "day": "2026-09-21",
+    "page": 1, "part": "", "q": "", "next": "/", "done": "1", "since": EARLIER, "until": LATER, "last-event-id": "", "lang": "zh", "day": "2026-09-21",
     "period": "2026-09", "format": "csv", "device": "cam", "sha256": hashlib.sha256(STILL).hexdigest(), "taken_at": EARLIER, "reason": "检查",
     "note": "已到场查看", "level": "", "kind": "", "by": "", "name": "示例", "file": STILL, "login": "nobody", "password": "correct horse 8",
-    "minutes": "30", "on_behalf_of": "", "via": "", "text": "x", "status": "", "view": "", "second": "王工",
+    "minutes": "30", "on_behalf_of": "", "via": "", "text": "x", "status": "", "view": "", "second": "王工", "number": 1, "paper": "",
 }  # fmt: skip
 """By the name of the parameter, in paths, queries, forms and JSON bodies."""
 
@@ -65,6 +75,8 @@ ROUTES: dict[str, dict[str, Any]] = {
     "POST /api/v1/alarms/{ident}/acknowledge": {"code": Of("person_code")},
     "POST /api/v1/rooms/{code}/maintenance": {"person": "王工"},
     "POST /rooms/{code}/maintenance": {"person": "王工"},
+    "POST /api/v1/incidents/{ident}/report": {"code": "false_alarm"},
+    "POST /incidents/{ident}/{act}": {"act": ["step", "log", "report"], "code": "false_alarm"},
     "GET /alarms/{ident}/dialog/{action}": {"action": ["acknowledge", "shelve", "reset", "out-of-service"]},
     "POST /alarms/{ident}/{action}": {"action": ["acknowledge", "comment", "shelve", "unshelve", "out-of-service", "return-to-service", "reset"]},
 }
