@@ -23,6 +23,7 @@ from alarms.state import (
     AlarmState,
     Change,
     Event,
+    Expire,
     NotAllowedError,
     Onset,
     OutOfService,
@@ -40,7 +41,7 @@ from alarms.state import (
 )
 
 __all__ = [
-    "INITIAL", "UNACKNOWLEDGE_MS", "Acknowledge", "AlarmState", "Change", "Event", "Level", "NotAllowedError", "OutOfService", "Reset",
+    "INITIAL", "UNACKNOWLEDGE_MS", "Acknowledge", "AlarmState", "Change", "Event", "Expire", "Level", "NotAllowedError", "OutOfService", "Reset",
     "ReturnToService", "Seen", "Shelve", "Step", "Suppress", "Tick", "Unacknowledge", "Unshelve", "Unsuppress", "advance", "next_due", "step",
 ]  # fmt: skip
 
@@ -273,6 +274,8 @@ def _command(rule: Rule, state: AlarmState, event: Event, now: int) -> Moved:
             moved = _acknowledge(state, event, now)
         case Unacknowledge():
             moved = _unacknowledge(state, event, now)
+        case Expire():
+            moved = _expire(state, now)
         case Shelve():
             moved = _shelve(rule, state, event, now)
         case Unshelve(by):
@@ -337,6 +340,14 @@ def _unacknowledge(state: AlarmState, event: Unacknowledge, now: int) -> Moved:
         raise NotAllowedError(f"接手已超过 {UNACKNOWLEDGE_MS // 1000} 秒，不能撤回，请转交他人。")
     after = replace(state, acknowledged=False, acked_at=None, acked_by="")
     return after, (_change("unacknowledged", state, after, now, event.by),)
+
+
+def _expire(state: AlarmState, now: int) -> Moved:
+    """Only of a take-over that stands and that people would be told about; under an inhibit the end of that asks anew anyway."""
+    if not state.open or state.acked_at is None or state.inhibited or state.machine not in ("active_acked", "latched_acked"):
+        return state, ()
+    after = replace(state, acknowledged=False, acked_at=None, acked_by="", announced=True)
+    return after, (_change("take_over_expired", state, after, now, state.acked_by, annunciate=True),)
 
 
 def _shelve(rule: Rule, state: AlarmState, event: Shelve, now: int) -> Moved:

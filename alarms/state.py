@@ -175,6 +175,11 @@ class Unacknowledge:
 
 
 @dataclass(frozen=True, slots=True)
+class Expire:
+    """The take-over has run out: nobody reported progress in its time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shelve:
     """暂停提醒 until an instant, with reason; `one_shot` ends earlier when the condition goes."""
 
@@ -231,7 +236,7 @@ class ReturnToService:
     by: str
 
 
-Event = Seen | Tick | Acknowledge | Unacknowledge | Shelve | Unshelve | Reset | Suppress | Unsuppress | OutOfService | ReturnToService
+Event = Seen | Tick | Acknowledge | Unacknowledge | Expire | Shelve | Unshelve | Reset | Suppress | Unsuppress | OutOfService | ReturnToService
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,6 +240,7 @@ class Transition(Base):
     rule_set: Mapped[str] = mapped_column(String(64), default="")
     limit: Mapped[float | None]
     limit_origin: Mapped[str] = mapped_column(String(80), default="")
+    person: Mapped[int | None]  # who, where a code, a tested number or an own account proves it
 
 
 class EscalationStep(Base):
@@ -250,26 +251,33 @@ class EscalationStep(Base):
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     alarm: Mapped[int] = mapped_column(ForeignKey("alarm.id"), index=True)
     annunciation: Mapped[int]  # transition id that asked for attention
-    reason: Mapped[str] = mapped_column(String(12))  # raised | escalated | cleared | taken
+    # raised | assist | cleared | taken | progressed | progress | expire | supervise
+    reason: Mapped[str] = mapped_column(String(12))
     step: Mapped[int]
     due: Mapped[int]
     state: Mapped[str] = mapped_column(String(10), default="pending")
+    held: Mapped[bool] = mapped_column(Boolean, default=False)  # waited for the morning: goes into one digest
 
 
 class Notification(Base):
-    """One message to one person by one channel. state: queued | claimed | sent | delivered | undelivered | failed | dropped."""
+    """One message to one person by one channel. state: queued | claimed | sent | delivered | undelivered | failed | dropped | merged.
+
+    `phone` is the address of the channel: E.164, an e-mail address, or the name of a group channel. merged: its words went out in a digest or a
+    summary, whose row carries the same text.
+    """
 
     __tablename__ = "notification"
     __table_args__ = (UniqueConstraint("escalation_step", "phone", "channel"), Index("notification_due", "state", "due"))
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
-    escalation_step: Mapped[int] = mapped_column(ForeignKey("escalation_step.id"))
-    alarm: Mapped[int] = mapped_column(ForeignKey("alarm.id"), index=True)
+    escalation_step: Mapped[int | None] = mapped_column(ForeignKey("escalation_step.id"))
+    alarm: Mapped[int | None] = mapped_column(ForeignKey("alarm.id"), index=True)  # None: a code, a test message, a call to look
     reason: Mapped[str] = mapped_column(String(12))
     step: Mapped[int]
+    unit: Mapped[str | None] = mapped_column(String(12))
     person: Mapped[int | None] = mapped_column(ForeignKey("person.id"))
     person_name: Mapped[str] = mapped_column(String(60), default="")
-    phone: Mapped[str] = mapped_column(String(20))
-    channel: Mapped[str] = mapped_column(String(16))
+    phone: Mapped[str] = mapped_column(String(120))
+    channel: Mapped[str] = mapped_column(String(24))
     number: Mapped[str] = mapped_column(String(6), index=True)
     text: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[int]

@@ -11,10 +11,11 @@ MANUAL_MS = 60 * 60_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """Who asks and by which way; `via` is page | api | sms | voice."""
+    """Who asks and by which way; `via` is page | api | sms | voice. `person_id`: who acts, where a code, a tested number or an account proves it."""
 
     by: str
     account: int | None = None
+    person_id: int | None = None
     via: str = "api"
 
 
@@ -88,6 +89,20 @@ class Reopen(AlarmCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seen(AlarmCommand):
+    """已看到: read without proof of who acts; on the record, stops nothing."""
+
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoDanger(AlarmCommand):
+    """现场无险情: progress that proposes 误报 as the closing code; a locked alarm still needs its reset."""
+
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comment(AlarmCommand):
     """A remark on the record."""
 
@@ -115,6 +130,26 @@ class Maintenance(Command):
     until: int
     reason: str
     person: str
+
+
+CONDITIONS = frozenset({"duty_vacancy", "channel_outage", "calibration_due", "drill_failed"})
+"""Rules whose truth is found outside the watch (a roster, a provider, a certificate) and told to it by Condition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition(Command):
+    """Something that is true or not, found by a job: raises, changes the level of, or clears one alarm. Say it as often as you like.
+
+    `rule` is one of CONDITIONS; `subject` e.g. `unit:350102000000`; the alarm belongs to `unit` and, where it is about a room, to `room`.
+    """
+
+    subject: str
+    rule: str
+    active: bool
+    unit: str
+    room: str | None = None
+    level: str = "alarm"
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from server.watch.commands import UNDO_MS
 from server.watch.state import Key, Memory, World
 
 PENDING, CANCELLED = "pending", "cancelled"
+SUPERVISE = "supervise"
 
 
 class Subject:
@@ -37,7 +38,7 @@ class Transaction:
         self.raised: list[int] = []
         self.escalated = False
 
-    def apply(self, subject: Subject, rule: Rule, memory: Memory, step: Step, *, via: str = "") -> Alarm | None:
+    def apply(self, subject: Subject, rule: Rule, memory: Memory, step: Step, *, via: str = "", person: int | None = None) -> Alarm | None:
         """Store the outcome of one step: memory, timer, alarm row, transitions, escalation. Returns the alarm row if there is one."""
         before = memory.state
         self.world.timers.set(subject.key, step.due)
@@ -48,18 +49,19 @@ class Transaction:
         if alarm is not None:
             self._update(alarm, step.state, rule)
             for change in step.transitions:
-                self._transition(alarm, change, rule, via)
+                self._transition(alarm, change, rule, via, person)
             self._publish(alarm, annunciate=any(change.annunciate for change in step.transitions))
             if not step.state.open:
                 memory.alarm = None
         self._remember(subject.key, memory)
         return alarm
 
-    def add_transition(self, alarm: Alarm, name: str, *, by: str, via: str, note: str = "") -> Transition:
+    def add_transition(self, alarm: Alarm, name: str, *, by: str, via: str, note: str = "", person: int | None = None) -> Transition:
         """Record something that changes no state of the core, e.g. a comment or a progress report."""
         row = Transition(
-            alarm=alarm.id, at=self.now, name=name, before=alarm.state, after=alarm.state, level=alarm.level, by=by, via=via, note=note, value=None
-        )
+            alarm=alarm.id, at=self.now, name=name, before=alarm.state, after=alarm.state, level=alarm.level, by=by, via=via, note=note, value=None,
+            person=person,
+        )  # fmt: skip
         self.session.add(row)
         self.session.flush()
         return row
@@ -69,11 +71,19 @@ class Transaction:
         self.escalated = True
         self.session.add(EscalationStep(alarm=alarm.id, annunciation=annunciation, reason=reason, step=0, due=due, state=PENDING))
 
+    def progressed(self, alarm: Alarm, transition: int) -> None:
+        """Progress was reported: the clock of the take-over starts anew (the dispatcher plans the next question)."""
+        asked = update(EscalationStep).where(EscalationStep.alarm == alarm.id, EscalationStep.state == PENDING)
+        self.session.execute(asked.where(EscalationStep.reason.in_(("progress", "expire"))).values(state=CANCELLED))
+        if alarm.acked_at is not None:
+            self.escalate(alarm, transition, "progressed", self.now)
+
     def hold_escalation(self, alarm: Alarm) -> None:
-        """Stop what has not left yet: pending steps and messages that nobody has claimed."""
+        """Stop what has not left yet: pending steps and messages that nobody has claimed. The supervision line goes on: an answer of the handler
+        never silences it; the dispatcher finds out by itself when it has nothing more to say."""
         steps = update(EscalationStep).where(EscalationStep.alarm == alarm.id, EscalationStep.state == PENDING)
-        self.session.execute(steps.values(state=CANCELLED))
-        queued = update(Notification).where(Notification.alarm == alarm.id, Notification.state == "queued")
+        self.session.execute(steps.where(EscalationStep.reason != SUPERVISE).values(state=CANCELLED))
+        queued = update(Notification).where(Notification.alarm == alarm.id, Notification.state == "queued", Notification.reason != SUPERVISE)
         self.session.execute(queued.values(state="dropped"))
 
     def resume_escalation(self, alarm: Alarm) -> None:
@@ -144,13 +154,14 @@ class Transaction:
         else:
             alarm.closed_at, alarm.open_key, alarm.state = self.now, None, "normal"
 
-    def _transition(self, alarm: Alarm, change: Change, rule: Rule, via: str) -> None:
+    def _transition(self, alarm: Alarm, change: Change, rule: Rule, via: str, person: int | None = None) -> None:
         rung = rule.rung(change.level) if change.level is not None else None
         row = Transition(
             alarm=alarm.id, at=change.at, name=change.name, before=change.before, after=change.after,
             level=change.level.word if change.level is not None else alarm.level, by=change.by, via=via, note=change.note, value=change.value,
             rule_set=self.world.rule_set.version, limit=rung.limit if rung is not None else None,
             limit_origin=rung.origin if rung is not None else "",
+            person=person,
         )  # fmt: skip
         self.session.add(row)
         self.session.flush()

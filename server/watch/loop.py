@@ -21,6 +21,7 @@ from server.settings import WatchSettings
 from server.store import rule_sets
 from server.store.session import Database
 from server.store.tables import Alarm, Refused
+from server.watch import conditions
 from server.watch.commands import Command, Outcome
 from server.watch.commit import Transaction, alarm_fact
 from server.watch.facts import standing_facts
@@ -33,6 +34,7 @@ from server.watch.state import World
 log = logging.getLogger("server.watch")
 
 TICK_MS = 250
+EXPIRE_EVERY_MS = 1_000
 GROUP_LIMIT = 64
 REFUSED_KEPT = 500
 
@@ -50,6 +52,7 @@ class Watch:
         self._publish, self._nudge = publish, nudge
         self._queue: queue.Queue[tuple[Item, Future[Any]]] = queue.Queue()
         self._world: World | None = None
+        self._expired_at = 0
 
     # -- doors (any thread) ---------------------------------------------------------------------------------------------------------------
 
@@ -134,6 +137,9 @@ class Watch:
             for item, future in group:
                 answers.append((future, self._one(item, judge, tx)))
             judge.tick()
+            if now - self._expired_at >= EXPIRE_EVERY_MS:
+                self._expired_at = now
+                conditions.expire(self._world, tx)
             samples = judge.finish()
         return answers, samples, tx
 

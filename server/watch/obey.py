@@ -14,12 +14,14 @@ from alarms.lifecycle import (
 )
 from server.store import audit
 from server.store.tables import Alarm, AuditEntry, EscalationStep, Room
-from server.watch import commands
+from server.watch import commands, conditions
 from server.watch.commit import Subject, Transaction
 from server.watch.judge import Judge
 from server.watch.reload import reload
 from server.watch.state import Key, Memory, World
 
+_REMARKS = commands.Comment | commands.Progress | commands.Assist | commands.Decline | commands.Seen | commands.NoDanger | commands.Reopen
+_NOTES: dict[type[commands.AlarmCommand], str] = {commands.NoDanger: "no_danger"}
 NOT_FOUND = commands.Outcome(code="not_found", sentence="没有这条告警，或已经办结。")
 
 
@@ -29,13 +31,15 @@ def obey(world: World, tx: Transaction, judge: Judge, command: commands.Command)
         return _maintenance(world, tx, judge, command)
     if isinstance(command, commands.Reload):
         return reload(world, tx, command)
+    if isinstance(command, commands.Condition):
+        return conditions.judge(world, tx, command)
     if not isinstance(command, commands.AlarmCommand):
         raise TypeError(f"no such command: {type(command).__name__}")
     alarm = tx.session.get(Alarm, command.alarm)
     if alarm is None:
         return NOT_FOUND
-    if isinstance(command, commands.Comment | commands.Progress | commands.Assist | commands.Decline | commands.Reopen):
-        return _note(tx, alarm, command)
+    if isinstance(command, _REMARKS):
+        return _note(world, tx, alarm, command)
     return _step(world, tx, alarm, command)
 
 
@@ -50,11 +54,20 @@ def _step(world: World, tx: Transaction, alarm: Alarm, command: commands.AlarmCo
         return commands.Outcome(code="not_allowed", alarm=alarm.id, state=alarm.state, sentence=str(error))
     before = alarm.state
     memory.alarm = alarm.id
-    tx.apply(Subject(key, alarm.unit, alarm.room, alarm.quantity), rule, memory, result, via=command.via)
+    tx.apply(Subject(key, alarm.unit, alarm.room, alarm.quantity), rule, memory, result, via=command.via, person=command.person_id)
     if not result.transitions:
-        return commands.Outcome(code="conflict", alarm=alarm.id, state=alarm.state, sentence="告警已变化，请看最新状态。")
+        return _conflict(tx, alarm, command)
     _audit(tx, command, alarm, before)
     return commands.Outcome(alarm=alarm.id, state=alarm.state)
+
+
+def _conflict(tx: Transaction, alarm: Alarm, command: commands.AlarmCommand) -> commands.Outcome:
+    """Two answers to one alarm: the first stands, the second is on the record and is told who was first."""
+    if not isinstance(command, commands.Acknowledge) or not alarm.acked_by:
+        return commands.Outcome(code="conflict", alarm=alarm.id, state=alarm.state, sentence="告警已变化，请看最新状态。")
+    if alarm.acked_by != _event(command).by:  # type: ignore[union-attr]
+        tx.add_transition(alarm, "also_acknowledged", by=command.by, via=command.via, note=command.note)
+    return commands.Outcome(code="conflict", alarm=alarm.id, state=alarm.state, sentence=f"已由{alarm.acked_by}接手，你的答复已记录。")
 
 
 def _just_closed(memory: Memory, alarm: Alarm, command: commands.AlarmCommand, now: int) -> int | None:
@@ -83,11 +96,15 @@ def _event(command: commands.AlarmCommand) -> Event:  # noqa: PLR0911 - a litera
     raise TypeError(f"no such command: {type(command).__name__}")
 
 
-def _note(tx: Transaction, alarm: Alarm, command: commands.AlarmCommand) -> commands.Outcome:
+def _note(world: World, tx: Transaction, alarm: Alarm, command: commands.AlarmCommand) -> commands.Outcome:
     if alarm.closed_at is not None and not isinstance(command, commands.Comment | commands.Reopen):
         return NOT_FOUND
-    name = type(command).__name__.lower()
-    row = tx.add_transition(alarm, name, by=command.by, via=command.via, note=getattr(command, "note", ""))
+    name = _NOTES.get(type(command), type(command).__name__.lower())
+    row = tx.add_transition(alarm, name, by=command.by, via=command.via, note=getattr(command, "note", ""), person=command.person_id)
+    if isinstance(command, commands.Decline) and alarm.acked_by == command.by:
+        conditions.release(world, tx, alarm)  # who had taken it over gives it back: everybody is asked anew
+    if isinstance(command, commands.Progress | commands.NoDanger | commands.Assist):
+        tx.progressed(alarm, row.id)
     if isinstance(command, commands.Decline | commands.Assist):
         # Whoever comes next is told at once; the owner of an acknowledged alarm stays its owner.
         pending = tx.session.query(EscalationStep).filter_by(alarm=alarm.id, state="pending", reason="raised").order_by(EscalationStep.due).first()

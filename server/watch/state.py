@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from alarms.lifecycle import INITIAL, AlarmState, Tick
+from alarms.model import Level, Rung
 from alarms.rules import Rule, RuleSet
 from contract.sample import PointKey, Quality
 from server.settings import WatchSettings
 from server.store import journal
 from server.store.tables import Gateway, Point
+from server.watch.commands import CONDITIONS
 
 GOOD = journal.QUALITIES.index(Quality.GOOD)
 UNCERTAIN = journal.QUALITIES.index(Quality.UNCERTAIN)
@@ -104,6 +106,12 @@ class Memory:
     alarm: int | None = None
 
 
+def condition_rule(name: str) -> Rule:
+    """The rule of an external condition (commands.Condition): its value is the level, 0 when it does not hold, so that one alarm climbs, falls
+    and clears as any other."""
+    return Rule(name, "state", "", tuple(Rung(level, "above", level - 0.5) for level in Level))
+
+
 class Timers:
     """Due instants in a heap; an entry that no longer holds is dropped by its owner when it comes up."""
 
@@ -184,6 +192,8 @@ class World:
             candidates = room.rules
         elif kind == "gateway" and (gateway := self.gateways.get(ident)) is not None:
             candidates = gateway.rules
+        if key.rule in CONDITIONS:
+            return condition_rule(key.rule)
         return next((rule for rule in candidates if rule.name == key.rule), None)
 
     def watch_deadline(self, point: PointInfo) -> None:

@@ -134,6 +134,10 @@ TRANSITIONS = {
     "assist": "求援",
     "decline": "去不了",
     "reopen": "退回",
+    "seen": "已看到",
+    "no_danger": "现场无险情",
+    "also_acknowledged": "另有人答复接手",
+    "take_over_expired": "接手超时，重新通知",
 }
 INCIDENT_STATES = {"open": "处置中", "reported": "待传感器核实", "closed": "已办结"}
 INCIDENT_ENTRIES = {
@@ -156,10 +160,22 @@ NOTIFICATION_STATES = {
     "undelivered": "未送达",
     "failed": "发送失败",
     "dropped": "不再需要",
+    "merged": "并入汇总",
 }
-REASONS = {"raised": "告警", "escalated": "逐级上报", "cleared": "恢复", "taken": "已接手", "assist": "求援", "reopened": "退回"}
+REASONS = {
+    "raised": "告警",
+    "escalated": "逐级上报",
+    "cleared": "恢复",
+    "taken": "已接手",
+    "assist": "求援",
+    "supervise": "监督线",
+    "progress": "询问进展",
+    "reopened": "退回",
+}
+REASONS |= {"digest": "早间汇总", "summary": "限频汇总", "verify": "号码验证", "test": "试发", "look": "派查", "vacancy": "值班空缺"}
+REASONS |= {"expire": "接手到期", "progressed": "进展"}
 CHANNELS = {"twilio_sms": "短信", "sms": "短信", "outbox_file": "短信（存文件）", "modem": "短信猫", "http_gateway": "短信", "voice": "语音"}
-CHANNELS |= {"email": "邮件", "webhook": "推送"}
+CHANNELS |= {"email": "邮件", "webhook": "推送", "twilio_voice": "语音", "chat": "群消息", "screen": "屏幕", "siren": "警号"}
 ROLES = {
     "duty": "值班员",
     "in_charge": "库房责任人",
@@ -192,6 +208,10 @@ AUDIT_ACTIONS = {
     "incident.report": "报告处置结论",
     "incident.closed": "办结",
     "incident.reopened": "退回",
+    "seen": "已看到",
+    "no_danger": "现场无险情",
+    "also_acknowledged": "另有人答复接手",
+    "take_over_expired": "接手超时，重新通知",
 }
 NOTES = (
     "已到场查看",

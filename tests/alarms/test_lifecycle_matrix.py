@@ -12,6 +12,7 @@ from alarms.lifecycle import (
     Acknowledge,
     AlarmState,
     Event,
+    Expire,
     NotAllowedError,
     OutOfService,
     Reset,
@@ -53,6 +54,7 @@ EVENTS: dict[str, Event] = {
     "silence": Tick(False, NOW - 1000),
     "acknowledge": Acknowledge("li", "去看"),
     "unacknowledge": Unacknowledge("li"),
+    "expire": Expire(),
     "shelve": Shelve(NOW + 3_600_000, "li", "除湿机送修"),
     "unshelve": Unshelve("li"),
     "reset": Reset("li"),
@@ -74,6 +76,7 @@ tick          | -              | -               | -               | -          
 silence       | -              | -               | -               | -               | -               | -               | -               | -               | -
 acknowledge   | !              | active_acked    | -               | normal          | latched_acked   | -               | -               | -               | -
 unacknowledge | !              | -               | active_unacked  | -               | -               | latched_unacked | shelved         | suppressed      | out_of_service
+expire        | -              | -               | active_unacked  | -               | -               | latched_unacked | -               | -               | -
 shelve        | shelved        | shelved         | shelved         | shelved         | shelved         | shelved         | shelved         | suppressed      | out_of_service
 unshelve      | -              | -               | -               | -               | -               | -               | active_unacked  | -               | -
 reset         | !              | !               | !               | !               | !               | normal          | !               | !               | !
@@ -85,7 +88,7 @@ return        | -              | -               | -               | -          
 NAMES = {
     "breach": "re_raised", "clear": "cleared", "acknowledge": "acknowledged", "unacknowledge": "unacknowledged", "shelve": "shelved",
     "unshelve": "unshelved", "reset": "reset", "suppress": "suppressed", "unsuppress": "unsuppressed", "retire": "out_of_service",
-    "return": "returned",
+    "return": "returned", "expire": "take_over_expired",
 }  # fmt: skip
 
 
@@ -115,7 +118,7 @@ def test_cell(event: str, state: str, outcome: str) -> None:
     (change,) = result.transitions
     assert change.name == ("raised" if (event, state) == ("breach", "normal") else NAMES[event])
     assert (change.before, change.after, result.state.isa, change.at) == (state, outcome, outcome, NOW)
-    assert change.annunciate == (outcome == "active_unacked" and event != "unacknowledge")
+    assert change.annunciate == (event == "expire" or (outcome == "active_unacked" and event != "unacknowledge"))
 
 
 EVERY_STATE = [
