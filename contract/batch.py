@@ -14,6 +14,8 @@ from contract.batch_reading import canonical_metric, read_birth, read_command, r
 from contract.declarations import (
     BD_SEQ,
     CONTROL,
+    EVENT,
+    EVENT_ACK,
     OUTBOX_ACK,
     OUTBOX_EPOCH,
     OUTBOX_FIRST,
@@ -22,6 +24,7 @@ from contract.declarations import (
     REBIRTH,
     RULES,
     RULES_VERSION,
+    WRITE,
     Ack,
     Birth,
     BirthValue,
@@ -50,6 +53,8 @@ __all__ = [
     "canonical_metric",
     "command",
     "datatype_of",
+    "event_ack",
+    "events",
     "gap",
     "node_birth",
     "node_data",
@@ -60,6 +65,7 @@ __all__ = [
     "read_data",
     "rebirth_command",
     "rules_command",
+    "write_command",
 ]
 
 MAX_SAMPLES: Final = 500
@@ -118,7 +124,7 @@ def node_birth(
         Metric(BD_SEQ, None, now, DataType.INT64, bd_seq),
         Metric(REBIRTH, None, now, DataType.BOOLEAN, False),
         *(_outbox_declaration(outbox, now) if outbox else ()),
-        Metric(RULES, None, now, DataType.STRING, is_null=True),
+        *(Metric(name, None, now, DataType.STRING, is_null=True) for name in (RULES, WRITE, EVENT_ACK, EVENT)),
         Metric(RULES_VERSION, None, now, DataType.STRING, rules_version),
         *(_declared(point, known.get(point.metric), now) for point in points),
     ]
@@ -186,6 +192,11 @@ def gap(outbox: Outbox, reason: str, *, now: int, seq: int) -> Payload:
     return Payload(now, (*metrics, Metric(OUTBOX_GAP, None, now, DataType.STRING, reason, typed=False)), seq)
 
 
+def events(texts: Iterable[str], *, now: int, seq: int) -> Payload:
+    """An NDATA with entries of the gateway's logbook (JSON each), outside the spool: they are repeated until the server names their ids."""
+    return Payload(now, tuple(Metric(EVENT, None, now, DataType.STRING, text, typed=False) for text in texts), seq)
+
+
 # --------------------------------------------------------------------------------------------------------------------------------- commands
 
 
@@ -207,3 +218,13 @@ def rebirth_command(now: int) -> Payload:
 def rules_command(rules: str, now: int) -> Payload:
     """The NCMD that carries a rule set as JSON text."""
     return command(RULES, rules, now)
+
+
+def write_command(order: str, now: int) -> Payload:
+    """The NCMD that orders a write on a device, as JSON (contract/writing.py)."""
+    return command(WRITE, order, now)
+
+
+def event_ack(ids: Iterable[str], now: int) -> Payload:
+    """The NCMD that names logbook entries which the server has."""
+    return command(EVENT_ACK, " ".join(ids), now)

@@ -11,6 +11,8 @@ from typing import Final
 from contract.declarations import (
     BD_SEQ,
     CONTROL,
+    EVENT,
+    EVENT_ACK,
     OUTBOX_ACK,
     OUTBOX_EPOCH,
     OUTBOX_FIRST,
@@ -19,6 +21,7 @@ from contract.declarations import (
     REBIRTH,
     RULES,
     RULES_VERSION,
+    WRITE,
     Ack,
     Birth,
     BirthValue,
@@ -214,16 +217,16 @@ def read_data(
     types = datatypes or {}
     controls: dict[str, Metric] = {}
     samples: list[Sample] = []
+    events: list[str] = []
     for metric in payload.metrics:
-        if metric.name in CONTROL:
+        if metric.name == EVENT:
+            events.append(_string(metric, EVENT) or "")
+        elif metric.name in CONTROL:
             controls[metric.name] = metric
-            continue
-        name = _metric_name(metric, names, device)
-        if not name:
-            continue
-        value, quality, reason = _judge(metric, types.get(metric.alias) if metric.alias is not None else None)
-        samples.append(Sample(_key(gateway, name), _taken_at(metric, payload), value, quality, reason, metric.is_historical))
-    return Data(tuple(samples), _outbox(controls), _string(controls.get(OUTBOX_GAP), OUTBOX_GAP))
+        elif name := _metric_name(metric, names, device):
+            value, quality, reason = _judge(metric, types.get(metric.alias) if metric.alias is not None else None)
+            samples.append(Sample(_key(gateway, name), _taken_at(metric, payload), value, quality, reason, metric.is_historical))
+    return Data(tuple(samples), _outbox(controls), _string(controls.get(OUTBOX_GAP), OUTBOX_GAP), tuple(events))
 
 
 # ---------------------------------------------------------------------------------------------------------------------------------- commands
@@ -248,5 +251,12 @@ def read_command(payload: Payload) -> Command:
             raise MalformedPayloadError("name", "A command names no metric.")
         if metric.name not in CONTROL:
             others[metric.name] = metric.value
-    rebirth = controls.get(REBIRTH)
-    return Command(_ack(controls.get(OUTBOX_ACK)), rebirth is not None and rebirth.value is True, _string(controls.get(RULES), RULES), others)
+    rebirth, known = controls.get(REBIRTH), _string(controls.get(EVENT_ACK), EVENT_ACK)
+    return Command(
+        _ack(controls.get(OUTBOX_ACK)),
+        rebirth is not None and rebirth.value is True,
+        _string(controls.get(RULES), RULES),
+        _string(controls.get(WRITE), WRITE),
+        tuple(known.split()) if known else (),
+        others,
+    )

@@ -11,12 +11,17 @@ BD_SEQ: Final = "bdSeq"
 REBIRTH: Final = "Node Control/Rebirth"
 OUTBOX_ACK: Final = "Node Control/Outbox Ack"
 RULES: Final = "Node Control/Rules"
+WRITE: Final = "Node Control/Write"
+EVENT_ACK: Final = "Node Control/Event Ack"
+EVENT: Final = "Event/Entry"
 RULES_VERSION: Final = "Rules/Version"
 OUTBOX_EPOCH: Final = "Outbox/Epoch"
 OUTBOX_FIRST: Final = "Outbox/First"
 OUTBOX_LAST: Final = "Outbox/Last"
 OUTBOX_GAP: Final = "Outbox/Gap"
-CONTROL: Final = frozenset({BD_SEQ, REBIRTH, OUTBOX_ACK, RULES, RULES_VERSION, OUTBOX_EPOCH, OUTBOX_FIRST, OUTBOX_LAST, OUTBOX_GAP})
+CONTROL: Final = frozenset(
+    {BD_SEQ, REBIRTH, OUTBOX_ACK, RULES, RULES_VERSION, OUTBOX_EPOCH, OUTBOX_FIRST, OUTBOX_LAST, OUTBOX_GAP, WRITE, EVENT_ACK, EVENT}
+)
 
 
 class UnknownAliasError(LookupError):
@@ -92,18 +97,27 @@ class Birth:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A data message as read. `gap` is the reason why the range `outbox` will never be sent."""
+    """A data message as read.
+
+    `gap` is the reason why the range `outbox` will never be sent, `events` are entries of the gateway's logbook as JSON.
+    """
 
     samples: tuple[Sample, ...]
     outbox: Outbox | None
     gap: str | None = None
+    events: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as read. `others` holds every further named metric, e.g. writes and drills."""
+    """A command as read. `write` is the JSON of an ordered write, `events` the ids of logbook entries that the server has.
+
+    `others` holds every further named metric.
+    """
 
     ack: Ack | None = None
     rebirth: bool = False
     rules: str | None = None
+    write: str | None = None
+    events: tuple[str, ...] = ()
     others: Mapping[str, Value | None] = field(default_factory=dict)

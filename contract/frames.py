@@ -41,7 +41,7 @@ class FrameError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A read: `address` is the 0-based PDU address, `count` registers or bits."""
+    """A read: `address` is the 0-based PDU address, `count` registers or bits; of a write what the device echoes behind the address."""
 
     unit: int
     fc: int
@@ -112,6 +112,21 @@ def write_request(unit: int, fc: int, address: int, value: int) -> bytes:
     return sealed(bytes((unit, fc)) + address.to_bytes(2, "big") + value.to_bytes(2, "big"))
 
 
+def write_many_request(unit: int, fc: int, address: int, values: Sequence[int]) -> bytes:
+    """The RTU frame that writes several coils (function 15) or registers (16). Raises FrameError("range")."""
+    top, most = (1, 1968) if fc == 15 else (0xFFFF, 123)
+    if fc not in (15, 16):
+        raise FrameError("range", f"function {fc} does not write several values; those are 15 and 16")
+    fits = 0 <= unit <= 255 and 1 <= len(values) <= most and address >= 0 and address + len(values) <= 0x10000
+    if not fits or not all(0 <= value <= top for value in values):
+        raise FrameError("range", f"{len(values)} values at address {address} do not fit a write by function {fc}")
+    if fc == 15:
+        data = bytes(sum(bit << at for at, bit in enumerate(values[start : start + 8])) for start in range(0, len(values), 8))
+    else:
+        data = b"".join(value.to_bytes(2, "big") for value in values)
+    return sealed(bytes((unit, fc)) + address.to_bytes(2, "big") + len(values).to_bytes(2, "big") + bytes((len(data),)) + data)
+
+
 def parse_request(frame: bytes) -> Request:
     """Read a request back. Raises FrameError: short, crc, mismatch (not a read of eight bytes) or range."""
     if len(frame) < 8:
@@ -161,7 +176,10 @@ def parse_reply(asked: bytes | Request | None, frame: bytes, *, any_address: boo
     if fc & 0x80:
         raise FrameError("exception", EXCEPTIONS.get(frame[2], f"exception code {frame[2]}"), frame[2])
     if fc not in READS:
-        return Reply(unit, fc, _registers(frame[2:6]))
+        echo = _registers(frame[2:6])
+        if asked is not None and echo != (asked.address, asked.count):
+            raise FrameError("mismatch", f"{echo} was echoed, {(asked.address, asked.count)} was written")
+        return Reply(unit, fc, echo)
     return Reply(unit, fc, _content(frame[3:-2], fc, asked, swapped))
 
 

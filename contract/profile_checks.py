@@ -195,6 +195,12 @@ def _references(profile: Profile) -> Iterator[Problem]:
     for at, write in enumerate(profile.writes):
         if write.confirm is not None and write.confirm not in points:
             yield ("writes", at, "confirm"), f"there is no point {write.confirm!r}"
+        if not write.values and write.range is None:
+            yield ("writes", at, "values"), "a write has values, or a range of numbers"
+        if write.pulse_ms and False not in write.values:
+            yield ("writes", at, "pulse_ms"), "a pulse needs a value false to go back to"
+        if write.fc in (5, 15) and write.type != "bool":
+            yield ("writes", at, "type"), "a coil is of type bool"
     for at, step in enumerate(profile.commissioning):
         if step.verify is not None and step.verify not in blocks:
             yield ("commissioning", at, "verify"), f"there is no block {step.verify!r}"

@@ -12,10 +12,19 @@ from pydantic import Field, field_validator
 
 from contract.profile_transport import Block, Camera, Codec, Connection, Identify, Model, Mqtt
 
-__all__ = ["Block", "Commissioning", "Confirm", "Health", "Param", "Point", "Profile", "Raw", "Text", "Vector", "Write"]
+__all__ = ["Block", "Commissioning", "Confirm", "Health", "Param", "Point", "Profile", "Raw", "Text", "Unlock", "Vector", "Write"]
 
 Raw = bool | int | str
 """A raw value as a map key: bool for type bool, int for numbers, str for type string."""
+
+
+def _rational(value: str) -> str:
+    """`1/10`, `0.1`, `5` or `-160/9`."""
+    try:
+        Fraction(value)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f'{value!r} is not a rational number like "1/10"') from None
+    return value
 
 
 class Text(Model):
@@ -92,28 +101,42 @@ class Point(Model):
 
     @field_validator("scale", "offset")
     @classmethod
-    def _rational(cls, value: str) -> str:
-        """`1/10`, `0.1`, `5` or `-160/9`."""
-        try:
-            Fraction(value)
-        except (ValueError, ZeroDivisionError):
-            raise ValueError(f'{value!r} is not a rational number like "1/10"') from None
-        return value
+    def _fraction(cls, value: str) -> str:
+        return _rational(value)
+
+
+class Unlock(Model):
+    """A register that must be written before the device takes a write, e.g. a switch to remote mode."""
+
+    fc: Literal[5, 6, 16]
+    address: int = Field(ge=0, le=0xFFFF)
+    value: int = Field(ge=0, le=0xFFFF)
 
 
 class Write(Model):
-    """A write that an operator may order; `confirm` names the point that proves it."""
+    """A write that an operator may order; `confirm` names the point that proves it by reading back.
+
+    What is ordered is a word of `values`, or a number inside `range`: raw = number / scale. `unlock` is written first, in order; `pulse_ms` later the
+    write is taken back (value false). `role` is the least role that may order it (duty, in_charge, system), `danger: high` needs a second person.
+    """
 
     id: str
-    fc: Literal[5, 6, 16]
+    fc: Literal[5, 6, 15, 16]
     address: int = Field(ge=0, le=0xFFFF)
     type: Literal["bool", "u16", "i16"]
     values: Mapping[Raw, int] = {}
     range: tuple[float, float] | None = None
-    role: str
+    scale: str = "1"
+    role: Literal["duty", "in_charge", "system"]
     danger: Literal["low", "medium", "high"]
     confirm: str | None = None
-    pulse_ms: int = 0
+    pulse_ms: int = Field(0, ge=0, le=600_000)
+    unlock: tuple[Unlock, ...] = ()
+
+    @field_validator("scale")
+    @classmethod
+    def _fraction(cls, value: str) -> str:
+        return _rational(value)
 
 
 class Commissioning(Model):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from contract.decoding import block_request, decode_exchange, decode_message
-from contract.frames import FrameError, parse_request, write_request
+from contract.frames import FrameError, parse_request
 from contract.installation import variant
 from contract.json_path import parse_path, place
 from contract.mqtt_decoding import Message, subscription
@@ -13,6 +13,7 @@ from contract.mqtt_encoding import compact_json
 from contract.profile_models import Profile, Vector
 from contract.readings import Reading
 from contract.sample import Quality
+from contract.writing import Step
 
 
 def failures(profile: Profile) -> list[str]:
@@ -66,7 +67,7 @@ def _request_problems(profile: Profile, vector: Vector) -> Iterator[str]:
     if vector.write is not None:
         write = next(write for write in profile.writes if write.id == vector.write)
         code = write.values.get(vector.value) if vector.value is not None else None
-        if code is None or write.fc == 16 or write_request(frame[0], write.fc, write.address, code) != frame:
+        if code is None or Step(write.fc, write.address, code).frame(frame[0]) != frame:
             yield f"write {write.id} does not build {vector.request}"
     elif vector.block is not None and block_request(profile, vector.block, frame[0]) != frame:
         yield f"block {vector.block} does not build {vector.request}"

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from contract.sample import Sample
+from contract.writing import Order, WriteRefusedError, read_order
 from edge import drivers
 from edge.clock import both, powered_since, wall_ms
 from edge.configfile import read_secret
@@ -16,10 +17,13 @@ from edge.drivers import Arrival
 from edge.guard import Duty, Guard, Rules
 from edge.intake import Intake, Report
 from edge.link import PahoLink
+from edge.logbook import Logbook
+from edge.orders import Orders
 from edge.outlet import Outlet
 from edge.plan import Device, Plan
 from edge.polling import BusLoop
 from edge.settings import CameraBus
+from edge.siren import Siren
 from edge.sounder import Sounder
 from edge.statefile import CountedFile, write_atomic
 from edge.stills import Still, Stills
@@ -44,6 +48,7 @@ class Agent:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         self._plan, self._folder = plan, settings.data_dir
         self._started_at = wall_ms()
+        self._logbook = Logbook(self._folder / "logbook.json")
         self._stamper = Stamper(self._folder / "clock")
         self._intake = Intake(plan.devices, self._stamper, powered_since(self._started_at))
         self._stills = _stills(plan)
@@ -53,6 +58,8 @@ class Agent:
         self._outlet = self._storage()
         self._drivers = {name: drivers.create(plan.bus(name), devices) for name, devices in plan.buses.items() if devices}
         self._loops = [self._loop(name) for name in self._drivers]
+        self._siren = None if settings.guard.siren is None else Siren(settings.guard.siren, self._order)
+        self._running: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._outlet.run, args=(both,), name="edge-storage", daemon=True)
 
     def _storage(self) -> Outlet:
@@ -72,12 +79,38 @@ class Agent:
             values=lambda: latest,
             rules_version=lambda: rules.version,
             on_rules=rules.take,
+            on_write=self._ordered,
+            logbook=self._logbook,
         )
         return Outlet(self._folder, settings.gateway, points, settings.spool, settings.uplink, uplink, wake, latest, settings.trace_accepted)
 
     def _loop(self, name: str) -> BusLoop:
         bus, devices = self._plan.bus(name), self._plan.buses[name]
-        return BusLoop(name, self._drivers[name], devices, self._intake, self._take, speaks=drivers.speaks(bus), stills=self._still)
+        speaks = drivers.speaks(bus)
+        orders = None if speaks else Orders(devices, self._tell, self._logbook.outcomes())
+        return BusLoop(name, self._drivers[name], devices, self._intake, self._take, speaks=speaks, stills=self._still, orders=orders)
+
+    def _tell(self, kind: str, now: int, **detail: Any) -> None:
+        self._logbook.add(kind, now, **detail)
+        self._outlet.nudge()
+
+    def _ordered(self, text: str) -> None:
+        """From the storage thread: a write that the server orders."""
+        try:
+            order = read_order(text)
+        except WriteRefusedError as refused:
+            _log.warning("%s", refused)
+            return
+        if self._running is not None and not self._running.is_closed():
+            self._running.call_soon_threadsafe(self._order, order)
+
+    def _order(self, order: Order) -> None:
+        loop = next((loop for loop in self._loops if order.device in loop.health), None)
+        if loop is None:
+            self._tell("write", wall_ms(), order=order.id, device=order.device, write=order.write, value=order.value, by=order.by, role=order.role,
+                       outcome="refused", reason=f"没有设备 {order.device}", read_back=None)  # fmt: skip
+        else:
+            loop.order(order, *both())
 
     def _take(self, reports: Sequence[Report]) -> None:
         self._outlet.offer(reports)
@@ -91,6 +124,7 @@ class Agent:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set. What was sampled by then is stored before this returns."""
+        self._running = asyncio.get_running_loop()
         self._thread.start()
         tasks = [asyncio.create_task(self._poll(loop), name=f"bus {loop.name}") for loop in self._loops]
         tasks.append(asyncio.create_task(self._write_status(), name="status"))
@@ -125,7 +159,7 @@ class Agent:
             except Exception:
                 _log.exception("bus %s met an error and goes on", loop.name)
                 due = both()[1] + 1000 * _AFTER_ERROR_S
-            await asyncio.sleep(max(0.0, due - both()[1]) / 1000)
+            await loop.pause(max(0.0, due - both()[1]) / 1000)
 
     async def _stand_guard(self) -> None:
         duty = Duty(self._plan.settings.guard.after_s, *both())
@@ -133,8 +167,12 @@ class Agent:
             await asyncio.sleep(_GUARD_S)
             try:
                 watches = duty.centre_watches(self._outlet.snapshot.get("uplink", {}), *both())
-                for alarm in self._guard.run_once(wall_ms(), duty.last_heard, centre_watches=watches):
+                told = self._guard.run_once(wall_ms(), duty.last_heard, centre_watches=watches)
+                for alarm in told:
                     self._sounder.tell(alarm)
+                    self._tell("local_alarm", alarm.at, **{key: value for key, value in asdict(alarm).items() if key != "at"})
+                if self._siren is not None:
+                    self._siren.run_once(told, *both())
             except Exception:
                 _log.exception("the guard met an error and goes on")
 

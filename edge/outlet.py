@@ -87,6 +87,10 @@ class Outlet:
         self._inbox.extend(reports)
         self._wake.set()
 
+    def nudge(self) -> None:
+        """There is something for the uplink to tell."""
+        self._wake.set()
+
     def end(self) -> None:
         """Let `run` come to its end."""
         self._ended = True

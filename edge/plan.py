@@ -19,6 +19,7 @@ from contract.profile_models import Point, Profile
 from contract.profile_transport import Block
 from contract.quantities import QUANTITIES
 from contract.sample import PointKey
+from contract.writing import Step
 from edge.configfile import ConfigError
 from edge.quality import Limits
 from edge.settings import BusSettings, DeviceSettings, DevicesSettings, EdgeSettings
@@ -59,11 +60,12 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is asked of a device at once, each `period_s`. `reads` is empty where the driver needs no registers."""
+    """What is asked of a device at once, each `period_s`: first `writes`, then `reads`, which are empty where the driver needs no registers."""
 
     device: "Device"
     period_s: float
     reads: tuple[Read, ...] = ()
+    writes: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ class Device:
             return (Job(self, self.interval_s),)
         periods = {block.id: _period(self.profile, block, self.settings.interval_s) for block in self._used_blocks()}
         return tuple(Job(self, period, tuple(self._reads(period, periods))) for period in sorted(set(periods.values())))
+
+    def read_of(self, point_id: str) -> Read:
+        """The read that tells one point, for reading back what was written."""
+        return _read([self.profile.block(self.profile.point(point_id).block or "")])
 
     def _used_blocks(self) -> list[Block]:
         used = {planned.point.block for planned in self.points.values()}
@@ -192,7 +198,19 @@ def build(settings: EdgeSettings, devices: DevicesSettings, lines: Mapping[str, 
         except _PlanError as error:
             raise ConfigError(settings.devices_file, lines.get(entry.name, 1), f"设备 {entry.name}：{error}") from None
         buses[entry.bus].append(device)
-    return Plan(settings, devices.version, {name: tuple(found) for name, found in buses.items()})
+    plan = Plan(settings, devices.version, {name: tuple(found) for name, found in buses.items()})
+    _refuse_siren(plan)
+    return plan
+
+
+def _refuse_siren(plan: Plan) -> None:
+    """The siren must be a write of a device that is there."""
+    siren = plan.settings.guard.siren
+    if siren is None:
+        return
+    device = next((device for device in plan.devices if device.name == siren.device), None)
+    if device is None or not any(write.id == siren.write and True in write.values for write in device.profile.writes):
+        raise ConfigError(plan.settings.devices_file, 1, f"guard.siren：没有设备 {siren.device}，或它没有开关量写操作 {siren.write}")
 
 
 class _PlanError(ValueError):
@@ -210,6 +228,8 @@ def _device(gateway: str, entry: DeviceSettings, kinds: Mapping[str, str]) -> De
         raise _PlanError(f"缺少 {_ADDRESS[kind]}")
     if unknown := set(entry.channels) - {point.id for point in profile.points}:
         raise _PlanError(f"画像 {profile.id} 没有通道 {min(unknown)}")
+    if unknown := set(entry.writes) - {write.id for write in profile.writes}:
+        raise _PlanError(f"画像 {profile.id} 没有写操作 {min(unknown)}")
     points = {point.id: _point(gateway, entry, profile, point) for point in profile.points if point.quantity in QUANTITIES}
     if not points:
         raise _PlanError("没有任何测点；开关量模块要在 channels 里写明每一路接的是什么")

@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from contract.writing import Order
 from edge.drivers import Arrival, Driver, DriverError
 from edge.health import Health, failed, goes_offline, quarantined
 from edge.intake import Intake, Report
+from edge.orders import Orders
 from edge.plan import Device, Job
 
 _log = logging.getLogger("edge.polling")
@@ -79,6 +81,7 @@ class BusLoop:
         speaks: bool = False,
         noise: random.Random | None = None,
         stills: StillSink | None = None,
+        orders: Orders | None = None,
     ) -> None:
         self.name = name
         noise = noise or random.Random()  # noqa: S311
@@ -86,12 +89,31 @@ class BusLoop:
         self.health = {device.name: Health() for device in devices}
         self.trouble = ""
         self._driver, self._intake, self._sink, self._speaks, self._stills = driver, intake, sink, speaks, stills
+        self._orders, self._ordered = orders, asyncio.Event()
         self._devices = {device.name: device for device in devices}
         self._turns = [] if speaks else [_turn(job, noise) for device in devices for job in device.jobs]
         self._heard: dict[str, float] = {}  # of devices that speak: mono of the last message
         self._started: float | None = None
 
     # ------------------------------------------------------------------------------------------------------------------------------ running
+
+    def order(self, order: Order, now: int, mono: float) -> None:
+        """Queue a write; it comes before every reading."""
+        if self._orders is not None:
+            self._orders.take(order, now, mono)
+            self._ordered.set()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not when a write is ordered."""
+        if self._orders is None:
+            await asyncio.sleep(seconds)
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ordered.wait()
+        except TimeoutError:
+            return
+        self._ordered.clear()
 
     async def run_once(self, clock: Callable[[], tuple[int, float]]) -> float:
         """Serve the turn that is due, if any, or wait for the next message. `clock` gives (now, mono). Returns when to come back (mono)."""
@@ -104,11 +126,14 @@ class BusLoop:
         if self._speaks:
             await self._listen(clock)
             return clock()[1]
-        if (next_turn := self._next(mono)) is not None:
+        if self._orders is not None and self._orders.due <= mono:
+            self._arrived(await self._orders.serve(self._driver, clock), *clock(), 0)
+        elif (next_turn := self._next(mono)) is not None:
             await self._serve(next_turn, clock)
         now, mono = clock()
         self._notice_offline(now, mono)
-        return max(mono, min((self._due(turn) for turn in self._turns), default=mono + _IDLE_MS))
+        ordered = float("inf") if self._orders is None else self._orders.due
+        return max(mono, min(ordered, min((self._due(turn) for turn in self._turns), default=mono + _IDLE_MS)))
 
     def _due(self, turn: _Turn) -> float:
         return max(turn.due, self.health[turn.job.device.name].retry_at)

@@ -6,12 +6,12 @@ larger than a message may be is split: every reading has its own sequence, so an
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from contract import sparkplug
-from contract.batch import gap, node_data
+from contract.batch import events, gap, node_data
 from contract.declarations import Outbox
 from contract.quantities import QUANTITIES
 from contract.sample import Sample
@@ -69,6 +69,11 @@ class Sender:
         """The watermark moved, or was repeated."""
         self._window.acknowledged(upto, mono)
         self._max_bytes = min(self._settings.max_bytes, 2 * self._max_bytes)
+
+    def tell(self, entries: Sequence[str], now: int) -> None:
+        """Publish entries of the logbook between the rows; they do not belong to the spool."""
+        self._publish(sparkplug.encode(events(entries, now=now, seq=self._number(1))))
+        self._seq += 1
 
     def hurry(self, mono: float) -> None:
         """Send everything on its way again: the host could not read it."""

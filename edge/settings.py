@@ -157,17 +157,26 @@ class UplinkSettings(_Model):
     acknowledgement: Literal["end_to_end", "none"] = "end_to_end"
 
 
+class SirenSettings(_Model):
+    """A relay that the local watch drives: `device` of devices.yaml, a `write` of its profile, and how long it sounds at most after an alarm."""
+
+    device: DeviceName
+    write: str
+    siren_s: float = Field(180, ge=1, le=3600)
+
+
 class GuardSettings(_Model):
     """The local watch while the centre does not watch (edge/guard.py).
 
     It begins when the server's STATE is offline, or `after_s` after its last acknowledgement, and tells alarms from `level` on. `medium` chooses
-    among the rules' limits. `command` is a program that gets each alarm as JSON on standard input: a siren, a relay, a modem.
+    among the rules' limits. `siren` is a relay on one of our buses, `command` a program that gets each alarm as JSON on standard input: a modem, say.
     """
 
     after_s: float = Field(60, ge=5)
     level: Literal["warn", "alarm", "urgent", "critical"] = "urgent"
     medium: str = "paper"
     command: tuple[str, ...] = ()
+    siren: SirenSettings | None = None
 
 
 class EdgeSettings(_Model):
@@ -209,6 +218,7 @@ class ChannelSettings(_Model):
 class DeviceSettings(_Model):
     """One device. `unit` is its Modbus address, `topic` its MQTT topic or friendly name, `url` the snapshot address of a camera.
 
+    `writes` names the writes of the profile that the centre may order here; the default is none.
     `interval_s` is the longest silence of its points: None takes what the profile says. `params` answers the profile's questions, `variant` names one
     of its variants. `channels` is by point id of the profile. A camera's `url` is the snapshot address, or only scheme and host, and then the
     profile's path is put behind it.
@@ -224,6 +234,7 @@ class DeviceSettings(_Model):
     interval_s: float | None = Field(None, gt=0, le=86_400)
     params: Params = {}
     variant: str | None = None
+    writes: tuple[str, ...] = ()
     channels: Mapping[str, ChannelSettings] = {}
 
 

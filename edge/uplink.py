@@ -21,6 +21,7 @@ from contract.sample import PointKey, Sample
 from contract.sparkplug import MalformedPayloadError, Payload
 from contract.topics import Kind, Topic, read_state, state_topic
 from edge.link import Arrived, Down, Link, Up
+from edge.logbook import Logbook
 from edge.sender import Sender
 from edge.settings import UplinkSettings
 from edge.spool import Spool
@@ -32,6 +33,8 @@ _PATIENCE_MS: Final = 10_000  # until a host that is not online is worth a word
 _RETRY_MS: Final = (1_000, 60_000)
 _REBIRTH_MS: Final = 1_000
 _IDLE_MS: Final = 60_000
+_TELL_MS: Final = 15_000  # until an entry of the logbook that nobody acknowledged is sent again
+_ENTRIES: Final = 20
 
 
 class Phase(StrEnum):
@@ -73,7 +76,9 @@ class Counters:
 
 
 class Uplink:
-    """See the module. `values` gives the last sample of every metric for a birth; `on_rules` takes the server's rule set: True = adopted."""
+    """See the module. `values` gives the last sample of every metric for a birth; `on_rules` takes the server's rule set: True = adopted;
+    `on_write` the JSON of an ordered write, in the storage thread. `logbook` is told to the server.
+    """
 
     def __init__(
         self,
@@ -86,6 +91,8 @@ class Uplink:
         values: Callable[[], Mapping[str, Sample]] = dict,
         rules_version: Callable[[], str] = str,
         on_rules: Callable[[str], bool] | None = None,
+        on_write: Callable[[str], None] | None = None,
+        logbook: Logbook | None = None,
         noise: random.Random | None = None,
     ) -> None:
         self.counters = Counters()
@@ -97,6 +104,7 @@ class Uplink:
         self._identity, self._link, self._next_bd_seq = identity, link, next_bd_seq
         self._points = {point.metric: point for point in points}
         self._values, self._rules_version, self._on_rules = values, rules_version, on_rules
+        self._on_write, self._logbook, self._tell_at = on_write, logbook, float("-inf")
         self._trusting = settings.acknowledgement == "none"
         self._noise = noise or random.Random()  # noqa: S311
         self.sender = Sender(settings, self._publish_data, self._noise)
@@ -108,6 +116,7 @@ class Uplink:
         self._next_birth = float("-inf")
         self._born_epoch: int | None = None
         self._ack_stamp = -1
+        self._told: tuple[str, ...] = ()
 
     # ----------------------------------------------------------------------------------------------------------------------------- running
 
@@ -139,7 +148,18 @@ class Uplink:
                 return self._birth_at  # the host cannot read us until it has our births: sending would only make it ask again
             self._birth(spool, now, mono)
         more = self.sender.run(spool, now, mono)
-        return mono if more or self.sender.undeclared else max(mono, min(self.sender.next_due(), mono + _IDLE_MS))
+        told = self._tell(now, mono)
+        return mono if more or self.sender.undeclared else max(mono, min(self.sender.next_due(), told, mono + _IDLE_MS))
+
+    def _tell(self, now: int, mono: float) -> float:
+        """Send what the logbook has and the server has not; again after a while, at once when there is news. Returns when to come back (mono)."""
+        if self._logbook is None or not (entries := self._logbook.waiting(_ENTRIES)):
+            self._told = ()
+            return float("inf")
+        if mono >= self._tell_at or entries != list(self._told):
+            self._told, self._tell_at = tuple(entries), mono + _TELL_MS
+            self.sender.tell(entries, now)
+        return self._tell_at
 
     def status(self, mono: float) -> dict[str, Any]:
         """For people and scripts."""
@@ -238,6 +258,10 @@ class Uplink:
             self.sender.hurry(mono)
         if command.rules is not None and self._on_rules is not None and self._on_rules(command.rules) and self.phase is Phase.ONLINE:
             self._want_birth(mono)  # it carries the version that is in force now
+        if command.write is not None and self._on_write is not None:
+            self._on_write(command.write)
+        if command.events and self._logbook is not None:
+            self._logbook.acknowledged(command.events)
         for name in command.others:
             _log.warning("command %s is not known here", name)
 

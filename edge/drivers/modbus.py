@@ -23,6 +23,7 @@ from contract.frames import FrameError, Reply, Request
 from contract.profile_transport import Identify
 from contract.readings import Reading
 from contract.sample import Quality
+from contract.writing import Step
 from edge.drivers import Arrival, DriverError
 from edge.drivers.modbus_line import Exchange, late_units
 from edge.plan import Device, Job, Read
@@ -77,10 +78,14 @@ class ModbusDriver:
             await self._connected()
 
     async def read(self, job: Job | None) -> Sequence[Arrival]:
-        """The readings of all blocks of a job. Raises DriverError."""
+        """The readings of all blocks of a job, after its writes, of which none is repeated by itself. Raises DriverError."""
         assert job is not None  # noqa: S101 - this bus does not speak by itself
         device = job.device
         genuine = await self._identify(device)
+        if job.writes and not genuine:
+            raise DriverError("wrong_profile", f"设备 {device.name} 与画像不符，不写", answered=True)
+        for step in job.writes:
+            await self._ask(device, step.echo(device.unit), step)
         readings: list[Reading] = []
         for read in job.reads:
             reply = await self._ask(device, Request(device.unit, read.fc, read.address, read.count))
@@ -140,8 +145,8 @@ class ModbusDriver:
             return b""
         return self._exchange.look(data)
 
-    async def _ask(self, device: Device, request: Request) -> Reply:
-        """One question and its answer. Raises DriverError."""
+    async def _ask(self, device: Device, request: Request, write: Step | None = None) -> Reply:
+        """One question, or one write with its echo, and its answer. Raises DriverError."""
         client = await self._connected()
         if self._now() < self._hold.get(request.unit, 0):
             raise DriverError("held", f"设备 {device.name} 刚超时，暂不再问", wait_s=self._hold[request.unit] - self._now())
@@ -151,7 +156,7 @@ class ModbusDriver:
         self._exchange, self._stray = exchange, b""
         self._asked_at[request.unit] = self._now()
         try:
-            await asyncio.wait_for(self._send(client, request), self._timeout_s(device))
+            await asyncio.wait_for(self._send(client, request, write), self._timeout_s(device))
         except TimeoutError:
             raise self._timed_out(device, exchange) if client.connected else self._dropped("对方断开") from None
         except ModbusException as error:
@@ -166,7 +171,17 @@ class ModbusDriver:
             raise self._dropped("the library answered by itself")
         return exchange.reply
 
-    def _send(self, client: AsyncModbusTcpClient | AsyncModbusSerialClient, request: Request) -> Awaitable[Any]:
+    def _send(self, client: AsyncModbusTcpClient | AsyncModbusSerialClient, request: Request, write: Step | None) -> Awaitable[Any]:
+        unit = request.unit
+        match write:
+            case Step(fc=5, address=address, value=value):
+                return client.write_coil(address, value != 0, device_id=unit)
+            case Step(fc=6, address=address, value=value):
+                return client.write_register(address, value, device_id=unit)
+            case Step(fc=15, address=address, value=value):
+                return client.write_coils(address, [value != 0], device_id=unit)
+            case Step(address=address, value=value):
+                return client.write_registers(address, [value], device_id=unit)
         calls = {1: client.read_coils, 2: client.read_discrete_inputs, 3: client.read_holding_registers, 4: client.read_input_registers}
         return calls[request.fc](request.address, count=request.count, device_id=request.unit)
 

@@ -68,6 +68,7 @@ def test_a_birth_declares_everything_the_specification_and_the_acknowledgement_n
         "Outbox/Gap": DataType.STRING,
         "Node Control/Outbox Ack": DataType.STRING,
         "Node Control/Rules": DataType.STRING,
+        **dict.fromkeys(("Node Control/Write", "Node Control/Event Ack", "Event/Entry"), DataType.STRING),
         "Rules/Version": DataType.STRING,
         CLIMATE.metric: DataType.DOUBLE,
         SMOKE.metric: DataType.INT32,
