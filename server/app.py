@@ -8,7 +8,7 @@ import secrets
 import signal
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -39,6 +39,7 @@ from server.notify.situation import Knowledge, on_delays
 from server.org.accounts import SignInLimits
 from server.series.choose import open_store
 from server.settings import Settings
+from server.store import gateway_events
 from server.store.lock import StoreLock
 from server.store.migrate import migrate
 from server.store.session import Database
@@ -74,7 +75,7 @@ class Parts:
             nudge=self.dispatcher.nudge if self.dispatcher is not None else lambda: None,
         )  # fmt: skip
         self.transport = _transport(settings, self.clock, self.metrics)
-        self.acceptor = Acceptor(self.watch, self.transport.send, self.metrics, acknowledge=settings.watch.acknowledge_gateways)
+        self.acceptor = Acceptor(self.watch, self.transport.send, self.metrics, acknowledge=settings.watch.acknowledge_gateways, events=self._logbook)
         self.downlink = Downlink(self.db, self.transport.send)
         self.history = History(self.db, self.store, limits=lambda: all_limits(self.board))
         self.cards = load_cards(settings.cards) if settings.cards is not None else default_cards()
@@ -82,6 +83,11 @@ class Parts:
         self.jobs = Jobs(self._job_table(), self.metrics, self.clock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+
+    def _logbook(self, gateway: str, entries: Sequence[str], now: int) -> Sequence[str]:
+        """From the ingest thread: a logbook is no reading, so it does not wait for the writer."""
+        with self.db.write() as session:
+            return gateway_events.take(session, gateway, entries, now)
 
     def _job_table(self) -> tuple[Job, ...]:
         return (

@@ -7,12 +7,12 @@ place that lets a gateway forget. Poison is refused once, counted, and set aside
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Protocol
 
-from contract.batch import Ack, Birth, UnknownAliasError, outbox_ack, read_birth, read_data, rebirth_command
+from contract.batch import Ack, Birth, UnknownAliasError, event_ack, outbox_ack, read_birth, read_data, rebirth_command
 from contract.quantities import QUANTITIES
 from contract.sample import PointKey, Quality, Sample
 from contract.sparkplug import MalformedPayloadError, Payload, decode, encode
@@ -36,10 +36,22 @@ class WatchDoor(Protocol):
 
 
 class Acceptor:
-    """Turns messages into inputs of the watch. `send(topic, payload)` publishes commands."""
+    """Turns messages into inputs of the watch.
 
-    def __init__(self, watch: WatchDoor, send: Callable[[str, bytes], None], metrics: Metrics, *, acknowledge: bool = True) -> None:
+    `send(topic, payload)` publishes commands, `events(gateway, entries, now)` keeps what a logbook says and returns the ids that it has.
+    """
+
+    def __init__(
+        self,
+        watch: WatchDoor,
+        send: Callable[[str, bytes], None],
+        metrics: Metrics,
+        *,
+        acknowledge: bool = True,
+        events: Callable[[str, Sequence[str], int], Sequence[str]] = lambda _gateway, _events, _now: (),
+    ) -> None:
         self._watch, self._send, self._metrics, self._acknowledge = watch, send, metrics, acknowledge
+        self._events = events
         self._nodes: dict[tuple[str, str], NodeSession] = {}
         self._connection = 0
 
@@ -127,6 +139,10 @@ class Acceptor:
             return
         node.follow(payload.seq, message.received_at)
         data = read_data(payload, topic.node, node.names, device=topic.device, datatypes=node.datatypes)
+        if data.events:
+            self._logbook(topic, data.events, message.received_at)
+            if not data.samples and data.outbox is None:
+                return
         item = GatewayData(
             gateway=topic.node,
             received_at=message.received_at,
@@ -137,6 +153,12 @@ class Acceptor:
             urgent=any(_is_urgent(sample) for sample in data.samples),
         )
         self._watch.offer(item).add_done_callback(lambda done: self._answer(topic, done, message.received_at))
+
+    def _logbook(self, topic: Topic, events: tuple[str, ...], now: int) -> None:
+        """Entries of a gateway's logbook: kept, then acknowledged. What could not be kept is not, and the gateway sends it again."""
+        ids = self._events(topic.node, events, now)
+        if ids:
+            self._send(str(Topic(topic.group, Kind.NCMD, topic.node)), encode(event_ack(ids, now)))
 
     def _node_death(self, topic: Topic, payload: Payload, message: Incoming) -> None:
         bd_seq = next((int(metric.value) for metric in payload.metrics if metric.name == "bdSeq" and isinstance(metric.value, int)), None)

@@ -308,7 +308,11 @@ class CoverageSpan(Base):
 
 
 class GatewayCommand(Base):
-    """Something to tell a gateway; drained by ingest/downlink. state: pending | sent | expired."""
+    """Something to tell a gateway; drained by ingest/downlink. state: pending | sent | expired.
+
+    A write may be held until a second person confirms it, is sent again until its outcome comes, and then has that as its state: done | refused |
+    failed | unknown.
+    """
 
     __tablename__ = "gateway_command"
     id: Mapped[int] = mapped_column(_Id, primary_key=True)

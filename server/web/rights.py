@@ -19,10 +19,11 @@ class Action(StrEnum):
     OUT_OF_SERVICE = "out_of_service"
     UPLOAD = "upload"
     PHONES = "phones"
+    CONTROL = "control"
 
 
 _READ = frozenset({Action.VIEW, Action.PICTURES, Action.NOTIFICATIONS, Action.GATEWAYS})
-_DUTY = _READ | {Action.HANDLE, Action.SILENCE, Action.RESET, Action.PHONES}
+_DUTY = _READ | {Action.HANDLE, Action.SILENCE, Action.RESET, Action.PHONES, Action.CONTROL}
 
 ROLES: Mapping[str, frozenset[Action]] = MappingProxyType(
     {

@@ -69,6 +69,7 @@ PLAIN: dict[str, Any] = {
     "note": "已到场查看", "level": "", "kind": "", "by": "", "name": "示例", "file": STILL, "login": "nobody", "password": "correct horse 8",
     "day": "2026-09-21", "minutes": "30", "on_behalf_of": "", "via": "", "text": "x", "status": "", "view": "", "second": "王工",
     "number": 1, "paper": "",
+    "write": "relay1", "value": True, "two_people": False, "order": 1,
 }  # fmt: skip
 """By the name of the parameter, in paths, queries, forms and JSON bodies."""
 

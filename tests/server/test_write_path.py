@@ -1,0 +1,105 @@
+"""A write all the way: from the table down through a real broker to a real edge agent, onto a simulated line, read back, outcome up again."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+from sqlalchemy import select
+
+from contract.profile import find
+from edge.agent import Agent
+from edge.plan import build
+from edge.settings import BrokerSettings, DeviceSettings, DevicesSettings, EdgeSettings, TcpBus
+from server.ingest.accept import Acceptor
+from server.ingest.downlink import Downlink
+from server.ingest.mqtt import Transport, wall_clock
+from server.store import gateway_events
+from server.store.tables import AuditEntry, Gateway, GatewayCommand
+from simulators.modbus_bus import Bus
+from simulators.modbus_carriers import carrier
+from simulators.modbus_device import Unit
+from simulators.plant import Plant
+from simulators.rooms import RoomSpec
+
+WAIT = 30
+
+
+@pytest.fixture
+def centre(slice_, broker):
+    stop = threading.Event()
+    transport = Transport(host=broker.host, port=broker.port, host_id="aw", groups=("+",), clock=wall_clock, metrics=slice_.metrics)
+
+    def keep(gateway, entries, now):
+        with slice_.db.write() as session:
+            return gateway_events.take(session, gateway, entries, now)
+
+    acceptor = Acceptor(slice_.watch, transport.send, slice_.metrics, events=keep)
+    downlink = Downlink(slice_.db, transport.send)
+    slice_.watch.open(wall_clock())
+    bodies = (
+        lambda: acceptor.run(transport.incoming, stop, wall_clock, transport.tick),
+        lambda: slice_.watch.run(stop, wall_clock),
+        lambda: downlink.run(stop, wall_clock),
+    )
+    threads = [threading.Thread(target=body) for body in bodies]
+    for thread in threads:
+        thread.start()
+    transport.start()
+    yield slice_
+    transport.stop()
+    stop.set()
+    for thread in threads:
+        thread.join(WAIT)
+
+
+async def until(check):
+    deadline = time.monotonic() + WAIT
+    while not check():
+        assert time.monotonic() < deadline, "did not come true"
+        await asyncio.sleep(0.05)
+
+
+def test_a_relay_is_switched_from_the_centre_and_the_outcome_is_recorded(centre, broker, tmp_path):
+    def online():
+        with centre.db.read() as session:
+            return session.get(Gateway, centre.GATEWAY).online
+
+    def state():
+        with centre.db.read() as session:
+            return session.get(GatewayCommand, 1).state
+
+    async def story():
+        bus = Bus("line", wall_clock, rtu=False)
+        relay = Unit(1, find("waveshare-relay-8ch"), Plant([RoomSpec("R1")], seed=1, start_ms=wall_clock()), "R1", noise=False)
+        bus.add(relay)
+        wire = carrier("tcp", bus)
+        await wire.start()
+        settings = EdgeSettings(
+            gateway=centre.GATEWAY,
+            group="350100",
+            broker=BrokerSettings(host=broker.host, port=broker.port),
+            data_dir=tmp_path / "edge",
+            devices_file=tmp_path,
+            buses=(TcpBus(name="line", kind="tcp", host="127.0.0.1", port=int(wire.address)),),
+        )
+        device = DeviceSettings(name="relay", profile="waveshare-relay-8ch", bus="line", room=centre.ROOM, unit=1, writes=("relay1",))
+        stop = asyncio.Event()
+        running = asyncio.create_task(Agent(build(settings, DevicesSettings(devices=(device,)), {})).run(stop))
+        try:
+            await until(online)
+            now = wall_clock()
+            body = {"id": "1", "device": "relay", "write": "relay1", "value": True, "by": "张三", "role": "duty", "expires_at": now + 60_000}
+            with centre.db.write() as session:
+                session.add(GatewayCommand(id=1, gateway=centre.GATEWAY, kind="write", body=body, created_at=now, expires_at=now + 60_000))
+            await until(lambda: state() == "done")
+            assert relay.coils == {0: 1}
+        finally:
+            stop.set()
+            await running
+            await wire.stop()
+
+    asyncio.run(story())
+    with centre.db.read() as session:
+        entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "write.outcome")).one()
+    assert (entry.detail["by"], entry.detail["outcome"], entry.detail["read_back"]) == ("张三", "done", 1.0)
