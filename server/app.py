@@ -24,7 +24,6 @@ from server.duty.cards import default_cards, load_cards
 from server.duty.escalation import default_escalation, load_escalation
 from server.duty.incidents import Incidents
 from server.history import History
-from server.history.limits import all_limits
 from server.ingest.accept import Acceptor
 from server.ingest.downlink import Downlink
 from server.ingest.mqtt import Transport, wall_clock
@@ -37,6 +36,7 @@ from server.notify.dispatch import Dispatcher, DispatchSettings
 from server.notify.send import SendSettings
 from server.notify.situation import Knowledge, on_delays
 from server.org.accounts import SignInLimits
+from server.org.judging import all_limits
 from server.series.choose import open_store
 from server.settings import Settings
 from server.store import gateway_events

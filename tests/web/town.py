@@ -9,6 +9,7 @@ from server.duty.incidents import Incidents
 from server.org import accounts
 from server.store import incidents
 from server.store.tables import Account, EscalationStep, Gateway, Notification, Person, Point, Room, Snapshot, Unit, WebSession
+from server.store.tables_series import Annotation
 from server.web import stills
 from tests.web.house import COUNTY, GATEWAY, GATEWAY_KEY, OTHER, PROVINCE, ROLES, ROOM, SERVICE_KEY, House
 from tests.web.walk import Character
@@ -83,11 +84,12 @@ class Town(House):
             still = Snapshot(
                 gateway=gateway, device="cam", room=room, taken_at=self.now, received_at=self.now, sha256=digest, bytes=len(content), reason="alarm"
             )
-            session.add_all((message, still))
+            remark = Annotation(room=room, since=self.now, text=f"{NAMES[key]}的批注", by="x", created_at=self.now)
+            session.add_all((message, still, remark))
             session.flush()
             place = replace(
                 self._found(key, unit, room, gateway, (unit, NAMES[key], f"{NAMES[key][:2]}秘室", person.name, person.phone, gateway)),
-                notification=message.id, snapshot=still.id, alarm=alarm, person=person.id, person_code=person.code,
+                notification=message.id, snapshot=still.id, annotation=remark.id, alarm=alarm, person=person.id, person_code=person.code,
             )  # fmt: skip
         self.places[key] = place
 

@@ -33,6 +33,7 @@ class Place:
     snapshot: int = 0
     notification: int = 0
     incident: int = 0
+    annotation: int = 0
     marks: tuple[str, ...] = ()
     extra: Mapping[str, Any] | None = None
 
@@ -49,6 +50,7 @@ OF_PLACE: dict[str, Callable[[Place], Any]] = {
     "snapshot": lambda place: place.snapshot,
     "notification": lambda place: place.notification,
     "incident": lambda place: place.incident,
+    "annotation": lambda place: place.annotation,
 }
 
 CODE_OF = {
@@ -59,6 +61,7 @@ CODE_OF = {
     "people": "person",
     "accounts": "account",
     "incidents": "incident",
+    "annotations": "annotation",
 }
 """A path parameter {code}, {ident} or {id} means what stands before it: /rooms/{code} is a room."""
 
@@ -70,6 +73,7 @@ PLAIN: dict[str, Any] = {
     "day": "2026-09-21", "minutes": "30", "on_behalf_of": "", "via": "", "text": "x", "status": "", "view": "", "second": "王工",
     "number": 1, "paper": "",
     "write": "relay1", "value": True, "two_people": False, "order": 1,
+    "pixels": "500",
 }  # fmt: skip
 """By the name of the parameter, in paths, queries, forms and JSON bodies."""
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from server.web import stream
-from server.web.api import alarms, control, coverage, history, incidents, maintenance, records, rooms, session, snapshots, units
+from server.web.api import alarms, annotations, control, coverage, history, incidents, maintenance, records, rooms, session, snapshots, units
 
 PREFIX = "/api/v1"
 
@@ -11,6 +11,6 @@ PREFIX = "/api/v1"
 def router() -> APIRouter:
     """All routes under the prefix."""
     whole = APIRouter(prefix=PREFIX)
-    for module in (session, units, rooms, history, maintenance, alarms, incidents, coverage, records, control, snapshots, stream):
+    for module in (session, units, rooms, history, annotations, maintenance, alarms, incidents, coverage, records, control, snapshots, stream):
         whole.include_router(module.router)
     return whole

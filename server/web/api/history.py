@@ -1,18 +1,19 @@
-"""History of a quantity in a room: buckets or raw samples, per point, with the outdoor reference where there is one."""
+"""History of a quantity in one room or several: buckets or raw samples, measured or derived, with the outdoor reference where there is one."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Query
 
 from contract.quantities import QUANTITIES
-from server.history.limits import limits_of
-from server.live.board import OUTDOOR
-from server.series import Bucket, Row, SeriesError
-from server.store import rooms
-from server.store.tables import Point
+from server.org import sources as found_in
+from server.org.judging import limits_of
+from server.org.sources import Source
+from server.series import Bucket, SeriesError, derived
+from server.series.derived import DERIVED
 from server.web.api.common import PROBLEMS, From, To, Viewer, at, span
 from server.web.api.models import BucketView, HistoryView, SeriesView
 from server.web.auth import ServicesOf, require_room
@@ -26,40 +27,38 @@ DAY_MS = 86_400_000
 LONGEST_MS = 3_700 * DAY_MS
 MOST_BUCKETS = 20_000
 MOST_RAW = 50_000
+MOST_ROOMS = 20
 _BEIJING_MS = 8 * 3_600_000
 _STEPS_S = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 _QUALITY = ("bad", "uncertain", "good", "stale")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A point whose history is shown; `name` says where an outdoor reference stands."""
-
-    ident: int
-    key: str
-    outdoor: bool = False
-    name: str = ""
-
-
 def sources(services: Services, room: str, quantity: str) -> list[Source]:
     """The points of a quantity in a room, and one outdoor reference: the room's own probe, else the shared one of the nearest unit."""
     with services.db.read() as session:
-        own = [_source(row, row.channel == OUTDOOR, row.device) for row in rooms.points(session, room, quantity)]
-        here = rooms.get(session, room)
-        if here is None or any(source.outdoor for source in own):
-            return own
-        shared = rooms.shared_outdoor(session, here.unit, quantity)
-        return own if shared is None else [*own, _source(shared[0], True, shared[1])]
+        return found_in.sources(session, room, quantity)
 
 
 def buckets(services: Services, found: Sequence[Source], start: int, end: int, step_ms: int) -> list[Bucket]:
     """Buckets of the store, on a grid that begins at midnight in Beijing. Raises ProblemError 503 when the store cannot answer."""
     grid = start - (start + _BEIJING_MS) % step_ms
-    try:
+    with answering():
         return services.store.figures(limits_of(services.board, [s.ident for s in found]), grid, end, step_ms).buckets() if found else []
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """A store that fails becomes ProblemError 503."""
+    try:
+        yield
     except SeriesError as error:
         log.warning("history cannot be read: %s", error)
         raise ProblemError(503, "历史数据暂时取不到，实时值守不受影响。", headers={"Retry-After": "10"}) from error
+
+
+Quantity = Annotated[str, Query(description=f"measured, e.g. temperature, humidity; or derived from these two: {', '.join(DERIVED)}")]
+Step = Annotated[str, Query(pattern="^(raw|[1-9][0-9]{0,7})?$", description="seconds, or `raw`; left out: chosen by the range, or by `pixels`")]
+Pixels = Annotated[int | None, Query(ge=10, le=10_000, description="width of the drawing: one bucket with minimum and maximum per pixel")]
 
 
 @router.get("/rooms/{code}/history", operation_id="getHistory")
@@ -67,51 +66,114 @@ def history(
     code: str,
     who: Viewer,
     services: ServicesOf,
-    quantity: Annotated[str, Query(description="e.g. temperature, humidity")],
+    quantity: Quantity,
     start: From = None,
     end: To = None,
-    step: Annotated[str, Query(pattern="^(raw|[1-9][0-9]{0,7})?$", description="seconds, or `raw`; left out: chosen by the range")] = "",
+    step: Step = "",
+    pixels: Pixels = None,
 ) -> HistoryView:
     """Buckets of a quantity, or its raw samples. The default range is the last 24 hours."""
     require_room(services, who, code)
-    if quantity not in QUANTITIES:
-        raise invalid("没有这种测量量。", "query.quantity", f"one of {', '.join(QUANTITIES)}")
-    now = services.clock()
-    since, until = span(start, end, default=(now - DAY_MS, now), longest_ms=LONGEST_MS)
-    found = sources(services, code, quantity)
-    step_ms = None if step == "raw" else _step(step, since, until)
-    parts = _raw(services, found, since, until) if step_ms is None else _buckets(services, found, since, until, step_ms)
-    tile = services.board.room(code, now)
+    return _room(services, code, quantity, _Range.of(services.clock(), quantity, (start, end), step, pixels))
+
+
+@router.get("/history", operation_id="compareHistory")
+def compare(
+    who: Viewer,
+    services: ServicesOf,
+    room: Annotated[list[str], Query(min_length=1, max_length=MOST_ROOMS, description="codes of the rooms to compare")],
+    quantity: Quantity,
+    start: From = None,
+    end: To = None,
+    step: Step = "",
+    pixels: Pixels = None,
+) -> list[HistoryView]:
+    """The same of several rooms, each as `getHistory` gives it, in the order asked for."""
+    for code in room:
+        require_room(services, who, code)
+    asked = _Range.of(services.clock(), quantity, (start, end), step, pixels)
+    return [_room(services, code, quantity, asked) for code in dict.fromkeys(room)]
+
+
+class _Range(NamedTuple):
+    """What is asked for: instants in UTC ms, the step or None for raw samples."""
+
+    since: int
+    until: int
+    step_ms: int | None
+
+    @classmethod
+    def of(cls, now: int, quantity: str, given: tuple[datetime | None, datetime | None], step: str, pixels: int | None) -> "_Range":
+        if quantity not in QUANTITIES and quantity not in DERIVED:
+            raise invalid("没有这种测量量。", "query.quantity", f"one of {', '.join((*QUANTITIES, *DERIVED))}")
+        since, until = span(*given, default=(now - DAY_MS, now), longest_ms=LONGEST_MS)
+        return cls(since, until, None if step == "raw" else _step(step, since, until, pixels))
+
+
+def _room(services: Services, code: str, quantity: str, asked: _Range) -> HistoryView:
+    found = sources(services, code, quantity) if quantity in QUANTITIES else []
+    series = _measured(services, found, asked) if found or quantity not in DERIVED else _derived(services, code, quantity, asked)
+    fact = services.board.room_fact(code)
     return HistoryView(
         room=code,
         quantity=quantity,
-        unit=QUANTITIES[quantity].unit,
-        since=at(since),
-        until=at(until),
-        step_s=None if step_ms is None else step_ms // 1000,
-        band=None if tile is None else tile.fact.band.get(quantity),
-        series=[
-            SeriesView(point=source.key, point_id=source.ident, outdoor=source.outdoor, source=source.name, buckets=parts.get(source.ident, []))
-            for source in found
-        ],
+        unit=QUANTITIES[quantity].unit if quantity in QUANTITIES else DERIVED[quantity].unit,
+        since=at(asked.since),
+        until=at(asked.until),
+        step_s=None if asked.step_ms is None else asked.step_ms // 1000,
+        band=None if fact is None else fact.band.get(quantity),
+        derived=not found and quantity in DERIVED,
+        series=series,
     )
 
 
-def _source(row: Point, outdoor: bool, name: str) -> Source:
-    key = "/".join(part for part in (row.gateway, row.device, row.quantity, row.channel) if part)
-    return Source(ident=row.id, key=key, outdoor=outdoor, name=name if outdoor else "")
+def _measured(services: Services, found: Sequence[Source], asked: _Range) -> list[SeriesView]:
+    parts = (
+        _raw(services, found, asked.since, asked.until) if asked.step_ms is None else _views(buckets(services, found, *asked))  # type: ignore[arg-type]
+    )
+    return [_view(source, source.key, parts.get(source.ident, [])) for source in found]
 
 
-def _step(step: str, since: int, until: int) -> int:
-    seconds = int(step) if step else next((s for s in _STEPS_S if (until - since) <= s * 1000 * 800), _STEPS_S[-1])
-    if (until - since) > seconds * 1000 * MOST_BUCKETS:
+def _derived(services: Services, code: str, quantity: str, asked: _Range) -> list[SeriesView]:
+    with services.db.read() as session:
+        pairs = found_in.pairs(session, code)
+    airs = [derived.Air(pair.temperature.ident, pair.humidity.ident) for pair in pairs]
+    limits = limits_of(services.board, {point for air in airs for point in air})
+    shown: dict[derived.Air, list[BucketView]] = {}
+    with answering():
+        if asked.step_ms is None:
+            for air in airs:
+                times, values = derived.samples(services.store, air, limits, quantity, asked.since, asked.until)
+                _must_be_few(len(times))
+                shown[air] = [_point(time, value, "good") for time, value in zip(times, values, strict=True)]
+        elif airs:
+            grid = asked.since - (asked.since + _BEIJING_MS) % asked.step_ms
+            found = derived.figures(services.store, airs, limits, quantity, grid, asked.until, asked.step_ms)
+            shown = {air: next(iter(_views(some.buckets()).values()), []) for air, some in found.items()}
+    return [_view(pair.temperature, pair.temperature.named(quantity), shown[air]) for pair, air in zip(pairs, airs, strict=True)]
+
+
+def _view(source: Source, key: str, shown: list[BucketView]) -> SeriesView:
+    return SeriesView(point=key, point_id=source.ident, outdoor=source.outdoor, source=source.name, buckets=shown)
+
+
+def _step(step: str, since: int, until: int, pixels: int | None) -> int:
+    if step:
+        chosen = int(step) * 1000
+    elif pixels is not None:
+        chosen = -(-(until - since) // (1000 * pixels)) * 1000
+        # A whole number of hours or days is read from the roll-ups.
+        chosen = next((-(-chosen // width) * width for width in (DAY_MS, 3_600_000) if chosen >= width), chosen)
+    else:
+        chosen = next((s for s in _STEPS_S if (until - since) <= s * 1000 * 800), _STEPS_S[-1]) * 1000
+    if (until - since) > chosen * MOST_BUCKETS:
         raise invalid(f"一次最多取 {MOST_BUCKETS} 段，请加大间隔或缩短时间。", "query.step", "too fine for this range")
-    return seconds * 1000
+    return chosen
 
 
-def _buckets(services: Services, found: Sequence[Source], since: int, until: int, step_ms: int) -> dict[int, list[BucketView]]:
+def _views(found: Sequence[Bucket]) -> dict[int, list[BucketView]]:
     parts: dict[int, list[BucketView]] = {}
-    for bucket in buckets(services, found, since, until, step_ms):
+    for bucket in found:
         view = BucketView(
             time=at(bucket.time), min=bucket.min, mean=bucket.mean, max=bucket.max, count=bucket.count, watched_s=bucket.watched_ms / 1000
         )
@@ -120,17 +182,19 @@ def _buckets(services: Services, found: Sequence[Source], since: int, until: int
 
 
 def _raw(services: Services, found: Sequence[Source], since: int, until: int) -> dict[int, list[BucketView]]:
-    try:
+    with answering():
         rows = services.store.raw([s.ident for s in found], since, until, MOST_RAW + 1) if found else []
-    except SeriesError as error:
-        raise ProblemError(503, "历史数据暂时取不到，实时值守不受影响。", headers={"Retry-After": "10"}) from error
-    if len(rows) > MOST_RAW:
-        raise invalid(f"一次最多取 {MOST_RAW} 条原始数据，请缩短时间。", "query.step", "too many raw samples")
+    _must_be_few(len(rows))
     parts: dict[int, list[BucketView]] = {}
     for row in rows:
-        parts.setdefault(row.point_id, []).append(_sample(row))
+        parts.setdefault(row.point_id, []).append(_point(row.taken_at, row.value, _QUALITY[row.quality]))
     return parts
 
 
-def _sample(row: Row) -> BucketView:
-    return BucketView(time=at(row.taken_at), min=row.value, mean=row.value, max=row.value, count=1, watched_s=0, quality=_QUALITY[row.quality])
+def _must_be_few(samples: int) -> None:
+    if samples > MOST_RAW:
+        raise invalid(f"一次最多取 {MOST_RAW} 条原始数据，请缩短时间。", "query.step", "too many raw samples")
+
+
+def _point(time: int, value: float | None, quality: str) -> BucketView:
+    return BucketView(time=at(time), min=value, mean=value, max=value, count=1, watched_s=0, quality=quality)

@@ -246,6 +246,7 @@ class HistoryView(BaseModel):
     until: datetime = Field(serialization_alias="to")
     step_s: int | None = Field(description="null for raw samples")
     band: tuple[float | None, float | None] | None
+    derived: bool = Field(default=False, description="computed from temperature and humidity; `point_id` is then that of the temperature")
     series: list[SeriesView]
 
 

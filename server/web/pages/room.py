@@ -9,11 +9,12 @@ from starlette.responses import Response
 
 from server.live.board import OUTDOOR, PointView, RoomTile
 from server.live.wire import HEADLINES
+from server.org.sources import Source
 from server.series import Bucket
 from server.store import alarms, coverage, rooms, units
 from server.web.api import history
 from server.web.api.common import Viewer
-from server.web.api.history import DAY_MS, Source
+from server.web.api.history import DAY_MS
 from server.web.auth import ServicesOf, require_room
 from server.web.formats import day_start
 from server.web.pages.actions import MAINTENANCE_MINUTES

@@ -1,0 +1,61 @@
+"""Tables beside the series store: remarks on its curves, and the seals that show whether a stored sample was changed."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from server.store.tables import Base, _Id
+
+
+class Annotation(Base):
+    """A person's remark on a stretch of a room's history; `quantity` '' concerns all. Removed ones keep their row, with who removed them."""
+
+    __tablename__ = "annotation"
+    __table_args__ = (Index("annotation_by_room", "room", "since"),)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    room: Mapped[str] = mapped_column(ForeignKey("room.code"))
+    since: Mapped[int]
+    until: Mapped[int | None]
+    quantity: Mapped[str] = mapped_column(String(24), default="")
+    text: Mapped[str] = mapped_column(Text)
+    by: Mapped[str] = mapped_column(String(60))
+    created_at: Mapped[int]
+    removed_at: Mapped[int | None]
+    removed_by: Mapped[str] = mapped_column(String(60), default="")
+
+
+class SeriesSeal(Base):
+    """What the samples of a place on a day were when it was sealed: revision 1 at its close, more when late samples came.
+
+    `place` is a room code, or a gateway code for points of no room. The digest covers the samples that had arrived by `cut` (UTC ms); `points` holds
+    the point ids with count and short digest of each, and a short digest per hour, by which a change is located. `chain` hashes this row and the
+    chain of the row before it of the same place.
+    """
+
+    __tablename__ = "series_seal"
+    __table_args__ = (UniqueConstraint("place", "day", "revision"), {"sqlite_autoincrement": True})
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    place: Mapped[str] = mapped_column(String(40), index=True)
+    day: Mapped[int]
+    revision: Mapped[int]
+    reason: Mapped[str] = mapped_column(String(16))
+    cut: Mapped[int]
+    samples: Mapped[int]
+    digest: Mapped[str] = mapped_column(String(64))
+    points: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed_at: Mapped[int]
+    chain: Mapped[str] = mapped_column(String(64))
+
+
+class SeriesAnchor(Base):
+    """The heads of all chains under a unit on one night, folded into one digest: kept for every unit up to the province, and in the audit log."""
+
+    __tablename__ = "series_anchor"
+    __table_args__ = (UniqueConstraint("unit", "day"),)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    unit: Mapped[str] = mapped_column(String(12))
+    day: Mapped[int]
+    places: Mapped[int]
+    head: Mapped[int]
+    digest: Mapped[str] = mapped_column(String(64))

@@ -1,0 +1,107 @@
+"""History over HTTP: derived quantities, several rooms, a bucket per pixel, and what happened beside the curves."""
+
+import pytest
+from starlette.testclient import TestClient
+
+from alarms import climate
+from server.series import Row
+from server.store.tables import AuditEntry, Point
+from server.web.api.common import at
+from tests.web.house import FOREIGN, OTHER, ROOM, SISTER_GATEWAY, T0, House
+
+MINUTE = 60_000
+
+
+@pytest.fixture
+def filled(house: House) -> House:
+    """An hour of two rooms, with one door opened and closed."""
+    with house.db.read() as session:
+        points = {(p.room, p.device, p.quantity): p.id for p in session.query(Point)}
+    rows = []
+    for room, suffix in ((ROOM, "01"), (OTHER, "02")):
+        for quantity, value in (("temperature", 20.0), ("humidity", 50.0)):
+            ident = points[room, f"th1-{suffix}", quantity]
+            rows += [Row(ident, T0 - 60 * MINUTE + index * MINUTE, value + index % 2, 2, T0) for index in range(60)]
+    door = points[ROOM, "door1-01", "door"]
+    rows += [Row(door, T0 - (60 - index) * MINUTE, float(30 <= index < 33), 2, T0) for index in range(60)]
+    house.store.write(rows)
+    return house
+
+
+@pytest.fixture
+def client(filled: House) -> TestClient:
+    return filled.client("duty")
+
+
+def test_derived_quantities_are_computed_on_the_fly(client: TestClient) -> None:
+    answer = client.get(f"/api/v1/rooms/{ROOM}/history?quantity=dew_point&step=3600").json()
+    assert (answer["unit"], answer["derived"], answer["band"]) == ("°C", True, None)
+    (series,) = (each for each in answer["series"] if not each["outdoor"])
+    assert series["point"] == "GW-350102-01/th1-01/dew_point"
+    assert [round(bucket["mean"], 1) for bucket in series["buckets"]] == [9.9, 9.9]
+    raw = client.get(f"/api/v1/rooms/{ROOM}/history?quantity=dew_point&step=raw").json()["series"][0]["buckets"]
+    assert [each["mean"] for each in raw[:2]] == pytest.approx([climate.dew_point(20, 50), climate.dew_point(21, 51)])
+    assert raw[0]["quality"] == "good"
+    assert client.get(f"/api/v1/rooms/{ROOM}/history?quantity=mould&step=60").json()["series"][0]["buckets"][-1]["max"] == 0
+
+
+def test_rooms_are_compared_in_the_order_asked(client: TestClient) -> None:
+    answer = client.get("/api/v1/history", params={"room": [OTHER, ROOM], "quantity": "humidity", "step": "3600"}).json()
+    assert [each["room"] for each in answer] == [OTHER, ROOM]
+    assert all(any(series["buckets"] for series in each["series"]) for each in answer)
+    assert client.get("/api/v1/history", params={"room": [ROOM, FOREIGN], "quantity": "humidity"}).status_code == 403
+    assert client.get("/api/v1/history", params={"room": ["no-such-room"], "quantity": "humidity"}).status_code == 404
+    assert client.get("/api/v1/history", params={"room": [ROOM] * 21, "quantity": "humidity"}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("hours", "pixels", "step_s"), [(1, 100, 36), (24, 800, 108), (24 * 30, 100, 28_800), (24 * 365, 360, 172_800), (24 * 365, 365, 86_400), (1, 10_000, 1)]
+)
+def test_a_bucket_per_pixel_and_whole_hours_for_long_ranges(client: TestClient, hours: int, pixels: int, step_s: int) -> None:
+    query = {"quantity": "temperature", "pixels": pixels, "from": _at(T0 - hours * 3_600_000), "to": _at(T0)}
+    answer = client.get(f"/api/v1/rooms/{ROOM}/history", params=query).json()
+    assert answer["step_s"] == step_s
+    inside = next(series for series in answer["series"] if not series["outdoor"])["buckets"]
+    assert len(inside) <= pixels + 1
+    if step_s >= 108:
+        assert (min(bucket["min"] for bucket in inside), max(bucket["max"] for bucket in inside)) == (20, 21)
+
+
+def test_events_stand_beside_the_curves(filled: House) -> None:
+    filled.smoke(ROOM)
+    client = filled.client("in_charge")
+    made = client.post(f"/api/v1/rooms/{ROOM}/annotations", json={"since": _at(T0 - 5 * MINUTE), "text": "除湿机检修", "quantity": "humidity"})
+    assert made.status_code == 201, made.text
+    answer = client.get(f"/api/v1/rooms/{ROOM}/events").json()
+    assert [(alarm["rule"], alarm["cleared_at"]) for alarm in answer["alarms"]] == [("smoke", None)]
+    assert [(each["quantity"], each["value"]) for each in answer["changes"]] == [("door", 1), ("door", 0)]
+    assert [(each["text"], each["quantity"], each["until"]) for each in answer["annotations"]] == [("除湿机检修", "humidity", None)]
+    assert answer["cut"] is False
+    before = client.get(f"/api/v1/rooms/{ROOM}/events", params={"from": _at(T0 - 9_000_000), "to": _at(T0 - 8_000_000)}).json()
+    assert before["alarms"] == before["changes"] == before["annotations"] == []
+
+
+def test_a_removed_remark_is_kept_and_audited(filled: House) -> None:
+    client = filled.client("duty")
+    body = {"since": _at(T0 - 10 * MINUTE), "until": _at(T0 - 5 * MINUTE), "text": "开窗通风"}
+    ident = client.post(f"/api/v1/rooms/{ROOM}/annotations", json=body).json()["id"]
+    assert client.delete(f"/api/v1/rooms/{OTHER}/annotations/{ident}").status_code == 404
+    assert client.delete(f"/api/v1/rooms/{ROOM}/annotations/{ident}").status_code == 204
+    assert client.delete(f"/api/v1/rooms/{ROOM}/annotations/{ident}").status_code == 404
+    assert client.get(f"/api/v1/rooms/{ROOM}/events").json()["annotations"] == []
+    with filled.db.read() as session:
+        actions = [entry.action for entry in session.query(AuditEntry).order_by(AuditEntry.id)]
+    assert actions[-2:] == ["annotation.add", "annotation.remove"]
+
+
+def test_remarks_are_for_those_who_handle_the_room(filled: House) -> None:
+    filled.birth(SISTER_GATEWAY, (FOREIGN,))
+    body = {"since": _at(T0), "text": "x"}
+    assert filled.client("inspector").post(f"/api/v1/rooms/{ROOM}/annotations", json=body).status_code == 403
+    assert filled.client("duty").post(f"/api/v1/rooms/{FOREIGN}/annotations", json=body).status_code == 403
+    assert filled.client("duty").post(f"/api/v1/rooms/{ROOM}/annotations", json=body | {"until": _at(T0 - 1)}).status_code == 422
+    assert filled.client("duty").post(f"/api/v1/rooms/{ROOM}/annotations", json=body | {"quantity": "love"}).status_code == 422
+
+
+def _at(instant: int) -> str:
+    return at(instant).isoformat()
