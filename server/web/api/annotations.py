@@ -98,7 +98,7 @@ def events(code: str, who: Viewer, services: ServicesOf, start: From = None, end
     """What happened in a room in a range, by default the last 24 hours."""
     require_room(services, who, code)
     now = services.clock()
-    since, until = span(start, end, default=(now - DAY_MS, now), longest_ms=LONGEST_MS)
+    since, until = span(start, end, default=(now - DAY_MS, now + 1), longest_ms=LONGEST_MS)
     with services.db.read() as session:
         alarms = _alarms(session, code, since, until)
         contacts = _contacts(session, code)
