@@ -55,7 +55,8 @@ def test_rooms_are_compared_in_the_order_asked(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hours", "pixels", "step_s"), [(1, 100, 36), (24, 800, 108), (24 * 30, 100, 28_800), (24 * 365, 360, 172_800), (24 * 365, 365, 86_400), (1, 10_000, 1)]
+    ("hours", "pixels", "step_s"),
+    [(1, 100, 36), (24, 800, 108), (24 * 30, 100, 28_800), (24 * 365, 360, 172_800), (24 * 365, 365, 86_400), (1, 10_000, 1)],
 )
 def test_a_bucket_per_pixel_and_whole_hours_for_long_ranges(client: TestClient, hours: int, pixels: int, step_s: int) -> None:
     query = {"quantity": "temperature", "pixels": pixels, "from": _at(T0 - hours * 3_600_000), "to": _at(T0)}
