@@ -1,99 +1,87 @@
-"""The `expression` kind: a formula over quantities of a room, e.g. `temperature > 36 and humidity < 30`, or `temperature - dew_point`.
+"""The `expression` kind: a CEL formula over quantities of a room, e.g. `temperature > 36 && humidity < 30`, or `temperature - dew_point`.
 
-Numbers, quantity names, + - * /, comparisons, and/or/not, min, max, abs: nothing else is parsed, so a rule file cannot run code. A truth
-counts as 1 or 0. A division by zero gives nothing to judge.
+Numbers (all of them doubles), quantity names, + - * /, comparisons, && || !, ? :, min, max, abs: nothing else gets past the door, so a rule
+file can name nothing but quantities. A truth counts as 1 or 0. What has no finite value (a division by zero) is nothing to judge.
 """
 
-import ast
-import operator
+import math
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
+from types import MappingProxyType
+
+import cel
 
 from alarms.conditions import Judged, Memory, Options, gather
 from contract.quantities import QUANTITIES
 
-_OPERATORS: Mapping[type[ast.AST], Callable[..., float]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.USub: operator.neg,
-    ast.Not: operator.not_,
-    ast.And: lambda *truths: all(truths),
-    ast.Or: lambda *truths: any(truths),
-}
-_FUNCTIONS: Mapping[str, Callable[..., float]] = {"min": min, "max": max, "abs": abs}
+_TOKEN = re.compile(r"(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|&&|\|\||[<>=!]=|/(?!/)|[-+*<>!?:(),]|\s+")
+_FUNCTIONS: Mapping[str, Callable[..., float]] = MappingProxyType({"min": min, "max": max, "abs": abs})
+_TRUTHS = frozenset({"true", "false"})
 Values = Mapping[str, float]
-Formula = Callable[[Values], float]
+Formula = Callable[[Values], float | None]
 
 
 @cache
 def inputs_of(text: str) -> tuple[str, ...]:
     """The quantities a formula names, in alphabetical order. Raises ValueError for what is not a formula over known quantities."""
-    names = {node.id for node in ast.walk(_parsed(text)) if isinstance(node, ast.Name) and node.id not in _FUNCTIONS}
-    unknown = names - QUANTITIES.keys()
-    if unknown:
+    found = _tokens(text)
+    names = {match["name"] for match in found if match["name"]} - _FUNCTIONS.keys() - _TRUTHS
+    if words := names & {"and", "or", "not"}:
+        raise ValueError(f"{min(words)!r}: CEL writes && || !")
+    if unknown := names - QUANTITIES.keys():
         raise ValueError(f"unknown quantity {min(unknown)!r}")
     if not names:
-        raise ValueError("names no quantity")
-    compiled(text)
+        raise ValueError(f"{text!r} names no quantity")
+    try:  # CEL knows types only when it runs: what cannot be computed from plain numbers never could
+        _program(text).execute(_context(dict.fromkeys(names, 1.5)))
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"{text!r} cannot be computed: {str(error).split('.')[0]}") from error
     return tuple(sorted(names))
 
 
-def evaluate(options: Options, memory: Memory, at: int, quantity: str, value: float) -> Judged:
+def evaluate(options: Options, memory: Memory, at: int, quantity: str, value: float, _source: int = 0) -> Judged:
     """Judge the formula once all its quantities are known."""
     text = str(options["expression"])
     memory, values = gather(inputs_of(text), options, memory, at, quantity, value)
-    if values is None:
-        return memory, None
-    try:
-        return memory, float(compiled(text)(values))
-    except ZeroDivisionError:
-        return memory, None
+    return memory, None if values is None else compiled(text)(values)
 
 
 @cache
 def compiled(text: str) -> Formula:
-    """A formula as a function of its values. Raises ValueError."""
-    return _build(_parsed(text))
+    """A formula as a function of its values, None where it has no finite value. Raises ValueError."""
+    program = _program(text)
+
+    def formula(values: Values) -> float | None:
+        try:
+            result = float(program.execute(_context(values)))
+        except (TypeError, RuntimeError, ValueError):
+            return None
+        return result if math.isfinite(result) else None
+
+    return formula
 
 
-def _parsed(text: str) -> ast.expr:
+@cache
+def _program(text: str) -> cel.Program:
+    """Compiled with every number as a double: CEL does not add integers to doubles."""
+    written = "".join(f"double({match[0]})" if match["number"] else match[0] for match in _tokens(text))
     try:
-        return ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError) as error:
+        return cel.compile(written)
+    except ValueError as error:
         raise ValueError(f"{text!r} is not a formula") from error
 
 
-def _build(node: ast.expr) -> Formula:
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
-        number = float(node.value)
-        return lambda _values: number
-    if isinstance(node, ast.Name) and node.id not in _FUNCTIONS:
-        name = node.id
-        return lambda values: values[name]
-    apply, operands = _operation(node)
-    parts = [_build(operand) for operand in operands]
-    return lambda values: float(apply(*(part(values) for part in parts)))
+def _context(values: Values) -> cel.Context:
+    return cel.Context(variables={name: float(value) for name, value in values.items()}, functions=dict(_FUNCTIONS))
 
 
-def _operation(node: ast.expr) -> tuple[Callable[..., float], list[ast.expr]]:
-    found: tuple[Callable[..., float] | None, list[ast.expr]] = None, []
-    match node:
-        case ast.BinOp(left, op, right) | ast.Compare(left, [op], [right]):
-            found = _OPERATORS.get(type(op)), [left, right]
-        case ast.UnaryOp(op, operand):
-            found = _OPERATORS.get(type(op)), [operand]
-        case ast.BoolOp(op, operands):
-            found = _OPERATORS.get(type(op)), operands
-        case ast.Call(ast.Name(id=name), [_, *_] as arguments, []):
-            found = _FUNCTIONS.get(name), arguments
-    if found[0] is None:
-        raise ValueError(f"{ast.unparse(node)!r} is not allowed in a formula")
-    return found[0], found[1]
+def _tokens(text: str) -> list[re.Match[str]]:
+    found, place = [], 0
+    while place < len(text):
+        match = _TOKEN.match(text, place)
+        if match is None:
+            raise ValueError(f"{text[place]!r} is not allowed in a formula")
+        found.append(match)
+        place = match.end()
+    return found

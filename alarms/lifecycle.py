@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from alarms.kinds import KINDS
 from alarms.model import Level, Rule, Rung, duration_text
+from alarms.sensors import BAD_READING
 from alarms.state import (
     INITIAL,
     Acknowledge,
@@ -74,9 +75,9 @@ def advance(rule: Rule, state: AlarmState, until: int, deadline: int | None) -> 
 
 def next_due(rule: Rule, state: AlarmState, fresh: bool = True) -> int | None:
     """The next instant at which a Tick can matter; without fresh data only the shelf, the re-alarm and a silence rule's own delays run."""
-    instants = [instant for instant, _ in _clocks(rule, state)]
+    instants = [instant for instant, _ in clocks(rule, state)]
     if fresh or KINDS[rule.kind].silent:
-        instants += _delays(rule, state)
+        instants += delays(rule, state)
     return min(instants, default=None)
 
 
@@ -84,26 +85,28 @@ def next_due(rule: Rule, state: AlarmState, fresh: bool = True) -> int | None:
 
 
 def _seen(rule: Rule, state: AlarmState, event: Seen) -> Moved:
-    if not event.usable or event.value is None:
+    kind = KINDS[rule.kind]
+    reading = event.value if event.usable else BAD_READING if kind.judges_bad else None
+    if reading is None:
         return state, ()
-    memory, value = KINDS[rule.kind].evaluate(dict(rule.options), state.memory, event.at, event.quantity or rule.quantity, event.value)
+    memory, value = kind.evaluate(dict(rule.options), state.memory, event.at, event.quantity or rule.quantity, reading, event.source)
     if memory is not state.memory:
         state = replace(state, memory=memory)
     if value is None:
         return state, ()
-    state = _judge(rule, state, value, event.at)
+    state = judge(rule, state, value, event.at)
     if not state.tripped and not state.onsets:
         return state, ()
     return _settle(rule, state, event.at, value)
 
 
-def _judge(rule: Rule, state: AlarmState, value: float, at: int) -> AlarmState:
+def judge(rule: Rule, state: AlarmState, value: float, at: int) -> AlarmState:
     """Start and cancel the on- and off-delays by one value. Returns the same object when none starts or ends."""
     if not state.tripped and not state.onsets and not rule.ladder[0].breached(value):
         return state  # the first rung is the widest: nearly every sample ends here
     onsets, releases = [], []
     for rung in rule.ladder:
-        if _held(state, rung):
+        if held(state, rung):
             if rung.cleared(value, rule.deadband):
                 releases.append(_release(state, rung.level) or Release(rung.level, at))
         elif rung.breached(value):
@@ -113,7 +116,8 @@ def _judge(rule: Rule, state: AlarmState, value: float, at: int) -> AlarmState:
     return replace(state, onsets=tuple(onsets), releases=tuple(releases))
 
 
-def _held(state: AlarmState, rung: Rung) -> bool:
+def held(state: AlarmState, rung: Rung) -> bool:
+    """Whether a rung is reached now (it or a worse one)."""
     return state.tripped and state.level is not None and rung.level <= state.level
 
 
@@ -132,7 +136,7 @@ def _settle(rule: Rule, state: AlarmState, at: int, value: float | None) -> Move
         return _raise(state, max(reached), at, value)
     if not state.tripped:
         return state, ()
-    holding = [rung.level for rung in rule.ladder if _held(state, rung) and not _lasted(_release(state, rung.level), rule.off_delay_ms, at)]
+    holding = [rung.level for rung in rule.ladder if held(state, rung) and not _lasted(_release(state, rung.level), rule.off_delay_ms, at)]
     if not holding:
         return _clear(rule, state, at, value)
     if max(holding) == state.level:
@@ -193,7 +197,7 @@ def _tick(rule: Rule, state: AlarmState, tick: Tick, now: int) -> Moved:
         return _run(rule, state, now, now)
     since = now if tick.deadline is None else min(now, tick.deadline)
     state, before = _run(rule, state, since, since)
-    state, after = _run(rule, _judge(rule, state, 1.0, since), now, now)
+    state, after = _run(rule, judge(rule, state, 1.0, since), now, now)
     return state, before + after
 
 
@@ -201,8 +205,8 @@ def _run(rule: Rule, state: AlarmState, horizon: int, now: int) -> Moved:
     """Fire every timer up to `now` (delays: up to `horizon`) at its own instant, in time order: rare ticks and frequent ones come to the same."""
     changes: tuple[Change, ...] = ()
     while True:
-        delay = min((instant for instant in _delays(rule, state) if instant <= horizon), default=None)
-        clock = min((entry for entry in _clocks(rule, state) if entry[0] <= now), default=None, key=lambda entry: entry[0])
+        delay = min((instant for instant in delays(rule, state) if instant <= horizon), default=None)
+        clock = min((entry for entry in clocks(rule, state) if entry[0] <= now), default=None, key=lambda entry: entry[0])
         if delay is not None and (clock is None or delay <= clock[0]):
             state, more = _settle(rule, state, delay, None)
         elif clock is not None:
@@ -219,9 +223,11 @@ def _horizon(tick: Tick, now: int) -> int:
     return now if tick.fresh else -1
 
 
-def _delays(rule: Rule, state: AlarmState) -> list[int]:
+def delays(rule: Rule, state: AlarmState) -> list[int]:
     """Ends of the delays that can change the level: on-delays above it, and off-delays up to it."""
-    ends = []
+    ends: list[int] = []
+    if not state.onsets and not state.releases:
+        return ends
     for rung in rule.ladder:
         onset, release = _onset(state, rung.level), _release(state, rung.level)
         if onset:
@@ -233,10 +239,10 @@ def _delays(rule: Rule, state: AlarmState) -> list[int]:
 
 def _lets_go_next(rule: Rule, state: AlarmState, rung: Rung) -> bool:
     """A lower rung that lets go first changes nothing yet; only the highest held one does."""
-    return rung.level == max((other.level for other in rule.ladder if _held(state, other)), default=None)
+    return rung.level == max((other.level for other in rule.ladder if held(state, other)), default=None)
 
 
-def _clocks(rule: Rule, state: AlarmState) -> list[tuple[int, Callable[[AlarmState, int], Moved]]]:
+def clocks(rule: Rule, state: AlarmState) -> list[tuple[int, Callable[[AlarmState, int], Moved]]]:
     """Timers that run whether data come or not: end of a shelf, re-alarm."""
     found: list[tuple[int, Callable[[AlarmState, int], Moved]]] = []
     if state.shelved_until is not None:

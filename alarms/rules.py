@@ -83,7 +83,7 @@ def _rule(block: Block, scope: AppliesTo) -> Rule:
         two_persons=block.get("two_persons", truth, False),
         applies_to=own,
         subject="gateway" if block.get("subject", text, str(kind.subject)) == "gateway" else kind.subject,
-        inputs=_inputs(block, kind),
+        inputs=(quantity,) if kind.over_sensors else _inputs(block, kind),
         options=_options(block, kind),
         source=block.get("source", text, ""),
     )
@@ -115,7 +115,7 @@ def _quantity(block: Block, kind_name: str, kind: Kind) -> str:
     subject = block.get("subject", text, str(kind.subject))
     if subject != kind.subject and not (kind.silent and subject == "gateway"):
         raise block.error(f"a {kind_name} rule belongs to a {kind.subject}, not to a {subject}", "subject")
-    if kind.subject == "room" or subject == "gateway":
+    if (kind.subject == "room" and not kind.over_sensors) or subject == "gateway":
         if block.get("quantity", text, ""):
             raise block.error("this rule takes no quantity of its own", "quantity")
         return ""
@@ -216,7 +216,10 @@ def _options(block: Block, kind: Kind) -> tuple[tuple[str, Option], ...]:
 def _option(block: Block, key: str, default: Option, kind: Kind) -> Option:
     if key in kind.durations:
         return float(block.get(key, duration_ms, int(default)))
-    return block.get(key, text, default) if isinstance(default, str) else block.get(key, number, default)
+    if isinstance(default, str):
+        check = kind.checks.get(key, text)
+        return block.get(key, lambda value: (check(text(value)), text(value))[1], default)
+    return block.get(key, number, default)
 
 
 def _variants(block: Block, rule: Rule, kind: Kind) -> tuple[tuple[str, Rule | None], ...]:

@@ -82,6 +82,7 @@ class Point:
     allowed_ms: int
     readings: tuple[Reading, ...]
     last: int = 0
+    number: int = 0
 
     @property
     def deadline(self) -> int:
@@ -184,6 +185,8 @@ class _Run:
         self._commands = [(block.need("at", duration_ms), block) for block in test.blocks("commands")]
         self._expect = [(block.need("at", duration_ms), block) for block in test.blocks("expect")]
         self._points = [_point(block, test) for block in test.blocks("series")]
+        for number, point in enumerate(self._points, 1):
+            point.number = number
         self._alarms = list(_alarms(test.block("rooms"), self._points, rules))
         names = {rule.name for rule in rules.rules}
         for _, block in (*self._commands, *self._expect):
@@ -213,7 +216,7 @@ class _Run:
             quality = Quality.BAD if reading.value is None else Quality.GOOD
             for alarm in self._alarms:
                 if point in alarm.points:
-                    alarm.feed(life.Seen(now, reading.value, quality, point.quantity), now)
+                    alarm.feed(life.Seen(now, reading.value, quality, point.quantity, point.number), now)
             if reading.value is not None:
                 point.last = now
         for alarm in self._alarms:

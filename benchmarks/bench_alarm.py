@@ -1,10 +1,20 @@
-"""The rule core: steps of one alarm a second, without any I/O. Beside it: calls of an empty Python function."""
+"""The rule core without any I/O: samples a second through screen and core, and steps of one alarm a second. Beside it: calls of an empty function.
 
-from pathlib import Path
+The screened figures: 50,000 points with the shipped rules, each heard every 10 s, in batches of 5,000; in each round 1 % of the points cross a limit.
+What a batch is made of lies ready; judging it and collecting the transitions is measured, in CPU time of the one thread that does it.
+"""
+
+import random
+import time
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from alarms.lifecycle import INITIAL, Acknowledge, Event, Seen, Tick, step
 from alarms.model import Level, Rule, Rung
+from alarms.rules import default_rules
+from alarms.screen import ScreenedCore
 from benchmarks.figures import bare_loop, per_second, row
 
 T0 = 1_790_000_000_000
@@ -23,7 +33,39 @@ def rate(rule: Rule, events: list[tuple[Event, int]], seconds: float) -> float:
     return per_second(walk, seconds)
 
 
-def run(folder: Path, quick: bool) -> dict[str, Any]:  # noqa: ARG001 - one signature for all benchmarks
+POINTS, BATCH, CHANGING = 50_000, 5_000, 0.01
+SITES = (("humidity", 52.0, 63.0), ("temperature", 20.0, 25.0), ("smoke", 0.0, 1.0), ("door", 0.0, 1.0), ("leak", 0.0, 1.0), ("power", 1.0, 0.0))
+PLAIN_KINDS, WINDOW_KINDS = ("threshold", "state", "stale"), ("rate", "heat", "swing", "stuck", "implausible", "off_hours")
+
+
+def screened(kinds: Sequence[str], rounds: int) -> dict[str, float]:
+    """Samples a second of `rounds` × POINTS samples under the shipped point rules of these kinds, and what share of them the core had to see."""
+    rules = default_rules().only(kinds)
+    places = [SITES[n % len(SITES)] for n in range(POINTS)]
+    mine = {quantity: rules.for_point(quantity, "paper", "350100000000", "350100000000-01") for quantity, _, _ in SITES}
+    changes: list[object] = []
+    core = ScreenedCore([mine[quantity] for quantity, _, _ in places], [30_000] * POINTS, lambda *change: changes.append(change), T0)
+    rng, dice = np.random.default_rng(7), random.Random(7)
+    calm, breach = np.array([place[1] for place in places]), np.array([place[2] for place in places])
+    noisy = np.array([place[0] in ("humidity", "temperature") for place in places])
+    outside, usable, points = np.zeros(POINTS, bool), np.ones(BATCH, bool), np.arange(POINTS)
+    spent = steps = 0.0
+    for number in range(rounds + 2):
+        if number >= 2:  # the first rounds teach every point its band
+            turned = dice.sample(range(POINTS), int(POINTS * CHANGING))
+            outside[turned] = ~outside[turned]
+        values = np.where(outside, breach, calm) + np.where(noisy, rng.normal(0, 0.1, POINTS), 0.0)
+        at = np.full(POINTS, T0 + 10_000 * (number + 1), np.int64)
+        before, began = core.steps, time.process_time()
+        for first in range(0, POINTS, BATCH):
+            part = slice(first, first + BATCH)
+            core.feed(points[part], at[part], values[part], usable)
+        if number >= 2:
+            spent, steps = spent + time.process_time() - began, steps + core.steps - before
+    return {"rate": rounds * POINTS / spent, "steps_per_sample": steps / (rounds * POINTS), "transitions": len(changes)}
+
+
+def run(quick: bool) -> dict[str, Any]:
     seconds, calls = (0.5 if quick else 2), bare_loop()
     calm = [(Seen(T0 + n * 10_000, 50 + n % 80 / 10), T0 + n * 10_000) for n in range(1000)]
     # up through all rungs and down again, a sample each ten seconds with a tick behind it
@@ -37,8 +79,11 @@ def run(folder: Path, quick: bool) -> dict[str, Any]:  # noqa: ARG001 - one sign
         at = T0 + n * 10_000
         pulses += [(Seen(at, 1), at), (Acknowledge("li"), at + 1), (Seen(at + 5_000, 0), at + 5_000)]
     bare = "empty Python calls"
+    plain, window = screened(PLAIN_KINDS, 4 if quick else 20), screened((*PLAIN_KINDS, *WINDOW_KINDS), 2 if quick else 8)
     return {
         "rows": [
+            row("samples: screen and core, threshold/state/stale", plain["rate"], "/s", bare, calls, **plain),
+            row("samples: screen and core, window kinds as well", window["rate"], "/s", bare, calls, **window),
             row("steps: sample within limits", rate(RULE, calm, seconds), "/s", bare, calls),
             row("steps: sample and tick while it climbs and falls", rate(RULE, moving, seconds), "/s", bare, calls),
             row("steps: raised, acknowledged, cleared", rate(AT_ONCE, pulses, seconds), "/s", bare, calls),

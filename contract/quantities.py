@@ -80,6 +80,7 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
             _measure("picture_age", "s", 0, 10_000_000, "画面时效", "Picture age"),
             _state("smoke", 1, "烟感", "Smoke"),
             _state("door", 1, "库门", "Door"),
+            _state("grant", 1, "授权开门", "Access granted", urgent=False),  # from access control: 1 while or just when an opening is allowed
             _state("leak", 1, "水浸", "Leak"),
             _state("motion", 1, "人体感应", "Motion"),
             _state("power", 1, "市电", "Mains power"),

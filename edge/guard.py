@@ -2,7 +2,7 @@
 
 The rules run all the time, so that delays and levels are right at the moment when the line goes down; but only then is anything told: what is raised
 from then on, and what was raised after the centre was last heard. The rules come from the server (`Node Control/Rules`) and are kept; until then
-those that the product ships with hold. Threshold, state, rate and stale rules of points only: everything else needs more than one gateway knows.
+those that the product ships with hold. Threshold, state, rate, heat and stale rules of points only: the rest needs more than one gateway knows.
 """
 
 import logging
@@ -21,7 +21,7 @@ from edge.statefile import write_atomic
 
 _log = logging.getLogger("edge.guard")
 
-_KINDS: Final = ("threshold", "state", "rate", "stale")
+_KINDS: Final = ("threshold", "state", "rate", "heat", "stale")
 _INTERVALS: Final = 3  # silence that makes a point stale
 _LEAST_SILENCE_MS: Final = 20_000
 _LARGEST_RULES: Final = 64 * 1024
