@@ -2,7 +2,8 @@
 
 _BY_QUANTITY = {"smoke_density": "smoke"} | {name: name for name in ("smoke", "leak", "motion", "power", "tamper", "fault", "battery", "door")}
 _BY_SIGN = (("smoke_lost", "smoke_lost"), ("smoke_then", "smoke_lost"), ("heat", "temperature_rate"), ("gateway", "gateway"), ("blind", "blind"))
-_BY_KIND = {"camera": "camera", "stale": "stale", "stuck": "stuck", "dew_point": "dew_point", "mould": "mould"}
+_BY_KIND = {name: name for name in ("camera", "stale", "stuck", "dew_point", "mould")}
+_BY_KIND |= {"forced": "door", "off_hours": "door", "implausible": "untrusted", "deviation": "untrusted"}
 
 
 def event_of(rule: str, kind: str, quantity: str) -> str:

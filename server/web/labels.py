@@ -85,6 +85,7 @@ EVENTS = {
     "blind": "值守中断",
     "stale": "传感器失联",
     "stuck": "数值不变",
+    "untrusted": "读数可疑",
     "humidity_high": "湿度过高",
     "humidity_low": "湿度过低",
     "temperature_high": "温度过高",
