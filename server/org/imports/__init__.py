@@ -75,7 +75,7 @@ def carry_out(db: Database, run: int, content: bytes, clock: Callable[[], int]) 
         _finish(db, run, clock(), state=state, errors=[_wrong(error) for error in plan.errors[:_KEPT_ERRORS]], **counts)
         return summary
     _write(db, run, plan, clock)
-    summary.changed = _touched(plan.changes)
+    summary.changed = touched(plan.changes)
     _finish(db, run, clock(), state="done", **counts)
     return summary
 
@@ -126,7 +126,8 @@ def _wrong(error: Wrong) -> dict[str, Any]:
 _SUBJECT = {"unit": ("unit", "code"), "room": ("room", "code"), "gateway": ("gateway", "code"), "point": ("gateway", "gateway")}
 
 
-def _touched(changes: list[Change]) -> dict[str, set[str]]:
+def touched(changes: list[Change]) -> dict[str, set[str]]:
+    """Codes of the units, rooms and gateways whose rows change, for the watch."""
     found: dict[str, set[str]] = {}
     for change in changes:
         if change.table.name in _SUBJECT:
@@ -161,15 +162,15 @@ def undo(db: Database, run: int, *, by: str, reason: str, now: int) -> tuple[int
 
 
 def _touched_images(found: list[Any]) -> dict[str, set[str]]:
-    touched: dict[str, set[str]] = {}
+    codes: dict[str, set[str]] = {}
     for name, key, _, after in found:
         if name in ("unit", "room", "gateway"):
-            touched.setdefault(name, set()).add(str(key))
+            codes.setdefault(name, set()).add(str(key))
         elif name == "point" and "gateway" in after:
-            touched.setdefault("gateway", set()).add(str(after["gateway"]))
+            codes.setdefault("gateway", set()).add(str(after["gateway"]))
         elif name == "point":
-            touched.setdefault("point", set()).add(str(key))
-    return touched
+            codes.setdefault("point", set()).add(str(key))
+    return codes
 
 
 def recover(db: Database, now: int) -> int:

@@ -30,6 +30,7 @@ def plan_devices(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         if unit not in parents:
             raise CheckError(f"没有单位 {unit}")
         context.may(unit)
+        plan.unit = unit
         if room and room not in rooms:
             raise CheckError(f"没有库房 {room}")
         if room and not _below(parents, rooms[room]["unit"], unit):
@@ -108,6 +109,7 @@ def plan_calibrations(context: Context, rows: Sequence[Checked], plan: Plan) -> 
             raise CheckError(f"没有测点 {'/'.join(filter(None, address))}")
         unit = owners[address[0]]["unit"] if address[0] in owners else None
         context.may(unit or "")
+        plan.unit = unit or ""
         if values["valid_until"] <= values["calibrated_at"]:
             raise CheckError("有效期须晚于校准日期")
         key = {"point": point["id"], "calibrated_at": values.pop("calibrated_at")}

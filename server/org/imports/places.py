@@ -26,6 +26,10 @@ def plan_units(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         old = known.get(code)
         _check_parent(tree, code, parent, values["level"])
         context.may(code if old is not None else parent or code)
+        if old is not None and parent is not None and old["parent"] != parent:
+            context.may(parent)
+            context.may(old["parent"] or "")
+        plan.unit = code if old is not None else parent or code
         values["search"] = search.of_place(values["name"], values["short_name"], code=code)
         outcome = plan.put(_UNIT, {"code": code}, old, values, new={"code": code})
         if old is not None:
@@ -69,15 +73,18 @@ def plan_rooms(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         code, unit, keeper = values.pop("code"), values["unit"], values["person"]
         if unit not in units:
             raise CheckError(f"没有单位 {unit}")
-        if not code.startswith(unit):
+        old = known.get(code)
+        if old is not None:
+            context.may(old["unit"])
+        elif not code.startswith(unit):
             raise CheckError(f"库房编号 {code} 不以单位编号 {unit} 开头")
         context.may(unit)
+        plan.unit = unit
         if keeper and keeper not in keepers:
             raise CheckError(f"没有这个人：{keeper}")
         values["person"] = keepers[keeper]["id"] if keeper else None
         kind = ROOM_KINDS[values["kind"]]
         values["medium"] = room_medium(values["kind"], values["medium"])
-        old = known.get(code)
         if not values["demanded"] and old is None and values["stage"] not in ("not_connected", "retired"):
             values["demanded"] = list(kind.demanded)
         values["search"] = search.of_place(values["name"], values["short_name"], code=code)
@@ -107,6 +114,7 @@ def plan_holdings(context: Context, rows: Sequence[Checked], plan: Plan) -> None
         if key[0] not in rooms:
             raise CheckError(f"没有库房 {key[0]}")
         context.may(rooms[key[0]]["unit"])
+        plan.unit = rooms[key[0]]["unit"]
         named = dict(zip(("room", "fonds", "name"), key, strict=True))
         return plan.put(_HOLDING, named, known.get(key), values, new=named)
 

@@ -59,6 +59,8 @@ class Plan:
     unchanged: int = 0
     changes: list[Change] = field(default_factory=list)
     errors: list[Wrong] = field(default_factory=list)
+    unit: str = ""
+    """Unit of the row that was planned last: for an edit, which is an import of one row."""
 
     def put(self, table: Table, key: Mapping[str, Any], old: Mapping[str, Any] | None, values: Mapping[str, Any], *, new: Mapping[str, Any]) -> str:
         """Add what makes a row have `values` (and `new` when it has to be made). Returns created | updated | unchanged."""
@@ -84,6 +86,8 @@ class Context:
     now: int
     scope: frozenset[str] | None
     by: str
+    grants: bool = True
+    """Whether the importer may appoint administrators."""
 
     def may(self, unit: str) -> None:
         """Raises CheckError for a unit outside the importer's rights."""

@@ -29,10 +29,14 @@ def plan_people(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         context.may(unit)
         if old is not None:
             context.may(old["unit"])
+        plan.unit = unit if old is None else old["unit"]
         before = held.get(old["id"], []) if old is not None else []
         after = _after(before, unit, named, None if old is None else old["unit"])
         if (clash := roles.conflict(role for _, role in after)) is not None:
             raise CheckError(f"{clash[0]} 与 {clash[1]} 不能由同一人担任")
+        appointed = {role for _, role in after ^ {(at, role) for at, role, _ in before} if role in roles.ADMINISTRATORS}
+        if appointed and not context.grants:
+            raise CheckError("系统、安全、审计管理员由安全管理员任免")
         values["search"] = search.of_person(values["name"], code, values["phone"])
         values["duty"] = roles.first_duty(role for _, role in after)
         if old is not None and old["phone"] != values["phone"]:

@@ -21,13 +21,19 @@ Image = tuple[str, Any, dict[str, Any] | None, dict[str, Any]]
 
 def write_part(session: Session, run: int, number: int, changes: Sequence[Change]) -> None:
     """Write one part of a plan and its images inside the caller's transaction."""
+    images = apply(session, changes)
+    body = zlib.compress(json.dumps(images, ensure_ascii=False, separators=(",", ":")).encode())
+    session.add(ImportImage(run=run, part=number, body=body))
+
+
+def apply(session: Session, changes: Sequence[Change]) -> list[Image]:
+    """Write changes inside the caller's transaction; returns the images that an undo needs."""
     images: list[Image] = []
     for _, group in groupby(sorted(changes, key=_order), key=_order):
         batch = list(group)
         table, new = batch[0].table, batch[0].before is None
         images += _insert(session, table, batch) if new else _update(session, table, batch)
-    body = zlib.compress(json.dumps(images, ensure_ascii=False, separators=(",", ":")).encode())
-    session.add(ImportImage(run=run, part=number, body=body))
+    return images
 
 
 def _order(change: Change) -> tuple[int, str, bool]:

@@ -1,0 +1,149 @@
+"""Changes that are no edit of a row: leave, disabling and taking back of people, merging units, room sheets, striking a holding.
+
+Each deed checks, and with `write` carries out; it returns the unit that it belongs to, what was and will be, and what the watch must read again.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from server.org import checks, people
+from server.org.checks import CheckError
+from server.org.imports.plan import Context
+from server.org.vocabulary import SHEET
+from server.store import units
+from server.store.tables import Gateway, Person, Room, Unit
+from server.store.tables_org import Holding, OrgChange, PersonRole, RoomSheet
+
+Outcome = tuple[str, dict[str, Any], dict[str, Any], dict[str, set[str]]]
+Cells = Mapping[str, str]
+_DAY_MS: Final = 86_400_000
+
+
+def _person(context: Context, key: Cells) -> Person:
+    person = context.session.scalar(select(Person).where(Person.code == key.get("code", "")))
+    if person is None:
+        raise CheckError("没有这个人")
+    context.may(person.unit)
+    return person
+
+
+def leave(context: Context, key: Cells, after: Cells, write: bool) -> Outcome:
+    """请假: from–to (days, both included), and who stands in. Cells: since, until, stand_in, why."""
+    person, session = _person(context, key), context.session
+    since, until = checks.day(after.get("since", "")), checks.day(after.get("until", "")) + _DAY_MS
+    other = after.get("stand_in", "")
+    stand_in = session.scalar(select(Person).where(Person.code == other)) if other else None
+    if other and stand_in is None:
+        raise CheckError(f"没有这个人：{other}")
+    try:
+        with session.begin_nested() as trial:
+            people.leave(session, person, since=since, until=until, stand_in=stand_in, why=after.get("why", ""), by=context.by, now=context.now)
+            if not write:
+                trial.rollback()
+    except people.NotPossibleError as error:
+        raise CheckError(str(error)) from error
+    return person.unit, {}, dict(after), {}
+
+
+def disable(context: Context, key: Cells, after: Cells, write: bool) -> Outcome:
+    """停用 a person. Cells: why."""
+    person = _person(context, key)
+    if person.disabled_at is not None:
+        raise CheckError("已经停用")
+    if write:
+        people.disable(context.session, person, why=after.get("why", ""), by=context.by, now=context.now)
+    return person.unit, {"state": "active"}, {"state": "disabled"} | dict(after), {}
+
+
+def enable(context: Context, key: Cells, after: Cells, write: bool) -> Outcome:
+    """恢复 a person. Cells: why."""
+    person = _person(context, key)
+    if person.disabled_at is None:
+        raise CheckError("没有停用")
+    if write:
+        people.enable(context.session, person, why=after.get("why", ""), by=context.by, now=context.now)
+    return person.unit, {"state": "disabled"}, {"state": "active"} | dict(after), {}
+
+
+def merge(context: Context, key: Cells, after: Cells, write: bool) -> Outcome:
+    """并入: a unit ends and its code is forwarded; units, rooms, people, gateways and roles go to the other. Cells: into."""
+    session = context.session
+    gone, into = session.get(Unit, key.get("code", "")), session.get(Unit, after.get("into", ""))
+    if gone is None or into is None or gone.closed_at is not None or into.closed_at is not None:
+        raise CheckError("没有这个单位，或已经并入别的单位")
+    for unit in (gone, into):
+        context.may(unit.code)
+    if gone.code in units.path(session, into.code):
+        raise CheckError("不能并入自己或自己的下级")
+    if gone.parent is None:
+        raise CheckError("最上级单位不能并入")
+    rooms = set(session.scalars(select(Room.code).where(Room.unit == gone.code)))
+    gateways = set(session.scalars(select(Gateway.code).where(Gateway.unit == gone.code)))
+    if write:
+        _merge(session, gone, into, context)
+    return gone.code, {"unit": gone.code, "name": gone.name}, dict(after), {"unit": {gone.code, into.code}, "room": rooms, "gateway": gateways}
+
+
+def _merge(session: Session, gone: Unit, into: Unit, context: Context) -> None:
+    for table, column in ((Unit, Unit.parent), (Room, Room.unit), (Person, Person.unit), (Gateway, Gateway.unit)):
+        session.execute(update(table).where(column == gone.code).values({column.key: into.code}))
+    open_roles = (PersonRole.unit == gone.code) & PersonRole.until.is_(None)
+    session.execute(update(PersonRole).where(open_roles).values(unit=into.code))
+    gone.merged_into, gone.closed_at = into.code, context.now
+    for subject, kind, was, is_now in (
+        (gone.code, "merge", {}, {"into": into.code}),
+        (into.code, "absorb", {}, {"unit": gone.code, "name": gone.name}),
+    ):
+        session.add(
+            OrgChange(subject=f"unit:{subject}", kind=kind, valid_from=context.now, recorded_at=context.now, by=context.by, before=was, after=is_now)
+        )
+    session.flush()
+
+
+def _room(context: Context, code: str) -> Room:
+    room = context.session.get(Room, code)
+    if room is None:
+        raise CheckError("没有这间库房")
+    context.may(room.unit)
+    return room
+
+
+def sheet(context: Context, key: Cells, after: Cells, write: bool) -> Outcome:
+    """一室一卡: the fields of vocabulary.SHEET, up to 300 characters each."""
+    room = _room(context, key.get("code", ""))
+    unknown = sorted(set(after) - set(SHEET))
+    if unknown:
+        raise CheckError(f"没有这一项：{'、'.join(unknown)}")
+    long = next((SHEET[name] for name, text in after.items() if len(text) > 300), None)
+    if long is not None:
+        raise CheckError(f"“{long}”最多 300 个字")
+    row = context.session.get(RoomSheet, room.code)
+    body = dict(row.body) if row is not None else {}
+    fresh = body | {name: text.strip() for name, text in after.items()}
+    differs = [name for name in SHEET if body.get(name, "") != fresh.get(name, "")]
+    if not differs:
+        raise CheckError("与现在一样，没有改动")
+    if write:
+        context.session.merge(RoomSheet(room=room.code, body=fresh, updated_at=context.now, by=context.by))
+    return room.unit, {name: body.get(name, "") for name in differs}, {name: fresh[name] for name in differs}, {}
+
+
+def strike(context: Context, key: Cells, _after: Cells, write: bool) -> Outcome:
+    """移出: a holding leaves a room."""
+    room = _room(context, key.get("room", ""))
+    row = context.session.scalar(select(Holding).filter_by(room=room.code, fonds=key.get("fonds", ""), name=key.get("name", "")))
+    if row is None:
+        raise CheckError("没有这一项馆藏")
+    before = {"fonds": row.fonds, "name": row.name, "volumes": row.volumes}
+    if write:
+        context.session.delete(row)
+    return room.unit, before, {}, {}
+
+
+DEEDS: Final[Mapping[str, Callable[[Context, Cells, Cells, bool], Outcome]]] = MappingProxyType(
+    {"leave": leave, "disable": disable, "enable": enable, "merge": merge, "sheet": sheet, "strike": strike}
+)
