@@ -35,6 +35,7 @@ from server.notify.channels import ChannelSettings, open_channel
 from server.notify.dispatch import Dispatcher, DispatchSettings
 from server.notify.send import SendSettings
 from server.notify.situation import Knowledge, on_delays
+from server.org import imports, search
 from server.org.accounts import SignInLimits
 from server.org.judging import all_limits
 from server.series.choose import open_store
@@ -92,6 +93,7 @@ class Parts:
     def _job_table(self) -> tuple[Job, ...]:
         return (
             Job("gauges", self._gauges, every_s=5),
+            Job("fill_search", self._fill_search, every_s=60),
             Job("incidents", self._incidents, every_s=2),
             Job("prune_journal", self.history.prune, every_s=3600),
             Job("compact_history", self.history.compact, every_s=600),
@@ -103,6 +105,13 @@ class Parts:
     def _reopen(self, alarm: int, sentence: str) -> None:
         # Waits for the commit: an incident goes back only when the next level is sure to be told.
         self.watch.submit(Reopen(alarm=alarm, by="系统", note=sentence)).result(JOIN_S)
+
+    def _fill_search(self, _now: int) -> None:
+        with self.db.read() as session:
+            if not search.missing(session):
+                return
+        with self.db.write() as session:
+            search.fill(session)
 
     def _gauges(self, now: int) -> None:
         with self.db.read() as session:
@@ -132,6 +141,7 @@ class Parts:
 
     def start(self) -> None:
         """Read memory back, then start the threads: the writer first, the transport last."""
+        imports.recover(self.db, self.clock())
         self.watch.open(self.clock())
         self._spawn("watch", self.watch.run)
         self._spawn("history", self.history.run)

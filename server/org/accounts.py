@@ -15,7 +15,7 @@ from server.store import audit
 from server.store.session import Database
 from server.store.tables import Account, WebSession
 
-ROLES = ("duty", "in_charge", "inspector", "system", "security", "audit")
+ROLES = ("duty", "in_charge", "inspector", "keeper", "system", "security", "audit")
 _SEEN_EVERY_MS = 60_000
 
 log = logging.getLogger("server.accounts")

@@ -94,13 +94,8 @@ def _merge(session: Session, gone: Unit, into: Unit, context: Context) -> None:
     open_roles = (PersonRole.unit == gone.code) & PersonRole.until.is_(None)
     session.execute(update(PersonRole).where(open_roles).values(unit=into.code))
     gone.merged_into, gone.closed_at = into.code, context.now
-    for subject, kind, was, is_now in (
-        (gone.code, "merge", {}, {"into": into.code}),
-        (into.code, "absorb", {}, {"unit": gone.code, "name": gone.name}),
-    ):
-        session.add(
-            OrgChange(subject=f"unit:{subject}", kind=kind, valid_from=context.now, recorded_at=context.now, by=context.by, before=was, after=is_now)
-        )
+    for subject, kind, told in ((gone.code, "merge", {"into": into.code}), (into.code, "absorb", {"unit": gone.code, "name": gone.name})):
+        session.add(OrgChange(subject=f"unit:{subject}", kind=kind, valid_from=context.now, recorded_at=context.now, by=context.by, after=told))
     session.flush()
 
 

@@ -46,6 +46,11 @@ def _trim(*parts: str) -> str:
     return " ".join(dict.fromkeys(part for part in parts if part)).lower()[:_LONGEST]
 
 
+def missing(session: Session) -> bool:
+    """Whether there is a row without a search text."""
+    return any(session.execute(select(table.search).where(table.search == "").limit(1)).first() is not None for table in (Person, Unit, Room))
+
+
 def fill(session: Session, limit: int = 5_000) -> int:
     """Give rows without a search text one (written before there was such a column, or by hand); returns how many."""
     done = 0

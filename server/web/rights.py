@@ -20,18 +20,26 @@ class Action(StrEnum):
     UPLOAD = "upload"
     PHONES = "phones"
     CONTROL = "control"
+    PEOPLE = "people"
+    ORGANISE = "organise"
+    PROPOSE = "propose"
+    GRANT = "grant"
+    REVIEW = "review"
+    VIEW_AS = "view_as"
+    CLOSE_NOTICE = "close_notice"
 
 
-_READ = frozenset({Action.VIEW, Action.PICTURES, Action.NOTIFICATIONS, Action.GATEWAYS})
-_DUTY = _READ | {Action.HANDLE, Action.SILENCE, Action.RESET, Action.PHONES, Action.CONTROL}
+_READ = frozenset({Action.VIEW, Action.PICTURES, Action.NOTIFICATIONS, Action.GATEWAYS, Action.PEOPLE})
+_DUTY = _READ | {Action.HANDLE, Action.SILENCE, Action.RESET, Action.PHONES, Action.CONTROL, Action.CLOSE_NOTICE}
 
 ROLES: Mapping[str, frozenset[Action]] = MappingProxyType(
     {
         "duty": _DUTY,
-        "in_charge": _DUTY | {Action.OUT_OF_SERVICE},
+        "in_charge": _DUTY | {Action.OUT_OF_SERVICE, Action.PROPOSE},
         "inspector": _READ,
-        "system": frozenset({Action.VIEW, Action.GATEWAYS}),
-        "security": frozenset({Action.VIEW, Action.AUDIT}),
+        "keeper": frozenset({Action.VIEW, Action.GATEWAYS, Action.PEOPLE, Action.PHONES, Action.PROPOSE}),
+        "system": frozenset({Action.VIEW, Action.GATEWAYS, Action.PEOPLE, Action.PHONES, Action.ORGANISE, Action.VIEW_AS, Action.CLOSE_NOTICE}),
+        "security": frozenset({Action.VIEW, Action.AUDIT, Action.PEOPLE, Action.GRANT, Action.REVIEW, Action.VIEW_AS}),
         "audit": frozenset({Action.AUDIT}),
         "service": frozenset(Action) - {Action.UPLOAD},
         "gateway": frozenset({Action.UPLOAD}),

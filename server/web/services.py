@@ -13,6 +13,7 @@ from server.duty.cards import Cards, default_cards
 from server.live.board import Board
 from server.live.hub import Hub
 from server.org.accounts import SignInLimits
+from server.org.import_jobs import ImportJobs
 from server.series import SeriesStore
 from server.store.session import Database
 from server.watch.commands import Command, Outcome
@@ -66,3 +67,4 @@ class Services:
     registry: CollectorRegistry
     cards: Cards = field(default_factory=default_cards)
     ready: Callable[[], Mapping[str, str]]
+    imports: ImportJobs = field(default_factory=ImportJobs)

@@ -39,7 +39,7 @@ PROVINCE, CITY, COUNTY, SISTER = "350000000000", "350100000000", "350102000000",
 ROOM, OTHER, QUIET, FOREIGN = f"{COUNTY}-01", f"{COUNTY}-02", f"{COUNTY}-03", f"{SISTER}-01"
 GATEWAY, SISTER_GATEWAY = "GW-350102-01", "GW-350103-01"
 PASSWORD = "correct horse 8"
-ROLES = ("duty", "in_charge", "inspector", "system", "security", "audit")
+ROLES = ("duty", "in_charge", "inspector", "keeper", "system", "security", "audit")
 SERVICE_KEY, GATEWAY_KEY = "key-of-the-command-line", "key-of-the-gateway"
 POINTS = (
     ("th1/temperature", 30),

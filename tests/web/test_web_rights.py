@@ -25,7 +25,7 @@ from tests.web.walk_examples import PUBLIC as WALK_PUBLIC
 
 PUBLIC = {"health", "readiness", "metrics", "signIn"}
 ANYBODY = {"currentSession", "signOut"}
-READERS = {"duty", "in_charge", "inspector", "system", "security", "service"}
+READERS = {"duty", "in_charge", "inspector", "keeper", "system", "security", "service"}
 HANDLERS = {"duty", "in_charge", "service"}
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(("listUnits", "getUnit", "listRooms", "getRoom", "getHistory", "listAlarms", "getAlarm", "getCoverage", "stream"), READERS),
@@ -35,9 +35,13 @@ ALLOWED: dict[str, set[str]] = {
     "returnToService": {"in_charge", "service"},
     "listNotifications": {"duty", "in_charge", "inspector", "service"},
     "getSnapshot": {"duty", "in_charge", "inspector", "service"},
-    "listGateways": {"duty", "in_charge", "inspector", "system", "service"},
+    "listGateways": {"duty", "in_charge", "inspector", "keeper", "system", "service"},
     "listAudit": {"service"},  # of the accounts of a county nobody: the log spans all units
     "deliverSnapshot": {"gateway"},
+    **dict.fromkeys(("listPeople", "listProposals"), READERS),
+    "listImports": {"system", "service"},
+    "listPoints": {"duty", "in_charge", "inspector", "keeper", "system", "service"},
+    **dict.fromkeys(("getRoomSheet", "listNotices", "search"), READERS),
 }
 QUERY = {"getHistory": {"quantity": "temperature"}}
 BODIES: dict[str, Any] = {

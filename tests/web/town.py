@@ -9,6 +9,7 @@ from server.duty.incidents import Incidents
 from server.org import accounts
 from server.store import incidents
 from server.store.tables import Account, EscalationStep, Gateway, Notification, Person, Point, Room, Snapshot, Unit, WebSession
+from server.store.tables_org import ChangeRequest, ImportRun, Notice, RoomPlan
 from server.store.tables_series import Annotation
 from server.web import stills
 from tests.web.house import COUNTY, GATEWAY, GATEWAY_KEY, OTHER, PROVINCE, ROLES, ROOM, SERVICE_KEY, House
@@ -73,6 +74,7 @@ class Town(House):
         alarm = self.smoke(room, gateway)
         content, digest = self.picture(f"STILL {key}")
         stills.save(self.folder, content, digest)
+        stills.save(self.folder / "plans", content, digest)
         with self.db.write() as session:
             person = session.query(Person).filter_by(code=f"P-{key}").one()
             step = session.query(EscalationStep).filter_by(alarm=alarm).first()
@@ -85,11 +87,19 @@ class Town(House):
                 gateway=gateway, device="cam", room=room, taken_at=self.now, received_at=self.now, sha256=digest, bytes=len(content), reason="alarm"
             )
             remark = Annotation(room=room, since=self.now, text=f"{NAMES[key]}的批注", by="x", created_at=self.now)
-            session.add_all((message, still, remark))
+            edit = {"kind": "rooms", "key": {"code": room}, "cells": {"location": f"{NAMES[key]}三楼"}}
+            change = ChangeRequest(
+                subject=f"rooms:{room}", unit=unit, after=edit, reason=f"{NAMES[key]}搬家", proposed_by="keeper", proposed_at=self.now
+            )
+            run = ImportRun(kind="rooms", file=f"{NAMES[key]}.csv", unit=unit, by="x", started_at=self.now, state="refused")
+            notice = Notice(kind="calibration", level="warn", unit=unit, subject="point:1", sentence=f"{NAMES[key]}校准到期", raised_at=self.now)
+            plan = RoomPlan(room=room, sha256=digest, media_type="image/jpeg", bytes=len(content), width=640, height=360, updated_at=self.now, by="x")
+            session.add_all((message, still, remark, change, run, notice, plan))
             session.flush()
             place = replace(
                 self._found(key, unit, room, gateway, (unit, NAMES[key], f"{NAMES[key][:2]}秘室", person.name, person.phone, gateway)),
                 notification=message.id, snapshot=still.id, annotation=remark.id, alarm=alarm, person=person.id, person_code=person.code,
+                change=change.id, run=run.id, notice=notice.id,
             )  # fmt: skip
         self.places[key] = place
 

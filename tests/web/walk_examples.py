@@ -4,12 +4,15 @@
 asker's own and, to see that it is refused, somebody else's. `PLAIN` are parameters that point at nothing.
 """
 
+import base64
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 STILL = b"\xff\xd8\xff"
+PLAN = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
+"""A picture of one pixel."""
 LATER, EARLIER = "2026-09-22T00:00:00Z", "2026-09-21T00:00:00Z"
 
 
@@ -34,6 +37,9 @@ class Place:
     notification: int = 0
     incident: int = 0
     annotation: int = 0
+    change: int = 0
+    run: int = 0
+    notice: int = 0
     marks: tuple[str, ...] = ()
     extra: Mapping[str, Any] | None = None
 
@@ -51,6 +57,10 @@ OF_PLACE: dict[str, Callable[[Place], Any]] = {
     "notification": lambda place: place.notification,
     "incident": lambda place: place.incident,
     "annotation": lambda place: place.annotation,
+    "change": lambda place: place.change,
+    "run": lambda place: place.run,
+    "notice": lambda place: place.notice,
+    "row_key": lambda place: {"code": place.room},
 }
 
 CODE_OF = {
@@ -62,6 +72,9 @@ CODE_OF = {
     "accounts": "account",
     "incidents": "incident",
     "annotations": "annotation",
+    "changes": "change",
+    "imports": "run",
+    "notices": "notice",
 }
 """A path parameter {code}, {ident} or {id} means what stands before it: /rooms/{code} is a room."""
 
@@ -74,10 +87,15 @@ PLAIN: dict[str, Any] = {
     "number": 1, "paper": "",
     "write": "relay1", "value": True, "two_people": False, "order": 1,
     "pixels": "500",
+    "number": 1, "paper": "", "role": "", "dry_run": "true", "standing": "true", "approve": False, "remark": "资料不全",
 }  # fmt: skip
 """By the name of the parameter, in paths, queries, forms and JSON bodies."""
 
 ROUTES: dict[str, dict[str, Any]] = {
+    "POST /api/v1/changes": {"kind": "rooms", "key": Of("row_key"), "after": {"location": "三楼东侧"}},
+    "POST /api/v1/imports": {"kind": "units"},
+    "PUT /api/v1/rooms/{code}/plan": {"file": PLAN},
+    "GET /api/v1/imports/templates/{name}": {"name": "rooms"},
     "POST /api/v1/alarms/{ident}/acknowledge": {"code": Of("person_code")},
     "POST /api/v1/rooms/{code}/maintenance": {"person": "王工"},
     "POST /rooms/{code}/maintenance": {"person": "王工"},

@@ -92,7 +92,7 @@ class Context:
     def may(self, unit: str) -> None:
         """Raises CheckError for a unit outside the importer's rights."""
         if self.scope is not None and unit not in self.scope:
-            raise CheckError(f"单位 {unit} 不在你的管辖范围")
+            raise CheckError("所属单位不在你的管辖范围")
 
     def rows(self, table: Table, column: str, keys: Iterable[Any]) -> dict[Any, dict[str, Any]]:
         """Existing rows by the value of a unique column, fetched in chunks."""

@@ -1,0 +1,183 @@
+"""Edits, proposals, imports and search through the API, with the watch going on behind."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from server.cli import main
+from server.commands.remote import TOKEN_FILE
+from server.org import search as search_text
+from server.store.lock import StoreLock
+from server.store.tables import AuditEntry, Person, Room
+from server.store.tables_org import OrgChange
+from tests.web.house import CITY, COUNTY, PROVINCE, ROOM, SERVICE_KEY, SISTER, House, serving
+
+HEAD = "code,unit,name,short_name,sms_place,kind,medium,stage,city,demanded,person\n"
+NEW = f"{COUNTY}-07,{COUNTY},七号库房,七号库,鼓楼07库,store,paper,in_use,fuzhou,temperature,P-0001\n"
+
+
+def upload(client, kind: str, text: str, **form: str):
+    answer = client.post("/api/v1/imports", files={"file": (f"{kind}.csv", text.encode())}, data={"kind": kind, **form})
+    assert answer.status_code == 202, answer.text
+    run = answer.json()
+    for _ in range(500):
+        run = client.get(f"/api/v1/imports/{run['id']}").json()
+        if run["state"] != "running":
+            return run
+        time.sleep(0.01)
+    raise AssertionError(run)
+
+
+def change(client, kind: str, key: dict[str, str], after: dict[str, str], reason: str = "更正"):
+    return client.post("/api/v1/changes", json={"kind": kind, "key": key, "after": after, "reason": reason})
+
+
+def test_an_import_reaches_the_board_without_a_restart_and_is_taken_back(house: House) -> None:
+    system = house.client("province-system")
+    assert upload(system, "rooms", HEAD + NEW, dry_run="true")["state"] == "checked"
+    assert house.board.room(f"{COUNTY}-07", house.now) is None
+    run = upload(system, "rooms", HEAD + NEW)
+    assert (run["state"], run["rows"], run["done"], run["created"]) == ("done", 1, 1, 1)
+    house.services.imports.close()
+    assert house.board.room(f"{COUNTY}-07", house.now).state == "blind"
+    wrong = upload(system, "rooms", HEAD + NEW.replace("七号库,", "名字实在太长了,"))
+    assert (wrong["state"], wrong["errors"][0]["line"], wrong["errors"][0]["column"]) == ("refused", 2, "short_name")
+    answer = system.post(f"/api/v1/imports/{run['id']}/undo", json={"reason": "错了"})
+    assert answer.json() == {"undone": 1, "kept": []}
+    assert house.board.room(f"{COUNTY}-07", house.now) is None
+    assert system.post(f"/api/v1/imports/{run['id']}/undo", json={"reason": "错了"}).status_code == 409
+    assert next(row["id"] for row in system.get("/api/v1/imports").json()["items"]) == wrong["id"]
+    assert house.client("system").get("/api/v1/imports").json()["items"] == [], "the province's imports are not the county's"
+    assert system.get("/api/v1/imports/templates/rooms").content.startswith(b"PK")
+
+
+def test_an_administrator_edits_at_once_and_the_log_knows_before_and_after(house: House) -> None:
+    system = house.client("system")
+    assert change(system, "rooms", {"code": ROOM}, {"location": "三楼东侧", "demanded": "temperature"}).json()["state"] == "done"
+    assert house.board.room(ROOM, house.now).fact.demanded == ("temperature",)
+    with house.db.read() as session:
+        entry = session.query(AuditEntry).filter_by(action="change_rooms").one()
+        assert entry.detail["before"] == {"location": "", "demanded": "temperature;humidity;smoke"}
+        assert entry.detail["after"] == {"location": "三楼东侧", "demanded": "temperature"}
+    for after, word in (({"short_name": "名字实在太长了"}, "最多 6 个字"), ({"nonsense": "x"}, "没有这一项"), ({"location": "三楼东侧"}, "没有改动")):
+        answer = change(system, "rooms", {"code": ROOM}, after)
+        assert (answer.status_code, word in answer.json()["detail"]) == (422, True), answer.text
+    assert change(house.client("duty"), "rooms", {"code": ROOM}, {"location": "x"}).status_code == 403
+
+
+def test_a_keeper_proposes_and_only_the_level_above_decides(house: House) -> None:
+    keeper, own, above = house.client("keeper"), house.client("system"), house.client("province-system")
+    proposed = change(keeper, "people", {"code": "P-0001"}, {"phone": "13900005555"}, "换号").json()
+    assert proposed["state"] == "proposed"
+    with house.db.read() as session:
+        assert session.get_one(Person, 1).phone == "+8613900001234"
+    ident = proposed["request"]
+    assert own.post(f"/api/v1/changes/{ident}/decision", json={"approve": True}).status_code == 403
+    [row] = above.get("/api/v1/changes?state=open").json()["items"]
+    assert (row["before"], row["after"]) == ({"phone": "+8613900001234"}, {"phone": "13900005555"})
+    assert above.post(f"/api/v1/changes/{ident}/decision", json={"approve": True}).json()["state"] == "approved"
+    assert above.post(f"/api/v1/changes/{ident}/decision", json={"approve": True}).status_code == 409
+    with house.db.read() as session:
+        assert session.get_one(Person, 1).phone == "13900005555"
+    first = change(keeper, "people", {"code": "P-0001"}, {"phone": "13900006666"}, "换号").json()["request"]
+    change(own, "people", {"code": "P-0001"}, {"phone": "13900007777"}, "另改")
+    stale = above.post(f"/api/v1/changes/{first}/decision", json={"approve": True})
+    assert (stale.status_code, "又有改动" in stale.json()["detail"]) == (409, True)
+    with house.db.read() as session:
+        assert session.get_one(Person, 1).phone == "13900007777"
+    assert above.post(f"/api/v1/changes/{first}/decision", json={"approve": False, "remark": "已改"}).json()["state"] == "refused"
+
+
+def test_only_the_security_administrator_appoints_administrators(house: House) -> None:
+    system, security = house.client("province-system"), house.client("province-security")
+    refused = change(system, "people", {"code": "P-0001"}, {"roles": "security"})
+    assert (refused.status_code, "安全管理员任免" in refused.json()["detail"]) == (422, True)
+    assert change(security, "people", {"code": "P-0001"}, {"roles": "security"}).json()["state"] == "done"
+    clash = change(security, "people", {"code": "P-0001"}, {"roles": "security;duty_officer"})
+    assert "不能由同一人担任" in clash.json()["detail"]
+    assert change(security, "people", {"code": "P-0001"}, {"name": "改名"}).status_code == 403
+    assert change(system, "people", {"code": "P-0001"}, {"roles": "duty_officer"}).status_code == 422, "nor takes the role away"
+
+
+def test_a_unit_is_merged_and_its_code_forwarded(house: House) -> None:
+    system = house.client("province-system")
+    assert change(system, "merge", {"code": SISTER}, {"into": COUNTY}, "撤并").json()["state"] == "done"
+    assert house.board.room_path(f"{SISTER}-01") == (PROVINCE, CITY, COUNTY)
+    assert house.client("duty").get(f"/api/v1/rooms/{SISTER}-01").status_code == 200
+    with house.db.read() as session:
+        assert {(row.subject, row.kind) for row in session.query(OrgChange)} == {(f"unit:{SISTER}", "merge"), (f"unit:{COUNTY}", "absorb")}
+        assert session.get_one(Room, f"{SISTER}-01").unit == COUNTY
+    assert change(system, "merge", {"code": SISTER}, {"into": COUNTY}).status_code == 422
+    assert change(system, "merge", {"code": CITY}, {"into": COUNTY}).status_code == 422
+
+
+def test_the_room_sheet_says_what_is_at_stake(house: House) -> None:
+    system = house.client("system")
+    for rank, (fonds, name, volumes) in enumerate((("J012", "户籍档案", "3200"), ("J013", "案件档案", "800")), 1):
+        key = {"room": ROOM, "fonds": fonds, "name": name}
+        assert change(system, "holdings", key, {"volumes": volumes, "rank": str(rank)}).json()["state"] == "done"
+    assert change(system, "sheet", {"code": ROOM}, {"power_switch": "门外配电箱 3 号", "keys": "值班室钥匙柜"}).json()["state"] == "done"
+    sheet = house.client("duty").get(f"/api/v1/rooms/{ROOM}/sheet").json()
+    assert (sheet["fonds"], sheet["volumes"], sheet["body"]["power_switch"]) == (2, 4000, "门外配电箱 3 号")
+    assert [held["name"] for held in sheet["holdings"]] == ["户籍档案", "案件档案"]
+    assert change(system, "strike", {"room": ROOM, "fonds": "J012", "name": "户籍档案"}, {}).json()["state"] == "done"
+    assert house.client("duty").get(f"/api/v1/rooms/{ROOM}/sheet").json()["volumes"] == 800
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\xff\xd8\xff broken"])
+def test_what_is_no_picture_is_no_floor_plan(house: House, content: bytes) -> None:
+    assert house.client("system").put(f"/api/v1/rooms/{ROOM}/plan", files={"file": ("a.png", content)}).status_code == 422
+
+
+def test_a_floor_plan_is_kept_and_shown(house: House) -> None:
+    picture, digest = house.picture("PLAN")
+    answer = house.client("system").put(f"/api/v1/rooms/{ROOM}/plan", files={"file": ("a.jpg", picture)})
+    assert answer.json()["plan"] == digest
+    assert house.client("duty").get(f"/api/v1/rooms/{ROOM}/plan").content == picture
+
+
+def test_people_are_found_by_name_pinyin_and_code(house: House) -> None:
+    with house.db.write() as session:
+        assert search_text.fill(session) > 0
+        assert not search_text.missing(session)
+    duty = house.client("duty")
+    for text in ("林一", "ly", "LinYi", "p-0001", "1234"):
+        assert [hit["name"] for hit in duty.get("/api/v1/search", params={"q": text}).json() if hit["kind"] == "person"] == ["林一"], text
+    assert [hit["id"] for hit in duty.get("/api/v1/search?q=glfj").json()] == [COUNTY]
+    assert duty.get("/api/v1/search?q=tjfj").json() == [], "the sister unit is not found"
+    assert {hit["id"] for hit in house.client("province-duty").get("/api/v1/search?q=tjfj").json()} == {SISTER}
+    assert duty.get("/api/v1/search?q=%25").json() == []
+
+
+def test_leave_and_people_list(house: House) -> None:
+    system = house.client("system")
+    change(system, "people", {"code": "P-2"}, {"name": "曾二", "unit": COUNTY, "phone": "", "roles": "duty_officer;archivist"})
+    assert (
+        change(system, "leave", {"code": "P-2"}, {"since": "2026-09-01", "until": "2026-12-31", "stand_in": "P-0001", "why": "培训"}).status_code
+        == 200
+    )
+    rows = {row["code"]: row for row in house.client("duty").get("/api/v1/people").json()["items"]}
+    assert rows["P-2"]["away_until"] == "2026-12-31T16:00:00Z"
+    assert {role["role"] for role in rows["P-2"]["roles"]} == {"duty_officer", "archivist"}
+    masked = {row["code"]: row for row in house.client("inspector").get("/api/v1/people").json()["items"]}
+    assert masked["P-0001"]["phone"].startswith("+86****")
+    assert change(system, "disable", {"code": "P-2"}, {"why": "离职"}).status_code == 200
+    assert house.client("duty").get("/api/v1/people?role=archivist").json()["items"] == []
+
+
+def test_the_command_line_imports_through_the_running_server(tmp_path: Path, free_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    house = House(tmp_path)
+    (tmp_path / TOKEN_FILE).write_text(SERVICE_KEY)
+    (tmp_path / "rooms.csv").write_text(HEAD + NEW, "utf-8-sig")
+    config = tmp_path / "server.yaml"
+    config.write_text(f"data_dir: {tmp_path}\nlisten: 127.0.0.1:{free_port}\n")
+    with StoreLock(tmp_path), serving(house, free_port):
+        assert main(["import", "rooms", str(tmp_path / "rooms.csv"), "--config", str(config), "--json"]) == 0
+        assert '"created": 1' in capsys.readouterr().out
+        house.services.imports.close()
+        assert house.board.room(f"{COUNTY}-07", house.now) is not None
+        (tmp_path / "rooms.csv").write_text(HEAD + NEW.replace("paper", "sand"), "utf-8-sig")
+        assert main(["import", "rooms", str(tmp_path / "rooms.csv"), "--config", str(config)]) == 4
+        assert "第 2 行：“载体类型”" in capsys.readouterr().err
+    house.close()
