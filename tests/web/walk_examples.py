@@ -87,7 +87,7 @@ PLAIN: dict[str, Any] = {
     "number": 1, "paper": "",
     "write": "relay1", "value": True, "two_people": False, "order": 1,
     "pixels": "500",
-    "number": 1, "paper": "", "role": "", "dry_run": "true", "standing": "true", "approve": False, "remark": "资料不全",
+    "role": "", "dry_run": "true", "standing": "true", "approve": False, "remark": "资料不全",
 }  # fmt: skip
 """By the name of the parameter, in paths, queries, forms and JSON bodies."""
 
