@@ -103,6 +103,11 @@ class NoDanger(AlarmCommand):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EndDrill(AlarmCommand):
+    """The drill behind an alarm is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comment(AlarmCommand):
     """A remark on the record."""
 

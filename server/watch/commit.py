@@ -14,7 +14,7 @@ from server.duty.numbers import number
 from server.live.facts import AlarmFact, Fact
 from server.store.tables import Alarm, AlarmMemory, EscalationStep, Notification, Transition
 from server.watch.commands import UNDO_MS
-from server.watch.state import Key, Memory, World
+from server.watch.state import DRILL_SUFFIX, Key, Memory, World
 
 PENDING, CANCELLED = "pending", "cancelled"
 SUPERVISE = "supervise"
@@ -134,6 +134,7 @@ class Transaction:
             raised_at=state.raised_at or self.now,
             raised_value=state.raised_value,
             known_late=known_late,
+            drill=rule.name.endswith(DRILL_SUFFIX),
             number="",
         )
         self.session.add(alarm)

@@ -8,8 +8,9 @@ from sqlalchemy import select
 from alarms.lifecycle import Tick
 from server.metrics import Metrics
 from server.store import journal
-from server.store.tables import Watermark
+from server.store.tables import Alarm, Watermark
 from server.watch.commit import Transaction
+from server.watch.drills import Drills
 from server.watch.gateways import Gateways
 from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath, Receipt
 from server.watch.rooms import Rooms
@@ -73,6 +74,10 @@ class Judge:
         elif gateway.online:
             self._gateways.gone(gateway, item.at)
         return Receipt()
+
+    def end_drill(self, alarm: Alarm) -> None:
+        """A drill is over; its alarm clears and closes."""
+        Drills(self._steps).end(alarm)
 
     # -- time and the end -----------------------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ _NOTES: dict[type[commands.AlarmCommand], str] = {commands.NoDanger: "no_danger"
 NOT_FOUND = commands.Outcome(code="not_found", sentence="没有这条告警，或已经办结。")
 
 
-def obey(world: World, tx: Transaction, judge: Judge, command: commands.Command) -> commands.Outcome:
+def obey(world: World, tx: Transaction, judge: Judge, command: commands.Command) -> commands.Outcome:  # noqa: PLR0911 - a literal table of types
     """Carry a command out. Never raises for something that is merely not allowed: the outcome says why."""
     if isinstance(command, commands.Maintenance):
         return _maintenance(world, tx, judge, command)
@@ -38,6 +38,9 @@ def obey(world: World, tx: Transaction, judge: Judge, command: commands.Command)
     alarm = tx.session.get(Alarm, command.alarm)
     if alarm is None:
         return NOT_FOUND
+    if isinstance(command, commands.EndDrill):
+        judge.end_drill(alarm)
+        return commands.Outcome(alarm=alarm.id, state=alarm.state)
     if isinstance(command, _REMARKS):
         return _note(world, tx, alarm, command)
     return _step(world, tx, alarm, command)

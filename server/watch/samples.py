@@ -8,9 +8,11 @@ import heapq
 
 from alarms.lifecycle import Seen, Tick, advance, step
 from alarms.rules import Rule
+from contract.drill import drill_of
 from contract.sample import Sample
 from server.live.facts import ReadingFact
 from server.store.journal import QUALITY_CODE, JournalRow
+from server.watch.drills import Drills
 from server.watch.inputs import GatewayData
 from server.watch.late import Late
 from server.watch.rooms import Rooms
@@ -23,6 +25,7 @@ class Samples:
 
     def __init__(self, steps: Steps, rooms: Rooms) -> None:
         self._steps, self._rooms, self._late = steps, rooms, Late(steps)
+        self._drills = Drills(steps)
         self._world, self._tx = steps.world, steps.tx
         self.rows: list[JournalRow] = []
 
@@ -35,6 +38,10 @@ class Samples:
         point = self._world.by_key.get(sample.point)
         if point is None:
             self._steps.metrics.refused.labels("unknown_point").inc()
+            return
+        drill = drill_of(sample) if sample.reason else None
+        if drill is not None:
+            self._drills.take(point, sample, drill)
             return
         code = QUALITY_CODE[sample.quality]
         at = min(sample.taken_at + item.offset_ms, item.received_at)

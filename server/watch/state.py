@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from alarms.lifecycle import INITIAL, AlarmState, Tick
@@ -16,6 +16,16 @@ from server.watch.commands import CONDITIONS
 
 GOOD = journal.QUALITIES.index(Quality.GOOD)
 UNCERTAIN = journal.QUALITIES.index(Quality.UNCERTAIN)
+
+
+DRILL_SUFFIX = "~drill"
+"""Ends the rule name of a drill's alarm: a drill has a machine of its own beside that of the real rule."""
+
+
+def drilled(rule: Rule) -> Rule:
+    """The rule as a drill judges it: the limits of the real one, no delays, no latch, no re-alarm. A drill tests the chain, not the patience."""
+    ladder = tuple(replace(rung, on_delay_ms=0) for rung in rule.ladder)
+    return replace(rule, name=f"{rule.name}{DRILL_SUFFIX}", ladder=ladder, off_delay_ms=0, latch=False, re_alarm_ms=None)
 
 
 class Key(NamedTuple):
@@ -172,7 +182,9 @@ class World:
         info.rules = ()
         if (room := self.rooms.get(row.room or "")) is not None:
             room.points.append(row.id)
-            info.rules = self.rule_set.for_point(key.quantity, room.medium, room.path, room.code)
+            rules = self.rule_set.for_point(key.quantity, room.medium, room.path, room.code)
+            # An outdoor sensor that a room owns is watched for silence; the room's limits are not meant for the weather.
+            info.rules = tuple(rule for rule in rules if rule.kind == "stale") if "outdoor" in (key.channel, key.device) else rules
         return info
 
     def deadline_of(self, interval_ms: int | None) -> int:
@@ -194,6 +206,9 @@ class World:
             candidates = gateway.rules
         if key.rule in CONDITIONS:
             return condition_rule(key.rule)
+        if key.rule.endswith(DRILL_SUFFIX):
+            real = next((rule for rule in candidates if rule.name == key.rule.removesuffix(DRILL_SUFFIX)), None)
+            return None if real is None else drilled(real)
         return next((rule for rule in candidates if rule.name == key.rule), None)
 
     def watch_deadline(self, point: PointInfo) -> None:
