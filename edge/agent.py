@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from contract.drill import drill_of
 from contract.sample import Sample
 from contract.writing import Order, WriteRefusedError, read_order
 from edge import drivers
@@ -22,6 +23,7 @@ from edge.orders import Orders
 from edge.outlet import Outlet
 from edge.plan import Device, Plan
 from edge.polling import BusLoop
+from edge.rehearsal import Rehearsal
 from edge.settings import CameraBus
 from edge.siren import Siren
 from edge.sounder import Sounder
@@ -55,6 +57,7 @@ class Agent:
         self._rules = Rules(self._folder / "rules.json")
         self._guard = Guard(settings.guard, self._rules, plan.points)
         self._sounder = Sounder(self._folder / "local-alarms.jsonl", settings.guard.command)
+        self._rehearsal = Rehearsal(plan.points, self._test_siren)
         self._outlet = self._storage()
         self._drivers = {name: drivers.create(plan.bus(name), devices) for name, devices in plan.buses.items() if devices}
         self._loops = [self._loop(name) for name in self._drivers]
@@ -80,6 +83,7 @@ class Agent:
             rules_version=lambda: rules.version,
             on_rules=rules.take,
             on_write=self._ordered,
+            on_drill=lambda text: self._rehearsal.order(text, wall_ms()),
             logbook=self._logbook,
         )
         return Outlet(self._folder, settings.gateway, points, settings.spool, settings.uplink, uplink, wake, latest, settings.trace_accepted)
@@ -88,7 +92,17 @@ class Agent:
         bus, devices = self._plan.bus(name), self._plan.buses[name]
         speaks = drivers.speaks(bus)
         orders = None if speaks else Orders(devices, self._tell, self._logbook.outcomes())
-        return BusLoop(name, self._drivers[name], devices, self._intake, self._take, speaks=speaks, stills=self._still, orders=orders)
+        return BusLoop(
+            name,
+            self._drivers[name],
+            devices,
+            self._intake,
+            self._take,
+            speaks=speaks,
+            stills=self._still,
+            orders=orders,
+            rehearse=self._rehearsal.take,
+        )
 
     def _tell(self, kind: str, now: int, **detail: Any) -> None:
         self._logbook.add(kind, now, **detail)
@@ -112,9 +126,13 @@ class Agent:
         else:
             loop.order(order, *both())
 
+    def _test_siren(self, drill: int, seconds: int) -> None:
+        if self._siren is not None:
+            self._siren.test(drill, seconds, both()[1])
+
     def _take(self, reports: Sequence[Report]) -> None:
         self._outlet.offer(reports)
-        self._guard.take(reports)
+        self._guard.take([report for report in reports if drill_of(report.sample) is None])
 
     def _still(self, device: Device, arrival: Arrival, now: int, mono: float) -> None:
         if self._stills is not None:

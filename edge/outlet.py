@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from contract.declarations import PointDeclaration
+from contract.drill import drill_of
 from contract.sample import Sample
 from edge.intake import Report
 from edge.rows import Lane
@@ -203,7 +204,7 @@ class Outlet:
             for _ in block:
                 ring.popleft()
             self.counters.accepted += len(block)
-            self._latest.update((sample.point.metric, sample) for sample in block)
+            self._latest.update((sample.point.metric, sample) for sample in block if drill_of(sample) is None)
             self._write_trace(block, head)
 
     def _write_trace(self, block: Sequence[Sample], head: Head) -> None:
@@ -231,7 +232,8 @@ class Outlet:
         for head in spool.rows.heads(max(1, spool.last - _RECALLED), _RECALLED):
             batch = spool.rows.read(head.first)
             for sample in batch.samples if batch is not None else ():
-                self._latest[sample.point.metric] = sample
+                if drill_of(sample) is None:
+                    self._latest[sample.point.metric] = sample
 
     def _damaged(self, error: SpoolDamagedError, now: int, mono: float) -> float:
         if self.spool is not None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from contract.readings import Reading
 from contract.writing import Order
 from edge.drivers import Arrival, Driver, DriverError
 from edge.health import Health, failed, goes_offline, quarantined
@@ -32,6 +33,7 @@ _BUS_REASON: Final = "bus_unreachable"  # told of the bus once, not of each devi
 
 Sink = Callable[[Sequence[Report]], None]
 StillSink = Callable[[Device, Arrival, int, float], None]
+Rehearse = Callable[[str, Sequence[Reading], int], list[Report]]
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ class BusLoop:
         noise: random.Random | None = None,
         stills: StillSink | None = None,
         orders: Orders | None = None,
+        rehearse: Rehearse = lambda _device, _readings, _now: [],
     ) -> None:
         self.name = name
         noise = noise or random.Random()  # noqa: S311
@@ -90,6 +93,7 @@ class BusLoop:
         self.trouble = ""
         self._driver, self._intake, self._sink, self._speaks, self._stills = driver, intake, sink, speaks, stills
         self._orders, self._ordered = orders, asyncio.Event()
+        self._rehearse = rehearse
         self._devices = {device.name: device for device in devices}
         self._turns = [] if speaks else [_turn(job, noise) for device in devices for job in device.jobs]
         self._heard: dict[str, float] = {}  # of devices that speak: mono of the last message
@@ -170,6 +174,7 @@ class BusLoop:
             elif arrival.available is None or arrival.readings:
                 self._well(arrival.device, now, mono)
                 self._report(self._intake.take(arrival.device, arrival.readings, now, mono, event=arrival.taken_at, period_ms=period_ms))
+                self._report(self._rehearse(arrival.device, arrival.readings, now))
             if arrival.still and self._stills is not None:
                 self._stills(self._devices[arrival.device], arrival, now, mono)
 

@@ -22,9 +22,9 @@ _MOST: Final = 20
 
 
 class Rehearsal:
-    """Orders that run. `order` may be called from any thread, `take` belongs to the buses' loop. `sound(seconds)` tests the siren."""
+    """Orders that run. `order` may be called from any thread, `take` belongs to the buses' loop. `sound(drill, seconds)` tests the siren."""
 
-    def __init__(self, points: Iterable[PlannedPoint], sound: Callable[[int], None]) -> None:
+    def __init__(self, points: Iterable[PlannedPoint], sound: Callable[[int, int], None]) -> None:
         self._points = {point.key.metric: point.key for point in points}
         self._sound, self._lock = sound, threading.Lock()
         self._running: dict[PointKey, tuple[DrillOrder, int]] = {}
@@ -61,6 +61,6 @@ class Rehearsal:
         if not answered or now - last < _AGAIN_MS:
             return None
         if not last and order.siren_s:
-            self._sound(order.siren_s)
+            self._sound(order.id, order.siren_s)
         self._running[key] = (order, now)
         return Report(drill_sample(key, now, order.value, order.id), Lane.URGENT)

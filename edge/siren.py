@@ -25,6 +25,11 @@ class Siren:
         self._until = float("-inf")
         self._sounding = False
         self._told_at = float("-inf")
+        self._test: tuple[int, float] = (0, float("-inf"))
+
+    def test(self, drill: int, seconds: int, mono: float) -> None:
+        """Sound for some seconds because of a drill; the outcome of the write is told upwards under the drill's number."""
+        self._test = drill, mono + seconds * 1000
 
     def run_once(self, told: Sequence[LocalAlarm], now: int, mono: float) -> None:
         """Switch when something changed, and once more while it should sound."""
@@ -34,11 +39,15 @@ class Siren:
                 self._until = mono + self._settings.siren_s * 1000
             else:
                 self._raised.discard((alarm.point, alarm.rule))
-        wanted = bool(self._raised) and mono < self._until
+        real = bool(self._raised) and mono < self._until
+        drill, test_until = self._test
+        wanted = real or mono < test_until
         if wanted != self._sounding or (wanted and mono - self._told_at >= _AGAIN_MS):
             self._sounding, self._told_at = wanted, mono
             where, write = self._settings.device, self._settings.write
-            ident, second = f"local-{secrets.token_hex(6)}", "rules of the centre"
-            self._order(Order(ident, where, write, wanted, "local guard", "guard", now + _EXPIRES_MS, second, "本地告警"))
+            tested = drill and not real
+            ident, second = f"{f'drill-{drill}' if tested else 'local'}-{secrets.token_hex(6)}", "rules of the centre"
+            reason = "演练试响" if tested else "本地告警"
+            self._order(Order(ident, where, write, wanted, "local guard", "guard", now + _EXPIRES_MS, second, reason))
         if not wanted:
             self._raised.clear()

@@ -21,8 +21,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from alarms.rules import RuleSet, default_rules, load_rules
 from server.duty.cards import default_cards, load_cards
+from server.duty.drills import Drills
 from server.duty.escalation import default_escalation, load_escalation
 from server.duty.incidents import Incidents
+from server.duty.watch_checks import Settings as WatchCheckSettings
+from server.duty.watch_checks import WatchChecks
 from server.history import History
 from server.ingest.accept import Acceptor
 from server.ingest.downlink import Downlink
@@ -45,7 +48,7 @@ from server.store.lock import StoreLock
 from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Gateway
-from server.watch.commands import Reopen
+from server.watch.commands import EndDrill, Reopen
 from server.watch.loop import Watch
 from server.web import site
 from server.web.services import ApiToken, Services, WebSettings
@@ -81,6 +84,12 @@ class Parts:
         self.history = History(self.db, self.store, limits=lambda: all_limits(self.board))
         self.cards = load_cards(settings.cards) if settings.cards is not None else default_cards()
         self.incidents = Incidents(self.db, self.store, self.cards, self._reopen)
+        self.drills = Drills(self.db, self._end_drill)
+        self.checks = WatchChecks(
+            self.db,
+            lambda room, quantity: self.board.present(room, quantity, self.clock()),
+            WatchCheckSettings(per_day=settings.watch_checks_per_day),
+        )
         self.jobs = Jobs(self._job_table(), self.metrics, self.clock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -95,12 +104,20 @@ class Parts:
             Job("gauges", self._gauges, every_s=5),
             Job("fill_search", self._fill_search, every_s=60),
             Job("incidents", self._incidents, every_s=2),
+            Job("drills", self._drills, every_s=1),
             Job("prune_journal", self.history.prune, every_s=3600),
             Job("compact_history", self.history.compact, every_s=600),
         )
 
     def _incidents(self, now: int) -> None:
         self.incidents.run_once(now)
+
+    def _drills(self, now: int) -> None:
+        self.drills.run_once(now)
+        self.checks.run_once(now)
+
+    def _end_drill(self, alarm: int) -> None:
+        self.watch.submit(EndDrill(alarm=alarm, by="系统")).result(JOIN_S)
 
     def _reopen(self, alarm: int, sentence: str) -> None:
         # Waits for the commit: an incident goes back only when the next level is sure to be told.

@@ -89,6 +89,9 @@ class Settings(_Frozen):
     sign_in: SignInSettings = SignInSettings()
     rules: Path | None = None
     escalation: Path | None = None
+    watch_checks_per_day: float = Field(
+        default=0.0, ge=0, le=48, description="random questions to each staffed duty desk in a day on average; 0 = none"
+    )
     cards: Path | None = Field(default=None, description="action cards of the operator; the packaged ones unless set")
     gateway_token_file: Path | None = None
     banner: str | None = Field(default=None, description="shown on every page, e.g. by the demo")

@@ -34,7 +34,8 @@ class Settings:
 
 
 class WatchChecks:
-    """Asks at random and counts what nobody answered. `run_once(now)` may be called at any pace: the chance grows with the time since the last call."""
+    """Asks at random and counts what nobody answered. `run_once(now)` may be called at any pace: the chance grows with the time
+    since the last call."""
 
     def __init__(self, db: Database, present: Present, settings: Settings, chance: random.Random | None = None) -> None:
         self._db, self._present, self._settings = db, present, settings

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from contract.batch import rebirth_command, rules_command, write_command
+from contract.drill import DrillOrder, drill_command
 from contract.sparkplug import Payload, encode
 from contract.topics import Kind, Topic
 from server.store import audit
@@ -28,6 +29,7 @@ PENDING, SENT, EXPIRED, UNKNOWN = "pending", "sent", "expired", "unknown"
 _KINDS: Mapping[str, Callable[[Mapping[str, Any], int], Payload]] = {
     "rebirth": lambda _body, now: rebirth_command(now),
     "rules": lambda body, now: rules_command(str(body["rules"]), now),
+    "drill": lambda body, now: drill_command(DrillOrder(**body), now),
     "write": lambda body, now: write_command(json.dumps(body, ensure_ascii=False), now),
 }
 _RESEND_MS: Final = 5_000

@@ -96,6 +96,12 @@ class Board:
             alarms = [alarm for alarm in self._alarms.values() if self.visible(alarm.unit, scope)]
         return sorted(alarms, key=alarm_order)
 
+    def present(self, code: str, quantity: str, now: int) -> float | None:
+        """The good value of a quantity in a room now, None where there is none."""
+        tile = self.room(code, now)
+        view = None if tile is None else tile.headline(quantity)
+        return view.value if view is not None and view.fresh else None
+
     def point(self, point_id: int) -> PointFact | None:
         """The newest fact about a point."""
         return self._points.get(point_id)
@@ -202,7 +208,7 @@ class Board:
         missing = tuple(quantity for quantity in fact.demanded if quantity not in fresh)
         data = data_state(fact.demanded, missing)
         resting = "maintenance" if fact.maintenance_until is not None and now < fact.maintenance_until else "normal"
-        state = min((data, resting, *(state_of(alarm) for alarm in alarms)), key=severity)
+        state = min((data, resting, *(state_of(alarm) for alarm in alarms if not alarm.drill)), key=severity)
         coverage = self._coverage.get(fact.code)
         gateways = tuple(self._gateways[code] for code in sorted({point.gateway for point in points}) if code in self._gateways)
         since = coverage.since if coverage and state in ("blind", "degraded") and coverage.state == state else None

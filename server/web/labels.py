@@ -153,6 +153,8 @@ INCIDENT_ENTRIES = {
     "filed": "归档",
     "told": "通知送出",
 }
+DRILL_STATES = {"waiting": "等待", "sent": "已下发", "detected": "已测到", "ended": "完成", "failed": "未完成"}
+CHECK_STATES = {"open": "待答复", "right": "相符", "wrong": "不符", "missed": "未答复"}
 NOTIFICATION_STATES = {
     "queued": "待发",
     "claimed": "正在发送",
@@ -209,6 +211,12 @@ AUDIT_ACTIONS = {
     "incident.report": "报告处置结论",
     "incident.closed": "办结",
     "incident.reopened": "退回",
+    "drill.order": "下达演练",
+    "drill.plan": "定期演练",
+    "drill.result": "演练结果",
+    "watch_check.ask": "查岗",
+    "watch_check.answer": "查岗答复",
+    "watch_check.missed": "查岗未答复",
     "seen": "已看到",
     "no_danger": "现场无险情",
     "also_acknowledged": "另有人答复接手",
@@ -252,6 +260,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "event": EVENTS,
     "transition": TRANSITIONS,
     "incident_state": INCIDENT_STATES,
+    "drill_state": DRILL_STATES,
+    "check_state": CHECK_STATES,
     "incident_entry": INCIDENT_ENTRIES,
     "closing": CODES,
     "notification": NOTIFICATION_STATES,

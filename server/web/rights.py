@@ -27,6 +27,7 @@ class Action(StrEnum):
     REVIEW = "review"
     VIEW_AS = "view_as"
     CLOSE_NOTICE = "close_notice"
+    DRILL = "drill"
 
 
 _READ = frozenset({Action.VIEW, Action.PICTURES, Action.NOTIFICATIONS, Action.GATEWAYS, Action.PEOPLE})
@@ -35,7 +36,7 @@ _DUTY = _READ | {Action.HANDLE, Action.SILENCE, Action.RESET, Action.PHONES, Act
 ROLES: Mapping[str, frozenset[Action]] = MappingProxyType(
     {
         "duty": _DUTY,
-        "in_charge": _DUTY | {Action.OUT_OF_SERVICE, Action.PROPOSE},
+        "in_charge": _DUTY | {Action.OUT_OF_SERVICE, Action.PROPOSE, Action.DRILL},
         "inspector": _READ,
         "keeper": frozenset({Action.VIEW, Action.GATEWAYS, Action.PEOPLE, Action.PHONES, Action.PROPOSE}),
         "system": frozenset({Action.VIEW, Action.GATEWAYS, Action.PEOPLE, Action.PHONES, Action.ORGANISE, Action.VIEW_AS, Action.CLOSE_NOTICE}),

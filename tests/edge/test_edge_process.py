@@ -19,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from contract import sparkplug
 from contract.batch import outbox_ack, read_birth, read_data, rebirth_command
 from contract.declarations import Ack, Birth, UnknownAliasError
+from contract.drill import DrillOrder, drill_command, drill_of
 from contract.profile import find
 from contract.sample import Sample
 from contract.topics import Kind, parse, state_payload, state_topic
@@ -266,6 +267,22 @@ def test_samples_travel_from_the_register_to_the_host_and_the_end_is_clean(gatew
     assert status["devices"] == {"th1": "ok", "smoke1": "ok"}
     assert status["dropped"] == 0
     assert set(host.samples()) <= set(gateway.accepted())
+
+
+def test_a_drill_comes_back_tagged_beside_the_real_reading(gateway: Gateway, host: Host) -> None:
+    gateway.start()
+    host.wait(lambda: {"smoke1/smoke"} <= quantities(host))
+    host.command(drill_command(DrillOrder(41, "smoke1/smoke", 1.0, now() + 60_000), now()))
+    host.command(drill_command(DrillOrder(42, "smoke9/smoke", 1.0, now() + 60_000), now()))
+    host.wait(lambda: any(drill_of(sample) == 41 for sample in host.stored.values() if isinstance(sample, Sample)))
+    tagged = [sample for sample in host.stored.values() if isinstance(sample, Sample) and drill_of(sample) is not None]
+    assert {(sample.point.metric, sample.value, drill_of(sample)) for sample in tagged} == {("smoke1/smoke", 1.0, 41)}
+    real = [
+        sample for sample in host.stored.values() if isinstance(sample, Sample) and sample.point.metric == "smoke1/smoke" and drill_of(sample) is None
+    ]
+    assert {sample.value for sample in real} == {0.0}, "the detector itself saw nothing, and said so"
+    assert gateway.stop() == 0
+    assert "演练 42 不能进行" in (gateway.folder / "log").read_text("utf-8")
 
 
 @pytest.mark.faults

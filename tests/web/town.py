@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from server.duty import drills, watch_checks
 from server.duty.cards import default_cards
 from server.duty.incidents import Incidents
 from server.org import accounts
@@ -36,9 +37,12 @@ class Town(House):
         place = self._found("up", COUNTY, ROOM, GATEWAY, (f"{COUNTY}-01", f"{COUNTY}-02"))
         self.places["up"] = replace(place, alarm=self.smoke(ROOM), person=1, person_code="P-0001")
         Incidents(self.db, self.store, default_cards(), lambda *_: None).run_once(self.now)
-        with self.db.read() as session:
+        with self.db.write() as session:
             for key, place in self.places.items():
-                self.places[key] = replace(place, incident=incidents.of_alarm(session, place.alarm).id)
+                found = incidents.of_alarm(session, place.alarm).id
+                check = watch_checks.ask(session, place.unit, "test", lambda *_: 21.0, self.now)
+                order = drills.order(session, place.unit, "test", self.now, room=place.room)
+                self.places[key] = replace(place, incident=found, check=check.id, campaign=order.id)
 
     def _populate(self) -> None:
         super()._populate()

@@ -40,6 +40,8 @@ class Place:
     change: int = 0
     run: int = 0
     notice: int = 0
+    check: int = 0
+    campaign: int = 0
     marks: tuple[str, ...] = ()
     extra: Mapping[str, Any] | None = None
 
@@ -61,6 +63,9 @@ OF_PLACE: dict[str, Callable[[Place], Any]] = {
     "run": lambda place: place.run,
     "notice": lambda place: place.notice,
     "row_key": lambda place: {"code": place.room},
+    "check": lambda place: place.check,
+    "place": lambda place: place.unit,
+    "campaign": lambda place: place.campaign,
 }
 
 CODE_OF = {
@@ -75,6 +80,7 @@ CODE_OF = {
     "changes": "change",
     "imports": "run",
     "notices": "notice",
+    "watch-checks": "check",
 }
 """A path parameter {code}, {ident} or {id} means what stands before it: /rooms/{code} is a room."""
 
@@ -84,7 +90,7 @@ PLAIN: dict[str, Any] = {
     "period": "2026-09", "format": "csv", "device": "cam", "sha256": hashlib.sha256(STILL).hexdigest(), "taken_at": EARLIER, "reason": "检查",
     "note": "已到场查看", "level": "", "kind": "", "by": "", "name": "示例", "file": STILL, "login": "nobody", "password": "correct horse 8",
     "day": "2026-09-21", "minutes": "30", "on_behalf_of": "", "via": "", "text": "x", "status": "", "view": "", "second": "王工",
-    "number": 1, "paper": "",
+    "number": 1, "paper": "", "every_days": 30,
     "write": "relay1", "value": True, "two_people": False, "order": 1,
     "pixels": "500",
     "role": "", "dry_run": "true", "standing": "true", "approve": False, "remark": "资料不全",
@@ -99,6 +105,9 @@ ROUTES: dict[str, dict[str, Any]] = {
     "POST /api/v1/alarms/{ident}/acknowledge": {"code": Of("person_code")},
     "POST /api/v1/rooms/{code}/maintenance": {"person": "王工"},
     "POST /rooms/{code}/maintenance": {"person": "王工"},
+    "POST /api/v1/watch-checks/{ident}/answer": {"value": 21},
+    "POST /watch-checks/{ident}/answer": {"value": "21"},
+    "POST /api/v1/drills": {"room": "", "quantity": "smoke"},
     "POST /api/v1/incidents/{ident}/report": {"code": "false_alarm"},
     "POST /incidents/{ident}/{act}": {"act": ["step", "log", "report"], "code": "false_alarm"},
     "GET /alarms/{ident}/dialog/{action}": {"action": ["acknowledge", "shelve", "reset", "out-of-service"]},

@@ -1,13 +1,19 @@
-"""The screens: what people see in a browser. They read the same stores as the API and send commands through the same door."""
+"""The screens: what people see in a browser. They read the same stores as the API and send commands through the same door.
+
+A module with a `router` is found by itself.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
 
 from fastapi import APIRouter
 
-from server.web.pages import actions, alarms, board, incidents, lists, room, sign_in
-
 
 def router() -> APIRouter:
-    """All pages."""
+    """All pages, in the order of the modules' names."""
     whole = APIRouter(include_in_schema=False)
-    for module in (sign_in, board, room, alarms, actions, incidents, lists):
-        whole.include_router(module.router)
+    for found in iter_modules(__path__):
+        module = import_module(f"{__name__}.{found.name}")
+        if hasattr(module, "router"):
+            whole.include_router(module.router)
     return whole

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from server.live.board import STATES, RoomTile
-from server.store import alarms, units
+from server.store import alarms, drills, units
 from server.store.tables import Alarm, Unit
 from server.web.auth import Principal, ServicesOf, principal, require_unit
 from server.web.pages.common import ScreensOf
@@ -71,6 +71,7 @@ def board(
         shown = sorted(filter(chosen.keeps, tiles), key=_order)
         first = (chosen.page - 1) * PER_PAGE
         on_page = shown[first : first + PER_PAGE]
+        check = drills.open_check(session, who.unit) if who.may(Action.HANDLE) else None
         past = alarms.latest_by_room(session, [tile.code for tile in on_page if tile.worst is None])
     instants = [view.at for tile in tiles for view in tile.points if view.at is not None]
     return screens.page(
@@ -78,6 +79,7 @@ def board(
         "_grid.html" if part == "grid" else "board.html",
         who=who,
         tiles=on_page,
+        check=check,
         past=_closed(past),
         counts=Counter(tile.group for tile in tiles),
         watched=sum(not tile.missing for tile in tiles if tile.group != "unconnected"),
