@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from contract.profile_checks import problems
 from contract.profile_models import Param, Point, Profile
-from contract.profile_transport import Model
+from contract.profile_transport import Model, Mqtt
 from contract.quantities import QUANTITIES, Kind
 
 Answers = Mapping[str, int | str]
@@ -62,6 +62,11 @@ def configure(profile: Profile, params: Answers | None = None, channels: Mapping
     return installed
 
 
+def usual(profile: Profile) -> Profile:
+    """The profile with the default answers in its topics and paths, for frames that belong to no installation."""
+    return _filled(profile, {param.id: param.default for param in profile.params if param.default is not None and param.id != "variant"})
+
+
 def _answered(profile: Profile, given: Answers) -> dict[str, int | str]:
     questions = {param.id: param for param in profile.params}
     for name in given:
@@ -110,13 +115,25 @@ def _used(point: Point, use: ChannelUse | None) -> Point | None:
 
 
 def _filled(profile: Profile, answers: Answers) -> Profile:
-    """Put the answers into the camera's paths; {host}, {user} and {password} are the driver's."""
+    """Put the answers into topics and paths; {device} is the device's name, and {host}, {user} and {password} are the driver's."""
+    if profile.mqtt is not None:
+        return _filled_mqtt(profile, profile.mqtt, answers)
     if profile.camera is None:
         return profile
     camera = profile.camera
     update: dict[str, Any] = {name: _fill(getattr(camera, name), answers) for name in ("snapshot", "rtsp")}
     update["snapshot_fallback"] = tuple(_fill(path, answers) for path in camera.snapshot_fallback)
     return profile.model_copy(update={"camera": camera.model_copy(update=update)})
+
+
+def _filled_mqtt(profile: Profile, mqtt: Mqtt, answers: Answers) -> Profile:
+    availability = mqtt.availability and mqtt.availability.model_copy(update={"topic": _fill(mqtt.availability.topic, answers)})
+    points = (
+        point.model_copy(update={name: _fill(text, answers) for name in ("path", "topic") if (text := getattr(point, name)) is not None})
+        for point in profile.points
+    )
+    update = {"topic": _fill(mqtt.topic, answers), "availability": availability}
+    return profile.model_copy(update={"mqtt": mqtt.model_copy(update=update), "points": tuple(points)})
 
 
 def _fill(text: str, answers: Answers) -> str:

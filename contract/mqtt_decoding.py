@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -20,7 +20,7 @@ from contract.readings import Reading, reading
 from contract.registers import Number
 from contract.sample import Quality
 from contract.sparkplug import MAX_TIMESTAMP
-from contract.tlv import decode_tlv
+from contract.tlv import decode_bytes, decode_tlv
 
 MAX_MESSAGE: Final = 256 * 1024
 """Largest payload of a device that is looked at, bytes."""
@@ -31,13 +31,14 @@ _LARGEST_EXPONENT: Final = 100
 class Message:
     """One message of a device. `device` is its name in the topic, `time_ms` its own time (UTC ms) if it gives one.
 
-    `available` is set by an availability message, which has no readings.
+    `available` is set by an availability message, which has no readings, `counter` is the message's running number where it has one.
     """
 
     device: str | None
     readings: tuple[Reading, ...]
     time_ms: int | None = None
     available: bool | None = None
+    counter: int | None = None
 
 
 # ----------------------------------------------------------------------------------------------------------------------------------- topics
@@ -74,16 +75,34 @@ def decode_message(profile: Profile, topic: str, payload: bytes) -> Message:
         fits, device = _device(mqtt.availability.topic, topic)
         if fits:
             return Message(device, (), None, _available(mqtt.availability, payload))
-    fits, device = _device(mqtt.topic, topic)
-    if not fits:
-        raise FrameError("mismatch", f"topic {topic} is not {mqtt.topic}")
+    device, points = _addressed(profile, mqtt, topic)
     if len(payload) > MAX_MESSAGE:
         raise FrameError("payload", f"{len(payload)} bytes exceed {MAX_MESSAGE}")
     if mqtt.payload != "json":
-        return Message(device, _binary(profile, profile.codec, _bytes(payload, mqtt.payload)) if profile.codec else _text(profile, payload))
+        return Message(device, _binary(points, profile.codec, _bytes(payload, mqtt.payload)) if profile.codec else _text(points, payload))
     content = _json(payload)
-    readings = _json_readings(profile, content) if profile.codec is None else _binary(profile, profile.codec, _inner(profile.codec, content))
-    return Message(device, readings, _time(mqtt.time, content))
+    readings = _json_readings(points, content) if profile.codec is None else _binary(points, profile.codec, _inner(profile.codec, content))
+    if mqtt.device_path is not None:
+        named = look_up(content, parse_path(mqtt.device_path))
+        if not isinstance(named, str):
+            raise FrameError("mismatch", f"no device is named at {mqtt.device_path}")
+        device = named
+    return Message(device, readings, _time(mqtt.time, content), counter=_counter(mqtt, content))
+
+
+def _addressed(profile: Profile, mqtt: Mqtt, topic: str) -> tuple[str | None, Sequence[Point]]:
+    """The device that a topic names, and the points that such a message can tell. Raises FrameError("mismatch")."""
+    found = [(point, *_device(point.topic or mqtt.topic, topic)) for point in profile.points]
+    points = [point for point, fits, _ in found if fits]
+    fits, device = _device(mqtt.topic, topic)
+    if not points and not fits:
+        raise FrameError("mismatch", f"topic {topic} is not {mqtt.topic}")
+    return next((name for _, fits, name in found if fits and name), device), points
+
+
+def _counter(mqtt: Mqtt, content: Any) -> int | None:
+    value = None if mqtt.counter_path is None else look_up(content, parse_path(mqtt.counter_path))
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def mqtt_of(profile: Profile) -> Mqtt:
@@ -135,8 +154,8 @@ def _available(availability: Availability, payload: bytes) -> bool:
     raise FrameError("payload", f"{word[:40]!r} is neither online nor offline")
 
 
-def _json_readings(profile: Profile, content: Any) -> tuple[Reading, ...]:
-    found = ((point, look_up(content, parse_path(point.path))) for point in profile.points if point.path is not None)
+def _json_readings(points: Sequence[Point], content: Any) -> tuple[Reading, ...]:
+    found = ((point, look_up(content, parse_path(point.path))) for point in points if point.path is not None)
     return tuple(reading(point, engineering(point, _scalar(value))) for point, value in found if value is not MISSING)
 
 
@@ -145,10 +164,10 @@ def _scalar(value: Any) -> Number | Decimal | None:
     return value if value is None or isinstance(value, bool | int | str | Decimal) else ""
 
 
-def _text(profile: Profile, payload: bytes) -> tuple[Reading, ...]:
+def _text(points: Sequence[Point], payload: bytes) -> tuple[Reading, ...]:
     """A payload that is the value itself: a number, or a word for type string and bool."""
     word = payload.decode("utf-8", "replace").strip()
-    return tuple(reading(point, engineering(point, _word(point, word))) for point in profile.points)
+    return tuple(reading(point, engineering(point, _word(point, word))) for point in points)
 
 
 def _word(point: Point, word: str) -> Number | Decimal:
@@ -181,12 +200,12 @@ def _inner(codec: Codec, content: Any) -> bytes:
     return _bytes(text, codec.encoding)
 
 
-def _binary(profile: Profile, codec: Codec, data: bytes) -> tuple[Reading, ...]:
+def _binary(points: Sequence[Point], codec: Codec, data: bytes) -> tuple[Reading, ...]:
     """Readings of a binary payload; after an unknown field everything good is only uncertain."""
-    fields = decode_tlv(codec, data)
-    sizes = {entry.id: entry.size for entry in codec.tlv}
+    fields = decode_tlv(codec, data) if codec.name == "milesight_tlv" else decode_bytes(codec, data)
+    sizes = {entry.id: entry.size for entry in codec.tlv} | {field.id: 1 for field in codec.fields}
     readings = []
-    for point in profile.points:
+    for point in points:
         value = fields.values.get(point.tlv or "")
         if value is not None:
             pattern = value & ((1 << 8 * sizes[point.tlv or ""]) - 1)
@@ -195,6 +214,8 @@ def _binary(profile: Profile, codec: Codec, data: bytes) -> tuple[Reading, ...]:
 
 
 def _tlv_raw(point: Point, value: int) -> Number:
+    if point.type == "i8" and value > 0x7F:
+        return value - 0x100
     return bool(value) if point.type == "bool" else value
 
 

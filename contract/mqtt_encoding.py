@@ -12,7 +12,7 @@ from contract.mqtt_decoding import mqtt_of, subscription
 from contract.profile_models import Profile
 from contract.profile_transport import Availability, Mqtt, TimeField
 from contract.registers import Number
-from contract.tlv import encode_tlv
+from contract.tlv import encode_bytes, encode_tlv
 
 
 def encode_message(
@@ -27,8 +27,9 @@ def encode_message(
     if mqtt.availability is not None and available is not None:
         word = (mqtt.availability.online if available else mqtt.availability.offline)[0]
         messages.append((subscription(mqtt.availability.topic, device), _availability_payload(mqtt.availability, word)))
-    if values:
-        messages.append((subscription(mqtt.topic, device).replace("+", "0"), _payload(profile, mqtt, values, time_ms)))
+    for template in dict.fromkeys(point.topic or mqtt.topic for point in profile.points if point.id in values):
+        some = {point.id: values[point.id] for point in profile.points if point.id in values and (point.topic or mqtt.topic) == template}
+        messages.append((subscription(template, device).replace("+", "0"), _payload(profile, mqtt, some, time_ms, device)))
     return messages
 
 
@@ -45,15 +46,11 @@ def compact_json(content: Any) -> bytes:
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _payload(profile: Profile, mqtt: Mqtt, values: Mapping[str, float | None], time_ms: int | None) -> bytes:
+def _payload(profile: Profile, mqtt: Mqtt, values: Mapping[str, float | None], time_ms: int | None, device: str) -> bytes:
     raws = {point.id: raw_of(point, values[point.id]) for point in profile.points if point.id in values}
     if mqtt.payload == "text":
         return str(next(iter(raws.values()))).encode()
-    binary = (
-        b""
-        if profile.codec is None
-        else encode_tlv(profile.codec, {point.tlv: int(raws[point.id] or 0) for point in profile.points if point.tlv and point.id in raws})
-    )
+    binary = _binary(profile, raws)
     if mqtt.payload != "json":
         return binary.hex().encode() if mqtt.payload == "hex" else base64.b64encode(binary)
     content: dict[str, Any] = {}
@@ -63,6 +60,8 @@ def _payload(profile: Profile, mqtt: Mqtt, values: Mapping[str, float | None], t
     for point in profile.points:
         if point.path is not None and point.id in raws:
             place(content, parse_path(point.path), raws[point.id])
+    if mqtt.device_path is not None:
+        place(content, parse_path(mqtt.device_path), device)
     if mqtt.time is not None and time_ms is not None:
         place(content, parse_path(mqtt.time.path), _shown_time(mqtt.time, time_ms))
     return compact_json(content)
@@ -71,7 +70,8 @@ def _payload(profile: Profile, mqtt: Mqtt, values: Mapping[str, float | None], t
 def _binary(profile: Profile, raws: Mapping[str, Number | None]) -> bytes:
     if profile.codec is None:
         return b""
-    return encode_tlv(profile.codec, {point.tlv: int(raws[point.id] or 0) for point in profile.points if point.tlv and point.id in raws})
+    encode = encode_tlv if profile.codec.name == "milesight_tlv" else encode_bytes
+    return encode(profile.codec, {point.tlv: int(raws[point.id] or 0) for point in profile.points if point.tlv and point.id in raws})
 
 
 def _shown_time(field: TimeField, time_ms: int) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from contract.frames import BIT_READS, MAX_REGISTERS
 from contract.json_path import parse_path
 from contract.profile_models import Point, Profile, Vector
-from contract.profile_transport import Block
+from contract.profile_transport import Block, Codec
 from contract.quantities import QUANTITIES, Kind
 from contract.registers import integer_range, register_count
 
@@ -131,10 +131,19 @@ def _source(profile: Profile, point: Point) -> Iterator[Problem]:
         yield (next((name for name in given if name not in wanted), "id"),), f"the source must be {wanted[0] if wanted else 'left out'} here"
     elif point.block is not None:
         yield from _in_block(profile, point)
-    elif point.path is not None:
+    elif point.path is not None and not _asked(profile, point.path):
         yield from _path(("path",), point.path)
-    elif point.tlv is not None and profile.codec is not None and point.tlv not in {entry.id for entry in profile.codec.tlv}:
+    elif point.tlv is not None and profile.codec is not None and point.tlv not in _fields(profile.codec):
         yield ("tlv",), f"the codec has no field {point.tlv!r}"
+
+
+def _fields(codec: Codec) -> set[str]:
+    return {entry.id for entry in codec.tlv} | {field.id for field in codec.fields}
+
+
+def _asked(profile: Profile, text: str) -> bool:
+    """Whether a text is filled in by the installer's answer: then it is checked when it is installed."""
+    return any(f"{{{param.id}}}" in text for param in profile.params)
 
 
 def _in_block(profile: Profile, point: Point) -> Iterator[Problem]:
@@ -167,10 +176,18 @@ def _path(where: tuple[Any, ...], path: str) -> Iterator[Problem]:
 def _codec(profile: Profile) -> Iterator[Problem]:
     if profile.mqtt is not None and profile.mqtt.time is not None:
         yield from _path(("mqtt", "time", "path"), profile.mqtt.time.path)
+    for name in ("device_path", "counter_path"):
+        if profile.mqtt is not None and (path := getattr(profile.mqtt, name)) is not None:
+            yield from _path(("mqtt", name), path)
     if profile.codec is None:
         return
     yield from _twice(("codec", "tlv"), [entry.id for entry in profile.codec.tlv])
     yield from _twice(("codec", "tlv"), [f"{entry.channel:02X} {entry.type:02X}" for entry in profile.codec.tlv])
+    for at, field in enumerate(profile.codec.fields):
+        if field.at >= profile.codec.length or field.bit + field.width > 8:
+            yield ("codec", "fields", at), f"{field.id} lies outside the {profile.codec.length} bytes"
+    if not (profile.codec.tlv if profile.codec.name == "milesight_tlv" else profile.codec.fields):
+        yield ("codec",), f"{profile.codec.name} needs its table"
     for at, entry in enumerate(profile.codec.tlv):
         if entry.value != "skip" and _TLV_SIZE[entry.value] != entry.size:
             yield ("codec", "tlv", at, "size"), f"{entry.value} has {_TLV_SIZE[entry.value]} bytes"

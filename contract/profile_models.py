@@ -56,6 +56,7 @@ class Point(Model):
     """One value of a device and what it means.
 
     Source: `block` + `at` (offset in the block; `bit` and `width` inside a register), or `path` (JSON), or `tlv`, or none (text payload, camera).
+    `topic` is a point's own MQTT topic, where a device has one per component; the default is that of the profile.
     State points become 0/1: `map` names the raw values and `active` those that mean 1 (smoke alarm, door open, leak wet, motion present, mains
     there); without a map the raw value must be 0 or 1. `invert` exchanges 0 and 1. `assignable` marks a contact input whose use the device entry
     chooses (contract/installation.py); for it 1, after `invert`, is a closed circuit.
@@ -71,6 +72,7 @@ class Point(Model):
     bit: int | None = Field(None, ge=0, le=15)
     width: int = Field(1, ge=1, le=64)
     path: str | None = None
+    topic: str | None = None
     tlv: str | None = None
     type: Literal["u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "bool", "string", "bcd"] = "u16"
     order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = "ABCD"

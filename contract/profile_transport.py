@@ -112,11 +112,17 @@ class Availability(Model):
 
 
 class Mqtt(Model):
-    """Topics and payload. `{device}` in a topic is the device's name; `retained` says what a retained message is worth."""
+    """Topics and payload. `{device}` in a topic is the device's name; `retained` says what a retained message is worth.
+
+    `device_path` is where a message names its device when the topic does not, `counter_path` where its running number stands: a repetition of one
+    with the same number is no news (LoRaWAN fCnt). `{name}` of a question is filled in by the installer's answer.
+    """
 
     topic: str
     payload: Literal["json", "text", "hex", "base64"] = "json"
     device_from: Literal["config", "topic"] = "config"
+    device_path: str | None = None
+    counter_path: str | None = None
     time: TimeField | None = None
     retained: Literal["uncertain", "ignore", "accept"] = "uncertain"
     availability: Availability | None = None
@@ -134,13 +140,28 @@ class TlvEntry(Model):
     value: Literal["u8", "i8", "u16", "i16", "u32", "i32", "skip"]
 
 
-class Codec(Model):
-    """How a binary payload is laid out; `payload_path` when it travels inside JSON."""
+class ByteField(Model):
+    """One field of a payload of fixed length: byte `at`, or `width` bits of it from `bit` on."""
 
-    name: Literal["milesight_tlv"]
+    id: str
+    at: int = Field(ge=0, le=63)
+    bit: int = Field(0, ge=0, le=7)
+    width: int = Field(8, ge=1, le=8)
+
+
+class Codec(Model):
+    """How a binary payload is laid out; `payload_path` when it travels inside JSON.
+
+    `milesight_tlv` is the table `tlv`; `bytes` has `length` bytes with the table `fields`, and with `checksum: sum8` all of them add up to 0 mod 256.
+    """
+
+    name: Literal["milesight_tlv", "bytes"]
     payload_path: str | None = None
     encoding: Literal["base64", "hex"] = "base64"
-    tlv: tuple[TlvEntry, ...]
+    tlv: tuple[TlvEntry, ...] = ()
+    length: int = Field(0, ge=0, le=64)
+    checksum: Literal["none", "sum8"] = "none"
+    fields: tuple[ByteField, ...] = ()
 
 
 class KeepAlive(Model):

@@ -77,6 +77,10 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
             _measure("voltage", "V", 0, 1000, "电压", "Voltage"),
             _measure("load", "%", 0, 300, "负载率", "Load"),
             _measure("runtime", "min", 0, 100_000, "备电时长", "Battery runtime"),
+            _measure("setpoint_temperature", "°C", -40, 85, "温度设定", "Temperature setting"),
+            _measure("setpoint_humidity", "%RH", 0, 100, "湿度设定", "Humidity setting"),
+            _measure("spool_fill", "%", 0, 100, "缓存占用", "Spool in use"),
+            _measure("clock_offset", "s", -1_000_000_000, 1_000_000_000, "时钟偏差", "Clock offset"),
             _measure("picture_age", "s", 0, 10_000_000, "画面时效", "Picture age"),
             _state("smoke", 1, "烟感", "Smoke"),
             _state("door", 1, "库门", "Door"),
@@ -87,6 +91,8 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
             _state("tamper", 1, "防拆", "Tamper"),
             _state("fault", 1, "设备故障", "Device fault"),
             _state("input", 1, "开关量输入", "Contact input", urgent=False),  # a wired contact whose use nobody has assigned
+            _state("running", 1, "运行", "Running", urgent=False),
+            _state("intrusion", 1, "越界入侵", "Intrusion"),
             _state("relay", 1, "继电器", "Relay", urgent=False),
             # 0 ok, 1 no picture, 2 black, 3 white, 4 covered, 5 blurred, 6 moved, 7 frozen
             _state("camera", 7, "摄像机", "Camera health", urgent=False),

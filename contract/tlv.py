@@ -38,6 +38,28 @@ def decode_tlv(codec: Codec, data: bytes) -> Fields:
     return Fields(values, True)
 
 
+def decode_bytes(codec: Codec, data: bytes) -> Fields:
+    """Read a payload of fixed length. Raises FrameError: short, or crc for a wrong sum."""
+    if len(data) != codec.length:
+        raise FrameError("short" if len(data) < codec.length else "payload", f"{len(data)} bytes, {codec.length} make a payload")
+    if codec.checksum == "sum8" and sum(data) % 256:
+        raise FrameError("crc", "the bytes do not add up to 0 mod 256")
+    return Fields({field.id: data[field.at] >> field.bit & ((1 << field.width) - 1) for field in codec.fields}, True)
+
+
+def encode_bytes(codec: Codec, values: Mapping[str, int]) -> bytes:
+    """The payload of fixed length that carries `values`; the last byte makes the sum right. Raises ValueError for a value that does not fit."""
+    data = bytearray(codec.length)
+    for field in codec.fields:
+        value = values.get(field.id, 0)
+        if not -(1 << (field.width - 1)) <= value < 1 << field.width:
+            raise ValueError(f"{field.id}: {value} does not fit {field.width} bits")
+        data[field.at] |= (value & ((1 << field.width) - 1)) << field.bit
+    if codec.checksum == "sum8":
+        data[-1] = -sum(data[:-1]) % 256
+    return bytes(data)
+
+
 def encode_tlv(codec: Codec, values: Mapping[str, int]) -> bytes:
     """The payload that carries `values` by entry id, in the order of the table. Raises ValueError for a value that does not fit."""
     return b"".join(_encoded(entry, values[entry.id]) for entry in codec.tlv if entry.id in values)

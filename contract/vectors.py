@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from contract.decoding import block_request, decode_exchange, decode_message
 from contract.frames import FrameError, parse_request
-from contract.installation import variant
+from contract.installation import usual, variant
 from contract.json_path import parse_path, place
 from contract.mqtt_decoding import Message, subscription
 from contract.mqtt_encoding import compact_json
@@ -24,7 +24,7 @@ def failures(profile: Profile) -> list[str]:
 def check(profile: Profile, vector: Vector) -> list[str]:
     """What is wrong with one vector."""
     try:
-        chosen = profile if vector.variant is None else variant(profile, vector.variant)
+        chosen = usual(profile if vector.variant is None else variant(profile, vector.variant))
         found = list(_request_problems(chosen, vector))
         if vector.write is None:
             message = _decoded(chosen, vector)

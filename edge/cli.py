@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final, cast
 
+from contract.installation import usual
 from contract.profile import UnknownProfileError, catalogue, find
 from contract.profile_models import Profile
 from edge import check, decode, scan
@@ -131,7 +132,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _decode(args: argparse.Namespace) -> int:
-    profile = find(args.profile)
+    profile = usual(find(args.profile))
     if args.topic is not None and args.payload is not None:
         try:
             payload = sys.stdin.buffer.read() if str(args.payload) == "-" else args.payload.read_bytes()

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
@@ -34,6 +34,7 @@ _log = logging.getLogger("edge.mqtt")
 
 _MOST_WAITING: Final = 10_000  # messages
 _AT_ONCE: Final = 200
+_COUNTED: Final = 16  # running numbers of messages that are remembered of a device
 _CLOCK_MS: Final = 120_000  # a device's time further away from ours than this is not believed
 
 
@@ -55,13 +56,15 @@ class _Route:
     name: str
     second: int = 0
     in_second: int = 0
-    last: tuple[int | None, tuple[Reading, ...]] | None = None
+    last: dict[str, tuple[int | None, tuple[Reading, ...]]] = field(default_factory=dict)
+    counted: deque[tuple[int, int | None]] = field(default_factory=lambda: deque(maxlen=_COUNTED))
     broken: bool = False
 
     @property
     def filters(self) -> Iterator[str]:
         """Topic filters to subscribe."""
-        yield subscription(self.mqtt.topic, self.name)
+        for template in dict.fromkeys((self.mqtt.topic, *(planned.point.topic or self.mqtt.topic for planned in self.device.points.values()))):
+            yield subscription(template, self.name)
         if self.mqtt.availability is not None:
             yield subscription(self.mqtt.availability.topic, self.name)
 
@@ -82,7 +85,10 @@ class MqttDriver:
     def __init__(self, bus: MqttBus, devices: Sequence[Device], clock: Callable[[], int] = wall_ms) -> None:
         self._bus, self._clock = bus, clock
         self._routes = [_route(device) for device in devices]
-        self._exact = {filter_: route for route in self._routes for filter_ in route.filters}
+        self._exact: dict[str, list[_Route]] = {}
+        for route in self._routes:
+            for filter_ in route.filters:
+                self._exact.setdefault(filter_, []).append(route)
         self._waiting: deque[_Raw] = deque(maxlen=_MOST_WAITING)
         self._news = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -109,7 +115,7 @@ class MqttDriver:
     async def read(self, job: Job | None) -> Sequence[Arrival]:  # noqa: ARG002 - this bus speaks by itself
         """Wait for messages and decode them. Raises DriverError(bus=True) while there is no connection."""
         while True:
-            arrivals = [arrival for arrival in map(self._decode, self._taken()) if arrival is not None]
+            arrivals = [arrival for raw in self._taken() for arrival in self._decode(raw)]
             if arrivals:
                 return arrivals
             if self._trouble:
@@ -164,14 +170,19 @@ class MqttDriver:
         for _ in range(min(len(self._waiting), _AT_ONCE)):
             yield self._waiting.popleft()
 
-    def _route_of(self, topic: str) -> _Route | None:
-        """By the topic itself, or by a filter with wildcards."""
+    def _routes_of(self, topic: str) -> Sequence[_Route]:
+        """By the topic itself, or by a filter with wildcards. Devices may share a topic: of a gateway, of an availability."""
         found = self._exact.get(topic)
-        return found or next((route for route in self._routes if any(topic_matches_sub(filter_, topic) for filter_ in route.filters)), None)
+        return found or [route for route in self._routes if any(topic_matches_sub(filter_, topic) for filter_ in route.filters)]
 
-    def _decode(self, raw: _Raw) -> Arrival | None:
-        route = self._route_of(raw.topic)
-        if route is None or not self._allowed(route, raw):
+    def _decode(self, raw: _Raw) -> Iterator[Arrival]:
+        for route in self._routes_of(raw.topic):
+            if (arrival := self._decoded(route, raw)) is not None:
+                yield arrival
+
+    def _decoded(self, route: _Route, raw: _Raw) -> Arrival | None:
+        shared = route.mqtt.device_path is not None
+        if not shared and not self._allowed(route, raw):
             return None
         try:
             message = decode_message(route.device.profile, raw.topic, raw.payload)
@@ -180,6 +191,8 @@ class MqttDriver:
             if not route.broken:
                 _log.warning("设备 %s 的消息无法使用：%s", route.device.name, error.detail)
             route.broken = True
+            return None
+        if shared and (message.device != route.name or not self._allowed(route, raw)):
             return None
         if message.available is not None:
             return None if route.mqtt.sleepy else Arrival(route.device.name, available=message.available)
@@ -201,7 +214,7 @@ class MqttDriver:
     def _news_of(self, route: _Route, message: Message, raw: _Raw) -> Arrival | None:
         readings = tuple(reading for reading in message.readings if reading.point_id in route.device.points)
         this = (message.time_ms, readings)
-        if this == route.last and (message.time_ms is not None or raw.repeated):
+        if self._repeated(route, message, raw, this):
             self._count("repeated")
             return None
         time_ms = message.time_ms
@@ -211,11 +224,21 @@ class MqttDriver:
         if raw.retained and not self._recent(route, message, raw):
             if route.mqtt.retained == "ignore" or not readings:
                 return None
-            route.last = this
+            route.last[raw.topic] = this
             past = time_ms if time_ms is not None and time_ms < raw.at else None
             return Arrival(route.device.name, tuple(map(_last_known, readings)), past)
-        route.last = this
+        route.last[raw.topic] = this
         return Arrival(route.device.name, readings, time_ms if believed else None)
+
+    @staticmethod
+    def _repeated(route: _Route, message: Message, raw: _Raw, this: tuple[int | None, tuple[Reading, ...]]) -> bool:
+        """A message with a running number repeats one with the same number and time; a device that was reset counts from 0 again."""
+        if message.counter is not None:
+            number = (message.counter, message.time_ms)
+            known = number in route.counted
+            route.counted.append(number)
+            return known
+        return this == route.last.get(raw.topic) and (message.time_ms is not None or raw.repeated)
 
     def _recent(self, route: _Route, message: Message, raw: _Raw) -> bool:
         """Whether a retained message may count as live."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contract.decoding import Reading, block_request, decode_block, decode_exchange, decode_message, encode_block, encode_message
 from contract.frames import build_reply, parse_request
-from contract.installation import ChannelUse, configure, variant
+from contract.installation import ChannelUse, configure, usual, variant
 from contract.profile import Point, Profile, UnknownProfileError, catalogue, find
 from contract.quantities import Kind, quantity
 from contract.registers import integer_range
@@ -20,7 +20,7 @@ Position = Literal["open", "closed"]
 PROFILES = list(catalogue().values())
 VARIANTS = {f"{profile.id}-{name}": variant(profile, name) for profile in PROFILES for name in profile.variants}
 BUS = {profile.id: profile for profile in PROFILES if profile.blocks} | VARIANTS
-MESSAGES = {profile.id: profile for profile in PROFILES if profile.mqtt is not None}
+MESSAGES = {profile.id: usual(profile) for profile in PROFILES if profile.mqtt is not None}
 NAMED = [
     *("renke-rs-ws-n01", "jxct-jxbs-3001-th", "jxct-jxbs-3001-o3", "jxct-jxbs-3001-pressure", "xy-md02", "sonbest-sm7820b", "sonbest-sm7571b"),
     *("huawei-02312pbl", "vaisala-hmp", "dfrobot-sen0658", "door-rs485", "waveshare-8di", "wirenboard-wb-msw-v3", "kincony-sht30"),
@@ -124,14 +124,17 @@ def test_registers_show_what_was_put_in(name: str, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_messages_show_what_was_put_in(name: str, data: st.DataObject) -> None:
     profile = MESSAGES[name]
-    values = {point.id: data.draw(showable(point), point.id) for point in profile.points}
-    ((topic, payload),) = encode_message(profile, "store1", values, time_ms=1_700_000_000_000)
-    message = decode_message(profile, topic, payload)
-    assert message.device == "store1"
-    assert message.time_ms == (1_700_000_000_000 if profile.mqtt and profile.mqtt.time else None)
-    assert {one.point_id for one in message.readings} == set(values)
-    for one in message.readings:
-        assert comes_back(profile.point(one.point_id), one, values[one.point_id])
+    points = list({point.tlv or point.id: point for point in profile.points}.values())  # several points may look at one field: one of them sets it
+    values = {point.id: data.draw(showable(point), point.id) for point in points}
+    seen = set()
+    for topic, payload in encode_message(profile, "store1", values, time_ms=1_700_000_000_000):
+        message = decode_message(profile, topic, payload)
+        assert message.device == "store1"
+        assert message.time_ms == (1_700_000_000_000 if profile.mqtt and profile.mqtt.time else None)
+        found = [one for one in message.readings if one.point_id in values]
+        seen |= {one.point_id for one in found}
+        assert all(comes_back(profile.point(one.point_id), one, values[one.point_id]) for one in found)
+    assert seen == set(values)
 
 
 @pytest.mark.parametrize("name", [name for name, profile in MESSAGES.items() if profile.mqtt and profile.mqtt.availability])
@@ -173,3 +176,9 @@ def test_a_fail_safe_loop_of_novabo() -> None:
     assert decode_exchange(installed, request, bytes.fromhex("FF 02 01 01 51 A0"))[0].value == 0
     assert decode_exchange(installed, request, bytes.fromhex("FF 02 01 00 90 60"))[0].value == 1
     assert installed.points[0].fail_safe
+
+
+def test_there_is_a_profile_for_each_device_with_a_map_or_a_frame() -> None:
+    proven = [profile for profile in PROFILES if profile.evidence != "assumed" and (profile.vectors or profile.camera)]
+    assert len(proven) >= 65
+    assert all(profile.sources for profile in PROFILES)
