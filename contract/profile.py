@@ -19,7 +19,7 @@ from contract.profile_checks import problems
 from contract.profile_models import Point, Profile
 from contract.profile_transport import Block
 
-__all__ = ["Block", "Point", "Profile", "ProfileError", "UnknownProfileError", "catalogue", "find", "load_file", "load_text"]
+__all__ = ["Block", "Point", "Profile", "ProfileError", "UnknownProfileError", "catalogue", "find", "load_file", "load_folder", "load_text"]
 
 
 class ProfileError(ValueError):
@@ -97,6 +97,15 @@ def _check_variant(profile: Profile, name: str, located: Located, file: str) -> 
         raise _first(broken, located, file, inside) from None
     for path, reason in problems(changed):
         raise ProfileError(file, located.line(inside), _said((*inside, *path), reason))
+
+
+def load_folder(folder: Path) -> Mapping[str, Profile]:
+    """An installer's own profiles by id and alias, in lower case. Raises ProfileError, OSError; packaged names cannot be taken."""
+    profiles = {profile.id: profile for profile in map(load_file, sorted(folder.glob("*.yaml")))}
+    own = _names(profiles)
+    if taken := sorted(set(own) & set(_all_names())):
+        raise ProfileError(f"{own[taken[0]].id}.yaml", 1, f"{taken[0]!r} is the name of a packaged profile")
+    return MappingProxyType(own)
 
 
 # ------------------------------------------------------------------------------------------------------------------------------- catalogue

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from edge.clock import wall_ms
-from edge.load import MOST_FAST, REFUSE, WARN, bus_load
+from edge.load import MOST_FAST, REFUSE, WARN, bus_load, read_s
 from edge.plan import Device, Plan
 from edge.settings import BusSettings, CameraBus, EdgeSettings, RtuOverTcpBus, SerialBus
 
@@ -50,6 +50,7 @@ def as_json(plan: Plan, found: list[Finding]) -> dict[str, Any]:
         "devices": sum(1 for _ in plan.devices),
         "points": sum(1 for _ in plan.points),
         "rooms": sorted({point.room for point in plan.points}),
+        "plan": {name: list(_reads(plan, name)) for name in plan.buses},
         "load": {name: round(load, 3) for name, load in _loads(plan)},
         "findings": [asdict(finding) for finding in found],
     }
@@ -59,6 +60,7 @@ def as_text(plan: Plan, found: list[Finding]) -> str:
     """The report for people."""
     marks = {"ok": "✓", "warning": "!", "error": "✗", "unreachable": "✗"}
     lines = [f"网关 {plan.settings.gateway}：{sum(1 for _ in plan.devices)} 台设备，{sum(1 for _ in plan.points)} 个测点"]
+    lines += [f"  {name}：{_read_text(read)}" for name in plan.buses for read in _reads(plan, name)]
     for finding in found:
         lines.append(f"{marks[finding.level]} {finding.subject}：{finding.text}")
         if finding.fix:
@@ -96,6 +98,27 @@ def _loads(plan: Plan) -> Iterator[tuple[str, float]]:
         bus = plan.bus(name)
         if isinstance(bus, RtuOverTcpBus | SerialBus):
             yield name, bus_load(bus, devices)
+
+
+def _reads(plan: Plan, name: str) -> Iterator[dict[str, Any]]:
+    """The requests of a bus after merging; `line_ms` is how long one occupies a serial line."""
+    bus = plan.bus(name)
+    for device in plan.buses[name]:
+        for job in device.jobs:
+            for read in job.reads:
+                gap_s = device.profile.connection.timing.gap_ms / 1000
+                took = round(1000 * read_s(read, bus.baud, gap_s), 1) if isinstance(bus, RtuOverTcpBus | SerialBus) else None
+                yield {
+                    "device": device.name, "unit": device.unit, "fc": read.fc, "address": read.address, "count": read.count,
+                    "blocks": [block for block, _ in read.blocks], "every_s": job.period_s, "line_ms": took,
+                }  # fmt: skip
+
+
+def _read_text(read: dict[str, Any]) -> str:
+    took = "" if read["line_ms"] is None else f"，占线 {read['line_ms']} 毫秒"
+    end = read["address"] + read["count"] - 1
+    blocks = "+".join(read["blocks"])
+    return f"{read['device']}（地址 {read['unit']}）功能码 {read['fc']:02d}，{read['address']}–{end}（{blocks}），每 {read['every_s']:g} 秒{took}"
 
 
 def _lines(plan: Plan) -> Iterator[Finding]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from contract.installation import usual
-from contract.profile import UnknownProfileError, catalogue, find
+from contract.profile import ProfileError, UnknownProfileError, catalogue, find, load_file
 from contract.profile_models import Profile
 from edge import check, decode, scan
-from edge.configfile import ConfigError, load, load_devices
+from edge.configfile import ConfigError, load, load_devices, read_secret
 from edge.plan import Plan, build
 from edge.settings import ModbusBus, RtuOverTcpBus, SerialBus, TcpBus
 
@@ -35,6 +35,14 @@ def parser() -> argparse.ArgumentParser:
     profiles = commands.add_parser("profiles", help="列出全部设备画像", description="列出全部设备画像")
     profiles.add_argument("--json", action="store_true", help="只输出 JSON")
     _line_arguments(commands.add_parser("scan", help="扫描一条 Modbus 总线（只读）", description="扫描一条 Modbus 总线（只读）"))
+    found = commands.add_parser("discover", help="读取设备自述（Home Assistant 发现），生成画像", description="读取设备自述")
+    found.add_argument("--host", required=True, help="消息服务器")
+    found.add_argument("--port", type=int, default=1883)
+    found.add_argument("--username")
+    found.add_argument("--password-file", type=Path, help="第一行是密码")
+    found.add_argument("--seconds", type=float, default=3.0, help="听多久")
+    found.add_argument("-o", "--output", type=Path, metavar="DIR", help="把画像写进这个文件夹（edge.yaml 的 profiles_dir）")
+    found.add_argument("--json", action="store_true", help="只输出 JSON")
     address = commands.add_parser("address", help="说明怎样修改设备地址", description="说明怎样修改设备地址")
     address.add_argument("--profile", required=True, help="设备画像")
     address.add_argument("--port", help="串口或 主机:端口")
@@ -42,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _decode_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("profile", metavar="PROFILE", help="画像名")
+    command.add_argument("profile", metavar="PROFILE", help="画像名，或自己的画像文件（.yaml）")
     command.add_argument("--request", metavar="HEX", help="问的一帧；画像只有一个寄存器块时可省略")
     command.add_argument("--reply", metavar="HEX", help="答的一帧")
     command.add_argument("--topic", help="MQTT 主题")
@@ -63,7 +71,7 @@ def _line_arguments(command: argparse.ArgumentParser) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     args = parser().parse_args(arguments)
-    handlers = {"run": _run, "check": _check, "decode": _decode, "profiles": _profiles, "scan": _scan, "address": _address}
+    handlers = {"run": _run, "check": _check, "decode": _decode, "profiles": _profiles, "scan": _scan, "address": _address, "discover": _discover}
     try:
         return handlers[args.command](args)
     except BrokenPipeError:  # the reader, e.g. `head`, has seen enough
@@ -132,7 +140,7 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _decode(args: argparse.Namespace) -> int:
-    profile = usual(find(args.profile))
+    profile = usual(_named(args.profile))
     if args.topic is not None and args.payload is not None:
         try:
             payload = sys.stdin.buffer.read() if str(args.payload) == "-" else args.payload.read_bytes()
@@ -178,6 +186,42 @@ def _entry(profile: Profile) -> dict[str, Any]:
     }
 
 
+def _named(name: str) -> Profile:
+    """A packaged profile, or the one in a file. Raises UnknownProfileError, ConfigError."""
+    if not name.endswith(".yaml"):
+        return find(name)
+    try:
+        return load_file(Path(name))
+    except ProfileError as error:
+        raise ConfigError(Path(name), error.line, error.reason) from None
+    except OSError as error:
+        raise ConfigError(Path(name), 1, f"无法读取（{error.strerror}）") from None
+
+
+def _discover(args: argparse.Namespace) -> int:
+    from edge import discover  # noqa: PLC0415 - the other commands need no paho
+
+    password = read_secret(args.password_file) if args.password_file else None
+    try:
+        found = discover.proposals(discover.listen(args.host, args.port, args.username, password, args.seconds))
+        written = discover.write(found, args.output) if args.output else []
+    except discover.BrokerUnreachableError as error:
+        _say(str(error))
+        return UNREACHABLE
+    except OSError as error:
+        _say(f"{args.output}：{error.strerror}")
+        return FAILED
+    if args.json:
+        _print({"devices": found, "written": [str(path) for path in written]})
+        return OK
+    for device in found:
+        print(f"{device['device']}（{device['vendor']} {device['model']}）：{'、'.join(device['profiles']) or '没有可用的测点'}")
+        for reason in device["left_out"]:
+            print(f"    略去 {reason}")
+    print(f"{len(found)} 台设备自述，写了 {len(written)} 个画像。" + ("" if args.output else "用 -o 写成文件。"))
+    return OK
+
+
 def _bus(args: argparse.Namespace) -> ModbusBus:
     """The line that the arguments name. Raises ConfigError."""
     common: dict[str, Any] = {"name": "scan", "timeout_ms": args.timeout_ms}
@@ -209,6 +253,8 @@ def _scan(args: argparse.Namespace) -> int:
     for entry in found:
         names = "、".join(f"{candidate['profile']}（{candidate['title']}）" for candidate in entry["candidates"]) or "没有合适的画像"
         print(f"地址 {entry['unit']}：{names}")
+        for group in entry["alike"]:
+            print(f"    线上分不清：{'、'.join(group)}。读的是同样的寄存器，请看设备标签，或用已知的读数对照。")
     print(f"问了 {len(wanted)} 个地址，{len(found)} 个有应答。")
     return OK
 

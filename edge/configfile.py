@@ -113,7 +113,10 @@ def load(file: Path) -> EdgeSettings:
     settings, content = _parse(file, EdgeSettings)
     _refuse_twice(file, content, "buses", [bus.name for bus in settings.buses])
     folder = file.resolve().parent
-    own = {name: _resolved(getattr(settings, name), folder) for name in ("data_dir", "devices_file", "server_token_file", "trace_accepted")}
+    own = {
+        name: _resolved(getattr(settings, name), folder)
+        for name in ("data_dir", "devices_file", "profiles_dir", "server_token_file", "trace_accepted")
+    }
     buses = tuple(
         bus.model_copy(update={"password_file": _resolved(bus.password_file, folder)}) if isinstance(bus, MqttBus | CameraBus) else bus
         for bus in settings.buses

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from contract.declarations import PointDeclaration
 from contract.frames import BIT_READS
 from contract.installation import ChannelUse, InstallationError, configure, variant
-from contract.profile import UnknownProfileError, find
+from contract.profile import ProfileError, UnknownProfileError, find, load_folder
 from contract.profile_models import Point, Profile
 from contract.profile_transport import Block
 from contract.quantities import QUANTITIES
@@ -191,9 +191,10 @@ def build(settings: EdgeSettings, devices: DevicesSettings, lines: Mapping[str, 
     """Join configuration and profiles; `lines` is where each device stands in the devices file. Raises ConfigError."""
     kinds = {bus.name: bus.kind for bus in settings.buses}
     buses: dict[str, list[Device]] = {name: [] for name in kinds}
+    own = _own_profiles(settings)
     for entry in devices.devices:
         try:
-            device = _device(settings.gateway, entry, kinds)
+            device = _device(settings.gateway, entry, kinds, own)
             _refuse_conflict(device, buses[entry.bus])
         except _PlanError as error:
             raise ConfigError(settings.devices_file, lines.get(entry.name, 1), f"设备 {entry.name}：{error}") from None
@@ -213,15 +214,26 @@ def _refuse_siren(plan: Plan) -> None:
         raise ConfigError(plan.settings.devices_file, 1, f"guard.siren：没有设备 {siren.device}，或它没有开关量写操作 {siren.write}")
 
 
+def _own_profiles(settings: EdgeSettings) -> Mapping[str, Profile]:
+    if settings.profiles_dir is None:
+        return {}
+    try:
+        return load_folder(settings.profiles_dir)
+    except ProfileError as error:
+        raise ConfigError(settings.profiles_dir / error.file, error.line, error.reason) from None
+    except OSError as error:
+        raise ConfigError(settings.profiles_dir, 1, f"无法读取（{error.strerror}）") from None
+
+
 class _PlanError(ValueError):
     """A device that cannot be planned."""
 
 
-def _device(gateway: str, entry: DeviceSettings, kinds: Mapping[str, str]) -> Device:
+def _device(gateway: str, entry: DeviceSettings, kinds: Mapping[str, str], own: Mapping[str, Profile]) -> Device:
     if entry.bus not in kinds:
         raise _PlanError(f"没有名为 {entry.bus} 的总线（edge.yaml 里有：{'、'.join(kinds) or '无'}）")
     kind = _KINDS[kinds[entry.bus]]
-    profile = _installed(entry)
+    profile = _installed(entry, own)
     if profile.connection.kind not in (kind, "lorawan" if kind == "mqtt" else kind):
         raise _PlanError(f"设备画像 {profile.id} 属于 {profile.connection.kind}，不能接在 {kind} 总线上")
     if getattr(entry, _ADDRESS[kind]) is None:
@@ -236,9 +248,9 @@ def _device(gateway: str, entry: DeviceSettings, kinds: Mapping[str, str]) -> De
     return Device(entry, profile, points)
 
 
-def _installed(entry: DeviceSettings) -> Profile:
+def _installed(entry: DeviceSettings, own: Mapping[str, Profile]) -> Profile:
     try:
-        profile = find(entry.profile)
+        profile = own.get(entry.profile.lower()) or find(entry.profile)
         if entry.variant is not None:
             profile = variant(profile, entry.variant)
         return configure(profile, entry.params, _uses(entry, profile))

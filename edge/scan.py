@@ -1,11 +1,15 @@
-"""`archivewatch-edge scan`: who answers on a Modbus line, and which profiles fit. Reads only, one question at a time."""
+"""`archivewatch-edge scan`: who answers on a Modbus line, and which profiles fit. Reads only, one question at a time.
+
+The same bytes mean different things in different devices, so several profiles may fit: `alike` lists those that read the same registers and that no
+reading can tell apart. Only the label on the device, or a known value beside it, decides between them.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from contract.profile import catalogue
+from contract.profile import catalogue, find
 from contract.profile_models import Profile
 from contract.readings import Reading
 from contract.sample import Quality
@@ -43,7 +47,8 @@ async def scan(bus: ModbusBus, wanted: Sequence[int]) -> AsyncIterator[dict[str,
         for unit in wanted:
             said = await _rings(driver, bus, unit)
             if said:
-                yield {"unit": unit, "answer": said, "candidates": [found async for found in _candidates(driver, bus, unit)]}
+                candidates = [found async for found in _candidates(driver, bus, unit)]
+                yield {"unit": unit, "answer": said, "candidates": candidates, "alike": alike([found["profile"] for found in candidates])}
     finally:
         await driver.close()
 
@@ -69,9 +74,10 @@ async def _rings(driver: Driver, bus: ModbusBus, unit: int) -> str:
 
 
 async def _candidates(driver: Driver, bus: ModbusBus, unit: int) -> AsyncIterator[dict[str, Any]]:
+    refused: set[tuple[int, int]] = set()  # what the unit would not tell is not asked again by the next profile
     for profile in _profiles():
         device = _device(bus, profile.id, unit)
-        if device is None:
+        if device is None or refused & registers(device):
             continue
         readings: list[Reading] = []
         try:
@@ -79,11 +85,31 @@ async def _candidates(driver: Driver, bus: ModbusBus, unit: int) -> AsyncIterato
                 for arrival in await driver.read(job):
                     readings += arrival.readings
         except DriverError as error:
+            if len(asked := registers(device)) == 1:
+                refused |= asked
             await asyncio.sleep(error.wait_s)
             continue
         if readings and all(reading.quality is Quality.GOOD for reading in readings):
             values = {reading.point_id: reading.value for reading in readings}
             yield {"profile": profile.id, "title": profile.title.zh, "values": values}
+
+
+def registers(device: Device) -> set[tuple[int, int]]:
+    """Function and first address of each read of a device."""
+    return {(read.fc, read.address) for job in device.jobs for read in job.reads}
+
+
+def alike(profiles: Sequence[str]) -> list[list[str]]:
+    """Groups of profiles that read the same registers by the same function, so that the line cannot tell them apart."""
+    cells = {name: {(block.fc, block.address + at) for block in find(name).blocks for at in range(block.count)} for name in profiles}
+    groups: list[list[str]] = []
+    for name in profiles:
+        group = next((group for group in groups if any(cells[name] & cells[other] for other in group)), None)
+        if group is None:
+            groups.append([name])
+        else:
+            group.append(name)
+    return [group for group in groups if len(group) > 1]
 
 
 def _profiles() -> Iterator[Profile]:

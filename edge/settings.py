@@ -182,8 +182,9 @@ class GuardSettings(_Model):
 class EdgeSettings(_Model):
     """The whole of `edge.yaml`.
 
-    `host_id` names the server whose STATE is waited for; empty means to publish without waiting. `trace_accepted` names a file that gets one JSON
-    line per sample after its spool commit: the record against which fault tests count losses.
+    `profiles_dir` holds the installer's own device profiles beside the packaged ones. `host_id` names the server whose STATE is waited for; empty
+    means to publish without waiting. `trace_accepted` names a file that gets one JSON line per sample after its spool commit: the record against
+    which fault tests count losses.
     """
 
     gateway: NodeId
@@ -192,6 +193,7 @@ class EdgeSettings(_Model):
     broker: BrokerSettings
     data_dir: Path
     devices_file: Path
+    profiles_dir: Path | None = None
     server_url: str | None = Field(None, pattern=r"^https?://")
     server_token_file: Path | None = None
     buses: tuple[BusSettings, ...] = ()

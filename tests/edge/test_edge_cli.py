@@ -12,7 +12,7 @@ import pytest
 from contract.frames import sealed
 from contract.profile import find
 from edge import check, cli
-from edge.scan import units
+from edge.scan import alike, units
 from simulators.faults import Fault
 from simulators.modbus_bus import Bus
 from simulators.modbus_carriers import carrier
@@ -136,6 +136,27 @@ def test_scan_finds_who_answers_and_what_fits(capsys: pytest.CaptureFixture[str]
     assert "xy-md02" in fitting
     assert 0 < fitting["xy-md02"]["humidity"] < 100
     assert output["units"][1]["candidates"] == []
+
+
+def test_scan_says_what_it_cannot_tell_apart() -> None:
+    assert alike(["xy-md02", "renke-rs-ws-n01", "sonbest-sm7820b", "jxct-jxbs-3001-o3", "generic-rs485-smoke"]) == [
+        ["renke-rs-ws-n01", "sonbest-sm7820b", "jxct-jxbs-3001-o3"]
+    ]
+    assert alike(["jxct-jxbs-3001-o3", "jxct-jxbs-3001-co"]) == [["jxct-jxbs-3001-o3", "jxct-jxbs-3001-co"]]
+    assert alike(["xy-md02"]) == []
+
+
+def test_check_shows_how_reads_are_merged(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    ups = {"name": "ups", "profile": "huawei-ups2000", "bus": "line", "unit": 1, "room": "350128000001-01"}
+    _, report, _ = run(capsys, "check", "--config", str(config(tmp_path, [ups])))
+    assert [(read["fc"], read["address"], read["count"], read["every_s"]) for read in report["plan"]["line"]] == [
+        (3, 11024, 4, 5),
+        (3, 11000, 22, 10),
+        (3, 12000, 6, 10),
+    ]
+    assert report["plan"]["line"][0]["line_ms"] == pytest.approx((8 + 5 + 8) * 10 / 9600 * 1000 + 30 + 40, abs=0.1)
+    cli.main(["check", "--config", str(tmp_path / "edge.yaml")])
+    assert "11000–11021（lines），每 10 秒" in capsys.readouterr().out
 
 
 def test_scan_of_a_line_that_is_not_there(capsys: pytest.CaptureFixture[str], free_port: int, tmp_path: Path) -> None:

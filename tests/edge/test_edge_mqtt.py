@@ -228,3 +228,62 @@ def test_nobody_there_at_the_start_is_told_and_not_fatal(free_port: int) -> None
         await driver.close()
 
     asyncio.run(run())
+
+
+def test_an_availability_that_devices_share_is_told_of_each(broker: Broker) -> None:
+    cameras = [{"name": f"c{n}", "profile": "frigate-motion", "topic": f"cam{n}"} for n in (1, 2)]
+
+    async def story(ear: Ear, mouth: Mouth) -> None:
+        await ear.ready(mouth)
+        mouth.say("frigate/available", "stopped")
+        await ear.until(lambda heard: sum(arrival.available is False for arrival in heard) == 2)
+        assert {arrival.device for arrival in ear.heard if arrival.available is False} == {"c1", "c2"}
+
+    on_broker(broker, story, entries=[{"name": "th1", "profile": "aqara-wsdcgq11lm", "topic": "th1"}, *cameras])
+
+
+def test_events_of_one_topic_reach_the_camera_they_name(broker: Broker) -> None:
+    cameras = [{"name": f"c{n}", "profile": "frigate-events", "topic": f"cam{n}"} for n in (1, 2)]
+
+    async def story(ear: Ear, mouth: Mouth) -> None:
+        await ear.ready(mouth)
+        for kind in ("new", "end"):
+            mouth.say("frigate/events", {"type": kind, "after": {"camera": "cam2", "label": "person"}})
+        mouth.say("frigate/events", {"type": "new", "after": {"camera": "cam1"}})
+        await ear.until(lambda heard: any(arrival.device == "c1" for arrival in heard))
+        said = [(arrival.device, arrival.readings[0].value) for arrival in ear.heard if arrival.device != "th1"]
+        assert said == [("c2", 1), ("c2", 0), ("c1", 1)]
+
+    on_broker(broker, story, entries=[{"name": "th1", "profile": "aqara-wsdcgq11lm", "topic": "th1"}, *cameras])
+
+
+def test_components_with_topics_of_their_own_are_one_device(broker: Broker) -> None:
+    esp = {"name": "esp", "profile": "esphome-climate", "topic": "store1", "params": {"humidity_name": "rh"}}
+
+    async def story(ear: Ear, mouth: Mouth) -> None:
+        await ear.ready(mouth)
+        mouth.say("store1/sensor/temperature/state", "21.5")
+        mouth.say("store1/sensor/rh/state", "48")
+        mouth.say("store1/status", "offline")
+        await ear.until(lambda heard: any(arrival.available is False for arrival in heard))
+        said = [(reading.point_id, reading.value) for arrival in ear.heard if arrival.device == "esp" for reading in arrival.readings]
+        assert said == [("temperature", 21.5), ("humidity", 48)]
+
+    on_broker(broker, story, entries=[{"name": "th1", "profile": "aqara-wsdcgq11lm", "topic": "th1"}, esp])
+
+
+def test_a_lorawan_uplink_counts_once_through_chirpstack_and_through_the_vendors_gateway(broker: Broker) -> None:
+    chirp = {"name": "a", "profile": "milesight-em300-th", "topic": "24e1"}
+    gateway = {"name": "b", "profile": "milesight-em300-th", "topic": "24e2", "params": {"variant": "gateway", "gateway_topic": "up"}}
+
+    async def story(ear: Ear, mouth: Mouth) -> None:
+        await ear.ready(mouth)
+        for count in (7, 7, 0, 0, 8):  # each twice; a device that was reset counts from 0 again
+            mouth.say("application/1/device/24e1/event/up", {"fCnt": count, "data": "AXVcA2c0AQRoaA=="})
+            mouth.say("up", {"fCnt": count, "devEUI": "24e2", "data": "AXVcA2c0AQRoaA=="})
+        mouth.say(TOPIC, {"temperature": 29.0})
+        await ear.value(29.0)
+        assert [arrival.device for arrival in ear.heard if arrival.device != "th1"] == ["a", "b"] * 3
+        assert ear.driver.counters["repeated"] >= 4
+
+    on_broker(broker, story, entries=[{"name": "th1", "profile": "aqara-wsdcgq11lm", "topic": "th1"}, chirp, gateway])
