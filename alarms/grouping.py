@@ -13,17 +13,35 @@ _MINUTE = 60_000
 FLOOD_WINDOW_MS = 10 * _MINUTE
 FLOOD_STARTS_ABOVE, FLOOD_ENDS_BELOW = 10, 5
 """ISA-18.2: a flood begins with more than 10 new alarms in 10 minutes and ends with fewer than 5."""
-ALONE = frozenset({"smoke", "smoke_density", "leak", "motion", "tamper"})
-_CITY_DEPTH = 2
-_LEAST_ROOMS = 3
+ALONE = frozenset({"smoke", "smoke_density", "smoke_concentration", "leak", "motion", "tamper"})
+_DOOR_LEFT_OPEN = ("held", "open_long")
+_ABSENCE = ("stale", "stuck", "camera")
+_LEAST_ROOMS, _LEAST_ALARMS = 3, 2
+
+
+class Cause(NamedTuple):
+    """A common cause: how far apart two alarms of one burst may be raised, and how wide (depth in the unit path, 1 = province) it may reach."""
+
+    burst_ms: int
+    depth: int
+
+
+# A power cut comes at once, a weather front within hours; a bus lies in one building; what a restart of the server brings to light is everywhere.
+CAUSES: Mapping[str, Cause] = {
+    "offline": Cause(5 * _MINUTE, 2),
+    "restart": Cause(5 * _MINUTE, 1),
+    "bus": Cause(5 * _MINUTE, 4),
+    "power": Cause(5 * _MINUTE, 2),
+    "weather": Cause(120 * _MINUTE, 2),
+}
 
 
 class Open(NamedTuple):
-    """An open alarm. `unit_path`: codes from the province down to the room's unit; `family` is what cause_of() says."""
+    """An open alarm. `unit_path`: codes from the province down to its unit; `family` is what cause_of() says; `rooms` are those it stands for."""
 
     alarm: int
     family: str
-    room: str
+    rooms: tuple[str, ...]
     unit_path: tuple[str, ...]
     raised_at: int
     level: Level
@@ -40,27 +58,39 @@ class Group(NamedTuple):
     rooms: tuple[str, ...]
 
 
-# Cause -> how far apart two alarms of one burst may be raised: a power cut comes at once, a weather front within hours.
-BURST_MS: Mapping[str, int] = {"offline": 5 * _MINUTE, "power": 5 * _MINUTE, "weather": 120 * _MINUTE}
+def stands_alone(rule: str, kind: str, quantity: str, level: Level) -> bool:
+    """Smoke, fast heat, leak, intrusion and a forced door: never folded, never only listed, always on top."""
+    if kind in _ABSENCE:
+        return False
+    if quantity == "door":
+        return not any(word in rule or word in kind for word in _DOOR_LEFT_OPEN)
+    return quantity in ALONE or (quantity == "temperature" and (kind == "rate" or level is Level.CRITICAL))
 
 
-def cause_of(kind: str, quantity: str, level: Level) -> str:
-    """Which common cause an alarm may have: offline | power | weather, or "" for what is never folded."""
-    if quantity in ALONE or level is Level.CRITICAL:
+def cause_of(rule: str, kind: str, quantity: str, level: Level) -> str:
+    """Which common cause an alarm may have (a key of CAUSES), or "" for what is never folded: also the silence of what stands alone."""
+    if level is Level.CRITICAL or quantity in ALONE or stands_alone(rule, kind, quantity, level):
         return ""
     if kind == "stale":
-        return "offline"
+        return "offline" if quantity in ("gateway", "") else "bus"
     if quantity == "power":
         return "power"
-    return "weather" if quantity in ("humidity", "temperature", "dew_point") or kind in ("dew_point", "mould") else ""
+    climate = quantity in ("humidity", "temperature", "dew_point") and kind == "threshold"
+    return "weather" if climate or kind == "dew_point" else ""
+
+
+def scope_of(family: str, unit_path: Sequence[str]) -> str:
+    """The unit within which alarms of a cause may be one event."""
+    return unit_path[: CAUSES[family].depth][-1]
 
 
 def fold(alarms: Iterable[Open], least_rooms: int = _LEAST_ROOMS) -> tuple[tuple[Group, ...], tuple[int, ...]]:
-    """(groups, alarms left single). A group is a burst of one cause in one city with at least `least_rooms` rooms."""
+    """(groups, alarms left single). A group is a burst of one cause in one scope with at least `least_rooms` rooms and two alarms."""
     groups: list[Group] = []
     single: list[int] = []
     for family, burst in _bursts(sorted(alarms, key=lambda alarm: (alarm.raised_at, alarm.alarm))):
-        if family in BURST_MS and len({alarm.room for alarm in burst}) >= least_rooms:
+        rooms = {room for alarm in burst for room in alarm.rooms}
+        if family in CAUSES and len(rooms) >= least_rooms and len(burst) >= min(least_rooms, _LEAST_ALARMS):
             groups.append(_group(family, burst))
         else:
             single += [alarm.alarm for alarm in burst]
@@ -68,22 +98,29 @@ def fold(alarms: Iterable[Open], least_rooms: int = _LEAST_ROOMS) -> tuple[tuple
 
 
 def _bursts(alarms: Sequence[Open]) -> list[tuple[str, list[Open]]]:
-    running: dict[tuple[str, tuple[str, ...]], list[Open]] = {}
+    running: dict[tuple[str, str], list[Open]] = {}
     done: list[tuple[str, list[Open]]] = []
     for alarm in alarms:
-        key = (alarm.family, alarm.unit_path[:_CITY_DEPTH])
+        cause = CAUSES.get(alarm.family)
+        key = (alarm.family, scope_of(alarm.family, alarm.unit_path) if cause else "")
         burst = running.get(key)
-        if burst is None or alarm.family not in BURST_MS or alarm.raised_at - burst[-1].raised_at > BURST_MS[alarm.family]:
+        if burst is None or cause is None or alarm.raised_at - burst[-1].raised_at > cause.burst_ms:
             burst = running[key] = []
             done.append((alarm.family, burst))
         burst.append(alarm)
     return done
 
 
+def smallest_unit(paths: Iterable[Sequence[str]]) -> str:
+    """The smallest unit that holds all of these paths; "" when they share none."""
+    common = [codes[0] for codes in takewhile(lambda codes: len(set(codes)) == 1, zip(*paths, strict=False))]
+    return common[-1] if common else ""
+
+
 def _group(cause: str, burst: Sequence[Open]) -> Group:
-    common = [codes[0] for codes in takewhile(lambda codes: len(set(codes)) == 1, zip(*(alarm.unit_path for alarm in burst), strict=False))]
-    rooms = tuple(dict.fromkeys(alarm.room for alarm in burst))
-    return Group(cause, common[-1] if common else "", burst[0].raised_at, max(a.level for a in burst), tuple(a.alarm for a in burst), rooms)
+    rooms = tuple(dict.fromkeys(room for alarm in burst for room in alarm.rooms))
+    unit = smallest_unit(alarm.unit_path for alarm in burst)
+    return Group(cause, unit, burst[0].raised_at, max(a.level for a in burst), tuple(a.alarm for a in burst), rooms)
 
 
 class Flood(NamedTuple):

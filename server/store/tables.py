@@ -206,6 +206,10 @@ class Alarm(Base):
     shelved_until: Mapped[int | None]
     known_late: Mapped[bool] = mapped_column(Boolean, default=False)
     drill: Mapped[bool] = mapped_column(Boolean, default=False)
+    # '' | chattering | fleeting (domain.md 3.2)
+    behaviour: Mapped[str] = mapped_column(String(12), default="")
+    # The group alarm that speaks for this one at present.
+    group_alarm: Mapped[int | None] = mapped_column(index=True)
 
 
 class AlarmMemory(Base):
@@ -241,6 +245,8 @@ class Transition(Base):
     limit: Mapped[float | None]
     limit_origin: Mapped[str] = mapped_column(String(80), default="")
     person: Mapped[int | None]  # who, where a code, a tested number or an own account proves it
+    # Whether people were asked for attention by it: only such changes count as alarms in the statistics.
+    annunciated: Mapped[bool] = mapped_column(Boolean, default=False)
 
 
 class EscalationStep(Base):
@@ -294,7 +300,10 @@ class Notification(Base):
 
 
 class CoverageSpan(Base):
-    """A stretch of one room's watch: watched | degraded | blind | manual, with cause; the open one has until NULL."""
+    """A stretch of one room's watch: watched | degraded | blind | manual, with cause; the open one has until NULL.
+
+    `cause`: sensor | bus | gateway | uplink | server | planned | not_connected. `counted`: the room was in use, so it enters percentages.
+    """
 
     __tablename__ = "coverage_span"
     __table_args__ = (Index("coverage_by_room", "room", "since"),)
@@ -305,6 +314,7 @@ class CoverageSpan(Base):
     state: Mapped[str] = mapped_column(String(12))
     cause: Mapped[str] = mapped_column(String(16), default="")
     detail: Mapped[str] = mapped_column(String(120), default="")
+    counted: Mapped[bool] = mapped_column(Boolean, default=True)
 
 
 class GatewayCommand(Base):

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alarms.grouping import BURST_MS, FLOOD_WINDOW_MS, Flood, Group, Open, cause_of, flood_step, fold
+from alarms.grouping import CAUSES, FLOOD_WINDOW_MS, Flood, Group, Open, cause_of, flood_step, fold, scope_of, stands_alone
 from alarms.model import Level
 
 M = 60_000
@@ -12,24 +12,36 @@ GULOU, TAIJIANG = "350102000000", "350103000000"
 
 
 def alarm(ident: int, family: str, path: tuple[str, ...], at: int, level: Level = Level.ALARM, room: str = "") -> Open:
-    return Open(ident, family, room or f"{path[-1]}-{ident:02}", path, at, level)
+    return Open(ident, family, (room or f"{path[-1]}-{ident:02}",), path, at, level)
 
 
 def test_causes() -> None:
-    assert cause_of("stale", "", Level.ALARM) == "offline"
-    assert cause_of("stale", "humidity", Level.WARN) == "offline"
-    assert cause_of("state", "power", Level.URGENT) == "power"
-    assert cause_of("threshold", "humidity", Level.WARN) == "weather"
-    assert cause_of("dew_point", "", Level.URGENT) == "weather"
-    assert cause_of("threshold", "co2", Level.WARN) == ""
+    assert cause_of("gateway_offline", "stale", "gateway", Level.ALARM) == "offline"
+    assert cause_of("room_blind", "stale", "", Level.URGENT) == "offline"
+    assert cause_of("sensor_stale", "stale", "humidity", Level.WARN) == "bus"
+    assert cause_of("power_lost", "state", "power", Level.URGENT) == "power"
+    assert cause_of("humidity_high", "threshold", "humidity", Level.WARN) == "weather"
+    assert cause_of("dew", "dew_point", "temperature", Level.URGENT) == "weather"
+    assert cause_of("co2", "threshold", "co2", Level.WARN) == ""
+    assert cause_of("door_held", "state", "door", Level.WARN) == ""
 
 
 def test_smoke_leak_intrusion_and_fast_heat_stand_alone() -> None:
-    assert cause_of("state", "smoke", Level.CRITICAL) == ""
-    assert cause_of("stale", "smoke", Level.WARN) == ""
-    assert cause_of("state", "leak", Level.URGENT) == ""
-    assert cause_of("state", "motion", Level.URGENT) == ""
-    assert cause_of("rate", "temperature", Level.CRITICAL) == ""
+    alone = [
+        ("smoke", "state", "smoke", Level.CRITICAL), ("leak", "state", "leak", Level.URGENT), ("intruder", "state", "motion", Level.URGENT),
+        ("temperature_rise", "rate", "temperature", Level.CRITICAL), ("heat", "threshold", "temperature", Level.CRITICAL),
+        ("door_forced", "state", "door", Level.URGENT),
+    ]  # fmt: skip
+    for one in alone:
+        assert (stands_alone(*one), cause_of(*one)) == (True, "")
+    for other in [("door_held", "state", "door", Level.WARN), ("sensor_stale", "stale", "smoke", Level.WARN)]:
+        assert (stands_alone(*other), cause_of(*other)) == (False, "")
+
+
+def test_scopes() -> None:
+    path = (PROVINCE, FUZHOU, GULOU, "350102010000")
+    assert [scope_of(cause, path) for cause in ("restart", "offline", "bus")] == [PROVINCE, FUZHOU, "350102010000"]
+    assert scope_of("power", (PROVINCE,)) == PROVINCE
 
 
 def test_a_damp_front_over_a_city_is_one_group_with_every_room_counted() -> None:
@@ -37,7 +49,7 @@ def test_a_damp_front_over_a_city_is_one_group_with_every_room_counted() -> None
     other = [alarm(9, "weather", (PROVINCE, FUZHOU, TAIJIANG), 45 * M, Level.URGENT)]
     far = [alarm(10, "weather", (PROVINCE, XIAMEN), 20 * M)]
     groups, single = fold([*far, *other, *county])
-    assert groups == (Group("weather", FUZHOU, 0, Level.URGENT, (0, 1, 2, 3, 9), tuple(a.room for a in [*county, *other])),)
+    assert groups == (Group("weather", FUZHOU, 0, Level.URGENT, (0, 1, 2, 3, 9), tuple(a.rooms[0] for a in [*county, *other])),)
     assert single == (10,)
 
 
@@ -47,7 +59,7 @@ def test_a_power_cut_in_one_county_is_named_after_the_county() -> None:
 
 
 def test_far_apart_in_time_is_not_one_cause() -> None:
-    alarms = [alarm(i, "power", (PROVINCE, FUZHOU), i * (BURST_MS["power"] + 1)) for i in range(5)]
+    alarms = [alarm(i, "power", (PROVINCE, FUZHOU), i * (CAUSES["power"].burst_ms + 1)) for i in range(5)]
     assert fold(alarms) == ((), (0, 1, 2, 3, 4))
 
 
@@ -77,7 +89,7 @@ def test_every_alarm_is_in_exactly_one_place(alarms: list[Open], least: int) -> 
         members = [by_id[ident] for ident in group.alarms]
         assert {a.family for a in members} == {group.cause}
         assert all(group.unit in a.unit_path for a in members)
-        assert set(group.rooms) == {a.room for a in members}
+        assert set(group.rooms) == {room for a in members for room in a.rooms}
         assert len(group.rooms) >= least
         assert group.since == min(a.raised_at for a in members)
     assert fold(list(reversed(alarms)), least) == (groups, single)
