@@ -30,13 +30,21 @@ class BrokerSettings(_Frozen):
 
 
 class WatchSettings(_Frozen):
-    """How long silence may last. A point's deadline is `stale_intervals` of its reporting interval, at least `stale_min_s`."""
+    """How long silence may last. A point's deadline is `stale_intervals` of its reporting interval, at least `stale_min_s`.
+
+    A room that is blind for `room_blind_s` becomes an alarm, an urgent one after `room_blind_urgent_s`. Climate out of band for
+    `chronic_after_h` becomes a standing state. `manual_min`: how long a person's report counts.
+    """
 
     stale_intervals: float = 3
     stale_min_s: float = 180
     foreign_limit_s: float = 900
     restart_holdoff_s: float = 30
     gather_ms: int = 50
+    room_blind_s: float = 600
+    room_blind_urgent_s: float = 1800
+    chronic_after_h: float = 72
+    manual_min: float = 60
     acknowledge_gateways: bool = True
     """False only in the fault test that proves the acknowledgement matters."""
 

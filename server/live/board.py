@@ -12,6 +12,7 @@ from server.live.facts import (
     AlarmFact,
     CoverageFact,
     Fact,
+    FloodFact,
     GatewayFact,
     PointFact,
     ReadingFact,
@@ -56,6 +57,7 @@ class Board:
         self._room_alarms: dict[str, dict[int, AlarmFact]] = {}
         self._coverage: dict[str, CoverageFact] = {}
         self._gateways: dict[str, GatewayFact] = {}
+        self._floods: dict[str, FloodFact] = {}
         self._due: dict[str, int] = {}
         self._ticked = 0
 
@@ -101,6 +103,13 @@ class Board:
         tile = self.room(code, now)
         view = None if tile is None else tile.headline(quantity)
         return view.value if view is not None and view.fresh else None
+
+    def flood(self, scope: str | None) -> FloodFact | None:
+        """The flood at the desk of a unit (None: of the topmost one), if there is one."""
+        with self._lock:
+            desk = scope or next((unit.code for unit in self._units.values() if len(unit.path) == 1), "")
+            fact = self._floods.get(desk)
+        return fact if fact is not None and fact.since is not None else None
 
     def point(self, point_id: int) -> PointFact | None:
         """The newest fact about a point."""
@@ -148,9 +157,11 @@ class Board:
                 return set(fact.rooms).union(before.rooms if before else ())
             case UnitFact():
                 self._units[fact.code] = fact
-                return set()
+            case FloodFact():
+                self._floods[fact.unit] = fact
             case _:
                 return {self._fold_room(fact)}
+        return set()
 
     def _fold_reading(self, fact: ReadingFact) -> set[str]:
         before = self._readings.get(fact.point_id)

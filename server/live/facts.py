@@ -82,7 +82,8 @@ class ReadingFact:
 class AlarmFact:
     """An alarm as it stands after a transition. `annunciate` asks for attention now; `closed` takes it off the board.
 
-    `rooms` counts the rooms of a group alarm (合并告警), 1 otherwise.
+    `rooms` counts the rooms of a group alarm (合并告警), 1 otherwise; `group` is the group alarm that speaks for this one. `behaviour` is "" |
+    chattering | fleeting.
     """
 
     alarm_id: int
@@ -106,6 +107,8 @@ class AlarmFact:
     rooms: int = 1
     drill: bool = False
     known_late: bool = False
+    behaviour: str = ""
+    group: int | None = None
     annunciate: bool = False
     closed: bool = False
 
@@ -133,4 +136,13 @@ class GatewayFact:
     rooms: tuple[str, ...] = ()
 
 
-Fact = UnitFact | RoomFact | PointFact | ReadingFact | AlarmFact | CoverageFact | GatewayFact
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloodFact:
+    """告警高峰 at the desk of a unit begins (`since` is set) or ends; `alarms` counts the new ones of the last ten minutes."""
+
+    unit: str
+    since: int | None
+    alarms: int
+
+
+Fact = UnitFact | RoomFact | PointFact | ReadingFact | AlarmFact | CoverageFact | GatewayFact | FloodFact

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from server.live import wire
 from server.live.board import AlarmFact, Board, Fact
+from server.live.facts import FloodFact
 
 log = logging.getLogger("server.live")
 
@@ -41,6 +42,8 @@ class _Message(NamedTuple):
     unit: str | None
     room: str | None
     data: dict[str, Any]
+    own: bool = False
+    """Only for the desk of that very unit: a flood further down is not one further up."""
 
 
 class _Shown(NamedTuple):
@@ -95,10 +98,11 @@ class Hub:
         """Fold facts into the board and have them sent. Never blocks on a viewer, never raises for one."""
         changed = self.board.apply(facts)
         alarms = [_Message("alarm", fact.unit, fact.room, wire.alarm(fact)) for fact in facts if isinstance(fact, AlarmFact)]
+        floods = [_Message("notice", fact.unit, None, wire.flood(fact), own=True) for fact in facts if isinstance(fact, FloodFact)]
         with self._lock:
             self._dirty |= changed
-            self._outbox.extend(alarms)
-        if alarms:
+            self._outbox.extend([*floods, *alarms])
+        if alarms or floods:
             self._nudge()
 
     def notice(self, text: str, unit: str | None = None) -> None:
@@ -158,7 +162,7 @@ class Hub:
         oldest = max(self._first, self._log[0][0] if len(self._log) == HISTORY else 0)
         if oldest <= since <= self.revision:
             client.rooms = {code for code, shown in self._shown.items() if shown.revision > since and self._sees(client, None, code)}
-            client.messages.extend(m for revision, m in self._log if revision > since and self._sees(client, m.unit, m.room))
+            client.messages.extend(m for revision, m in self._log if revision > since and self._hears(client, m))
         else:
             client.resync = True
         self._clients.add(client)
@@ -224,7 +228,7 @@ class Hub:
     def _enqueue(self, client: Client, dirty: Iterable[str], messages: Iterable[_Message], now: int) -> None:
         if not client.resync:
             client.rooms.update(code for code in dirty if self._sees(client, None, code))
-            client.messages.extend(m for m in messages if self._sees(client, m.unit, m.room))
+            client.messages.extend(m for m in messages if self._hears(client, m))
             if len(client.messages) > QUEUE:
                 client.messages.clear()
                 client.rooms.clear()
@@ -235,6 +239,11 @@ class Hub:
         if client.pending:
             client.waiting_since = now if client.waiting_since is None else client.waiting_since
             client.wake.set()
+
+    def _hears(self, client: Client, message: _Message) -> bool:
+        if message.own:
+            return client.room is None and (client.scope == message.unit or (client.scope is None and len(self.board.path(message.unit or "")) == 1))
+        return self._sees(client, message.unit, message.room)
 
     def _sees(self, client: Client, unit: str | None, room: str | None) -> bool:
         if client.room is not None and room != client.room:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from server.live.facts import AlarmFact
+from server.live.facts import AlarmFact, FloodFact
 from server.live.tiles import PointView, RoomTile
 
 HEADLINES = ("temperature", "humidity", "smoke", "leak", "door", "power", "camera")
@@ -68,9 +68,17 @@ def alarm(fact: AlarmFact) -> dict[str, Any]:
         "rooms": fact.rooms,
         "drill": fact.drill,
         "known_late": fact.known_late,
+        "behaviour": fact.behaviour,
+        "group": fact.group,
         "annunciate": fact.annunciate,
         "closed": fact.closed,
     }
+
+
+def flood(fact: FloodFact) -> dict[str, Any]:
+    """A desk's flood begins (`since` is set) or ends."""
+    text = "告警高峰已过。" if fact.since is None else f"告警高峰：10 分钟内新增 {fact.alarms} 条。烟感、漏水、入侵排在最前，请先处置。"
+    return {"text": text, "flood": {"unit": fact.unit, "since": iso(fact.since), "alarms": fact.alarms}}
 
 
 def tile(room: RoomTile) -> dict[str, Any]:

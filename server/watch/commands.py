@@ -5,8 +5,8 @@ from dataclasses import dataclass
 UNDO_MS = 10_000
 """A take-over may be undone by the same person for this long."""
 
-MANUAL_MS = 60 * 60_000
-"""A person's report keeps a room "watched by a person" for this long."""
+STAGES = ("not_connected", "commissioning", "trial", "in_use", "retired")
+"""未接入 → 调试 → 试运行 → 在用 → 停用."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +168,23 @@ class Reload(Command):
     rooms: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()
     points: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetStage(Command):
+    """阶段 of a room: not_connected | commissioning | trial | in_use | retired, with a reason."""
+
+    room: str
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report(Command):
+    """现场报告: `by` is in the room and has looked; a blind room counts as watched by a person for a while."""
+
+    room: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,71 +5,94 @@ Everything here happens inside the caller's transaction. What people are shown (
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
+from alarms.grouping import stands_alone
 from alarms.lifecycle import INITIAL, AlarmState, Change, Step
+from alarms.model import Level
 from alarms.rules import Rule
 from server.duty.numbers import number
 from server.live.facts import AlarmFact, Fact
-from server.store.tables import Alarm, AlarmMemory, EscalationStep, Notification, Transition
+from server.store import memories
+from server.store.tables import Alarm, EscalationStep, Notification, Transition
+from server.watch.behaviour import behaviour
 from server.watch.commands import UNDO_MS
 from server.watch.state import DRILL_SUFFIX, Key, Memory, World
 
 PENDING, CANCELLED = "pending", "cancelled"
 SUPERVISE = "supervise"
+_LAZY_MS = 30_000
 
 
 class Subject:
-    """Where an alarm belongs: its key, its place, and what is measured."""
+    """Where an alarm belongs: its key, its place, and what is measured. `kind` names the alarm where that is not the rule's own kind."""
 
-    __slots__ = ("key", "quantity", "room", "unit")
+    __slots__ = ("key", "kind", "quantity", "room", "unit")
 
-    def __init__(self, key: Key, unit: str, room: str | None, quantity: str) -> None:
-        self.key, self.unit, self.room, self.quantity = key, unit, room, quantity
+    def __init__(self, key: Key, unit: str, room: str | None, quantity: str, kind: str = "") -> None:
+        self.key, self.unit, self.room, self.quantity, self.kind = key, unit, room, quantity, kind
 
 
 class Transaction:
-    """Collects what one commit of the watch changes. `raised` counts new annunciations, with the instant of their sample."""
+    """Collects what one commit of the watch changes.
+
+    `raised` counts new annunciations, with the instant of their sample; `changed` are the alarm rows whose state a step has changed, with the
+    key of each; `asked` are the transitions that ask people for attention; `named` are the names of an alarm's changes.
+    """
 
     def __init__(self, session: Session, world: World, now: int) -> None:
         self.session, self.world, self.now = session, world, now
         self.facts: list[Fact] = []
         self.raised: list[int] = []
         self.escalated = False
+        self.changed: dict[int, tuple[Key, Alarm]] = {}
+        self.asked: list[tuple[Alarm, Transition]] = []
+        self.named: dict[int, list[str]] = {}
+        self._memories: dict[Key, Memory] = {}
 
     def apply(self, subject: Subject, rule: Rule, memory: Memory, step: Step, *, via: str = "", person: int | None = None) -> Alarm | None:
-        """Store the outcome of one step: memory, timer, alarm row, transitions, escalation. Returns the alarm row if there is one."""
+        """Store the outcome of one step: memory, timer, alarm row, transitions, escalation. Returns the alarm row if something happened to it."""
         before = memory.state
         self.world.timers.set(subject.key, step.due)
         if step.state is before and not step.transitions:
             return None
         memory.state = step.state
-        alarm = self._row(subject, rule, memory) if step.transitions or memory.alarm is not None else None
+        if not step.transitions:
+            # Readings that an evaluator remembers may be written a little later: after a crash they are gathered again.
+            self._remember(subject.key, memory, lazy=_same_facts(before, step.state))
+            return None
+        alarm = self._row(subject, rule, memory)
         if alarm is not None:
             self._update(alarm, step.state, rule)
             for change in step.transitions:
                 self._transition(alarm, change, rule, via, person)
             self._publish(alarm, annunciate=any(change.annunciate for change in step.transitions))
+            self.changed[alarm.id] = (subject.key, alarm)
             if not step.state.open:
                 memory.alarm = None
         self._remember(subject.key, memory)
         return alarm
 
-    def add_transition(self, alarm: Alarm, name: str, *, by: str, via: str, note: str = "", person: int | None = None) -> Transition:
+    def add_transition(
+        self, alarm: Alarm, name: str, *, by: str, via: str, note: str = "", person: int | None = None, annunciated: bool = False
+    ) -> Transition:
         """Record something that changes no state of the core, e.g. a comment or a progress report."""
         row = Transition(
             alarm=alarm.id, at=self.now, name=name, before=alarm.state, after=alarm.state, level=alarm.level, by=by, via=via, note=note, value=None,
-            person=person,
+            person=person, annunciated=annunciated,
         )  # fmt: skip
         self.session.add(row)
         self.session.flush()
+        if annunciated:
+            self.asked.append((alarm, row))
         return row
 
     def escalate(self, alarm: Alarm, annunciation: int, reason: str, due: int) -> None:
         """Ask the dispatcher to tell people, from step 0 of the escalation table."""
         self.escalated = True
-        self.session.add(EscalationStep(alarm=alarm.id, annunciation=annunciation, reason=reason, step=0, due=due, state=PENDING))
+        row = {"alarm": alarm.id, "annunciation": annunciation, "reason": reason, "step": 0, "due": due, "state": PENDING}
+        self.session.execute(insert(EscalationStep).values(row))
 
     def progressed(self, alarm: Alarm, transition: int) -> None:
         """Progress was reported: the clock of the take-over starts anew (the dispatcher plans the next question)."""
@@ -125,7 +148,7 @@ class Transaction:
             open_key=f"{subject.key.subject}|{subject.key.rule}",
             subject=subject.key.subject,
             rule=rule.name,
-            kind=rule.kind,
+            kind=subject.kind or rule.kind,
             quantity=subject.quantity,
             room=subject.room,
             unit=subject.unit,
@@ -145,7 +168,10 @@ class Transaction:
 
     def _update(self, alarm: Alarm, state: AlarmState, rule: Rule) -> None:
         if state.level is not None:
-            alarm.level = state.level.word
+            level = state.level
+            if alarm.known_late and not state.tripped:
+                level = min(level, Level.URGENT)  # it is over, as far as anybody knows: go and look, but nobody is called out of bed twice
+            alarm.level = level.word
             alarm.limit = next((rung.limit for rung in rule.ladder if rung.level == state.level), None)
         alarm.state, alarm.occurrence, alarm.shelved_until = state.isa, max(state.occurrence, 1), state.shelved_until
         alarm.acked_at, alarm.acked_by = state.acked_at, state.acked_by or ""
@@ -162,11 +188,14 @@ class Transaction:
             level=change.level.word if change.level is not None else alarm.level, by=change.by, via=via, note=change.note, value=change.value,
             rule_set=self.world.rule_set.version, limit=rung.limit if rung is not None else None,
             limit_origin=rung.origin if rung is not None else "",
-            person=person,
+            person=person, annunciated=change.annunciate,
         )  # fmt: skip
         self.session.add(row)
         self.session.flush()
+        behaviour(self.world, alarm, change)
+        self.named.setdefault(alarm.id, []).append(change.name)
         if change.annunciate:
+            self.asked.append((alarm, row))
             self.hold_escalation(alarm)
             self.escalate(alarm, row.id, "raised", self.now)
             self.raised.append(change.at)
@@ -184,24 +213,74 @@ class Transaction:
             self.hold_escalation(alarm)
             self.escalate(alarm, row.id, "cleared", self.now)
 
-    def store(self, key: Key, memory: Memory, alarm: Alarm) -> None:
+    def store(self, key: Key, memory: Memory, alarm: Alarm, *, annunciate: bool = True) -> None:
         """Keep a state and its row as they stand, after a change that came from outside the core."""
         self._remember(key, memory)
-        self._publish(alarm, annunciate=True)
+        self._publish(alarm, annunciate=annunciate)
 
-    def _remember(self, key: Key, memory: Memory) -> None:
+    def _remember(self, key: Key, memory: Memory, *, lazy: bool = False) -> None:
         if memory.state == INITIAL and memory.alarm is None:
             self.world.memory.pop(key, None)
-            self.session.execute(delete(AlarmMemory).where(AlarmMemory.subject == key.subject, AlarmMemory.rule == key.rule))
-            return
-        self.world.memory[key] = memory
-        self.session.merge(AlarmMemory(subject=key.subject, rule=key.rule, alarm=memory.alarm, body=memory.state.to_dict()))
+        else:
+            self.world.memory[key] = memory
+        (self.world.lazy if lazy else self._memories)[key] = memory
+
+    def flush(self) -> None:
+        """Write the memories that have changed: once per key, however often it changed."""
+        world = self.world
+        if self.now - world.lazy_written_at >= _LAZY_MS:
+            self._memories = world.lazy | self._memories
+            world.lazy, world.lazy_written_at = {}, self.now
+        for key in self._memories:
+            world.lazy.pop(key, None)
+        gone = [key for key in self._memories if key not in world.memory]
+        kept = [(key, memory.alarm, memory.state.to_dict()) for key, memory in self._memories.items() if key in world.memory]
+        memories.forget(self.session, gone)
+        memories.keep(self.session, kept)
+
+    def quieten(self, alarm: Alarm) -> None:
+        """Take back what this transaction would have said of an alarm: another one speaks for it."""
+        self.hold_escalation(alarm)
+        for other, row in self.asked:
+            if other is alarm:
+                row.annunciated = False
+        self.asked = [entry for entry in self.asked if entry[0] is not alarm]
+        self.facts = [fact for fact in self.facts if not (isinstance(fact, AlarmFact) and fact.alarm_id == alarm.id)]
+        self._publish(alarm, annunciate=False)
+
+    def move(self, old: Key, new: Key, memory: Memory) -> None:
+        """A state goes on under another key."""
+        self._memories[old] = memory
+        self._remember(new, memory)
+
+    def say(self, alarm: Alarm) -> None:
+        """State an alarm as it stands now, once."""
+        if not any(isinstance(fact, AlarmFact) and fact.alarm_id == alarm.id for fact in self.facts):
+            self._publish(alarm, annunciate=False)
+        self.restate(alarm)
+
+    def restate(self, alarm: Alarm) -> None:
+        """Say the last fact about an alarm anew: its row has been corrected since."""
+        for index in range(len(self.facts) - 1, -1, -1):
+            fact = self.facts[index]
+            if isinstance(fact, AlarmFact) and fact.alarm_id == alarm.id:
+                self.facts[index] = alarm_fact(alarm, annunciate=fact.annunciate)
+                return
 
     def _publish(self, alarm: Alarm, *, annunciate: bool) -> None:
         self.facts.append(alarm_fact(alarm, annunciate=annunciate))
 
 
-def alarm_fact(alarm: Alarm, *, annunciate: bool = False) -> AlarmFact:
+def _same_facts(a: AlarmState, b: AlarmState) -> bool:
+    return a.onsets is b.onsets and a.releases is b.releases and a.tripped == b.tripped and a.level is b.level
+
+
+def alone(alarm: Alarm) -> bool:
+    """Whether it is smoke, fast heat, leak, intrusion or a forced door, or the silence after one."""
+    return alarm.kind == "lost" or stands_alone(alarm.rule, alarm.kind, alarm.quantity, Level.of(alarm.level))
+
+
+def alarm_fact(alarm: Alarm, *, annunciate: bool = False, rooms: int = 1) -> AlarmFact:
     """An alarm row as the board wants it."""
     return AlarmFact(
         alarm_id=alarm.id,
@@ -222,8 +301,11 @@ def alarm_fact(alarm: Alarm, *, annunciate: bool = False) -> AlarmFact:
         cleared_at=alarm.cleared_at,
         shelved_until=alarm.shelved_until,
         number=alarm.number,
+        rooms=int(alarm.raised_value or 1) if alarm.kind == "group" else rooms,
         drill=alarm.drill,
         known_late=alarm.known_late,
+        behaviour=alarm.behaviour,
+        group=alarm.group_alarm,
         annunciate=annunciate,
         closed=alarm.closed_at is not None,
     )

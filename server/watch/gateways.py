@@ -1,29 +1,31 @@
 """Gateways: what they declare, their deaths and returns, and the silence of a whole gateway."""
 
-import heapq
-
 from sqlalchemy import update
 
-from alarms.lifecycle import Event, Seen, Suppress, Tick, Unsuppress
+from alarms.lifecycle import Seen, Suppress, Tick
+from alarms.rules import Rule
 from contract.batch import PointDeclaration
 from contract.sample import PointKey, Quality
 from server.store.tables import Gateway, Point
 from server.watch.facts import gateway_fact, point_fact
 from server.watch.inputs import GatewayBirth
-from server.watch.rooms import Rooms
+from server.watch.ledger import TOGETHER_MS, Ledger, city
+from server.watch.lost import Lost
 from server.watch.state import GatewayInfo, Key, PointInfo, gateway_info
 from server.watch.steps import Steps
 
 SILENCE_MS = 90_000
 SEEN_SAVE_MS = 10_000
 OFFLINE = "gateway_offline"
+FLAPS, FLAP_MS, STEADY_MS = 3, 10 * 60_000, 5 * 60_000
+"""A link that fell three times in ten minutes flaps: its alarm stands until the link has held for five."""
 
 
 class Gateways:
     """Births, deaths and silence of gateways within one transaction."""
 
-    def __init__(self, steps: Steps, rooms: Rooms) -> None:
-        self._steps, self._rooms = steps, rooms
+    def __init__(self, steps: Steps, ledger: Ledger, lost: Lost) -> None:
+        self._steps, self._ledger, self._lost = steps, ledger, lost
         self._world, self._tx, self._session, self._now = steps.world, steps.tx, steps.session, steps.now
 
     def born(self, item: GatewayBirth) -> GatewayInfo:
@@ -76,7 +78,10 @@ class Gateways:
             row.interval_ms, row.room, row.klass = interval, row.room or accepted, declaration.klass
         self._session.flush()
         point = self._world.add_point(row)
-        heapq.heappush(self._world.deadlines, (self._now + point.deadline_ms, point.id))
+        self._world.watch_deadline(point)
+        if point.room is not None:
+            self._ledger.cover(self._world.rooms[point.room], self._now)
+            self._ledger.recause(self._world.rooms[point.room], self._now)
         self._tx.facts.append(point_fact(point, gateway))
 
     def seen(self, gateway: GatewayInfo, at: int) -> None:
@@ -91,31 +96,62 @@ class Gateways:
             self._session.execute(update(Gateway).where(Gateway.code == gateway.code).values(last_seen_at=at))
 
     def back(self, gateway: GatewayInfo, at: int) -> None:
-        """It is here again."""
+        """It is here again. Its points get a full deadline to report before their silence is said."""
         self.seen(gateway, at)
         gateway.online, gateway.missed = True, False
+        self._ledger.forget_dead()
+        flaps = sum(at - fall <= FLAP_MS for fall in gateway.falls) >= FLAPS
         for rule in gateway.rules:
-            self._steps.gateway(gateway, rule, Seen(at, 1, Quality.GOOD, "gateway"), at)
+            memory = self._world.memory.get(Key(gateway.subject, rule.name))
+            if flaps and memory is not None and memory.state.tripped:
+                gateway.steady_at = at + STEADY_MS
+            else:
+                self._steps.gateway(gateway, rule, Seen(at, 1, Quality.GOOD, "gateway"), at)
         for point in self.points(gateway):
-            self._suppress_silence(point, Unsuppress(OFFLINE))
-            if point.silent:  # silent points get a full deadline to report again
-                point.silent = False
-                heapq.heappush(self._world.deadlines, (at + point.deadline_ms, point.id))
+            if point.silent or point.id in self._world.hushed:
+                point.silent, point.grace_until = False, at + point.deadline_ms
+                self._world.watch_deadline(point)
         self._publish(gateway)
 
     def gone(self, gateway: GatewayInfo, at: int) -> None:
         """Its absence is certain since an instant: its points' silence is suppressed by design."""
-        gateway.missed = True
+        gateway.missed, gateway.steady_at = True, None
+        gateway.falls = (*gateway.falls[1 - FLAPS :], at)
         if gateway.online:
             gateway.online, gateway.changed_at = False, at
             self._session.execute(update(Gateway).where(Gateway.code == gateway.code).values(online=False, changed_at=at))
         for rule in gateway.rules:
             self._steps.gateway(gateway, rule, Tick(fresh=False, deadline=at), self._now)
         for point in self.points(gateway):
-            self._suppress_silence(point, Suppress(OFFLINE))
-            if point.room is not None:
-                self._rooms.touch(point.room)
+            self._hush(point)
+        self._lost.silent(self.points(gateway), at)
+        self._recause(gateway)
         self._publish(gateway)
+
+    def _recause(self, gateway: GatewayInfo) -> None:
+        """Rooms that are not watched: their gateway's death, and that others died with it, say why."""
+        self._ledger.forget_dead()
+        together = [gateway]
+        if gateway.path and self._ledger.cut_off(gateway):
+            together = [g for g in self._world.gateways.values() if not g.online and g.path and city(g) == city(gateway)]
+        for one in together:
+            if abs(one.changed_at - gateway.changed_at) <= TOGETHER_MS:
+                for code in {point.room for point in self.points(one) if point.room is not None}:
+                    self._ledger.recause(self._world.rooms[code], self._now)
+
+    def _hush(self, point: PointInfo) -> None:
+        for rule in point.rules:
+            if rule.kind == "stale" and Key(point.subject, rule.name) in self._world.memory:
+                self._steps.point(point, rule, Suppress(OFFLINE), self._now)
+                self._world.hushed.add(point.id)
+
+    def timer(self, gateway: GatewayInfo, rule: Rule, key: Key, due: int) -> None:
+        """A delay of its alarm has ended; while its link flaps the alarm stands as it is."""
+        if gateway.online and gateway.steady_at is not None:
+            self._world.timers.set(key, gateway.steady_at)
+            return
+        tick = Tick(fresh=True) if gateway.online else Tick(fresh=False, deadline=gateway.changed_at)
+        self._steps.gateway(gateway, rule, tick, due)
 
     def absent(self) -> None:
         """Find the gateways that have said nothing for too long; a claimed one that never spoke owes a birth since the server listens."""
@@ -124,15 +160,14 @@ class Gateways:
                 since = max(gateway.last_seen_at, self._world.started_at) + SILENCE_MS
                 if self._now > since:
                     self.gone(gateway, since)
+            if gateway.steady_at is not None and gateway.steady_at <= self._now:
+                steady, gateway.steady_at = gateway.steady_at, None
+                for rule in gateway.rules:
+                    self._steps.gateway(gateway, rule, Seen(steady, 1, Quality.GOOD, "gateway"), steady)
 
     def points(self, gateway: GatewayInfo) -> list[PointInfo]:
         """Its points."""
         return [self._world.points[ident] for ident in gateway.points]
-
-    def _suppress_silence(self, point: PointInfo, event: Event) -> None:
-        for rule in point.rules:
-            if rule.kind == "stale" and Key(point.subject, rule.name) in self._world.memory:
-                self._steps.point(point, rule, event, self._now)
 
     def _publish(self, gateway: GatewayInfo) -> None:
         self._tx.facts.append(gateway_fact(self._world, gateway))

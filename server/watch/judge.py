@@ -1,34 +1,43 @@
 """One transaction's worth of judging: inputs, then time itself, then what was collected is written.
 
-The parts: samples.py (samples and silence), gateways.py, rooms.py (coverage and maintenance), late.py; all feed the pure core through steps.py.
+The parts: samples.py (samples and silence), late.py, gateways.py, ledger.py (coverage), rooms.py (what people say about a room), lost.py (silence
+after smoke), and behind everything groups.py, floods.py and chronic.py; all feed the pure core through steps.py.
 """
 
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 
-from alarms.lifecycle import Tick
 from server.metrics import Metrics
 from server.store import journal
 from server.store.tables import Alarm, Watermark
+from server.store.tables_watch import ServerOutage, WatchPulse
+from server.watch.chronic import Standing
 from server.watch.commit import Transaction
 from server.watch.drills import Drills
+from server.watch.floods import Floods
 from server.watch.gateways import Gateways
+from server.watch.groups import Groups
 from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath, Receipt
+from server.watch.ledger import Ledger
+from server.watch.lost import Lost
 from server.watch.rooms import Rooms
 from server.watch.samples import Samples
 from server.watch.spools import Mark
 from server.watch.state import Key, World
 from server.watch.steps import Steps
 
+PULSE_MS, OUTAGE_MS = 1000, 2500
+
 
 class Judge:
     """Built anew for each commit; everything lasting lives in the World."""
 
     def __init__(self, world: World, tx: Transaction, metrics: Metrics) -> None:
-        self._world, self._session, self._now, self._metrics = world, tx.session, tx.now, metrics
+        self._world, self._tx, self._session, self._now, self._metrics = world, tx, tx.session, tx.now, metrics
         self._steps = Steps(world, tx, metrics)
-        self.rooms = Rooms(self._steps)
-        self._samples = Samples(self._steps, self.rooms)
-        self._gateways = Gateways(self._steps, self.rooms)
+        self._ledger, self._lost = Ledger(self._steps), Lost(self._steps)
+        self.rooms, self.groups = Rooms(self._steps, self._ledger), Groups(self._steps)
+        self._samples = Samples(self._steps, self._ledger, self._lost)
+        self._gateways = Gateways(self._steps, self._ledger, self._lost)
         self._marks: dict[tuple[str, int], Mark] = {}
 
     # -- inputs -------------------------------------------------------------------------------------------------------------------------
@@ -81,6 +90,14 @@ class Judge:
 
     # -- time and the end -----------------------------------------------------------------------------------------------------------------
 
+    def resume(self) -> None:
+        """After a start: time in which nobody listened is nobody's watch."""
+        alive = self._world.pulse_at
+        if alive and self._now - alive > OUTAGE_MS:
+            self._session.execute(insert(ServerOutage).values(began=alive, ended=self._now))
+            self._world.outages.append((alive, self._now))
+            self._ledger.outage(alive, self._now)
+
     def tick(self) -> None:
         """Everything that time alone makes due."""
         for due, key in list(self._world.timers.pop(self._now)):
@@ -94,23 +111,36 @@ class Judge:
         if rule is None or key not in self._world.memory:
             return
         kind, _, ident = key.subject.partition(":")
-        if kind == "point":
-            self._samples.timer(self._world.points[int(ident)], rule, key, due)
-        elif kind == "room":
-            self.rooms.timer(self._world.rooms[ident], rule, due)
-        else:
-            gateway = self._world.gateways[ident]
-            tick = Tick(fresh=True) if gateway.online else Tick(fresh=False, deadline=gateway.changed_at)
-            self._steps.gateway(gateway, rule, tick, due)
+        match kind:
+            case "point":
+                self._samples.timer(self._world.points[int(ident)], rule, key, due)
+            case "room":
+                self.rooms.timer(self._world.rooms[ident], rule, due)
+            case "gateway":
+                self._gateways.timer(self._world.gateways[ident], rule, key, due)
+            case _:
+                self.groups.timer(key, rule, due)
 
     def finish(self) -> int:
-        """Write what was collected: journal row, watermarks, coverage. Returns the number of samples."""
+        """Fold what has a common cause, and write what was collected. Returns the number of samples."""
+        Standing(self._steps).finish()
+        self.groups.finish()
+        Floods(self._steps).finish()
+        self._samples.late.finish()
         if self._samples.rows:
             journal.append(self._session, self._samples.rows, self._now)
         for (gateway, epoch), mark in self._marks.items():
             self._session.merge(Watermark(gateway=gateway, epoch=str(epoch), upto=mark.upto, ranges=[list(r) for r in mark.ranges], lost=mark.lost))
-        self.rooms.finish()
+        self._tx.flush()
+        self._pulse()
         return len(self._samples.rows)
+
+    def _pulse(self) -> None:
+        """A sign of life at least each second: after a crash it says since when nobody has watched."""
+        if self._now - self._world.pulse_at >= PULSE_MS:
+            self._world.pulse_at = self._now
+            if not self._session.execute(update(WatchPulse).values(at=self._now)).rowcount:  # type: ignore[attr-defined]
+                self._session.execute(insert(WatchPulse).values(id=1, at=self._now))
 
     def _mark(self, gateway: str, epoch: int) -> Mark:
         if (gateway, epoch) not in self._marks:

@@ -6,15 +6,25 @@ The newest sample of each point is not stored on its own: it is found by walking
 import heapq
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import select
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
+from alarms.grouping import FLOOD_WINDOW_MS, Flood, flood_step
 from alarms.lifecycle import AlarmState, next_due
 from alarms.rules import RuleSet
 from server.settings import WatchSettings
 from server.store import journal
 from server.store.session import Database
-from server.store.tables import AlarmMemory, CoverageSpan, Gateway, Point, Room, Unit
-from server.watch.state import GOOD, UNCERTAIN, Key, Memory, PointInfo, RoomInfo, World, gateway_info
+from server.store.tables import Alarm, AlarmMemory, CoverageSpan, Gateway, Journal, Point, Room, Transition, Unit
+from server.store.tables_watch import AlarmGroup, AlarmGroupMember, LateMemory, RoomReport, ServerOutage, WatchPulse
+from server.watch import chronic
+from server.watch.builtin import SMOKE_LOST
+from server.watch.chronic import is_climate
+from server.watch.gateways import OFFLINE
+from server.watch.groups import foldable
+from server.watch.state import GOOD, UNCERTAIN, GroupInfo, Key, LateState, Memory, PointInfo, RoomInfo, World, gateway_info
+
+_OUTAGES_MS = 7 * 86_400_000
 
 
 def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> World:
@@ -28,7 +38,8 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
         world.units = {code: path_of(code, above) for code in parents}
         for room in session.scalars(select(Room)):
             info = RoomInfo(room.code, room.unit, world.units[room.unit], room.medium, tuple(room.demanded), room.maintenance_until)
-            info.rules = rules.for_room(info.medium, info.path, info.code)
+            info.stage = room.stage
+            info.rules = rules.for_room(info.medium, info.path, info.code) if info.connected else ()
             world.rooms[room.code] = info
         for gateway in session.scalars(select(Gateway)):
             world.gateways[gateway.code] = gateway_info(world, gateway)
@@ -40,16 +51,75 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
             room_info = world.rooms[span.room]
             room_info.coverage, room_info.coverage_since, room_info.span = span.state, span.since, span.id
             room_info.coverage_missing, room_info.coverage_cause = tuple(filter(None, span.detail.split(","))), span.cause
+            room_info.span_counted = span.counted
+        for report in session.scalars(select(RoomReport).where(RoomReport.until > now).order_by(RoomReport.until)):
+            world.rooms[report.room].manual_until = report.until
+        _late(world, session)
+        _groups(world, session)
+        _absences(world, session, now)
+        _floods(world, session, now)
         _newest(world, journal.walk_back(session))
     for point in world.points.values():
         world.watch_deadline(point)
     for key, memory in world.memory.items():
         if (rule := world.rule(key)) is not None:
             world.timers.set(key, next_due(rule, memory.state))
-    for code in world.rooms:
-        world.room_changes.append((now, code))
+    for code, info in world.rooms.items():
+        info.next_change = min(world.pulse_at or now, now)
+        world.room_changes.append((info.next_change, code))
     heapq.heapify(world.room_changes)
+    _hushed(world)
     return world
+
+
+def _late(world: World, session: Session) -> None:
+    for row in session.scalars(select(LateMemory)):
+        world.late[Key(row.subject, row.rule)] = LateState(AlarmState.from_dict(row.body), row.last_at, row.alarm)
+
+
+def _groups(world: World, session: Session) -> None:
+    """Active groups with their members, the alarms that might still be folded, and the climate alarms that may become standing states."""
+    for group in session.scalars(select(AlarmGroup).where(AlarmGroup.ended_at.is_(None))):
+        alarm = session.get_one(Alarm, group.alarm)
+        key = Key(alarm.subject, alarm.rule)
+        world.groups[group.id] = GroupInfo(group.id, alarm.id, key, group.cause, group.scope, world.units[alarm.unit], group.joined_at)
+    members = select(AlarmGroupMember).where(AlarmGroupMember.group_id.in_(world.groups), AlarmGroupMember.left_at.is_(None))
+    group_of = {member.alarm: member.group_id for member in session.scalars(members)}
+    for alarm in session.scalars(select(Alarm).where(Alarm.open_key.is_not(None))):
+        key = Key(alarm.subject, alarm.rule)
+        if (found := foldable(world, key, alarm)) is not None:
+            found.group = group_of.get(alarm.id)
+            found.released = found.group is None
+            if found.group is not None:
+                found.cause = world.groups[found.group].cause
+                world.groups[found.group].members.add(alarm.id)
+            world.foldable[alarm.id] = found
+        if is_climate(alarm):
+            chronic.watch(world, key, alarm)
+
+
+def _absences(world: World, session: Session, now: int) -> None:
+    """The server's own absences, and when it was last alive: a commit of samples proves that too."""
+    outages = session.scalars(select(ServerOutage).where(ServerOutage.ended > now - _OUTAGES_MS).order_by(ServerOutage.began))
+    world.outages = [(outage.began, outage.ended) for outage in outages]
+    signs = (session.scalar(select(WatchPulse.at)), session.scalar(select(func.max(Journal.received_at))))
+    world.pulse_at = min(max((sign for sign in signs if sign is not None), default=0), now)
+
+
+def _floods(world: World, session: Session, now: int) -> None:
+    asked = select(Transition.at, Alarm.unit).join(Alarm, Alarm.id == Transition.alarm).where(Transition.annunciated, Alarm.drill.is_(False))
+    for at, unit in session.execute(asked.where(Transition.at > now - FLOOD_WINDOW_MS).order_by(Transition.at)):
+        for code in world.units.get(unit, ()):
+            world.floods[code] = flood_step(world.floods.get(code, Flood()), at, 1)[0]
+
+
+def _hushed(world: World) -> None:
+    for key, memory in world.memory.items():
+        kind, _, ident = key.subject.partition(":")
+        if kind == "point" and OFFLINE in memory.state.suppressed and int(ident) in world.points:
+            world.hushed.add(int(ident))
+        if key.rule == SMOKE_LOST and memory.state.tripped and ident in world.rooms:
+            world.lost[ident] = frozenset(world.rooms[ident].points)
 
 
 def path_of(code: str, parents: Mapping[str, str | None]) -> tuple[str, ...]:

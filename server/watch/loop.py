@@ -84,6 +84,10 @@ class Watch:
         with self._db.write() as session:
             rule_sets.keep(session, self._rules, now)
         self._world = load(self._db, self._rules, self._settings, now)
+        with self._db.write() as session:
+            judge = Judge(self._world, Transaction(session, self._world, now), self._metrics)
+            judge.resume()
+            judge.finish()
         with self._db.read() as session:
             alarms = [alarm_fact(alarm) for alarm in session.scalars(select(Alarm).where(Alarm.open_key.is_not(None)))]
             self._publish([*standing_facts(self._world, session), *alarms], now)

@@ -27,12 +27,17 @@ NOT_FOUND = commands.Outcome(code="not_found", sentence="没有这条告警，�
 
 def obey(world: World, tx: Transaction, judge: Judge, command: commands.Command) -> commands.Outcome:  # noqa: PLR0911 - a literal table of types
     """Carry a command out. Never raises for something that is merely not allowed: the outcome says why."""
-    if isinstance(command, commands.Maintenance):
-        return _maintenance(world, tx, judge, command)
-    if isinstance(command, commands.Reload):
-        return reload(world, tx, command)
-    if isinstance(command, commands.Condition):
-        return conditions.judge(world, tx, command)
+    match command:
+        case commands.Maintenance():
+            return _maintenance(world, tx, judge, command)
+        case commands.SetStage():
+            return _stage(world, tx, judge, command)
+        case commands.Report():
+            return _report(world, tx, judge, command)
+        case commands.Reload():
+            return reload(world, tx, command)
+        case commands.Condition():
+            return conditions.judge(world, tx, command)
     if not isinstance(command, commands.AlarmCommand):
         raise TypeError(f"no such command: {type(command).__name__}")
     alarm = tx.session.get(Alarm, command.alarm)
@@ -42,11 +47,11 @@ def obey(world: World, tx: Transaction, judge: Judge, command: commands.Command)
         judge.end_drill(alarm)
         return commands.Outcome(alarm=alarm.id, state=alarm.state)
     if isinstance(command, _REMARKS):
-        return _note(world, tx, alarm, command)
-    return _step(world, tx, alarm, command)
+        return _note(world, tx, judge, alarm, command)
+    return _step(world, tx, judge, alarm, command)
 
 
-def _step(world: World, tx: Transaction, alarm: Alarm, command: commands.AlarmCommand) -> commands.Outcome:
+def _step(world: World, tx: Transaction, judge: Judge, alarm: Alarm, command: commands.AlarmCommand) -> commands.Outcome:
     key = Key(alarm.subject, alarm.rule)
     memory, rule = world.memory.get(key), world.rule(key)
     if memory is None or rule is None or alarm.id not in (memory.alarm, _just_closed(memory, alarm, command, tx.now)):
@@ -57,7 +62,10 @@ def _step(world: World, tx: Transaction, alarm: Alarm, command: commands.AlarmCo
         return commands.Outcome(code="not_allowed", alarm=alarm.id, state=alarm.state, sentence=str(error))
     before = alarm.state
     memory.alarm = alarm.id
-    tx.apply(Subject(key, alarm.unit, alarm.room, alarm.quantity), rule, memory, result, via=command.via, person=command.person_id)
+    subject = Subject(key, alarm.unit, alarm.room, alarm.quantity, alarm.kind)
+    tx.apply(subject, rule, memory, result, via=command.via, person=command.person_id)
+    if alarm.kind == "group" and isinstance(command, commands.Acknowledge | commands.Unacknowledge):
+        judge.groups.follow(alarm, _event(command))
     if not result.transitions:
         return _conflict(tx, alarm, command)
     _audit(tx, command, alarm, before)
@@ -99,11 +107,13 @@ def _event(command: commands.AlarmCommand) -> Event:  # noqa: PLR0911 - a litera
     raise TypeError(f"no such command: {type(command).__name__}")
 
 
-def _note(world: World, tx: Transaction, alarm: Alarm, command: commands.AlarmCommand) -> commands.Outcome:
+def _note(world: World, tx: Transaction, judge: Judge, alarm: Alarm, command: commands.AlarmCommand) -> commands.Outcome:
     if alarm.closed_at is not None and not isinstance(command, commands.Comment | commands.Reopen):
         return NOT_FOUND
     name = _NOTES.get(type(command), type(command).__name__.lower())
     row = tx.add_transition(alarm, name, by=command.by, via=command.via, note=getattr(command, "note", ""), person=command.person_id)
+    if isinstance(command, commands.Progress) and (room := world.rooms.get(alarm.room or "")) is not None:
+        judge.rooms.report(room, command.by, command.via, command.note)  # who is on site sees what no sensor does
     if isinstance(command, commands.Decline) and alarm.acked_by == command.by:
         conditions.release(world, tx, alarm)  # who had taken it over gives it back: everybody is asked anew
     if isinstance(command, commands.Progress | commands.NoDanger | commands.Assist):
@@ -131,6 +141,31 @@ def _maintenance(world: World, tx: Transaction, judge: Judge, command: commands.
     judge.rooms.maintain(room, command.until if command.until > tx.now else None)
     audit.append(tx.session, command.by, "maintenance", command.room, {"until": command.until, "reason": command.reason}, tx.now)
     return commands.Outcome(state="maintenance")
+
+
+def _stage(world: World, tx: Transaction, judge: Judge, command: commands.SetStage) -> commands.Outcome:
+    room = world.rooms.get(command.room)
+    if room is None:
+        return commands.Outcome(code="not_found", sentence="没有这间库房。")
+    if command.stage not in commands.STAGES:
+        return commands.Outcome(code="not_allowed", state=room.stage, sentence="没有这个阶段。")
+    if not command.reason.strip():
+        return commands.Outcome(code="not_allowed", state=room.stage, sentence="请写明原因。")
+    if command.stage == room.stage:
+        return commands.Outcome(code="conflict", state=room.stage, sentence="已经是这个阶段。")
+    detail = {"before": room.stage, "after": command.stage, "reason": command.reason}
+    judge.rooms.stage(room, command.stage, command.by, command.reason)
+    audit.append(tx.session, command.by, "stage", command.room, detail, tx.now)
+    return commands.Outcome(state=command.stage)
+
+
+def _report(world: World, tx: Transaction, judge: Judge, command: commands.Report) -> commands.Outcome:
+    room = world.rooms.get(command.room)
+    if room is None:
+        return commands.Outcome(code="not_found", sentence="没有这间库房。")
+    until = judge.rooms.report(room, command.by, command.via, command.note)
+    audit.append(tx.session, command.by, "report", command.room, {"until": until, "note": command.note, "via": command.via}, tx.now)
+    return commands.Outcome(state=room.coverage)
 
 
 def _audit(tx: Transaction, command: commands.AlarmCommand, alarm: Alarm, before: str) -> AuditEntry:

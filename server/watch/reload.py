@@ -33,6 +33,7 @@ def reload(world: World, tx: Transaction, command: Reload) -> Outcome:
     points = {ident for code in rooms if code in world.rooms for ident in world.rooms[code].points} | set(command.points)
     _points(world, tx, gateways, points)
     for code in rooms & world.rooms.keys():
+        world.rooms[code].next_change = tx.now
         heapq.heappush(world.room_changes, (tx.now, code))
     return Outcome(state="reloaded")
 
@@ -61,7 +62,8 @@ def _rooms(world: World, tx: Transaction, codes: Iterable[str]) -> None:
         if info is None:
             info = world.rooms[code] = RoomInfo(code, row.unit, world.units[row.unit], row.medium, tuple(row.demanded), row.maintenance_until)
         info.unit, info.path, info.medium, info.demanded = row.unit, world.units[row.unit], row.medium, tuple(row.demanded)
-        info.rules = world.rule_set.for_room(info.medium, info.path, code)
+        info.stage, info.maintenance_until = row.stage, row.maintenance_until
+        info.rules = world.rule_set.for_room(info.medium, info.path, code) if info.connected else ()
         tx.facts.append(room_fact(world, row))
 
 

@@ -1,79 +1,48 @@
-"""Rooms: the coverage ledger and maintenance. A room's stretch turns at the exact instant at which the watch over it changes."""
+"""What people say about a room: maintenance, its stage, and reports from somebody who is there."""
 
-import heapq
+from sqlalchemy import insert, update
 
-from sqlalchemy import update
-
-from alarms.coverage import classify
-from alarms.lifecycle import Event, Suppress, Tick, Unsuppress
+from alarms.lifecycle import Event, OutOfService, ReturnToService, Suppress, Tick, Unsuppress
 from alarms.rules import Rule
-from server.live.facts import CoverageFact
-from server.store.tables import CoverageSpan, Room
+from server.store.tables import Room
+from server.store.tables_watch import RoomReport
+from server.watch.builtin import ROOM_BLIND, SMOKE_LOST
 from server.watch.facts import room_fact
-from server.watch.state import RoomInfo
+from server.watch.ledger import Ledger
+from server.watch.lost import MAINTENANCE
+from server.watch.state import UNCONNECTED, Key, RoomInfo
 from server.watch.steps import Steps
 
-MAINTENANCE = "maintenance"
-ALWAYS_HEARD = ("smoke", "smoke_density")
+ALWAYS_HEARD = ("smoke", "smoke_density", "smoke_concentration")
 """Quantities that maintenance does not silence: that needs two persons."""
 
 
 class Rooms:
-    """Coverage and maintenance within one transaction."""
+    """Maintenance, stages, reports and timers of rooms within one transaction."""
 
-    def __init__(self, steps: Steps) -> None:
-        self._steps, self._world, self._tx, self._session = steps, steps.world, steps.tx, steps.session
-        self._touched: set[str] = set()
-
-    def touch(self, code: str) -> None:
-        """Something was heard from the room, or is missed there: its coverage is judged at the end."""
-        self._touched.add(code)
-
-    def finish(self) -> None:
-        """Judge the rooms that were touched."""
-        for code in self._touched:
-            self.cover(self._world.rooms[code], self._steps.now)
+    def __init__(self, steps: Steps, ledger: Ledger) -> None:
+        self._steps, self._ledger, self._world, self._session = steps, ledger, steps.world, steps.session
 
     def due(self) -> None:
-        """Rooms whose coverage or maintenance changes by time alone."""
-        changes, now = self._world.room_changes, self._steps.now
-        while changes and changes[0][0] <= now:
-            due, code = heapq.heappop(changes)
-            room = self._world.rooms.get(code)
-            if room is not None:
-                self.cover(room, due)
-                if room.maintenance_until is not None and room.maintenance_until <= now:
-                    self.maintain(room, None)
+        """Coverage and maintenance that change by time alone."""
+        for room in self._ledger.due():
+            if room.maintenance_until is not None and room.maintenance_until <= self._steps.now:
+                self.maintain(room, None)
 
-    def cover(self, room: RoomInfo, at: int) -> None:
-        """Judge a room's coverage as it was at an instant, and begin a new stretch there if it has turned."""
-        if not room.points:
+    def timer(self, room: RoomInfo, rule: Rule, due: int) -> None:
+        """A delay of an alarm of the room as a whole has ended; it counts only while every input is fresh."""
+        if rule.name == ROOM_BLIND:
+            self._steps.room(room, rule, Tick(fresh=room.coverage != "blind", deadline=room.coverage_since), due)
             return
-        deadlines: dict[str, list[int]] = {}
-        for ident in room.points:
-            point = self._world.points[ident]
-            deadlines.setdefault(point.key.quantity, []).append(point.last_good_at + point.deadline_ms if point.last_good_at else 0)
-        result = classify(room.demanded, deadlines, at, room.manual_until)
-        if result.next_change_at is not None:
-            heapq.heappush(self._world.room_changes, (result.next_change_at, room.code))
-        missing = tuple(result.missing)
-        if (result.state, missing) != (room.coverage, room.coverage_missing):
-            self._turn(room, str(result.state), missing, at)
-
-    def _turn(self, room: RoomInfo, state: str, missing: tuple[str, ...], at: int) -> None:
-        if room.span is not None:
-            self._session.execute(update(CoverageSpan).where(CoverageSpan.id == room.span).values(until=at))
-        cause = self._cause(room) if missing else ""
-        span = CoverageSpan(room=room.code, since=at, state=state, cause=cause, detail=",".join(missing)[:120])
-        self._session.add(span)
-        self._session.flush()
-        room.coverage, room.coverage_missing, room.coverage_cause, room.coverage_since, room.span = state, missing, cause, at, span.id
-        self._tx.facts.append(CoverageFact(room=room.code, state=state, cause=cause, since=at))
-
-    def _cause(self, room: RoomInfo) -> str:
-        gateways = {self._world.points[ident].key.gateway for ident in room.points}
-        known = [self._world.gateways[code] for code in gateways if code in self._world.gateways]
-        return "gateway" if known and not any(gateway.online for gateway in known) else "sensor"
+        if rule.name == SMOKE_LOST:
+            self._steps.room(room, rule, Tick(fresh=room.code not in self._world.lost, deadline=due), due)
+            return
+        newest = [
+            max((p.last_usable_at + p.deadline_ms for p in map(self._world.points.__getitem__, room.points) if p.key.quantity == quantity), default=0)
+            for quantity in rule.inputs
+        ]
+        deadline = min(newest, default=0)
+        self._steps.room(room, rule, Tick(fresh=deadline > due, deadline=deadline), due)
 
     def maintain(self, room: RoomInfo, until: int | None) -> None:
         """Begin (until an instant) or end (None) maintenance of a room: its alarms are suppressed by design, smoke excepted."""
@@ -81,25 +50,47 @@ class Rooms:
         values: dict[str, object] = {"maintenance_until": until}
         if until is None:
             values |= {"maintenance_by": "", "maintenance_reason": ""}
-        else:
-            heapq.heappush(self._world.room_changes, (until, room.code))
+        self._write(room, values)
+        self._ledger.cover(room, self._steps.now)
+        self._all(room, Unsuppress(MAINTENANCE) if until is None else Suppress(MAINTENANCE), heard=ALWAYS_HEARD)
+
+    def stage(self, room: RoomInfo, stage: str, by: str, reason: str) -> None:
+        """未接入 → 调试 → 试运行 → 在用 → 停用. Where nothing is expected any more, alarms go out of service; they return with the room."""
+        left, room.stage = room.stage, stage
+        self._write(room, {"stage": stage})
+        if (stage in UNCONNECTED) != (left in UNCONNECTED):
+            event: Event = OutOfService(by, reason) if stage in UNCONNECTED else ReturnToService(by)
+            self._all(room, event, only_open=True)
+            for ident in room.points:
+                point = self._world.points[ident]
+                point.rules, point.silent = self._world.point_rules(point, room), False
+                point.grace_until = self._steps.now + point.deadline_ms
+                self._world.watch_deadline(point)
+        self._ledger.cover(room, self._steps.now)
+
+    def report(self, room: RoomInfo, by: str, via: str, note: str) -> int:
+        """A named person is there and has looked: until when that counts as watched by a person."""
+        now = self._steps.now
+        room.manual_until = now + int(self._world.settings.manual_min * 60_000)
+        row = {"room": room.code, "at": now, "until": room.manual_until, "by": by[:60], "via": via, "note": note[:500]}
+        self._session.execute(insert(RoomReport).values(row))
+        self._ledger.cover(room, now)
+        return room.manual_until
+
+    def _write(self, room: RoomInfo, values: dict[str, object]) -> None:
         row = self._session.get_one(Room, room.code)
-        for name, value in values.items():
-            setattr(row, name, value)
-        self._session.flush()
-        self._tx.facts.append(room_fact(self._world, row))
-        event: Event = Unsuppress(MAINTENANCE) if until is None else Suppress(MAINTENANCE)
+        self._session.execute(update(Room).where(Room.code == room.code).values(values))
+        self._session.refresh(row)
+        self._steps.tx.facts.append(room_fact(self._world, row))
+
+    def _all(self, room: RoomInfo, event: Event, *, heard: tuple[str, ...] = (), only_open: bool = False) -> None:
+        """One event for every rule of the room and its points."""
         for ident in room.points:
             point = self._world.points[ident]
-            if point.key.quantity not in ALWAYS_HEARD:
-                for rule in point.rules:
-                    self._steps.point(point, rule, event, self._steps.now)
-
-    def timer(self, room: RoomInfo, rule: Rule, due: int) -> None:
-        """A delay of an alarm of the room as a whole has ended; it counts only while every input is fresh."""
-        newest = [
-            max((p.last_usable_at + p.deadline_ms for p in map(self._world.points.__getitem__, room.points) if p.key.quantity == quantity), default=0)
-            for quantity in rule.inputs
-        ]
-        deadline = min(newest, default=0)
-        self._steps.room(room, rule, Tick(fresh=deadline > due, deadline=deadline), due)
+            if point.key.quantity not in heard:
+                for rule in point.rules or self._world.rule_set.for_point(point.key.quantity, room.medium, room.path, room.code):
+                    if not only_open or Key(point.subject, rule.name) in self._world.memory:
+                        self._steps.point(point, rule, event, self._steps.now)
+        for rule in (*room.rules, self._world.builtin[ROOM_BLIND]):
+            if Key(room.subject, rule.name) in self._world.memory or not (only_open or rule.name == ROOM_BLIND):
+                self._steps.room(room, rule, event, self._steps.now)

@@ -6,16 +6,18 @@ raised becomes a known-late alarm (late.py). It never lowers or clears what is t
 
 import heapq
 
-from alarms.lifecycle import Seen, Tick, advance, step
+from alarms.lifecycle import Seen, Tick, Unsuppress, advance, step
 from alarms.rules import Rule
 from contract.drill import drill_of
 from contract.sample import Sample
 from server.live.facts import ReadingFact
 from server.store.journal import QUALITY_CODE, JournalRow
 from server.watch.drills import Drills
+from server.watch.gateways import OFFLINE
 from server.watch.inputs import GatewayData
 from server.watch.late import Late
-from server.watch.rooms import Rooms
+from server.watch.ledger import Ledger
+from server.watch.lost import Lost
 from server.watch.state import GOOD, UNCERTAIN, Key, PointInfo, RoomInfo
 from server.watch.steps import Steps
 
@@ -23,16 +25,19 @@ from server.watch.steps import Steps
 class Samples:
     """The samples of one transaction, as rows for the journal and steps of the alarms."""
 
-    def __init__(self, steps: Steps, rooms: Rooms) -> None:
-        self._steps, self._rooms, self._late = steps, rooms, Late(steps)
+    def __init__(self, steps: Steps, ledger: Ledger, lost: Lost) -> None:
+        self._steps, self._ledger, self._lost, self.late = steps, ledger, lost, Late(steps)
         self._drills = Drills(steps)
         self._world, self._tx = steps.world, steps.tx
         self.rows: list[JournalRow] = []
 
     def take(self, item: GatewayData) -> None:
-        """All samples of one message, in order."""
+        """All samples of one message, in order. The coverage of their rooms is brought up to the receipt before, and judged anew behind it."""
+        rooms = {point.room for sample in item.samples if (point := self._world.by_key.get(sample.point)) is not None and point.room is not None}
+        self._ledger.before(rooms, item.received_at)
         for sample in item.samples:
             self._one(sample, item)
+        self._ledger.after(rooms, item.received_at)
 
     def _one(self, sample: Sample, item: GatewayData) -> None:
         point = self._world.by_key.get(sample.point)
@@ -52,13 +57,15 @@ class Samples:
         else:
             for rule in point.rules:
                 if rule.kind != "stale":
-                    self._late.judge(point, rule, sample, at)
+                    self.late.judge(point, rule, sample, at)
 
     def _live(self, point: PointInfo, sample: Sample, item: GatewayData, at: int, code: int) -> None:
         event = Seen(at, sample.value, sample.quality, point.key.quantity)
         for rule in point.rules:
             self._catch_up(point, rule, at)
-            self._steps.point(point, rule, event, at)
+            alarm = self._steps.point(point, rule, event, at)
+            if alarm is not None and alarm.known_late:
+                self.late.live(point, rule, alarm, at)
         point.last_at, point.value, point.quality, point.reason = at, sample.value, code, sample.reason
         point.taken_at, point.received_at = sample.taken_at, item.received_at
         if code == GOOD:
@@ -68,8 +75,11 @@ class Samples:
             if point.silent:
                 point.silent = False
                 self._world.watch_deadline(point)
+            if point.id in self._world.hushed:
+                self._unhush(point)
+            if point.room in self._world.lost:
+                self._lost.heard(point, at)
         if point.room is not None:
-            self._rooms.touch(point.room)
             self._judge_room(self._world.rooms[point.room], event)
         self._tx.facts.append(
             ReadingFact(
@@ -112,14 +122,25 @@ class Samples:
     def silence(self, point: PointInfo, at: int) -> None:
         """A point is silent since an instant. Behind a dead gateway the gateway's own alarm speaks for it."""
         point.silent = True
-        if point.room is not None:
-            self._rooms.touch(point.room)
         gateway = self._world.gateways.get(point.key.gateway)
         if gateway is None or not gateway.online:
             return
+        if point.id in self._world.hushed:
+            self._unhush(point)
         for rule in point.rules:
             if rule.kind == "stale":
                 self._steps.point(point, rule, Tick(fresh=False, deadline=at), self._steps.now)
+        self._lost.silent((point,), at)
+        for code in {other.room for other in map(self._world.points.__getitem__, gateway.points) if other.room is not None}:
+            if self._world.rooms[code].coverage_cause in ("sensor", "server", "gateway"):
+                self._ledger.recause(self._world.rooms[code], self._steps.now)
+
+    def _unhush(self, point: PointInfo) -> None:
+        """Its gateway is back and it has reported, or has had the time to: its own silence counts again."""
+        self._world.hushed.discard(point.id)
+        for rule in point.rules:
+            if rule.kind == "stale":
+                self._steps.point(point, rule, Unsuppress(OFFLINE), self._steps.now)
 
     def timer(self, point: PointInfo, rule: Rule, key: Key, due: int) -> None:
         """A delay of one of the point's alarms has ended."""

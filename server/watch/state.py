@@ -1,10 +1,11 @@
 """The watch's memory: what it must know to judge a sample without asking the database."""
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from alarms.grouping import Flood
 from alarms.lifecycle import INITIAL, AlarmState, Tick
 from alarms.model import Level, Rung
 from alarms.rules import Rule, RuleSet
@@ -12,10 +13,13 @@ from contract.sample import PointKey, Quality
 from server.settings import WatchSettings
 from server.store import journal
 from server.store.tables import Gateway, Point
+from server.watch.builtin import builtin
 from server.watch.commands import CONDITIONS
 
 GOOD = journal.QUALITIES.index(Quality.GOOD)
 UNCERTAIN = journal.QUALITIES.index(Quality.UNCERTAIN)
+UNCONNECTED = ("not_connected", "retired")
+"""Stages of a room in which nothing is expected of it."""
 
 
 DRILL_SUFFIX = "~drill"
@@ -51,13 +55,27 @@ class RoomInfo:
     coverage_since: int = 0
     coverage_cause: str = ""
     span: int | None = None
+    span_counted: bool = True
     manual_until: int | None = None
     rules: tuple[Rule, ...] = ()
+    stage: str = "in_use"
+    next_change: int | None = None
+    """When the coverage turns by itself if nothing comes, as far as known; never later than it really does."""
 
     @property
     def subject(self) -> str:
         """Alarm subject."""
         return f"room:{self.code}"
+
+    @property
+    def connected(self) -> bool:
+        """Whether anything is expected of the room: it has a ledger and alarms."""
+        return self.stage not in UNCONNECTED
+
+    @property
+    def counted(self) -> bool:
+        """Whether the room enters percentages."""
+        return self.stage == "in_use"
 
 
 @dataclass(slots=True)
@@ -79,6 +97,10 @@ class PointInfo:
     taken_at: int = 0
     received_at: int = 0
     silent: bool = False
+    since: int = 0
+    """When the server learnt of the point."""
+    grace_until: int = 0
+    """After its gateway has come back the point has until then to report again."""
     subject: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,6 +123,10 @@ class GatewayInfo:
     points: list[int] = field(default_factory=list)
     missed: bool = False
     """Its absence has been judged since it was last heard (or since the server started)."""
+    falls: tuple[int, ...] = ()
+    """Its last deaths, for telling a link that flaps."""
+    steady_at: int | None = None
+    """A flapping link counts as back from here on, if it holds."""
 
     @property
     def subject(self) -> str:
@@ -120,6 +146,42 @@ def condition_rule(name: str) -> Rule:
     """The rule of an external condition (commands.Condition): its value is the level, 0 when it does not hold, so that one alarm climbs, falls
     and clears as any other."""
     return Rule(name, "state", "", tuple(Rung(level, "above", level - 0.5) for level in Level))
+@dataclass(slots=True)
+class LateState:
+    """A machine of the late lane: its state, the instant of its newest sample, and the record that it has led to."""
+
+    state: AlarmState = INITIAL
+    last: int = 0
+    alarm: int | None = None
+
+
+@dataclass(slots=True)
+class Foldable:
+    """An active alarm that may have a common cause with others. `group` is the group it belongs to; a `released` one starts no new group."""
+
+    alarm: int
+    key: Key
+    cause: str
+    rooms: tuple[str, ...]
+    path: tuple[str, ...]
+    raised_at: int
+    level: Level
+    group: int | None = None
+    released: bool = False
+
+
+@dataclass(slots=True)
+class GroupInfo:
+    """An active group: `alarm` and `key` of its own alarm, the cause, the widest unit it may grow to, its present unit."""
+
+    id: int
+    alarm: int
+    key: Key
+    cause: str
+    scope: str
+    path: tuple[str, ...]
+    joined_at: int
+    members: set[int] = field(default_factory=set)
 
 
 class Timers:
@@ -151,6 +213,7 @@ class World:
 
     def __init__(self, rules: RuleSet, settings: WatchSettings) -> None:
         self.rule_set, self.settings = rules, settings
+        self.builtin: Mapping[str, Rule] = builtin(settings)
         self.by_name = {rule.name: rule for rule in rules.rules}
         self.units: dict[str, tuple[str, ...]] = {}
         self.unit_names: dict[str, str] = {}
@@ -159,7 +222,18 @@ class World:
         self.points: dict[int, PointInfo] = {}
         self.by_key: dict[PointKey, PointInfo] = {}
         self.memory: dict[Key, Memory] = {}
-        self.late: dict[Key, tuple[AlarmState, int]] = {}
+        self.lazy: dict[Key, Memory] = {}
+        self.lazy_written_at = 0
+        self.late: dict[Key, LateState] = {}
+        self.comings: dict[Key, list[int]] = {}
+        self.foldable: dict[int, Foldable] = {}
+        self.groups: dict[int, GroupInfo] = {}
+        self.floods: dict[str, Flood] = {}
+        self.chronic: list[tuple[int, Key]] = []
+        self.lost: dict[str, frozenset[int]] = {}
+        self.hushed: set[int] = set()
+        self.outages: list[tuple[int, int]] = []
+        self.pulse_at = 0
         self.timers = Timers()
         self.deadlines: list[tuple[int, int]] = []
         self.room_changes: list[tuple[int, str]] = []
@@ -172,7 +246,9 @@ class World:
         key = PointKey(row.gateway, row.device, row.quantity, row.channel)
         info = self.by_key.get(key)
         if info is None:
-            info = PointInfo(row.id, key, row.room, row.interval_ms, 0, last_at=row.last_at or 0, last_usable_at=row.last_at or 0)
+            info = PointInfo(
+                row.id, key, row.room, row.interval_ms, 0, last_at=row.last_at or 0, last_usable_at=row.last_at or 0, since=row.created_at
+            )
             self.points[row.id] = self.by_key[key] = info
             if (gateway := self.gateways.get(row.gateway)) is not None:
                 gateway.points.append(row.id)
@@ -182,10 +258,17 @@ class World:
         info.rules = ()
         if (room := self.rooms.get(row.room or "")) is not None:
             room.points.append(row.id)
-            rules = self.rule_set.for_point(key.quantity, room.medium, room.path, room.code)
-            # An outdoor sensor that a room owns is watched for silence; the room's limits are not meant for the weather.
-            info.rules = tuple(rule for rule in rules if rule.kind == "stale") if "outdoor" in (key.channel, key.device) else rules
+            info.rules = self.point_rules(info, room)
         return info
+
+    def point_rules(self, point: PointInfo, room: RoomInfo) -> tuple[Rule, ...]:
+        """The rules of a point in a room; a room that is not connected has none."""
+        return self._rules_in(point, room) if room.connected else ()
+
+    def _rules_in(self, point: PointInfo, room: RoomInfo) -> tuple[Rule, ...]:
+        rules = self.rule_set.for_point(point.key.quantity, room.medium, room.path, room.code)
+        # An outdoor sensor that a room owns is watched for silence; the room's limits are not meant for the weather.
+        return tuple(rule for rule in rules if rule.kind == "stale") if "outdoor" in (point.key.channel, point.key.device) else rules
 
     def deadline_of(self, interval_ms: int | None) -> int:
         """How long a point may be silent, in ms."""
@@ -200,6 +283,8 @@ class World:
         candidates: Sequence[Rule] = ()
         if kind == "point" and (point := self.points.get(int(ident))) is not None:
             candidates = point.rules
+            if not candidates and (home := self.rooms.get(point.room or "")) is not None:
+                candidates = self._rules_in(point, home)
         elif kind == "room" and (room := self.rooms.get(ident)) is not None:
             candidates = room.rules
         elif kind == "gateway" and (gateway := self.gateways.get(ident)) is not None:
@@ -209,15 +294,21 @@ class World:
         if key.rule.endswith(DRILL_SUFFIX):
             real = next((rule for rule in candidates if rule.name == key.rule.removesuffix(DRILL_SUFFIX)), None)
             return None if real is None else drilled(real)
-        return next((rule for rule in candidates if rule.name == key.rule), None)
+        return next((rule for rule in candidates if rule.name == key.rule), self.builtin.get(key.rule))
 
     def watch_deadline(self, point: PointInfo) -> None:
         """Have the point's silence looked at when its deadline passes."""
         heapq.heappush(self.deadlines, (self.silent_from(point), point.id))
 
     def silent_from(self, point: PointInfo) -> int:
-        """The instant from which the point counts as silent; a restart gives everybody the hold-off to report again."""
-        return max(point.last_usable_at + point.deadline_ms, self.started_at + int(self.settings.restart_holdoff_s * 1000))
+        """The instant from which the point counts as silent.
+
+        Time in which the server did not listen does not count, a restart gives everybody the hold-off to report again, and so does the return
+        of its gateway.
+        """
+        heard = point.last_usable_at or point.since
+        deaf = sum(ended - max(began, heard) for began, ended in self.outages if ended > heard)
+        return max(heard + point.deadline_ms + deaf, self.started_at + int(self.settings.restart_holdoff_s * 1000), point.grace_until)
 
     def tick(self, point: PointInfo, now: int) -> Tick:
         """Time passes for a point: the pure core wants to know until when its last usable sample counts."""

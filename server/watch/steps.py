@@ -1,6 +1,7 @@
 """Feeding the pure core: which memory an event meets, and to whom its outcome belongs. One instance per transaction."""
 
 from alarms.lifecycle import INITIAL, Event, Step, step
+from alarms.model import ANY
 from alarms.rules import Rule
 from server.metrics import Metrics
 from server.store.tables import Alarm
@@ -26,19 +27,19 @@ class Steps:
 
     def room(self, room: RoomInfo, rule: Rule, event: Event, at: int) -> Alarm | None:
         """One event for one rule about the room as a whole."""
-        key = Key(room.subject, rule.name)
-        memory = self.world.memory.get(key)
-        result = step(rule, memory.state if memory is not None else INITIAL, event, at)
-        return self._keep(Subject(key, room.unit, room.code, rule.inputs[0] if rule.inputs else rule.quantity), rule, memory, result)
+        quantity = rule.inputs[0] if rule.inputs else "" if rule.quantity == ANY else rule.quantity
+        return self.feed(Subject(Key(room.subject, rule.name), room.unit, room.code, quantity), rule, event, at)
 
     def gateway(self, gateway: GatewayInfo, rule: Rule, event: Event, at: int) -> Alarm | None:
         """One event for one rule of a gateway; one that nobody has claimed is not judged."""
         if gateway.unit is None:
             return None
-        key = Key(gateway.subject, rule.name)
-        memory = self.world.memory.get(key)
-        result = step(rule, memory.state if memory is not None else INITIAL, event, at)
-        return self._keep(Subject(key, gateway.unit, None, "gateway"), rule, memory, result)
+        return self.feed(Subject(Key(gateway.subject, rule.name), gateway.unit, None, "gateway"), rule, event, at)
+
+    def feed(self, subject: Subject, rule: Rule, event: Event, at: int) -> Alarm | None:
+        """One event for whatever the subject is."""
+        memory = self.world.memory.get(subject.key)
+        return self._keep(subject, rule, memory, step(rule, memory.state if memory is not None else INITIAL, event, at))
 
     def _keep(self, subject: Subject, rule: Rule, memory: Memory | None, result: Step) -> Alarm | None:
         if memory is None:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
-revision: str = "0002"
-down_revision: str | None = "0001"
+revision: str = "0003"
+down_revision: str | None = "0002"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
@@ -43,7 +43,8 @@ def upgrade() -> None:
     op.create_table("server_outage", _id(), _instant("began"), _instant("ended"))
     op.create_table(
         "room_report", _id(), sa.Column("room", sa.String(16), sa.ForeignKey("room.code"), nullable=False), _instant("at"), _instant("until"),
-        sa.Column("by", sa.String(60), nullable=False), sa.Column("via", sa.String(16), nullable=False), sa.Column("note", sa.String(500), nullable=False),
+        sa.Column("by", sa.String(60), nullable=False), sa.Column("via", sa.String(16), nullable=False),
+        sa.Column("note", sa.String(500), nullable=False),
     )  # fmt: skip
     op.create_index("room_report_by_room", "room_report", ["room", "until"])
     op.create_table("chronic", _id(), _alarm(), _instant("since"), _instant("declared_at"), _instant("ended_at", nullable=True))
@@ -54,7 +55,8 @@ def upgrade() -> None:
     op.create_index("ix_alarm_group_alarm", "alarm", ["group_alarm"])
     op.add_column("transition", sa.Column("annunciated", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("coverage_span", sa.Column("counted", sa.Boolean(), nullable=False, server_default=sa.true()))
-    op.execute(sa.text("UPDATE transition SET annunciated = :yes WHERE id IN (SELECT annunciation FROM escalation_step WHERE reason = 'raised')").bindparams(yes=True))
+    asked = "UPDATE transition SET annunciated = :yes WHERE id IN (SELECT annunciation FROM escalation_step WHERE reason = 'raised')"
+    op.execute(sa.text(asked).bindparams(yes=True))
 
 
 def downgrade() -> None:

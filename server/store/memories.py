@@ -1,0 +1,50 @@
+"""The states of alarms as the watch writes them: many at once, one statement per kind."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import and_, bindparam, delete
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from server.store.tables import AlarmMemory
+from server.store.tables_watch import LateMemory
+
+Kept = tuple[tuple[str, str], int | None, dict[str, Any]]
+
+
+def keep(session: Session, kept: Sequence[Kept]) -> None:
+    """Insert or replace states: (subject, rule), alarm id, body."""
+    _upsert(session, AlarmMemory, [{"subject": key[0], "rule": key[1], "alarm": alarm, "body": body} for key, alarm, body in kept])
+
+
+def forget(session: Session, keys: Sequence[tuple[str, str]]) -> None:
+    """Delete states that are the initial ones again."""
+    _delete(session, AlarmMemory, keys)
+
+
+def keep_late(session: Session, kept: Sequence[tuple[tuple[str, str], int | None, int, dict[str, Any]]]) -> None:
+    """Insert or replace states of the late lane: (subject, rule), alarm id, instant of the newest sample, body."""
+    rows = [{"subject": key[0], "rule": key[1], "alarm": alarm, "last_at": last, "body": body} for key, alarm, last, body in kept]
+    _upsert(session, LateMemory, rows)
+
+
+def forget_late(session: Session, keys: Sequence[tuple[str, str]]) -> None:
+    """Delete states of the late lane."""
+    _delete(session, LateMemory, keys)
+
+
+def _upsert(session: Session, table: type[AlarmMemory] | type[LateMemory], rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table.__table__)
+    new = {name: statement.excluded[name] for name in rows[0] if name not in ("subject", "rule")}
+    session.connection().execute(statement.on_conflict_do_update(index_elements=["subject", "rule"], set_=new), rows)
+
+
+def _delete(session: Session, table: type[AlarmMemory] | type[LateMemory], keys: Sequence[tuple[str, str]]) -> None:
+    if keys:
+        columns = table.__table__.c
+        statement = delete(table.__table__).where(and_(columns.subject == bindparam("s"), columns.rule == bindparam("r")))  # type: ignore[arg-type]
+        session.connection().execute(statement, [{"s": subject, "r": rule} for subject, rule in keys])

@@ -1,0 +1,187 @@
+"""The coverage ledger: every instant of every connected room is watched, degraded, blind or manual, with its cause.
+
+A stretch turns at the exact instant at which the watch over the room changed. What a batch brings changes the ledger from its receipt on: before,
+nobody could have been alarmed. Late data never change it (recorded is not watched).
+"""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable
+
+from sqlalchemy import insert, update
+
+from alarms.coverage import Watch, classify
+from alarms.lifecycle import Seen, Tick
+from contract.sample import Quality
+from server.live.facts import CoverageFact
+from server.store.tables import CoverageSpan
+from server.watch.builtin import ROOM_BLIND
+from server.watch.state import GatewayInfo, Key, PointInfo, RoomInfo
+from server.watch.steps import Steps
+
+TOGETHER_MS = 5 * 60_000
+BUS_TOGETHER_MS = 60_000
+"""Gateways that died within five minutes, and devices that fell silent within one, have a common cause."""
+_CITY_DEPTH = 2
+
+
+class Ledger:
+    """Coverage within one transaction."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps, self._world, self._session = steps, steps.world, steps.session
+        self._dead: dict[str, list[int]] | None = None
+
+    # -- time -----------------------------------------------------------------------------------------------------------------------------
+
+    def before(self, codes: Iterable[str], at: int) -> None:
+        """Bring rooms up to an instant, by what was known before it."""
+        for code in codes:
+            room = self._world.rooms[code]
+            while room.next_change is not None and room.next_change <= at:
+                self.cover(room, room.next_change)
+
+    def after(self, codes: Iterable[str], at: int) -> None:
+        """Samples came from these rooms at an instant. A watched room stays so; when it turns is found when its earliest deadline comes up."""
+        for code in codes:
+            room = self._world.rooms[code]
+            if room.coverage != Watch.WATCHED:
+                self.cover(room, at)
+
+    def due(self) -> list[RoomInfo]:
+        """Turn the rooms whose coverage has changed by time alone; returns those that were looked at."""
+        changes, now = self._world.room_changes, self._steps.now
+        seen = []
+        while changes and changes[0][0] <= now:
+            due, code = heapq.heappop(changes)
+            room = self._world.rooms.get(code)
+            if room is not None and room.next_change is not None and room.next_change <= due:
+                self.before((code,), now)
+                seen.append(room)
+        return seen
+
+    def schedule(self, room: RoomInfo, at: int) -> None:
+        """Have a room looked at no later than at an instant."""
+        if room.next_change is None or at < room.next_change:
+            room.next_change = at
+            heapq.heappush(self._world.room_changes, (at, room.code))
+
+    # -- one room -------------------------------------------------------------------------------------------------------------------------
+
+    def cover(self, room: RoomInfo, at: int) -> None:
+        """Judge a room as it was at an instant, and begin a new stretch there if it has turned."""
+        room.next_change = None
+        if not room.connected:
+            self._close(room, at)
+            return
+        result = classify(room.demanded, self._deadlines(room), at, room.manual_until)
+        planned = room.maintenance_until is not None and at < room.maintenance_until
+        for change in (result.next_change_at, room.maintenance_until if planned else None):
+            if change is not None:
+                self.schedule(room, change)
+        state, missing = str(result.state), tuple(result.missing)
+        lacking = state != Watch.WATCHED
+        known = (room.coverage, room.coverage_missing, room.coverage_cause == "planned", room.span_counted)
+        if (state, missing, planned and lacking, room.counted) != known:
+            self._turn(room, state, missing, at, self._cause(room, missing, at) if lacking else "")
+
+    def recause(self, room: RoomInfo, at: int) -> None:
+        """Something has become known about why a room is not watched."""
+        if room.coverage and room.coverage != Watch.WATCHED:
+            cause = self._cause(room, room.coverage_missing, at)
+            if cause != room.coverage_cause:
+                self._turn(room, room.coverage, room.coverage_missing, at, cause)
+
+    def outage(self, began: int, ended: int) -> None:
+        """The server did not run: nobody watched but persons who had reported."""
+        for room in self._world.rooms.values():
+            if room.connected and room.coverage:
+                until = room.manual_until or 0
+                if until > began:
+                    self._turn(room, Watch.MANUAL, room.demanded, began, "server")
+                if until < ended:
+                    self._turn(room, Watch.BLIND, room.demanded, max(began, until), "server")
+            self.cover(room, ended)
+
+    def _deadlines(self, room: RoomInfo) -> dict[str, list[int]]:
+        deadlines: dict[str, list[int]] = {}
+        for ident in room.points:
+            point = self._world.points[ident]
+            deadlines.setdefault(point.key.quantity, []).append(point.last_good_at + point.deadline_ms if point.last_good_at else 0)
+        return deadlines
+
+    def _turn(self, room: RoomInfo, state: str, missing: tuple[str, ...], at: int, cause: str) -> None:
+        at = max(at, room.coverage_since)
+        values = {"state": str(state), "cause": cause, "detail": ",".join(missing)[:120], "counted": room.counted}
+        if room.span is not None and at == room.coverage_since:
+            self._session.execute(update(CoverageSpan).where(CoverageSpan.id == room.span).values(values))
+        else:
+            self._close(room, at)
+            statement = insert(CoverageSpan).values(room=room.code, since=at, until=None, **values).returning(CoverageSpan.id)
+            room.span = self._session.execute(statement).scalar_one()
+        turned_blind, was_blind = state == Watch.BLIND, room.coverage == Watch.BLIND
+        room.coverage, room.coverage_missing, room.coverage_cause, room.coverage_since = str(state), missing, cause, at
+        room.span_counted = room.counted
+        self._steps.tx.facts.append(CoverageFact(room=room.code, state=room.coverage, cause=cause, since=at))
+        if turned_blind != was_blind:
+            self._tell(room, turned_blind, at)
+
+    def _close(self, room: RoomInfo, at: int) -> None:
+        if room.span is not None:
+            self._session.execute(update(CoverageSpan).where(CoverageSpan.id == room.span).values(until=max(at, room.coverage_since)))
+            if not room.connected:
+                room.span, room.coverage, room.coverage_missing, room.coverage_cause = None, "", (), ""
+                self._tell(room, False, at)
+
+    def _tell(self, room: RoomInfo, blind: bool, at: int) -> None:
+        """A room that has points and is blind becomes an alarm when that lasts."""
+        rule, now = self._world.builtin[ROOM_BLIND], self._steps.now
+        if blind and room.points:
+            # What was blind because the server was away gets the rule's whole delay to come back.
+            self._steps.room(room, rule, Tick(fresh=False, deadline=max(at, self._world.started_at)), now)
+        elif Key(room.subject, ROOM_BLIND) in self._world.memory:
+            self._steps.room(room, rule, Seen(at, 1, Quality.GOOD), at)
+
+    # -- causes ---------------------------------------------------------------------------------------------------------------------------
+
+    def _cause(self, room: RoomInfo, missing: tuple[str, ...], at: int) -> str:
+        points = [point for ident in room.points if (point := self._world.points[ident]).key.quantity in missing]
+        if not points:
+            return "not_connected"
+        if room.maintenance_until is not None and at < room.maintenance_until:
+            return "planned"
+        gateways = [gateway for code in {p.key.gateway for p in points} if (gateway := self._world.gateways.get(code)) is not None]
+        if gateways and not any(gateway.online for gateway in gateways):
+            return "uplink" if any(self.cut_off(gateway) for gateway in gateways) else "gateway"
+        return "bus" if any(self._bus(point, at) for point in points) else "sensor"
+
+    def cut_off(self, gateway: GatewayInfo) -> bool:
+        """Whether another gateway of its city died about when it did."""
+        if self._dead is None:
+            self._dead = defaultdict(list)
+            for other in self._world.gateways.values():
+                if not other.online and other.path:
+                    self._dead[city(other)].append(other.changed_at)
+        return sum(abs(died - gateway.changed_at) <= TOGETHER_MS for died in self._dead.get(city(gateway), ())) > 1
+
+    def forget_dead(self) -> None:
+        """A gateway has gone or come: count anew."""
+        self._dead = None
+
+    def _bus(self, point: PointInfo, at: int) -> bool:
+        """Whether another device of its gateway fell silent about when this one did."""
+        gateway = self._world.gateways.get(point.key.gateway)
+        if gateway is None or not point.last_usable_at:
+            return False
+        newest: dict[str, int] = {}
+        deadline: dict[str, int] = {}
+        for other in map(self._world.points.__getitem__, gateway.points):
+            newest[other.key.device] = max(newest.get(other.key.device, 0), other.last_usable_at)
+            deadline[other.key.device] = max(deadline.get(other.key.device, 0), other.last_usable_at + other.deadline_ms)
+        mine = newest.pop(point.key.device)
+        return any(abs(last - mine) <= BUS_TOGETHER_MS and deadline[device] <= at + BUS_TOGETHER_MS for device, last in newest.items())
+
+
+def city(gateway: GatewayInfo) -> str:
+    """Its city, or the province for a gateway of the province itself."""
+    return gateway.path[:_CITY_DEPTH][-1]
