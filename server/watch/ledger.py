@@ -134,9 +134,9 @@ class Ledger:
                 self._tell(room, False, at)
 
     def _tell(self, room: RoomInfo, blind: bool, at: int) -> None:
-        """A room that has points and is blind becomes an alarm when that lasts."""
+        """A room that is blind becomes an alarm when that lasts; one that has no points or of which nothing is demanded was never connected."""
         rule, now = self._world.builtin[ROOM_BLIND], self._steps.now
-        if blind and room.points:
+        if blind and room.points and room.demanded:
             # What was blind because the server was away gets the rule's whole delay to come back.
             self._steps.room(room, rule, Tick(fresh=False, deadline=max(at, self._world.started_at)), now)
         elif Key(room.subject, ROOM_BLIND) in self._world.memory:

@@ -105,7 +105,7 @@ class Server:
     """The real watch beside the dispatcher."""
 
     def __init__(self, desk, dispatcher):
-        self.desk, self.dispatcher, self.sequence = desk, dispatcher, 0
+        self.desk, self.dispatcher, self.sequence, self.heard = desk, dispatcher, 0, desk.now
         with desk.db.write() as session:
             session.add(Gateway(code="GW1", group_id="350100", unit=desk.STATION, changed_at=0, online=False))
         rules = parse_rules(RULES, "rules.yaml")
@@ -115,7 +115,7 @@ class Server:
         self._put(GatewayBirth(gateway="GW1", group="350100", received_at=desk.now, points=points, outbox=Outbox(7, 1, 0), bd_seq=0))
 
     def smoke(self, value):
-        self.sequence += 1
+        self.sequence, self.value, self.heard = self.sequence + 1, value, self.desk.now
         sample = Sample(PointKey.of("GW1", "s1/smoke"), self.desk.now, value, Quality.GOOD)
         outbox = Outbox(7, self.sequence, self.sequence)
         self._put(GatewayData(gateway="GW1", received_at=self.desk.now, samples=(sample,), offset_ms=0, outbox=outbox))
@@ -133,6 +133,8 @@ class Server:
             if self.desk.now >= end:
                 return
             self.desk.now += 1000
+            if self.desk.now - self.heard >= 60_000:  # a sensor that falls silent after smoke is an alarm of its own
+                self.smoke(self.value)
 
     def _put(self, item):
         self.watch.offer(item)
