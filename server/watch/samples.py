@@ -60,7 +60,7 @@ class Samples:
                     self.late.judge(point, rule, sample, at)
 
     def _live(self, point: PointInfo, sample: Sample, item: GatewayData, at: int, code: int) -> None:
-        event = Seen(at, sample.value, sample.quality, point.key.quantity)
+        event = Seen(at, sample.value, sample.quality, point.key.quantity, point.id)
         for rule in point.rules:
             self._catch_up(point, rule, at)
             alarm = self._steps.point(point, rule, event, at)

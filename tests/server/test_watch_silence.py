@@ -4,7 +4,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract.sample import Quality
 from server.store.tables import Alarm, CoverageSpan, EscalationStep, Transition
 from server.watch import commands
 from server.watch.inputs import GatewayDeath
