@@ -146,6 +146,8 @@ def condition_rule(name: str) -> Rule:
     """The rule of an external condition (commands.Condition): its value is the level, 0 when it does not hold, so that one alarm climbs, falls
     and clears as any other."""
     return Rule(name, "state", "", tuple(Rung(level, "above", level - 0.5) for level in Level))
+
+
 @dataclass(slots=True)
 class LateState:
     """A machine of the late lane: its state, the instant of its newest sample, and the record that it has led to."""
