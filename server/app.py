@@ -27,6 +27,7 @@ from server.duty.incidents import Incidents
 from server.duty.watch_checks import Settings as WatchCheckSettings
 from server.duty.watch_checks import WatchChecks
 from server.history import History
+from server.history.seals import seal
 from server.ingest.accept import Acceptor
 from server.ingest.downlink import Downlink
 from server.ingest.mqtt import Transport, wall_clock
@@ -107,6 +108,8 @@ class Parts:
             Job("drills", self._drills, every_s=1),
             Job("prune_journal", self.history.prune, every_s=3600),
             Job("compact_history", self.history.compact, every_s=600),
+            Job("seal_history", lambda now: seal(self.db, self.store, now), at=(3, 20)),
+            Job("expire_history", self._expire, at=(4, 20)),
         )
 
     def _incidents(self, now: int) -> None:
@@ -129,6 +132,10 @@ class Parts:
                 return
         with self.db.write() as session:
             search.fill(session)
+
+    def _expire(self, now: int) -> None:
+        if self.settings.series.keep_days:
+            self.store.expire(now - self.settings.series.keep_days * 86_400_000)
 
     def _gauges(self, now: int) -> None:
         with self.db.read() as session:

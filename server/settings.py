@@ -57,6 +57,7 @@ class SeriesSettings(_Frozen):
     org: str = "archivewatch"
     bucket: str = "archivewatch"
     token_file: Path | None = None
+    keep_days: int = Field(default=0, ge=0, description="samples older than this are deleted, hourly and daily figures stay; 0 keeps all")
 
 
 class SmsSettings(_Frozen):

@@ -9,10 +9,10 @@ import httpx
 
 from server.commands import INVALID, OK, CommandError, add, database, emit, now_ms, say, settings_of
 from server.commands.remote import ask, server_or_store
+from server.commands.stores import open_series
 from server.org import imports
 from server.org.import_history import import_history
 from server.org.imports.plan import Wrong
-from server.series.choose import open_store
 from server.settings import Settings
 from server.store.lock import StoreLock
 from server.store.session import Database
@@ -70,9 +70,7 @@ def _there(client: httpx.Client, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _import_history(db: Database, settings: Settings, args: argparse.Namespace) -> int:
-    series = settings.series
-    token = series.token_file.read_text("utf-8").strip() if series.token_file is not None else ""
-    store = open_store(series.kind, settings.data_dir / "series", url=series.url, bucket=series.bucket, org=series.org, token=token)
+    store = open_series(settings, settings.series)
     try:
         summary = import_history(db, store, args.file, dry_run=args.dry_run, now=now_ms())
     finally:

@@ -1,7 +1,8 @@
 """Import of stored samples from a Parquet file (`archivewatch import history FILE.parquet`) into the series store.
 
 Columns: `point_key` (gateway/device/quantity[/channel]), `time` (integer UTC ms, or a timestamp; one without zone is UTC), `value`, and perhaps
-`quality` (good, uncertain, bad, stale, a code 0 … 3, or 192, 0, 500 as on the wire; absent = good) and `received_at` (like `time`; absent = `time`).
+`quality` (good, uncertain, bad, stale, a code 0 … 3, or 192, 0, 500 as on the wire; absent = good) and `received_at` (like `time`; absent = the
+time of the import, for it is then that the samples arrive: a day sealed before keeps its seal).
 """
 
 import math
@@ -133,7 +134,7 @@ def _survey(connection: duckdb.DuckDBPyConnection) -> Summary:
 def _load(connection: duckdb.DuckDBPyConnection, store: SeriesStore, summary: Summary, now: int, progress: Callable[[int, int], None]) -> None:
     before = store.conflicts
     done = waiting = 0
-    for batch in _batches(connection):
+    for batch in _batches(connection, now):
         new = store.write(batch)
         summary.new += new
         summary.repeats += len(batch) - new
@@ -147,16 +148,16 @@ def _load(connection: duckdb.DuckDBPyConnection, store: SeriesStore, summary: Su
     summary.conflicts = store.conflicts - before
 
 
-def _batches(connection: duckdb.DuckDBPyConnection) -> Iterator[Batch]:
+def _batches(connection: duckdb.DuckDBPyConnection, now: int) -> Iterator[Batch]:
     """The sound samples of known points, day after day; a day with very many in slices of its hours."""
     day = f"(taken_at + {ZONE_MS}) // {DAY_MS}"
     sound = "FROM sample WHERE point IS NOT NULL AND fault IS NULL"
     days = connection.execute(f"SELECT {day} AS day, count(*) {sound} GROUP BY day ORDER BY day").fetchall()
-    query = f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality::UTINYINT AS quality, coalesce(received_at, taken_at) AS received_at {sound} AND taken_at >= ? AND taken_at < ?"  # noqa: E501
+    query = f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality::UTINYINT AS quality, coalesce(received_at, ?) AS received_at {sound} AND taken_at >= ? AND taken_at < ?"  # noqa: E501
     for number, rows in days:
         start, width = number * DAY_MS - ZONE_MS, math.ceil(DAY_MS / math.ceil(rows / _SLICE_ROWS))
         for since in range(start, start + DAY_MS, width):
-            found: dict[str, Any] = connection.execute(query, [since, min(since + width, start + DAY_MS)]).fetchnumpy()
+            found: dict[str, Any] = connection.execute(query, [now, since, min(since + width, start + DAY_MS)]).fetchnumpy()
             if len(found["point"]):
                 none = np.zeros(len(found["point"]), dtype=np.int32)
                 yield Batch(found["point"], found["taken_at"], found["value"], found["quality"], found["received_at"], none)

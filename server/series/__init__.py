@@ -74,6 +74,13 @@ class Stats(NamedTuple):
     set_aside: int
 
 
+class Changed(NamedTuple):
+    """Days (numbers, see partition.day_of) and buckets of points into which samples came since last `settled`; `upto` goes back with them."""
+
+    keys: list[tuple[int, int]]
+    upto: int
+
+
 class SeriesError(Exception):
     """The series store cannot do what was asked of it; the sentence says why."""
 
@@ -139,6 +146,18 @@ class SeriesStore(Protocol):
 
     def stats(self) -> Stats:
         """The store in figures."""
+
+    def changed(self, before: int) -> Changed:
+        """Days that ended before an instant and hold samples that are not settled, i.e. not under a seal yet."""
+
+    def settled(self, keys: Sequence[tuple[int, int]], upto: int) -> None:
+        """These are sealed, save for what came after `changed` was asked."""
+
+    def kept_from(self) -> int:
+        """Instant before which samples have been deleted because their time of retention is over; 0 when none were."""
+
+    def expire(self, before: int) -> int:
+        """Delete the samples of days that ended before an instant; roll-ups stay. Returns how many samples went."""
 
     def flush(self, now: int) -> None:
         """Bring everything into its resting place as far as that is possible without `compact`."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from server.series import Limits, Row, Stats, backup, compaction, queries, rollup
+from server.series import Changed, Limits, Row, Stats, backup, compaction, queries, rollup, settle
 from server.series.answers import Answers
 from server.series.batch import Batch, differs
 from server.series.compaction import Policy
@@ -46,7 +46,7 @@ class EmbeddedStore(Answers):
         try:
             self._generations = itertools.count(reconcile(self._hot))
             with self._hot.reading() as connection:
-                self._rolled = rollup.keys_listed(connection)
+                self._rolled, self._unsettled = rollup.keys_listed(connection), settle.listed(connection)
         except BaseException:
             self._hot.close()
             raise
@@ -54,12 +54,17 @@ class EmbeddedStore(Answers):
     def write(self, rows: Sequence[Row] | Batch, mark: int | None = None) -> int:
         """See SeriesStore.write. Rows whose time is before 1970 or after 2099 are set aside."""
         batch, conflicts = self._in_time(rows if isinstance(rows, Batch) else Batch.of(rows)).firsts()
-        with self._hot.writing() as connection:
-            index, stored = queries.known(connection, self._hot.folder, batch)
-            conflicts += int(differs(batch.value[index], stored).sum())
-            fresh = batch.take(np.delete(np.arange(len(batch)), index))
-            rollup.touch(connection, (fresh.taken_at + ZONE_MS) // DAY_MS, fresh.point, self._rolled)
-            _insert(connection, fresh, mark, conflicts)
+        try:
+            with self._hot.writing() as connection:
+                index, stored = queries.known(connection, self._hot.folder, batch)
+                conflicts += int(differs(batch.value[index], stored).sum())
+                fresh = batch.take(np.delete(np.arange(len(batch)), index))
+                rollup.touch(connection, (fresh.taken_at + ZONE_MS) // DAY_MS, fresh.point, self._rolled)
+                settle.note(connection, fresh, _insert(connection, fresh, mark, conflicts), self._unsettled)
+        except BaseException:
+            with self._hot.reading() as connection:
+                self._unsettled = settle.listed(connection)
+            raise
         if conflicts:
             self.conflicts += conflicts
             log.warning("%d samples were refused because another value is stored under their point and time", conflicts)
@@ -132,6 +137,26 @@ class EmbeddedStore(Answers):
             rollup.roll(self._hot, self._policy.grace_ms, now, self._generations, self._rolled)
         return moved
 
+    def changed(self, before: int) -> Changed:
+        """See SeriesStore.changed."""
+        with self._hot.reading() as connection:
+            return settle.changed(connection, before)
+
+    def settled(self, keys: Sequence[tuple[int, int]], upto: int) -> None:
+        """See SeriesStore.settled."""
+        with self._hot.writing() as connection:
+            settle.settled(connection, keys, upto, self._unsettled)
+
+    def kept_from(self) -> int:
+        """See SeriesStore.kept_from."""
+        with self._hot.reading() as connection:
+            return settle.kept_from(connection)
+
+    def expire(self, before: int) -> int:
+        """See SeriesStore.expire."""
+        with self._compacting:
+            return settle.expire(self._hot, before)
+
     def verify(self) -> list[str]:
         """Names of the partition files whose content is not what was written; reads all of them."""
         with self._hot.reading() as connection:
@@ -161,11 +186,11 @@ class EmbeddedStore(Answers):
         return batch.take(sane)
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, batch: Batch, mark: int | None, conflicts: int) -> None:
+def _insert(connection: duckdb.DuckDBPyConnection, batch: Batch, mark: int | None, conflicts: int) -> int:
     state = "UPDATE state SET mark = coalesce(?, mark), seq = seq + 1, conflicts = conflicts + ? RETURNING seq"
-    seq = connection.execute(state, [mark, conflicts]).fetchall()[0][0]
+    seq: int = connection.execute(state, [mark, conflicts]).fetchall()[0][0]
     if not len(batch):
-        return
+        return seq
     columns = {
         "point": batch.point,
         "taken_at": batch.taken_at,
@@ -180,3 +205,4 @@ def _insert(connection: duckdb.DuckDBPyConnection, batch: Batch, mark: int | Non
     query = "INSERT INTO hot SELECT point, taken_at, value, quality, received_at, ?[word + 1], day, ? FROM incoming"
     connection.execute(query, [list(batch.words), seq])
     connection.unregister("incoming")
+    return seq

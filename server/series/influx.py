@@ -21,11 +21,12 @@ from influxdb_client.domain.write_precision import WritePrecision
 from influxdb_client.rest import ApiException
 from urllib3.exceptions import HTTPError
 
-from server.series import Limits, Row, SeriesError, Stats, fold
+from server.series import Changed, Limits, Row, SeriesError, Stats, fold
 from server.series.answers import Answers
 from server.series.batch import Batch
 from server.series.figures import Figures
 from server.series.fold import Samples
+from server.series.partition import BUCKETS, bucket_of, day_of
 
 log = logging.getLogger("server.series")
 
@@ -52,6 +53,8 @@ class InfluxStore(Answers):
         self._queries = httpx.Client(base_url=url, headers=headers, timeout=timeout_s, trust_env=False)
         self._refused: deque[tuple[Row, str]] = deque(maxlen=100_000)
         self._set_aside = 0
+        self._touched: set[tuple[int, int]] = set()
+        self._seen_before = False
         self.conflicts = 0
 
     def write(self, rows: Sequence[Row] | Batch, mark: int | None = None) -> int:
@@ -62,6 +65,7 @@ class InfluxStore(Answers):
             refused += self._write(listed[offset : offset + _LINES_AT_ONCE])
         if mark is not None and listed:
             self._send([f"mark,reader=history id={mark}i {max(row.received_at for row in listed)}"])
+        self._touched |= {(day_of(row.taken_at), bucket_of(row.point_id)) for row in listed}
         return len(listed) - refused
 
     def mark(self) -> int | None:
@@ -121,6 +125,26 @@ class InfluxStore(Answers):
 
     def compact(self, now: int) -> int:  # noqa: ARG002 - the server compacts by itself
         """Nothing to do: the server compacts by itself."""
+        return 0
+
+    def changed(self, before: int) -> Changed:
+        """See SeriesStore.changed. The server does not tell what came when: first the last eight days are named, later what was written."""
+        last = day_of(before) - 1
+        if not self._seen_before:
+            self._touched |= {(day, bucket) for day in range(last - 7, last + 1) for bucket in range(BUCKETS)}
+            self._seen_before = True
+        return Changed(sorted(key for key in self._touched if key[0] <= last), 0)
+
+    def settled(self, keys: Sequence[tuple[int, int]], upto: int) -> None:  # noqa: ARG002 - nothing is numbered here
+        """See SeriesStore.settled."""
+        self._touched -= set(keys)
+
+    def kept_from(self) -> int:
+        """Not known here: the server deletes by its own retention policy."""
+        return 0
+
+    def expire(self, before: int) -> int:  # noqa: ARG002
+        """Nothing: set the retention of the database or bucket on the server."""
         return 0
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from alarms import climate
+from server.history.seals import seal
 from server.series import Row
 from server.store.tables import AuditEntry, Point
 from server.web.api.common import at
@@ -106,3 +107,24 @@ def test_remarks_are_for_those_who_handle_the_room(filled: House) -> None:
 
 def _at(instant: int) -> str:
     return at(instant).isoformat()
+
+
+def test_seals_are_shown_and_verified(filled: House) -> None:
+    while filled.history.run_once(T0):  # what the gateway sent; nothing is sealed before the store has it
+        pass
+    seal(filled.db, filled.store, T0 + 86_400_000)
+    filled.now = T0 + 86_400_000
+    (shown,) = filled.client("duty").get(f"/api/v1/rooms/{ROOM}/seals").json()
+    assert (shown["day"], shown["revision"], shown["reason"], shown["samples"] >= 180) == ("2026-09-21", 1, "closed", True)
+    assert filled.client("security").get("/api/v1/audit/history").status_code == 403, "a county sees its rooms, not the whole"
+    client = filled.client("province-audit")
+    assert client.get("/api/v1/audit/history").json() == {"ok": True, "days": 8, "findings": []}
+    with filled.store._hot.writing() as connection:  # type: ignore[attr-defined]
+        connection.execute(f"DELETE FROM hot WHERE point = {shown_point(filled)} AND taken_at = {T0 - 60_000}")
+    answer = client.get("/api/v1/audit/history").json()
+    assert [(each["kind"], each["place"], each["point"]) for each in answer["findings"]] == [("missing", ROOM, "GW-350102-01/th1-01/temperature")]
+
+
+def shown_point(house: House) -> int:
+    with house.db.read() as session:
+        return session.query(Point).filter_by(room=ROOM, device="th1-01", quantity="temperature").one().id

@@ -92,7 +92,7 @@ PLAIN: dict[str, Any] = {
     "day": "2026-09-21", "minutes": "30", "on_behalf_of": "", "via": "", "text": "x", "status": "", "view": "", "second": "王工",
     "number": 1, "paper": "", "every_days": 30,
     "write": "relay1", "value": True, "two_people": False, "order": 1,
-    "pixels": "500",
+    "pixels": "500", "most": 10,
     "role": "", "dry_run": "true", "standing": "true", "approve": False, "remark": "资料不全",
 }  # fmt: skip
 """By the name of the parameter, in paths, queries, forms and JSON bodies."""
