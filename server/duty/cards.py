@@ -128,7 +128,8 @@ class Situation(_Frozen):
             case "night":
                 return self.minute >= NIGHT[0] or self.minute < NIGHT[1]
             case "gas":
-                return "气体" in sheet.get("灭火方式", "") or "七氟丙烷" in sheet.get("灭火方式", "")
+                means = sheet.get("灭火方式", "").strip()
+                return means not in ("", "无", "没有", "否") and "干粉" not in means
             case "no_dehumidifier":
                 return sheet.get("除湿机", "").strip() in ("", "无", "没有")
             case "smoke_lost":

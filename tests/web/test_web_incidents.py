@@ -8,6 +8,7 @@ from server.duty.cards import default_cards
 from server.duty.incidents import Incidents
 from server.store.tables import AuditEntry, EscalationStep, Transition
 from server.store.tables_incident import Incident
+from server.store.tables_org import Holding, RoomSheet
 from server.watch.commands import Reopen
 from tests.web.house import FOREIGN, OTHER, ROOM, SISTER_GATEWAY, House
 
@@ -181,3 +182,16 @@ def test_the_pages_work_without_scripts(desk: Desk) -> None:
     assert desk.client.get(f"/rooms/{FOREIGN}/cards", headers=html).status_code == 403
     assert "Do not" not in cards
     assert "Feel the door" in desk.client.get(f"/rooms/{ROOM}/cards?lang=en", headers=html).text
+
+
+def test_the_card_is_filled_from_the_rooms_sheet_and_says_what_is_at_stake(desk: Desk) -> None:
+    with desk.house.db.write() as session:
+        session.add(RoomSheet(room=ROOM, body={"power_switch": "走廊东头配电箱", "gas_extinguishing": "七氟丙烷"}, updated_at=1, by="林一"))
+        session.add(Holding(room=ROOM, fonds="J001", name="1949—1966 年户籍", volumes=1200, years="1949—1966", rank=1))
+    desk.house.smoke()
+    desk.run()
+    ident = desk.client.get("/api/v1/incidents").json()["items"][0]["id"]
+    found = desk.get(ident)
+    assert "走廊东头配电箱" in found["action_card"]["steps"][2]["text"]
+    assert "七氟丙烷" in found["action_card"]["branches"][0]
+    assert found["holdings"] == ["全宗 J001 1949—1966 年户籍 1200 卷，1949—1966"]

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy.orm import Session
 
+from server.duty import incident_file
 from server.duty import incidents as duty
 from server.store import incidents, rooms, units
 from server.store.tables_incident import Incident
-from server.web import incident_view
 from server.web.api.common import PROBLEMS, Cursor, From, Limit, Viewer, at, at_or_none, decode_id, ms, page
 from server.web.api.models import Page
 from server.web.auth import Principal, ServicesOf, require, require_unit
@@ -155,7 +155,7 @@ def detail(ident: Ident, who: Viewer, services: ServicesOf) -> IncidentDetail:
     """One incident in full."""
     with services.db.read() as session:
         incident = require_incident(session, who, ident)
-        whole = incident_view.read(session, services.store, services.cards, incident, services.clock())
+        whole = incident_file.read(session, services.store, services.cards, incident, services.clock())
         filed = incidents.dossier(session, ident)
         return IncidentDetail(
             **view(session, incident).model_dump(),
@@ -218,7 +218,7 @@ def view(session: Session, row: Incident) -> IncidentView:
     )  # fmt: skip
 
 
-def _card(whole: incident_view.Whole) -> CardView:
+def _card(whole: incident_file.Whole) -> CardView:
     filled = whole.filled
     steps = [
         StepView(

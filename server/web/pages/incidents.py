@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
+from server.duty import incident_file
 from server.duty import incidents as duty
 from server.store import incidents, rooms, units
-from server.web import incident_view
 from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
 from server.web.api.incidents import change, require_incident
 from server.web.auth import Principal, ServicesOf, require, require_room
@@ -45,7 +45,7 @@ def detail(ident: Ident, request: Request, screens: ScreensOf, services: Service
     """One incident; with paper=card its action card alone, for the printer."""
     with services.db.read() as session:
         incident = require_incident(session, who, ident)
-        whole = incident_view.read(session, services.store, services.cards, incident, services.clock(), load(screens.language(request)))
+        whole = incident_file.read(session, services.store, services.cards, incident, services.clock(), load(screens.language(request)))
         place = rooms.names(session, [incident.room]).get(incident.room) if incident.room else None
         unit_name = units.names(session, [incident.unit]).get(incident.unit, "")
         filed = incidents.dossier(session, ident)
@@ -93,6 +93,6 @@ def room_cards(code: Annotated[str, Path(max_length=16)], request: Request, scre
         room = rooms.get(session, code)
         if room is None:
             raise ProblemError(404, "没有这间库房。")
-        found = incident_view.room_cards(session, services.cards, room, load(screens.language(request)))
+        found = incident_file.room_cards(session, services.cards, room, load(screens.language(request)))
         title = f"{units.names(session, [room.unit]).get(room.unit, '')} {room.name}"
     return screens.page(request, "cards.html", who=who, cards=found, title=title, room=code)

@@ -1,7 +1,9 @@
-"""Everything about one incident, read at once: for the API, the page and its printed form."""
+"""Everything about one incident, read at once: for the API, the page, the printed card and the dossier."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
@@ -13,7 +15,8 @@ from server.store import alarms
 from server.store import incidents as store
 from server.store.tables import Alarm, Room, Snapshot
 from server.store.tables_incident import Incident, IncidentEntry
-from server.web.formats import local
+
+BEIJING = ZoneInfo("Asia/Shanghai")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +54,14 @@ def read(session: Session, series: SeriesStore, cards: Cards, incident: Incident
         ticked=store.ticked(session, incident.id),
         timeline=_timeline(session, incident, found),
         stills=store.stills(session, incident),
-        holdings=(),
+        holdings=sheet.holdings(session, incident.room),
         verdict=None if incident.reported_at is None else incidents.sensor_says(session, series, card, incident, now),
     )
 
 
 def situation(event: str, found: Sequence[Alarm], now: int) -> Situation:
     """What decides about the branches of a card."""
-    at = local(now)
+    at = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=now)).astimezone(BEIJING)
     return Situation(event=event, minute=at.hour * 60 + at.minute, quantity=found[0].quantity if found else "")
 
 
