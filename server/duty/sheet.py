@@ -37,9 +37,7 @@ def filling(session: Session, room: str | None, unit: str) -> dict[str, str]:
 def holdings(session: Session, room: str | None) -> list[str]:
     """What is at stake in a room, what is saved first standing first."""
     found = organisation.holdings(session, room) if room is not None else ()
-    return [
-        f"全宗 {row.fonds} {row.name} {row.volumes} 卷{f'，{row.years}' if row.years else ''}{f'，{row.place}' if row.place else ''}" for row in found
-    ]
+    return ["，".join(filter(None, (f"全宗 {row.fonds} {row.name} {row.volumes} 卷", row.years, row.place))) for row in found]
 
 
 def _who(person: Person) -> str:
