@@ -42,6 +42,8 @@ from server.notify.situation import Knowledge, on_delays
 from server.org import imports, search
 from server.org.accounts import SignInLimits
 from server.org.judging import all_limits
+from server.pool import Pool
+from server.reports.wiring import board_bands, open_desk
 from server.series.choose import open_store
 from server.settings import Settings
 from server.store import gateway_events
@@ -91,6 +93,8 @@ class Parts:
             lambda room, quantity: self.board.present(room, quantity, self.clock()),
             WatchCheckSettings(per_day=settings.watch_checks_per_day),
         )
+        self.pool = Pool()
+        self.desk = open_desk(settings, self.db, self.store, board_bands(self.board), self.pool)
         self.jobs = Jobs(self._job_table(), self.metrics, self.clock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -102,6 +106,7 @@ class Parts:
 
     def _job_table(self) -> tuple[Job, ...]:
         return (
+            Job("tidy_exports", self.desk.tidy, at=(3, 40)),
             Job("gauges", self._gauges, every_s=5),
             Job("fill_search", self._fill_search, every_s=60),
             Job("incidents", self._incidents, every_s=2),
@@ -173,6 +178,7 @@ class Parts:
             self._spawn("dispatch", self.dispatcher.run)
         self._spawn("ingest", lambda stop, clock: self.acceptor.run(self.transport.incoming, stop, clock, self.transport.tick))
         self._spawn("downlink", self.downlink.run)
+        self._spawn("papers", self.desk.run)
         self.jobs.start()
         self.transport.start()
 
@@ -188,8 +194,10 @@ class Parts:
         self._stop.set()
         if self.dispatcher is not None:
             self.dispatcher.nudge()
+        self.desk.nudge()
         for thread in self._threads:
             thread.join(JOIN_S)
+        self.pool.close()
         self.store.close()
         self.db.close()
 
@@ -198,7 +206,7 @@ def build(settings: Settings) -> tuple[FastAPI, Parts]:
     """The application and its parts."""
     parts = Parts(settings)
     services = Services(
-        db=parts.db, watch=parts.watch, hub=parts.hub, board=parts.board, store=parts.store, settings=_web_settings(settings),
+        db=parts.db, watch=parts.watch, hub=parts.hub, board=parts.board, store=parts.store, desk=parts.desk, settings=_web_settings(settings),
         clock=parts.clock, registry=parts.metrics.registry, ready=parts.ready, cards=parts.cards,
     )  # fmt: skip
 

@@ -74,6 +74,15 @@ class SmsSettings(_Frozen):
     poll_receipts: bool = True
 
 
+class ReportSettings(_Frozen):
+    """Papers: set times of the register (Beijing), how far from them a sample may lie, and a folder whose forms take the place of the packaged."""
+
+    morning: str = Field(default="09:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    afternoon: str = Field(default="15:00", pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
+    tolerance_min: float = Field(default=15, gt=0, le=180)
+    forms: Path | None = None
+
+
 class SignInSettings(_Frozen):
     """Idle and absolute timeouts of a browser session, and the lock-out."""
 
@@ -96,6 +105,7 @@ class Settings(_Frozen):
     series: SeriesSettings = SeriesSettings()
     sms: SmsSettings = SmsSettings()
     sign_in: SignInSettings = SignInSettings()
+    reports: ReportSettings = ReportSettings()
     rules: Path | None = None
     escalation: Path | None = None
     watch_checks_per_day: float = Field(

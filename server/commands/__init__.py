@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from server.series import SeriesStore
+from server.series.choose import open_store
 from server.settings import Settings, SettingsError, load_settings
 from server.store.migrate import SchemaTooNewError, migrate
 from server.store.session import Database
@@ -58,6 +60,13 @@ def database(settings: Settings) -> Database:
     except SchemaTooNewError as error:
         raise CommandError(str(error), INVALID) from error
     return db
+
+
+def series_store(settings: Settings) -> SeriesStore:
+    """The series store of these settings; the caller closes it."""
+    series = settings.series
+    token = series.token_file.read_text("utf-8").strip() if series.token_file is not None else ""
+    return open_store(series.kind, settings.data_dir / "series", url=series.url, bucket=series.bucket, org=series.org, token=token)
 
 
 def add(group: Any, name: str, call: Callable[[argparse.Namespace], int], text: str, *, config: bool = True) -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from server.live.board import Board
 from server.live.hub import Hub
 from server.org.accounts import SignInLimits
 from server.org.import_jobs import ImportJobs
+from server.reports.desk import Desk
 from server.series import SeriesStore
 from server.store.session import Database
 from server.watch.commands import Command, Outcome
@@ -62,6 +63,7 @@ class Services:
     hub: Hub
     board: Board
     store: SeriesStore
+    desk: Desk
     settings: WebSettings
     clock: Callable[[], int]
     registry: CollectorRegistry

@@ -24,6 +24,9 @@ from server.live.board import Board
 from server.live.hub import Hub
 from server.metrics import Metrics
 from server.org.accounts import SignInLimits, add_account
+from server.reports.desk import Desk, Here
+from server.reports.sources import Sources
+from server.reports.wiring import board_bands
 from server.series.choose import open_store
 from server.settings import WatchSettings
 from server.store.migrate import migrate
@@ -81,8 +84,10 @@ class House:
         self.settings = WebSettings(
             data_folder=folder, limits=limits or SignInLimits(), tokens=tokens, banner=banner, version="0.1.0", ping_ms=ping_ms, command_timeout_s=20
         )
+        sources = Sources(db=self.db, store=self.store, bands=board_bands(self.board), generator="ArchiveWatch 0.1.0")
+        self.desk = Desk(sources, Here(), folder / "papers")
         self.services = Services(
-            db=self.db, watch=self.watch, hub=self.hub, board=self.board, store=self.store, settings=self.settings,
+            db=self.db, watch=self.watch, hub=self.hub, board=self.board, store=self.store, desk=self.desk, settings=self.settings,
             clock=lambda: self.now, registry=self.metrics.registry, ready=lambda: self.reasons,
         )  # fmt: skip
         self.app = site.build(self.services)

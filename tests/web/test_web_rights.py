@@ -29,6 +29,7 @@ READERS = {"duty", "in_charge", "inspector", "keeper", "system", "security", "se
 HANDLERS = {"duty", "in_charge", "service"}
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(("listUnits", "getUnit", "listRooms", "getRoom", "getHistory", "listAlarms", "getAlarm", "getCoverage", "stream"), READERS),
+    **dict.fromkeys(("getReport", "orderExport", "listExports", "getExport", "getExportFile", "listScorecards"), READERS),
     **dict.fromkeys(("acknowledge", "unacknowledge", "decline", "progress", "assist", "comment"), HANDLERS),
     **dict.fromkeys(("shelve", "unshelve", "reset", "setMaintenance"), HANDLERS),
     "outOfService": {"in_charge", "service"},

@@ -11,6 +11,7 @@ from server.org import accounts
 from server.store import incidents
 from server.store.tables import Account, EscalationStep, Gateway, Notification, Person, Point, Room, Snapshot, Unit, WebSession
 from server.store.tables_org import ChangeRequest, ImportRun, Notice, RoomPlan
+from server.store.tables_papers import ExportJob
 from server.store.tables_series import Annotation
 from server.web import stills
 from tests.web.house import COUNTY, GATEWAY, GATEWAY_KEY, OTHER, PROVINCE, ROLES, ROOM, SERVICE_KEY, House
@@ -99,11 +100,18 @@ class Town(House):
             notice = Notice(kind="calibration", level="warn", unit=unit, subject="point:1", sentence=f"{NAMES[key]}校准到期", raised_at=self.now)
             plan = RoomPlan(room=room, sha256=digest, media_type="image/jpeg", bytes=len(content), width=640, height=360, updated_at=self.now, by="x")
             session.add_all((message, still, remark, change, run, notice, plan))
+            paper = ExportJob(
+                kind="changes", title=f"变更 {NAMES[key]}", unit=unit, subject=unit, period="2026-09", ending="csv", asked_by="示例",
+                asked_at=self.now, state="done", file_name=f"{NAMES[key]}.csv", finished_at=self.now,
+            )  # fmt: skip
+            session.add(paper)
             session.flush()
+            self.desk.path(paper).parent.mkdir(exist_ok=True)
+            self.desk.path(paper).write_text(NAMES[key], "utf-8")
             place = replace(
                 self._found(key, unit, room, gateway, (unit, NAMES[key], f"{NAMES[key][:2]}秘室", person.name, person.phone, gateway)),
                 notification=message.id, snapshot=still.id, annotation=remark.id, alarm=alarm, person=person.id, person_code=person.code,
-                change=change.id, run=run.id, notice=notice.id,
+                export=paper.id, change=change.id, run=run.id, notice=notice.id,
             )  # fmt: skip
         self.places[key] = place
 

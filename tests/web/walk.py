@@ -71,9 +71,10 @@ async def ask(app: Any, method: str, target: str, headers: Mapping[str, str], bo
     async def send(message: Any) -> None:
         if message["type"] == "http.response.start":
             started.update(message)
+            started["endless"] = any(b"event-stream" in value for _, value in message["headers"])
         else:
             pieces.append(message.get("body", b""))
-            if len(pieces) >= chunks or not message.get("more_body"):
+            if (len(pieces) >= chunks and started["endless"]) or not message.get("more_body"):
                 enough.set()
 
     raw = [(name.lower().encode(), value.encode()) for name, value in {"host": "testserver", "content-length": str(len(body)), **headers}.items()]

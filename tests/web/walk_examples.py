@@ -42,6 +42,7 @@ class Place:
     notice: int = 0
     check: int = 0
     campaign: int = 0
+    export: int = 0
     marks: tuple[str, ...] = ()
     extra: Mapping[str, Any] | None = None
 
@@ -66,6 +67,7 @@ OF_PLACE: dict[str, Callable[[Place], Any]] = {
     "check": lambda place: place.check,
     "place": lambda place: place.unit,
     "campaign": lambda place: place.campaign,
+    "export": lambda place: place.export,
 }
 
 CODE_OF = {
@@ -102,6 +104,8 @@ ROUTES: dict[str, dict[str, Any]] = {
     "POST /api/v1/imports": {"kind": "units"},
     "PUT /api/v1/rooms/{code}/plan": {"file": PLAN},
     "GET /api/v1/imports/templates/{name}": {"name": "rooms"},
+    "GET /api/v1/reports/{kind}": {"kind": ["register", "climate", "inspection", "scorecard", "changes"]},
+    "POST /api/v1/exports": {"code": Of("unit"), "kind": "changes", "options": {}},
     "POST /api/v1/alarms/{ident}/acknowledge": {"code": Of("person_code")},
     "POST /api/v1/rooms/{code}/maintenance": {"person": "王工"},
     "POST /rooms/{code}/maintenance": {"person": "王工"},

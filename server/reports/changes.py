@@ -1,0 +1,159 @@
+"""本年变更: limits, pauses, moved sensors, stages and everything else that people changed, out of the audit log. Acts of duty are left out."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from server.reports.paper import Block, Column, Paper, Sheet, Table, Text
+from server.reports.period import Period, local
+from server.reports.sources import Sources
+from server.store.tables import Alarm, AuditEntry, Room, Unit
+from server.store.units import below
+
+TITLE = "设置与设备变更清单"
+_NOT_CHANGES = (
+    "session.",
+    "report.",
+    "export.",
+    "acknowledge",
+    "unacknowledge",
+    "decline",
+    "progress",
+    "assist",
+    "comment",
+    "reading.",
+    "two_factor.",
+)
+_WORDS = {
+    "shelve": "暂停提醒",
+    "unshelve": "恢复提醒",
+    "outofservice": "停用告警",
+    "returntoservice": "恢复告警",
+    "reset": "复位",
+    "maintenance": "维护",
+    "import_units": "导入单位",
+    "import_people": "导入人员",
+    "import_rooms": "导入用房",
+    "import_devices": "导入设备",
+    "account_add": "新建账号",
+}
+_KEYS = {
+    "until": "到",
+    "reason": "原因",
+    "note": "说明",
+    "before": "之前",
+    "after": "之后",
+    "person": "负责人",
+    "rows": "行数",
+    "created": "新增",
+    "role": "角色",
+    "unit": "单位",
+    "via": "途径",
+}
+_MOST_ROWS = 2_000
+
+
+class Change(NamedTuple):
+    """One change: UTC ms, who, what, where, details in words."""
+
+    at: int
+    actor: str
+    action: str
+    place: str
+    detail: str
+    ident: int
+
+
+def listing(session: Session, unit: str, period: Period) -> list[Change]:
+    """Changes that concern the subtree, oldest first; at most 2,000. Entries that name no place belong to whoever sees the whole province."""
+    units = set(session.scalars(select(Unit.code).where(Unit.code.in_(below(unit)))))
+    top = session.scalar(select(Room.unit).where(Room.unit.not_in(units)).limit(1)) is None
+    rooms = {room.code: room.name for room in session.scalars(select(Room).where(Room.unit.in_(units)))}
+    query = select(AuditEntry).where(AuditEntry.at >= period.since, AuditEntry.at < period.until)
+    query = query.where(~or_(*(AuditEntry.action.startswith(name) for name in _NOT_CHANGES))).order_by(AuditEntry.id)
+    found: list[Change] = []
+    for entry in session.scalars(query.execution_options(yield_per=500)):
+        place = _place(session, entry.subject, units, rooms)
+        if place or (top and place is None):
+            found.append(
+                Change(entry.at, entry.actor, _WORDS.get(entry.action, entry.action), place or entry.subject, _detail(entry.detail), entry.id)
+            )
+        if len(found) >= _MOST_ROWS:
+            break
+    return found
+
+
+def table(sources: Sources, unit: str, period: Period, title: str = "") -> Block:
+    """The changes as a table."""
+    with sources.db.read() as session:
+        found = listing(session, unit, period)
+    if not found:
+        return Text(title=title, paragraphs=("本期没有变更记录。",))
+    columns = (
+        Column(title="时间", width=1.5),
+        Column(title="变更", width=1.3),
+        Column(title="对象", width=2.2, align="left"),
+        Column(title="内容", width=3, align="left", missing=""),
+        Column(title="操作人", width=1.1),
+        Column(title="审计号", width=0.8),
+    )
+    return Table(title=title, columns=columns, rows=tuple(_row(change) for change in found), small=True, notes=_limit_note(found))
+
+
+def paper(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> Paper:
+    """The list as a paper."""
+    sheet = Sheet(
+        title=TITLE,
+        subject=f"{unit[1]}　{period.label}",
+        pairs=(("单位编号", unit[0]),),
+        blocks=(table(sources, unit[0], period),),
+        notes=("取自审计日志；接手、到场等值班动作不在此列。审计号可在审计日志中查到原文和链值。",),
+        signatures=("制表", "审核"),
+    )
+    return Paper(
+        kind="changes",
+        title=TITLE,
+        subject=unit[1],
+        subject_code=unit[0],
+        unit=unit[1],
+        period=period.text,
+        period_label=period.label,
+        since=period.since,
+        until=period.until,
+        generated_at=now,
+        generator=sources.generator,
+        sheets=(sheet,),
+    )
+
+
+def _row(change: Change) -> tuple[str, str, str, str, str, int]:
+    return f"{local(change.at):%Y-%m-%d %H:%M}", change.action, change.place, change.detail, change.actor, change.ident
+
+
+def _limit_note(found: Sequence[Change]) -> tuple[str, ...]:
+    return (f"只列出最早的 {_MOST_ROWS} 条，请缩短时段查看其余。",) if len(found) >= _MOST_ROWS else ()
+
+
+def _place(session: Session, subject: str, units: set[str], rooms: dict[str, str]) -> str | None:
+    """The name of the place inside the subtree; "" for one outside of it; None when the entry names no place."""
+    kind, _, ident = subject.rpartition(":")
+    if kind == "alarm" and ident.isdigit():
+        alarm = session.get(Alarm, int(ident))
+        return None if alarm is None else "" if alarm.unit not in units else rooms.get(alarm.room or "", alarm.unit)
+    code = ident[:15] if len(ident) >= 15 and ident[:12].isdigit() else ident
+    if code in rooms:
+        return rooms[code]
+    if len(ident) >= 12 and ident[:12].isdigit():
+        return ident if ident[:12] in units else ""
+    return None
+
+
+def _detail(detail: dict[str, object]) -> str:
+    parts = [f"{_KEYS.get(key, key)} {_value(key, value)}" for key, value in detail.items() if value not in ("", None, [], {})]
+    return "；".join(parts)[:160]
+
+
+def _value(key: str, value: object) -> str:
+    return f"{local(value):%m-%d %H:%M}" if key == "until" and isinstance(value, int) else str(value)

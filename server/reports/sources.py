@@ -1,0 +1,247 @@
+"""What papers are made from: rooms with their points, samples at fixed times, hours, shares of time. Instants are UTC ms."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from server.reports.period import HOUR_MS
+from server.series import GOOD, Compliance, Limits, SeriesStore
+from server.store import manual
+from server.store.session import Database
+from server.store.tables import Gateway, Person, Point, Room, Unit
+
+Bands = Mapping[str, tuple[float | None, float | None]]
+CLIMATE = ("temperature", "humidity")
+OUTDOOR = "outdoor"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSettings:
+    """Set times of the register (Beijing), how far from them a sample may lie, and the operator's folder of forms.
+
+    `deadline_ms` is how long a point of this interval may be silent: the live board's own rule, because the roll-ups are made with it.
+    """
+
+    times: tuple[str, str] = ("09:00", "15:00")
+    tolerance_ms: int = 15 * 60_000
+    forms: Path | None = None
+    deadline_ms: Callable[[int | None], int] = lambda interval_ms: max(3 * (interval_ms or 300_000), 180_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where papers take their facts from. `bands` gives the limits of a room by its own rules; `generator` is name and version of this program."""
+
+    db: Database
+    store: SeriesStore
+    bands: Callable[[Room], Bands]
+    generator: str
+    settings: ReportSettings = field(default_factory=ReportSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A room as papers see it: names, bands, points inside and outside by quantity, and how each point is judged."""
+
+    code: str
+    name: str
+    unit: str
+    unit_name: str
+    medium: str
+    stage: str
+    demanded: tuple[str, ...]
+    bands: Bands
+    person: str
+    inside: Mapping[str, tuple[int, ...]]
+    outside: Mapping[str, tuple[int, ...]]
+    outside_name: str
+    limits: Mapping[int, Limits]
+
+    @property
+    def sensed(self) -> bool:
+        """Whether sensors measure its climate."""
+        return any(self.inside.get(quantity) for quantity in CLIMATE)
+
+    def points(self, *, outdoor: bool = True) -> list[int]:
+        """All points for temperature and humidity."""
+        groups = (self.inside, self.outside) if outdoor else (self.inside,)
+        return sorted({ident for group in groups for quantity in CLIMATE for ident in group.get(quantity, ())})
+
+    def band(self, quantity: str) -> tuple[float | None, float | None]:
+        """Limits of a quantity, open where it has none."""
+        return self.bands.get(quantity, (None, None))
+
+
+class Hour(NamedTuple):
+    """Means of one hour; None where nothing was measured. `watched_ms` is the time both quantities are known for."""
+
+    time: int
+    temperature: float | None
+    humidity: float | None
+    watched_ms: int
+    out_temperature: float | None = None
+    out_humidity: float | None = None
+
+
+class Reading(NamedTuple):
+    """A sample chosen for a set time."""
+
+    taken_at: int
+    value: float
+
+
+def places(session: Session, sources: Sources, rooms: Sequence[Room]) -> list[Place]:
+    """The rooms with everything that papers need, in few queries however many they are."""
+    codes = [room.code for room in rooms]
+    inside = _inside(session, codes)
+    shared = _Shared(session)
+    names = {code: (name, parent) for code, name, parent in session.execute(select(Unit.code, Unit.name, Unit.parent))}
+    people = _people(session, codes)
+    return [_place(sources, room, inside.get(room.code, []), shared, names, people.get(room.code, "")) for room in rooms]
+
+
+def nearest(store: SeriesStore, points: Sequence[int], instants: Sequence[int], tolerance_ms: int) -> dict[tuple[int, int], Reading]:
+    """The good sample nearest to each instant, at most `tolerance_ms` away; by (point, instant). The earlier one wins a tie."""
+    found: dict[tuple[int, int], Reading] = {}
+    for instant in instants if points else ():
+        batch = store.samples(points, instant - tolerance_ms, instant + tolerance_ms + 1)
+        good = np.flatnonzero((batch.quality == GOOD) & np.isfinite(batch.value))
+        point, taken = batch.point[good], batch.taken_at[good]
+        order = np.lexsort((taken, np.abs(taken - instant), point))
+        first = order[np.flatnonzero(np.diff(point[order], prepend=-1))]
+        for ident, at, value in zip(point[first].tolist(), taken[first].tolist(), batch.value[good][first].tolist(), strict=True):
+            found[ident, instant] = Reading(at, value)
+    return found
+
+
+def hours(store: SeriesStore, place: Place, start: int, end: int, step_ms: int = HOUR_MS) -> list[Hour]:
+    """Hourly means inside and outside, hour by hour without holes. Several points of a quantity are averaged."""
+    idents = place.points()
+    by_time: dict[int, dict[int, tuple[float, int]]] = defaultdict(dict)
+    if idents and end > start:
+        figures = store.figures({ident: place.limits[ident] for ident in idents}, start, end, step_ms)
+        columns = (figures.point, figures.time, figures.mean, figures.watched_ms)
+        for point, time, mean, watched in zip(*(column.tolist() for column in columns), strict=True):
+            by_time[time][point] = (mean, watched)
+    return [_hour(place, time, by_time.get(time, {})) for time in range(start, end, step_ms)]
+
+
+def compliances(store: SeriesStore, found: Sequence[Place], start: int, end: int) -> dict[tuple[str, str], Compliance]:
+    """Time in the room's band and time known, ms, by (room, quantity). Several points of a quantity are averaged, so that time counts once."""
+    limits = {i: place.limits[i] for place in found for quantity in CLIMATE for i in place.inside.get(quantity, ())}
+    known: dict[int, tuple[int, int]] = {}
+    if limits and end > start:
+        figures = store.figures(limits, start, end)
+        known = dict(zip(figures.point.tolist(), zip(figures.in_band_ms.tolist(), figures.watched_ms.tolist(), strict=True), strict=True))
+    result: dict[tuple[str, str], Compliance] = {}
+    for place in found:
+        for quantity in CLIMATE:
+            parts = [known.get(ident, (0, 0)) for ident in place.inside.get(quantity, ())]
+            count = max(len(parts), 1)
+            result[place.code, quantity] = Compliance(sum(part[0] for part in parts) // count, sum(part[1] for part in parts) // count)
+    return result
+
+
+def share(part: int, whole: int) -> float | None:
+    """Percent, None of nothing; cut to one decimal so that 99.96 is never complete."""
+    return None if whole <= 0 else int(1000 * part / whole) / 10
+
+
+def chunks(codes: Sequence[Room], size: int = 200) -> Iterable[Sequence[Room]]:
+    """Rooms in portions, so that a province does not lie in memory at once."""
+    return (codes[offset : offset + size] for offset in range(0, len(codes), size))
+
+
+def _inside(session: Session, codes: Sequence[str]) -> dict[str, list[Point]]:
+    found: dict[str, list[Point]] = defaultdict(list)
+    for offset in range(0, len(codes), 500):
+        query = select(Point).where(
+            Point.room.in_(codes[offset : offset + 500]), Point.quantity.in_((*CLIMATE, "door")), Point.gateway != manual.GATEWAY
+        )
+        for point in session.scalars(query.order_by(Point.id)):
+            found[point.room or ""].append(point)
+    return found
+
+
+class _Shared:
+    """Outdoor probes of no room, by the unit of their gateway: a room uses those of the nearest unit above it."""
+
+    def __init__(self, session: Session) -> None:
+        outside = or_(Point.device == OUTDOOR, Point.channel == OUTDOOR)
+        query = select(Point, Gateway).join(Gateway, Gateway.code == Point.gateway).where(Point.room.is_(None), Point.quantity.in_(CLIMATE), outside)
+        self.points: dict[tuple[str, str], tuple[Point, str]] = {}
+        for point, gateway in session.execute(query.order_by(Point.id)):
+            self.points.setdefault((gateway.unit or "", point.quantity), (point, gateway.name or gateway.code))
+
+    def of(self, unit: str | None, quantity: str, names: Mapping[str, tuple[str, str | None]]) -> tuple[Point, str] | None:
+        """The nearest probe upwards."""
+        while unit is not None and unit in names:
+            if (unit, quantity) in self.points:
+                return self.points[unit, quantity]
+            unit = names[unit][1]
+        return None
+
+
+def _people(session: Session, codes: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for offset in range(0, len(codes), 500):
+        query = select(Room.code, Person.name).join(Person, Person.id == Room.person).where(Room.code.in_(codes[offset : offset + 500]))
+        found.update({row.code: row.name for row in session.execute(query)})
+    return found
+
+
+def _place(sources: Sources, room: Room, points: Sequence[Point], shared: _Shared, names: Mapping[str, tuple[str, str | None]], person: str) -> Place:
+    bands, deadline = sources.bands(room), sources.settings.deadline_ms
+    inside: dict[str, tuple[int, ...]] = {}
+    outside: dict[str, tuple[int, ...]] = {}
+    limits: dict[int, Limits] = {}
+    for point in points:
+        outdoor = point.channel == OUTDOOR
+        group = outside if outdoor else inside
+        group[point.quantity] = (*group.get(point.quantity, ()), point.id)
+        limits[point.id] = Limits(deadline(point.interval_ms), *((None, None) if outdoor else bands.get(point.quantity, (None, None))))
+    outside_name = "本库室外探头" if outside else ""
+    for quantity in CLIMATE:
+        found = None if quantity in outside else shared.of(room.unit, quantity, names)
+        if found is not None:
+            outside[quantity], outside_name = (found[0].id,), found[1]
+            limits[found[0].id] = Limits(deadline(found[0].interval_ms))
+    return Place(
+        code=room.code,
+        name=room.name,
+        unit=room.unit,
+        unit_name=names[room.unit][0],
+        medium=room.medium,
+        stage=room.stage,
+        demanded=tuple(room.demanded),
+        bands=bands,
+        person=person,
+        inside=inside,
+        outside=outside,
+        outside_name=outside_name,
+        limits=limits,
+    )
+
+
+def _hour(place: Place, time: int, here: Mapping[int, tuple[float, int]]) -> Hour:
+    temperature, known = _mean(here, place.inside.get("temperature", ()))
+    humidity, both = _mean(here, place.inside.get("humidity", ()))
+    out_temperature, _ = _mean(here, place.outside.get("temperature", ()))
+    out_humidity, _ = _mean(here, place.outside.get("humidity", ()))
+    return Hour(time, temperature, humidity, min(known, both), out_temperature, out_humidity)
+
+
+def _mean(here: Mapping[int, tuple[float, int]], idents: Sequence[int]) -> tuple[float | None, int]:
+    known = [here[ident] for ident in idents if ident in here]
+    if len(known) < 2:
+        return known[0] if known else (None, 0)
+    weight = sum(watched for _, watched in known)
+    return sum(mean * watched for mean, watched in known) / weight, max(watched for _, watched in known)
