@@ -20,6 +20,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from simulators.sms_calls import Calls, call_record
 from simulators.sms_core import KINDS, Callback, Core, Fault, refusal
 from simulators.sms_query import ListQuery
 from simulators.sms_wire import API, ApiError, Message, resource, segments, sign
@@ -45,6 +46,18 @@ class Incoming(BaseModel):
     sender: str
     to: str
     body: str
+
+
+class Key(BaseModel):
+    """Body of POST /control/calls/{sid}/press: the key that the callee presses."""
+
+    digit: str
+
+
+class End(BaseModel):
+    """Body of PUT /control/calls/{to}/end: completed, busy, no-answer or failed."""
+
+    end: str
 
 
 class Webhook(BaseModel):
@@ -103,6 +116,7 @@ class Front:
         self.core = core
         self.inbound = inbound
         self.poster = Poster(token)
+        self.calls = Calls(core.account)
         self._credentials = base64.b64encode(f"{core.account}:{token}".encode()).decode()
         self._clock = clock
         self._connections = connections
@@ -167,11 +181,47 @@ class Front:
             self.core.answer(message, text, self._clock())
         return {"sid": message.sid, "webhook_status": answer.status_code if answer else None, "replies": replies}
 
+    async def create_call(self, request: Request, account: str) -> Response:
+        """POST Calls.json."""
+        self.authorize(request, account)
+        form = {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
+        kind = self.core.faults.take("create", form.get("To"))
+        if error := refusal(kind, form.get("To", "")):
+            raise error
+        if kind in ("timeout_before", "reset"):
+            return await self.cut(request, kind)
+        call = self.calls.accept(form, self._clock())
+        if kind in ("timeout_after", "reset_after"):
+            return await self.cut(request, kind)
+        return JSONResponse(self.calls.resource(call), 201)
+
+    async def fetch_call(self, request: Request, account: str, sid: str) -> Response:
+        """GET Calls/{sid}.json."""
+        self.authorize(request, account)
+        found = self.calls.find(sid=sid)
+        if not found:
+            raise ApiError(404, 20404, f"The requested resource {request.url.path} was not found")
+        return JSONResponse(self.calls.resource(found[0]))
+
+    async def list_calls(self, request: Request, account: str) -> Response:
+        """GET Calls.json."""
+        self.authorize(request, account)
+        if stopped := await self._fault(request, "list"):
+            return stopped
+        return JSONResponse(self.calls.page(request.url.path, self.calls.find(to=request.query_params.get("To"))))
+
+    async def press(self, sid: str, digit: str) -> dict[str, object]:
+        """The callee presses a key; what he hears next."""
+        callback = self.calls.press(sid, digit)
+        answer = await self.poster.post(callback) if callback else None
+        heard = self.calls.hears(sid, answer.text) if answer is not None and answer.is_success else ()
+        return {"webhook_status": answer.status_code if answer else None, "heard": list(heard)}
+
     async def run(self) -> None:
         """Move messages and post callbacks until cancelled; an error is logged, the next tick goes on."""
         while True:
             try:
-                for callback in self.core.run_once(self._clock()):
+                for callback in [*self.core.run_once(self._clock()), *self.calls.run_once(self._clock())]:
                     self.poster.enqueue(callback)
             except Exception:
                 log.exception("the delivery loop failed once")
@@ -223,7 +273,12 @@ def build(front: Front) -> FastAPI:
     app.add_api_route(f"{base}.json", front.create, methods=["POST"], response_model=None)
     app.add_api_route(f"{base}.json", front.listing, methods=["GET"], response_model=None)
     app.add_api_route(f"{base}/{{sid}}.json", front.fetch, methods=["GET"], response_model=None)
+    base = f"/{API}/Accounts/{{account}}/Calls"
+    app.add_api_route(f"{base}.json", front.create_call, methods=["POST"], response_model=None)
+    app.add_api_route(f"{base}.json", front.list_calls, methods=["GET"], response_model=None)
+    app.add_api_route(f"{base}/{{sid}}.json", front.fetch_call, methods=["GET"], response_model=None)
     _add_control(app, front)
+    _add_voice_control(app, front)
     return app
 
 
@@ -266,6 +321,20 @@ def _add_control(app: FastAPI, front: Front) -> None:
     @app.post("/control/inbound", status_code=201)
     async def inbound(body: Incoming) -> dict[str, object]:
         return await front.incoming(body)
+
+
+def _add_voice_control(app: FastAPI, front: Front) -> None:
+    @app.get("/control/calls")
+    async def calls(to: str | None = None) -> list[dict[str, object]]:
+        return [call_record(call) for call in reversed(front.calls.find(to=to))]
+
+    @app.post("/control/calls/{sid}/press", status_code=201)
+    async def press(sid: str, body: Key) -> dict[str, object]:
+        return await front.press(sid, body.digit)
+
+    @app.put("/control/calls/{to}/end", status_code=204)
+    async def pick_up(to: str, body: End) -> None:
+        front.calls.pick_up(body.end, to)
 
 
 def record(message: Message) -> dict[str, object]:

@@ -24,6 +24,7 @@ import uvicorn
 
 from simulators.signals import stop_event
 from simulators.sms_app import Connections, Front, build, protocol, record
+from simulators.sms_calls import call_record
 from simulators.sms_core import Core, Delays, Fault
 
 ACCOUNT = "AC" + 32 * "0"
@@ -92,6 +93,10 @@ class SmsGateway:
         answer.raise_for_status()
         result: dict[str, Any] = answer.json()
         return result
+
+    def calls(self, to: str | None = None) -> list[dict[str, Any]]:
+        """Voice calls that were accepted, in order."""
+        return [call_record(call) for call in reversed(self.front.calls.find(to=to))]
 
     def __enter__(self) -> Self:
         return self.start()

@@ -5,6 +5,16 @@ A file names roles, never persons: roles are resolved through the unit tree (rou
     levels:                                                # each of critical, urgent, alarm, warn; an empty list tells nobody
       alarm:
         - {after: 15m, to: [room_person, unit_duty]}       # measured from the annunciation; ascending
+      urgent:                                              # or one list by day and one for the night
+        day: [{after: 0s, to: [unit_duty], times: 2, every: 5m}]
+        night: [{after: 0s, to: [nearest_desk]}]
+        loop: {to: 0, every: 10m, times: 3}                # after the last step back to step 0, three times
+        contingency: {after: 5m, to: [nearest_head]}       # and then these, once
+    special: [{when: {rule: duty_vacancy}, steps: [{after: 0s, to: [unit_charge]}]}]   # ladders of their own
+    supervision: {critical: [{after: 0s, to: [county_duty]}]}   # told who has it; an answer of the handler never silences it
+    progress: {critical: {ask: 10m, expire: 5m}}           # asked after `ask` without progress, `expire` later the take-over runs out
+    ways: {critical: [sms, voice]}                         # how people are reached at once; sms where it says nothing
+    working_hours: {from: "08:00", until: "18:00", levels: [alarm]}   # day of `levels`; the levels named here wait for working hours
     last_resort: [nearest_duty]                            # when no step reached anybody
     assist: [above_duty]                                   # a person on site calls for help
     before_acceptance: {stages: [commissioning], to: [room_person]}
@@ -30,7 +40,12 @@ from alarms.document import duration_ms
 
 LEVELS = ("critical", "urgent", "alarm", "warn")
 SCOPES = ("unit", "county", "city", "province", "above", "nearest")
-DUTIES: Mapping[str, str] = {"duty": "duty_officer", "charge": "person_in_charge", "head": "archive_head"}
+DUTIES: Mapping[str, str] = {
+    "duty": "duty_officer", "charge": "person_in_charge", "head": "archive_head", "desk": "desk", "shift": "shift", "leader": "duty_leader",
+}  # fmt: skip
+"""Ending of a role -> who: desk is the round-the-clock duty room, shift whoever the roster has on duty now."""
+WAYS = ("sms", "voice")
+_MOST_STEPS = 60
 ROOM_PERSON = "room_person"
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _MINUTE_MS = 60_000
@@ -67,6 +82,16 @@ def _clock(text: Any) -> int:
 
 def _patterns(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
+
+
+def _ladder(value: Any) -> Any:
+    return {"day": value} if isinstance(value, list | tuple) else value
+
+
+def _way(word: Any) -> str:
+    if word not in WAYS:
+        raise ValueError(f"{word!r} is not a way: {', '.join(WAYS)}")
+    return str(word)
 
 
 Duration = Annotated[int, BeforeValidator(duration_ms)]
@@ -106,6 +131,22 @@ class Step(_Frozen):
 
     after: Duration
     to: tuple[Role, ...] = Field(min_length=1)
+    times: int = Field(default=1, ge=1, le=20)
+    every: Duration = 0
+
+    @model_validator(mode="after")
+    def _repeats_with_a_pause(self) -> Self:
+        if self.times > 1 and self.every <= 0:
+            raise ValueError("a step that is repeated needs `every`")
+        return self
+
+    def at(self, after: int) -> "Step":
+        """The same people once, at another instant."""
+        return self.model_copy(update={"after": after, "times": 1})
+
+    def repeated(self) -> tuple["Step", ...]:
+        """The step once for each time it is to be said."""
+        return tuple(self.at(self.after + number * self.every) for number in range(self.times))
 
 
 def _ascending(steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -115,6 +156,82 @@ def _ascending(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 
 Steps = Annotated[tuple[Step, ...], AfterValidator(_ascending)]
+
+
+class Loop(_Frozen):
+    """After the last step `every` later back to step number `to`, `times` times."""
+
+    to: int = Field(ge=0)
+    every: Duration
+    times: int = Field(ge=1, le=20)
+
+
+class Ladder(_Frozen):
+    """The steps of one level, by day and at night (the same where `night` is missing), with repetitions written out."""
+
+    day: Steps
+    night: Steps | None = None
+    loop: Loop | None = None
+    contingency: Step | None = None
+
+    @model_validator(mode="after")
+    def _can_be_walked(self) -> Self:
+        for steps in (self.day, self.night or ()):
+            if self.loop is not None and steps and self.loop.to >= len(steps):
+                raise ValueError(f"there is no step {self.loop.to} to loop to")
+            if len(flat := self._walk(steps)) > _MOST_STEPS:
+                raise ValueError(f"{len(flat)} steps in all, at most {_MOST_STEPS}")
+            _ascending(flat)
+        return self
+
+    def steps(self, *, night: bool) -> tuple[Step, ...]:
+        """All steps in order, loops and contingency list included."""
+        return self._walk(self.night if night and self.night is not None else self.day)
+
+    def _walk(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        flat = [one for step in steps for one in step.repeated()]
+        if not flat:
+            return ()
+        if self.loop is not None:
+            again = [one for step in steps[self.loop.to :] for one in step.repeated()]
+            for _ in range(self.loop.times):
+                shift = flat[-1].after + self.loop.every - again[0].after
+                flat += [one.at(one.after + shift) for one in again]
+        if self.contingency is not None:
+            flat.append(self.contingency.at(flat[-1].after + self.contingency.after))
+        return tuple(flat)
+
+
+class Special(_Frozen):
+    """A ladder of its own for alarms that are not about a room's contents: a duty gap, a provider that cannot send."""
+
+    when: Selector
+    steps: Steps
+
+
+class WorkingHours(_Frozen):
+    """Times of day in ms; on workdays between them it is day. Alarms of `levels` wait for the next delivery of the morning otherwise."""
+
+    begin: TimeOfDay = Field(alias="from")
+    until: TimeOfDay
+    levels: tuple[LevelWord, ...] = ()
+
+    @model_validator(mode="after")
+    def _within_a_day(self) -> Self:
+        if self.begin >= self.until:
+            raise ValueError("working hours end before they begin")
+        return self
+
+    def covers(self, time_of_day: int) -> bool:
+        """Whether a time of day is working time on a workday."""
+        return self.begin <= time_of_day < self.until
+
+
+class Progress(_Frozen):
+    """A take-over without progress: asked after `ask`, run out `expire` later."""
+
+    ask: Duration
+    expire: Duration
 
 
 class QuietHours(_Frozen):
@@ -151,9 +268,14 @@ class BeforeAcceptance(_Frozen):
 
 
 class EscalationTable(_Frozen):
-    """The whole file. `levels` maps a level word to its steps."""
+    """The whole file. `levels` maps a level word to its ladder."""
 
-    levels: dict[LevelWord, Steps]
+    levels: dict[LevelWord, Annotated[Ladder, BeforeValidator(_ladder)]]
+    supervision: dict[LevelWord, Steps] = Field(default_factory=dict)
+    progress: dict[LevelWord, Progress] = Field(default_factory=dict)
+    ways: dict[LevelWord, tuple[Annotated[str, BeforeValidator(_way)], ...]] = Field(default_factory=dict)
+    special: tuple[Special, ...] = ()
+    working_hours: WorkingHours | None = None
     last_resort: tuple[Role, ...] = ()
     assist: tuple[Role, ...] = ()
     before_acceptance: BeforeAcceptance = BeforeAcceptance()
@@ -165,9 +287,18 @@ class EscalationTable(_Frozen):
             raise ValueError(f"levels must say something about {', '.join(missing)}; [] tells nobody")
         return self
 
-    def steps(self, level: str) -> tuple[Step, ...]:
+    def steps(self, level: str, *, night: bool = False) -> tuple[Step, ...]:
         """The steps of a level word. Raises KeyError for a word that is not a level."""
-        return self.levels[level]
+        return self.levels[level].steps(night=night)
+
+    def steps_for(self, facts: Mapping[str, str], *, night: bool) -> tuple[Step, ...]:
+        """The steps of an alarm with these facts: of the first special ladder that means it, else of its level."""
+        special = next((one.steps for one in self.special if one.when.matches(facts)), None)
+        return self.steps(facts["level"], night=night) if special is None else special
+
+    def ways_of(self, level: str) -> tuple[str, ...]:
+        """How people are reached at this level."""
+        return self.ways.get(level, ("sms",))
 
 
 def parse_escalation(text: str, source: str) -> EscalationTable:
@@ -182,9 +313,10 @@ def parse_escalation(text: str, source: str) -> EscalationTable:
         return EscalationTable.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        location = _written(document, first["loc"])
+        where = ".".join(str(part) for part in location if part != "[key]")
         reason = first["msg"].removeprefix("Value error, ")
-        raise EscalationError(source, _line_of(document, first["loc"]), f"{where}: {reason}" if where else reason) from error
+        raise EscalationError(source, _line_of(document, location), f"{where}: {reason}" if where else reason) from error
 
 
 def load_escalation(path: Path) -> EscalationTable:
@@ -202,6 +334,14 @@ def load_escalation(path: Path) -> EscalationTable:
 def default_escalation() -> EscalationTable:
     """The product's own table, default-escalation.yaml beside this module."""
     return load_escalation(Path(__file__).with_name("default-escalation.yaml"))
+
+
+def _written(document: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """A location as the file has it: a level that is a bare list has no `day` in it."""
+    if len(location) > 2 and location[0] == "levels" and location[2] == "day":
+        level = document.get("levels", {}).get(location[1])
+        return (*location[:2], *location[3:]) if isinstance(level, list) else location
+    return location
 
 
 def _line_of(document: Any, location: tuple[int | str, ...]) -> int:

@@ -6,12 +6,14 @@ to the next one at once, so that no alarm waits for a person who does not exist.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from functools import cache
 
-from server.duty.escalation import DUTIES, ROOM_PERSON, EscalationTable, QuietHours, Step
+from server.duty.calendar import Workdays
+from server.duty.clock import BEIJING, next_at, time_of_day
+from server.duty.escalation import DUTIES, ROOM_PERSON, EscalationTable, Step
 
-BEIJING = ZoneInfo("Asia/Shanghai")
+__all__ = ["BEIJING", "Member", "Org", "OrgUnit", "Plan", "Recipient", "StepContext", "e164", "inform", "landline", "plan", "supervisions"]
+SUPERVISE = "supervise"
 LATE_MS = 60_000
 """A step later than this was held up by us: the next one counts from now, so that the people just told have their time to answer."""
 
@@ -21,7 +23,7 @@ _MAINLAND_MOBILE_DIGITS = 11
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A person or a duty room (`person_id` None) of a unit; `duty` as in table person."""
+    """A person or a duty room (`person_id` None) of a unit; `duty` as in table person_role, `shift` for who the roster has on duty now, `desk`."""
 
     person_id: int | None
     name: str
@@ -31,11 +33,12 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class OrgUnit:
-    """A unit with those who can be told; `level` 1 province … 4 station."""
+    """A unit with those who can be told; `level` 1 province … 4 station. `stand_in` watches for it when it has nobody (结对代管)."""
 
     code: str
     level: int
     members: tuple[Member, ...] = ()
+    stand_in: tuple[Member, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,11 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepContext:
-    """One due step of one annunciation. `told` are the phones that this annunciation has reached so far; instants are UTC ms."""
+    """One due step of one annunciation. `told` are the phones that this annunciation has reached so far; instants are UTC ms.
+
+    `channel` and `voice` name the channels for texts and calls ('' = none). `begun` is when the first step was due: the ladder of that hour is
+    walked to its end. `held`: it has waited for the morning already.
+    """
 
     reason: str
     step: int
@@ -70,6 +77,9 @@ class StepContext:
     quantity: str = ""
     stage: str = "in_use"
     channel: str
+    voice: str = ""
+    begun: int | None = None
+    held: bool = False
     told: frozenset[str] = frozenset()
 
     @property
@@ -80,28 +90,47 @@ class StepContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a step comes to. `step` is the one that found somebody; `skipped` found nobody; `nobody` = the alarm has reached no one at all."""
+    """What a step comes to. `step` is the one that found somebody; `skipped` found nobody; `nobody` = the alarm has reached no one at all.
+
+    `held`: it waits for the morning and goes into the digest then.
+    """
 
     recipients: tuple[Recipient, ...] = ()
     step: int = 0
     next_due: int | None = None
     deferred_until: int | None = None
+    held: bool = False
     skipped: tuple[int, ...] = ()
     nobody: bool = False
 
 
-def plan(step: StepContext, org: Org, table: EscalationTable, now: int) -> Plan:
-    """Resolve one due step. `reason` is raised (any step number), assist or reopened."""
+@cache
+def _library() -> Workdays:
+    return Workdays()
+
+
+def plan(step: StepContext, org: Org, table: EscalationTable, now: int, workdays: Workdays | None = None) -> Plan:
+    """Resolve one due step. `reason` is raised (any step number), assist, reopened, or supervise (a step of the supervision line)."""
+    days = workdays or _library()
     if step.reason in ("assist", "reopened"):
-        people = _first(table.assist, org, step.channel)
+        people = _first(table.assist, org, step, table)
         return Plan(recipients=people, step=step.step, nobody=not people)
-    steps = _steps(step, table)
-    if not steps:
+    steps = _steps(step, table, days)
+    if not steps or (step.reason == SUPERVISE and step.step >= len(steps)):
         return Plan(step=step.step)
-    until = _deferred(step, steps[0], table.quiet_hours, now)
-    if until is not None:
-        return Plan(step=step.step, deferred_until=until)
+    waiting = _deferred(step, steps[0], table, now, days)
+    if waiting is not None:
+        return Plan(step=step.step, deferred_until=waiting[0], held=waiting[1])
+    if step.reason == SUPERVISE:
+        return Plan(recipients=_people(steps[step.step].to, org, step, table), step=step.step)
     return _resolve(step, steps, org, table, now)
+
+
+def supervisions(step: StepContext, table: EscalationTable) -> tuple[int, ...]:
+    """When the supervision line of an annunciation is due: instants, in the order of its steps."""
+    if step.stage in table.before_acceptance.stages:
+        return ()
+    return tuple(step.annunciated_at + one.after for one in table.supervision.get(step.level, ()))
 
 
 def inform(told: Iterable[Recipient], takers: frozenset[int], reason: str, table: EscalationTable, now: int) -> tuple[tuple[Recipient, int], ...]:
@@ -111,7 +140,7 @@ def inform(told: Iterable[Recipient], takers: frozenset[int], reason: str, table
     told at once, the others in the morning (language.md 3.1).
     """
     quiet = table.quiet_hours
-    morning = _deliver_at(quiet, now) if quiet is not None and quiet.covers(_time_of_day(now)) else now
+    morning = next_at(quiet.deliver_at, now) if quiet is not None and quiet.covers(time_of_day(now)) else now
     result = []
     for one in {recipient.phone: recipient for recipient in told}.values():
         took = one.person_id in takers
@@ -130,32 +159,53 @@ def e164(phone: str | None) -> str | None:
     return None
 
 
-def _steps(step: StepContext, table: EscalationTable) -> tuple[Step, ...]:
+def landline(phone: str | None) -> str | None:
+    """A fixed number of the mainland with its area code, as E.164, for a voice call; None for anything else."""
+    digits = "".join(c for c in phone or "" if c not in " -()（）")
+    if digits.isascii() and digits.isdigit() and digits[:1] == "0" and digits[:2] != "00" and 10 <= len(digits) <= 12:
+        return "+86" + digits[1:]
+    return None
+
+
+def _night(at: int, table: EscalationTable, days: Workdays) -> bool:
+    hours = table.working_hours
+    return hours is not None and not (hours.covers(time_of_day(at)) and days.works_at(at))
+
+
+def _steps(step: StepContext, table: EscalationTable, days: Workdays) -> tuple[Step, ...]:
+    if step.reason == SUPERVISE:
+        return table.supervision.get(step.level, ())
     before = table.before_acceptance
+    begun = step.begun if step.begun is not None else max(step.due, step.annunciated_at)
+    steps = table.steps_for(step.facts, night=_night(begun, table, days))
     if step.stage in before.stages:
-        return (Step(after=0, to=before.to),) if before.to and table.steps(step.level) else ()
-    return table.steps(step.level)
+        return (Step.model_construct(after=0, to=before.to),) if before.to and steps else ()
+    return steps
 
 
-def _deferred(step: StepContext, first: Step, quiet: QuietHours | None, now: int) -> int | None:
-    """The instant to wait for: the table's first delay, or the morning."""
+def _deferred(step: StepContext, first: Step, table: EscalationTable, now: int, days: Workdays) -> tuple[int, bool] | None:
+    """The instant to wait for, and whether what waits belongs into the digest of the morning: the table's first delay, or the morning."""
     start = step.annunciated_at + first.after
-    if step.step == 0 and now < start:
-        return start
-    if quiet is not None and quiet.covers(_time_of_day(now)) and quiet.holds(step.facts):
-        return _deliver_at(quiet, now)
+    if step.step == 0 and step.reason != SUPERVISE and now < start:
+        return start, False
+    quiet, hours = table.quiet_hours, table.working_hours
+    if quiet is None or step.held:
+        return None
+    resting = hours is not None and step.level in hours.levels and _night(now, table, days) and quiet.holds(step.facts)
+    if resting or (quiet.covers(time_of_day(now)) and quiet.holds(step.facts)):
+        return next_at(quiet.deliver_at, now), True
     return None
 
 
 def _resolve(step: StepContext, steps: Sequence[Step], org: Org, table: EscalationTable, now: int) -> Plan:
     skipped: list[int] = []
     for index in range(step.step, len(steps)):
-        people = _people(steps[index].to, org, step.channel)
+        people = _people(steps[index].to, org, step, table)
         if people:
             return Plan(recipients=people, step=index, skipped=tuple(skipped), next_due=_next_due(step, steps, index, now))
         skipped.append(index)
     last = len(steps)
-    people = _first(table.last_resort, org, step.channel) if not step.told and step.step <= last else ()
+    people = _first(table.last_resort, org, step, table) if not step.told and step.step <= last else ()
     return Plan(recipients=people, step=last, skipped=tuple(skipped), nobody=not people and not step.told)
 
 
@@ -166,32 +216,54 @@ def _next_due(step: StepContext, steps: Sequence[Step], index: int, now: int) ->
     return base + steps[index + 1].after - steps[index].after
 
 
-def _people(roles: Iterable[str], org: Org, channel: str) -> tuple[Recipient, ...]:
-    """Everybody reachable in these roles, each phone once, in the order of the roles."""
-    found: dict[str, Recipient] = {}
+def _people(roles: Iterable[str], org: Org, step: StepContext, table: EscalationTable) -> tuple[Recipient, ...]:
+    """Everybody reachable in these roles, each phone once by each way, in the order of the roles."""
+    ways = table.ways_of(step.level)
+    found: dict[tuple[str, str], Recipient] = {}
     for role in roles:
-        for member in _members(role, org):
-            phone = e164(member.phone)
-            if phone is not None:
-                found.setdefault(phone, Recipient(member.person_id, member.name, phone, channel))
+        for member in _members(role, org, step):
+            for phone, channel in _reach(member, step, ways):
+                found.setdefault((phone, channel), Recipient(member.person_id, member.name, phone, channel))
     return tuple(found.values())
 
 
-def _first(roles: Iterable[str], org: Org, channel: str) -> tuple[Recipient, ...]:
+def _reach(member: Member, step: StepContext, ways: Sequence[str] = ("sms",)) -> Iterator[tuple[str, str]]:
+    """By which channels somebody can be reached: a mobile by text and, where the level asks for it, by voice; a landline by voice alone."""
+    mobile, fixed = e164(member.phone), landline(member.phone)
+    if mobile is not None:
+        if step.channel and ("sms" in ways or not step.voice):
+            yield mobile, step.channel
+        if step.voice and ("voice" in ways or not step.channel):
+            yield mobile, step.voice
+    elif fixed is not None and step.voice:
+        yield fixed, step.voice
+
+
+def _first(roles: Iterable[str], org: Org, step: StepContext, table: EscalationTable) -> tuple[Recipient, ...]:
     """Those of the first role that reaches anybody."""
-    return next((people for role in roles if (people := _people((role,), org, channel))), ())
+    return next((people for role in roles if (people := _people((role,), org, step, table))), ())
 
 
-def _members(role: str, org: Org) -> tuple[Member, ...]:
+def _members(role: str, org: Org, step: StepContext) -> tuple[Member, ...]:
     if role == ROOM_PERSON:
         return (org.room_person,) if org.room_person is not None else ()
     scope, _, duty = role.rpartition("_")
-    candidates = (_of_duty(unit, DUTIES[duty]) for unit in _units(scope, org))
-    return next((members for members in candidates if any(e164(member.phone) for member in members)), ())
+    candidates = (_of_duty(unit, DUTIES[duty], step) for unit in _units(scope, org))
+    return next((members for members in candidates if any(True for member in members for _ in _reach(member, step))), ())
 
 
-def _of_duty(unit: OrgUnit, duty: str) -> tuple[Member, ...]:
-    return tuple(member for member in unit.members if member.duty == duty)
+def _of_duty(unit: OrgUnit, duty: str, step: StepContext) -> tuple[Member, ...]:
+    """Who answers for a duty in a unit: of the duty officers whoever is on shift, with the duty room; the paired unit where there is nobody."""
+    if duty != "duty_officer":
+        return tuple(member for member in unit.members if member.duty == duty)
+    shift = tuple(member for member in unit.members if member.duty == "shift")
+    present = shift if any(True for member in shift for _ in _reach(member, step)) else _of_duty_officers(unit)
+    found = present + tuple(member for member in unit.members if member.duty == "desk")
+    return found if any(True for member in found for _ in _reach(member, step)) else unit.stand_in
+
+
+def _of_duty_officers(unit: OrgUnit) -> tuple[Member, ...]:
+    return tuple(member for member in unit.members if member.duty == "duty_officer")
 
 
 def _units(scope: str, org: Org) -> Iterator[OrgUnit]:
@@ -201,17 +273,3 @@ def _units(scope: str, org: Org) -> Iterator[OrgUnit]:
         return iter(org.chain)
     above = org.chain[1:]
     return iter(above) if scope == "above" else (unit for unit in above if unit.level == _LEVEL_OF_SCOPE[scope])
-
-
-def _time_of_day(now: int) -> int:
-    local = datetime.fromtimestamp(now / 1000, BEIJING)
-    return (local.hour * 3600 + local.minute * 60 + local.second) * 1000
-
-
-def _deliver_at(quiet: QuietHours, now: int) -> int:
-    """The next instant at which held messages go out."""
-    local = datetime.fromtimestamp(now / 1000, BEIJING)
-    morning = local.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(milliseconds=quiet.deliver_at)
-    if morning <= local:
-        morning += timedelta(days=1)
-    return int(morning.timestamp() * 1000)

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from sqlalchemy import and_, case, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.duty.calendar import Workdays
 from server.duty.escalation import LEVELS, EscalationTable
 from server.notify.channels import Channel
 from server.notify.expand import Count, Expander
+from server.notify.lines import Broadcast, Lines
 from server.notify.receipts import Poller
 from server.notify.send import Clock, Sender, SendSettings, Throttle
 from server.notify.situation import Knowledge
@@ -24,8 +26,9 @@ from server.store.tables import Alarm, EscalationStep, Notification
 
 log = logging.getLogger("server.notify")
 
-_ROUNDS = 50
-_STEPS = 200
+_ROUNDS = 1_000
+_STEPS = 20
+"""Steps in one transaction: few enough that the first messages leave at once, enough that a thousand alarms do not cost a thousand commits."""
 _SET_ASIDE_MS = 60_000
 _POLL_EVERY_MS = 5_000
 
@@ -60,6 +63,8 @@ class Dispatcher:
         texts: Catalogue | None = None,
         *,
         settings: DispatchSettings | None = None,
+        broadcasts: Sequence[Broadcast] = (),
+        workdays: Workdays | None = None,
         count: Count = no_count,
         knowledge: Knowledge | None = None,
         throttle: Throttle | None = None,
@@ -68,9 +73,12 @@ class Dispatcher:
             raise ValueError("a dispatcher needs at least one channel")
         self._db, self._count, self._settings = db, count, settings or DispatchSettings()
         self._channels = {channel.name: channel for channel in channels}
-        hint = self._settings.reply_hint
-        self._expander = Expander(table, texts or default_texts(), channels[0].name, count, knowledge=knowledge, reply_hint=hint)
-        self._sender = Sender(db, self._channels, self._settings.send, count, throttle)
+        catalogue = texts or default_texts()
+        lines = Lines(
+            channel=_first(channels, "sms"), voice=_first(channels, "voice"), broadcasts=tuple(broadcasts), reply_hint=self._settings.reply_hint
+        )
+        self._expander = Expander(table, catalogue, lines, count, knowledge=knowledge, workdays=workdays)
+        self._sender = Sender(db, self._channels, self._settings.send, count, throttle, catalogue)
         self._poller = Poller(db, self._channels, count)
         self._pools = {name: ThreadPoolExecutor(self._settings.workers, f"notify-{name}") for name in self._channels}
         self._polling = ThreadPoolExecutor(1, "notify-receipts")
@@ -82,7 +90,7 @@ class Dispatcher:
         """Do everything that is due at `now` and wait for it. Returns how many steps and messages were dealt with."""
         done = 0
         for _ in range(_ROUNDS):
-            progress = self._expand(now) + sum(future.result() for future in self._submit(lambda: now))
+            progress = self._expand(now) + self._sender.fall_backs(now) + sum(future.result() for future in self._submit(lambda: now))
             if not progress:
                 break
             done += progress
@@ -110,7 +118,8 @@ class Dispatcher:
             self._wake.clear()
             now = clock()
             try:
-                self._expand(now)
+                if self._expand(now) + self._sender.fall_backs(now):
+                    self._wake.set()
                 self._submit(clock)
             except Exception:  # the thread that tells people must not die of anything
                 log.exception("this pass over the outbox failed; trying again")
@@ -131,16 +140,41 @@ class Dispatcher:
     def _expand(self, now: int) -> int:
         with self._db.read() as session:
             due = self._expander.due(session, now, _STEPS)
+        if not due:
+            return self._digest(now)
+        try:
+            self._expand_all(due, now)
+        except SQLAlchemyError:
+            raise
+        except Exception:
+            log.exception("one of %d escalation steps cannot be expanded; each by itself", len(due))
+            self._expand_each(due, now)
+        return len(due)
+
+    def _expand_all(self, due: Sequence[int], now: int) -> None:
+        with self._db.write() as session:
+            directory = self._expander.directory(session, now)
+            for ident in due:
+                self._expander.expand(session, ident, now, directory)
+
+    def _expand_each(self, due: Sequence[int], now: int) -> None:
         for ident in due:
             try:
-                with self._db.write() as session:
-                    self._expander.expand(session, ident, now)
+                self._expand_all((ident,), now)
             except SQLAlchemyError:
                 raise
             except Exception:
                 log.exception("escalation step %d cannot be expanded; set aside for a minute", ident)
                 self._set_aside(ident, now)
-        return len(due)
+
+    def _digest(self, now: int) -> int:
+        """What waited for the morning, when nothing else is due."""
+        held = select(EscalationStep.id).where(EscalationStep.state == "pending", EscalationStep.held.is_(True), EscalationStep.due <= now)
+        with self._db.read() as session:
+            if session.scalar(held.limit(1)) is None:
+                return 0
+        with self._db.write() as session:
+            return self._expander.digest(session, now)
 
     def _set_aside(self, ident: int, now: int) -> None:
         """A step that breaks the program must not hold up the others, and must not be forgotten."""
@@ -174,7 +208,7 @@ class Dispatcher:
             and_(Notification.state == "queued", Notification.due <= now), and_(Notification.state == "claimed", Notification.claimed_until <= now)
         )
         worst_first = case({level: rank for rank, level in enumerate(LEVELS)}, value=Alarm.level, else_=len(LEVELS))
-        query = select(Notification.id).join(Alarm, Alarm.id == Notification.alarm).where(mine, waiting, Notification.id.not_in(busy))
+        query = select(Notification.id).outerjoin(Alarm, Alarm.id == Notification.alarm).where(mine, waiting, Notification.id.not_in(busy))
         with self._db.read() as session:
             return session.scalars(query.order_by(worst_first, Notification.id).limit(free)).all()
 
@@ -196,3 +230,8 @@ class Dispatcher:
             self.poll_receipts(now)
         except Exception:
             log.exception("polling of receipts failed; trying again")
+
+
+def _first(channels: Sequence[Channel], way: str) -> str:
+    """The name of the first channel that goes a way, '' when there is none."""
+    return next((channel.name for channel in channels if channel.abilities.way == way), "")

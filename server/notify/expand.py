@@ -6,89 +6,135 @@ never expand the same step; the unique key (step, phone, channel) stands behind 
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
-from server.duty.escalation import EscalationTable
-from server.duty.routing import Plan, Recipient, inform, plan
+from server.duty.calendar import Workdays
+from server.duty.directory import Directory
+from server.duty.escalation import LEVELS, EscalationTable
+from server.duty.routing import Plan, Recipient, inform, plan, supervisions
 from server.notify import situation
+from server.notify.lines import Lines
 from server.notify.rows import changed
 from server.notify.situation import Knowledge, Situation
 from server.notify.texts import AlarmFacts, Catalogue
-from server.store.tables import EscalationStep, Notification, Transition
+from server.store.tables import Alarm, EscalationStep, Notification, Transition
 
 log = logging.getLogger("server.notify")
 
 Count = Callable[[str, str], None]
+Letter = tuple[Situation, int, Recipient, frozenset[str]]
 _REPEAT_MS = 10 * 60_000
 _NEWS_REPEAT_MS = 24 * 3_600_000
+WATCH_STEPS = "expire"
+"""Steps of this reason are carried out by the watch, which alone changes alarms."""
 
 
 class Expander:
-    """Turns steps into notifications. `channel` is the first channel's name; `count(channel, result)` feeds the metrics."""
+    """Turns steps into notifications; `count(channel, result)` feeds the metrics."""
 
     def __init__(
-        self, table: EscalationTable, texts: Catalogue, channel: str, count: Count, *, knowledge: Knowledge | None = None, reply_hint: bool = False
-    ) -> None:
-        self._table, self._texts, self._channel, self._count = table, texts, channel, count
-        self._knowledge, self._reply_hint = knowledge or Knowledge(), reply_hint
+        self, table: EscalationTable, texts: Catalogue, lines: Lines, count: Count, *, knowledge: Knowledge | None = None,
+        workdays: Workdays | None = None,
+    ) -> None:  # fmt: skip
+        self._table, self._texts, self._lines, self._count = table, texts, lines, count
+        self._knowledge, self._workdays = knowledge or Knowledge(), workdays or Workdays()
 
     @staticmethod
     def due(session: Session, now: int, limit: int) -> Sequence[int]:
-        """Ids of steps that are due, oldest first."""
-        query = select(EscalationStep.id).where(EscalationStep.state == "pending", EscalationStep.due <= now)
-        return session.scalars(query.order_by(EscalationStep.due, EscalationStep.id).limit(limit)).all()
+        """Ids of steps that are due, the worst alarms first, each level in the order of time. What waited for the morning is the digest's."""
+        worst_first = case({level: rank for rank, level in enumerate(LEVELS)}, value=Alarm.level, else_=len(LEVELS))
+        query = select(EscalationStep.id).join(Alarm, Alarm.id == EscalationStep.alarm)
+        query = query.where(EscalationStep.state == "pending", EscalationStep.due <= now, EscalationStep.held.is_(False))
+        query = query.where(EscalationStep.reason != WATCH_STEPS)
+        return session.scalars(query.order_by(worst_first, EscalationStep.due, EscalationStep.id).limit(limit)).all()
 
-    def expand(self, session: Session, ident: int, now: int) -> int:
+    def directory(self, session: Session, now: int) -> Directory:
+        """Who can be told now, for one batch of steps."""
+        return Directory(session, self._workdays, now)
+
+    def expand(self, session: Session, ident: int, now: int, directory: Directory | None = None) -> int:
         """Expand one step within the caller's transaction. Returns the number of messages written; 0 when somebody else had the step."""
         claim = update(EscalationStep).where(EscalationStep.id == ident, EscalationStep.state == "pending", EscalationStep.due <= now)
         if not changed(session, claim.values(state="done")):
             return 0
-        found = situation.load(session, session.get_one(EscalationStep, ident))
+        found = situation.load(session, session.get_one(EscalationStep, ident, populate_existing=True))
         if not situation.needed(found.alarm, found.step.reason) or situation.superseded(session, found.step):
             found.step.state = "cancelled"
             return 0
-        if found.step.reason in ("taken", "cleared"):
+        reason = found.step.reason
+        if reason in ("taken", "progressed"):
+            self._plan_progress(session, found)
+        if reason in ("taken", "cleared"):
             return self._news(session, found, now)
-        return self._call(session, found, now)
+        if reason in ("progressed", "progress"):
+            return self._ask(session, found, now) if reason == "progress" else 0
+        return self._call(session, found, now, directory or self.directory(session, now))
 
     # -- somebody is asked for ----------------------------------------------------------------------------------------------------------
 
-    def _call(self, session: Session, found: Situation, now: int) -> int:
-        told = frozenset(one.phone for one in situation.told(session, found.alarm.id, found.step.annunciation))
-        org = situation.organisation(session, found.unit, found.room)
-        outcome = plan(found.context(self._channel, told), org, self._table, now)
+    def _call(self, session: Session, found: Situation, now: int, directory: Directory) -> int:
+        told, outcome = self._outcome(session, found, now, directory)
         if outcome.deferred_until is not None:
-            found.step.state, found.step.due = "pending", outcome.deferred_until
+            found.step.state, found.step.due, found.step.held = "pending", outcome.deferred_until, outcome.held
             return 0
+        self._follow(session, found, outcome, now)
+        facts = found.text_facts(self._knowledge, now)
+        texts = [(one, self._call_text(session, found, facts, one, told), now) for one in outcome.recipients]
+        if found.step.reason == "raised" and found.step.step == 0:
+            texts += [(one, self._texts.first(facts), now) for one in self._groups(session, found)]
+        return self._write(session, found, outcome.step, texts, now, repeat_ms=_NEWS_REPEAT_MS if found.alarm.drill else _REPEAT_MS)
+
+    def _outcome(self, session: Session, found: Situation, now: int, directory: Directory) -> tuple[frozenset[str], Plan]:
+        told = frozenset(one.phone for one in situation.told(session, found.alarm.id, found.step.annunciation))
+        org = directory.organisation(found.unit, found.room)
+        context = found.context(self._lines.channel, told, voice=self._lines.voice, begun=situation.begun(session, found.step))
+        return told, plan(context, org, self._table, now, self._workdays)
+
+    def _follow(self, session: Session, found: Situation, outcome: Plan, now: int) -> None:
+        """What a step that is being told brings with it: the next one, and with the first the supervision line."""
         self._report_gaps(found, outcome)
         if outcome.next_due is not None:
             self._plan_next(session, found, outcome.step + 1, outcome.next_due, now)
-        facts = found.text_facts(self._knowledge, now)
-        texts = ((one, self._call_text(found, facts, one, told), now) for one in outcome.recipients)
-        return self._write(session, found, outcome.step, texts, now, repeat_ms=_NEWS_REPEAT_MS if found.alarm.drill else _REPEAT_MS)
+        if found.step.reason == "raised" and found.step.step == 0:
+            context = found.context(self._lines.channel, frozenset())
+            for number, due in enumerate(supervisions(context, self._table)):
+                add_step(session, found.step.alarm, found.step.annunciation, number, due, reason="supervise")
 
     def _report_gaps(self, found: Situation, outcome: Plan) -> None:
         for index in outcome.skipped:
-            self._count(self._channel, "no_recipient")
+            self._count(self._lines.channel, "no_recipient")
             log.warning("alarm %s, step %d: nobody to tell in unit %s, next level at once", found.alarm.number, index, found.unit.code)
         if outcome.nobody:
             found.step.state = "blocked"
-            self._count(self._channel, "nobody")
+            self._count(self._lines.channel, "nobody")
             log.error("alarm %s: there is nobody at all to tell, from unit %s upwards", found.alarm.number, found.unit.code)
 
-    def _call_text(self, found: Situation, facts: AlarmFacts, one: Recipient, told: frozenset[str]) -> str:
+    def _call_text(self, session: Session, found: Situation, facts: AlarmFacts, one: Recipient, told: frozenset[str]) -> str:
         """Drills say so always; who hears of it first is told what happened, others that nobody has answered."""
         if facts.drill:
             key = "drill"
         elif found.step.reason in ("assist", "reopened"):
             key = found.step.reason
+        elif found.step.reason == "supervise":
+            if not facts.acked:
+                return self._texts.follow_up("supervise", facts)
+            return self._texts.follow_up("supervise_taken", replace(facts, post=situation.post_of_taker(session, found.alarm.id)))
         elif not told:
-            return self._texts.first(facts, reply_hint=self._reply_hint)
+            return self._texts.first(facts, reply_hint=self._lines.reply_hint)
         else:
             key = "again" if one.phone in told else "escalated"
-        return self._texts.follow_up(key, facts, reply_hint=self._reply_hint)
+        return self._texts.follow_up(key, facts, reply_hint=self._lines.reply_hint)
+
+    def _groups(self, session: Session, found: Situation) -> list[Recipient]:
+        """Groups that follow an alarm of this unit and level."""
+        if not self._lines.broadcasts:
+            return []
+        path = situation.path_of(session, found.unit)
+        wanted = (one for one in self._lines.broadcasts if found.level in one.levels and (one.unit is None or one.unit in path))
+        return [Recipient(None, one.name, one.address, one.channel) for one in wanted]
 
     def _plan_next(self, session: Session, found: Situation, step: int, due: int, now: int) -> None:
         """Write the next step. An alarm that comes and goes must not push the upper levels away for ever: what was planned before it came back
@@ -117,49 +163,122 @@ class Expander:
         query = select(Transition.id).where(Transition.alarm == mine.alarm, Transition.name == "acknowledged")
         return session.scalar(query.where(Transition.id > before.annunciation, Transition.id < mine.annunciation).limit(1)) is not None
 
+    # -- the morning --------------------------------------------------------------------------------------------------------------------
+
+    def digest(self, session: Session, now: int) -> int:
+        """Everything that waited for the morning and is due: each phone gets one message, however many alarms it is about.
+
+        One transaction, so that a crash leaves all or nothing. Each alarm keeps a row of its own (state merged), for its record and its next steps.
+        """
+        query = select(EscalationStep).where(EscalationStep.state == "pending", EscalationStep.held.is_(True), EscalationStep.due <= now)
+        directory, mail = self.directory(session, now), dict[tuple[str, str], list[Letter]]()
+        for step in session.scalars(query.order_by(EscalationStep.id)).all():
+            step.state = "done"
+            found = situation.load(session, step)
+            if not situation.needed(found.alarm, step.reason) or situation.superseded(session, step):
+                step.state = "cancelled"
+                continue
+            told, outcome = self._outcome(session, found, now, directory)
+            self._follow(session, found, outcome, now)
+            for one in outcome.recipients:
+                mail.setdefault((one.phone, one.channel), []).append((found, outcome.step, one, told))
+        for items in mail.values():
+            self._one_letter(session, items, now)
+        return len(mail)
+
+    def _one_letter(self, session: Session, items: list[Letter], now: int) -> None:
+        """The message of one phone: the alarm itself when it is one, else how many there are, under the number of the worst."""
+        items.sort(key=lambda item: (LEVELS.index(item[0].level), item[0].alarm.id))
+        found, number, one, told = items[0]
+        facts = found.text_facts(self._knowledge, now)
+        if len(items) == 1:
+            text = self._call_text(session, found, facts, one, told)
+        else:
+            text = self._texts.follow_up("digest", replace(facts, count=len(items)))
+        if not self._write(session, found, number, [(one, text, now)], now, repeat_ms=_REPEAT_MS):
+            return
+        for other, step, recipient, _ in items[1:]:
+            row = self._row(other, step, recipient, text, now)
+            row.state, row.reason = "merged", "digest"
+            session.add(row)
+        session.flush()
+
     # -- news -----------------------------------------------------------------------------------------------------------------------------
 
     def _news(self, session: Session, found: Situation, now: int) -> int:
-        """Somebody has it, or it is over: to those who were called."""
+        """Somebody has it, or it is over: to those who were called; the supervision line hears who has it."""
         reason, alarm = found.step.reason, found.alarm
         if alarm.drill and reason == "cleared":
             return 0
         people = situation.told(session, alarm.id, states=situation.GONE)
+        groups = {one.address: one for one in self._lines.broadcasts}
         facts = found.text_facts(self._knowledge, now)
         text = self._texts.follow_up("drill_taken" if alarm.drill else reason, facts)
-        told = inform(people, situation.takers(session, alarm.id), reason, self._table, now)
-        return self._write(session, found, 0, ((one, text, due) for one, due in told), now, repeat_ms=_NEWS_REPEAT_MS)
+        told = inform([one for one in people if one.phone not in groups], situation.takers(session, alarm.id), reason, self._table, now)
+        news = [(one, text, due) for one, due in told]
+        if reason == "taken":
+            text = self._texts.follow_up("supervise_taken", replace(facts, post=situation.post_of_taker(session, alarm.id)))
+            heard = {one.phone for one, _ in told}
+            news += [(one, text, now) for one in situation.told_of(session, alarm.id, "supervise") if one.phone not in heard]
+        general = self._texts.follow_up("group_taken" if reason == "taken" else reason, facts)
+        news += [(one, general, now) for one in people if one.phone in groups and groups[one.phone].news]
+        return self._write(session, found, 0, news, now, repeat_ms=_NEWS_REPEAT_MS)
+
+    # -- progress -------------------------------------------------------------------------------------------------------------------------
+
+    def _plan_progress(self, session: Session, found: Situation) -> None:
+        """When the one who has it will be asked how it goes."""
+        wanted = self._table.progress.get(found.alarm.level)
+        if wanted is not None and found.alarm.acked_at is not None and not found.alarm.drill:
+            add_step(session, found.step.alarm, found.step.annunciation, 0, found.annunciated_at + wanted.ask, reason="progress")
+
+    def _ask(self, session: Session, found: Situation, now: int) -> int:
+        """Ask who has it for progress, and plan the end of the take-over for the case that nothing comes."""
+        wanted = self._table.progress.get(found.alarm.level)
+        if wanted is None:
+            return 0
+        add_step(session, found.step.alarm, found.step.annunciation, 0, now + wanted.expire, reason=WATCH_STEPS)
+        takers = situation.takers(session, found.alarm.id)
+        minutes = max(now - (found.alarm.acked_at or now), 0) // 60_000
+        text = self._texts.follow_up("progress", replace(found.text_facts(self._knowledge, now), minutes=minutes))
+        people = situation.reachable(session, takers, self._lines.channel)
+        return self._write(session, found, 0, [(one, text, now) for one in people], now, repeat_ms=_REPEAT_MS)
 
     # -- rows -----------------------------------------------------------------------------------------------------------------------------
 
     def _write(self, session: Session, found: Situation, step: int, items: Iterable[tuple[Recipient, str, int]], now: int, *, repeat_ms: int) -> int:
         written = 0
         for one, text, due in items:
-            if self._said_before(session, one.phone, text, now - repeat_ms):
+            if self._said_before(session, one, text, now - repeat_ms):
                 self._count(one.channel, "repeated")
                 continue
-            # One that waits for the morning exists from then on: its validity must not run out overnight.
-            reason = "escalated" if found.step.reason == "raised" and step else found.step.reason
-            row = Notification(
-                escalation_step=found.step.id, alarm=found.alarm.id, number=found.alarm.number, reason=reason, step=step, person=one.person_id,
-                person_name=one.name[:60], phone=one.phone, channel=self._channel, text=text, created_at=due, due=due, state="queued",
-            )  # fmt: skip
-            session.add(row)
+            session.add(self._row(found, step, one, text, due))
             written += 1
         session.flush()
         return written
 
     @staticmethod
-    def _said_before(session: Session, phone: str, text: str, since: int) -> bool:
-        """The very same words to the same phone say nothing new, and carriers refuse them."""
-        query = select(Notification.id).where(Notification.phone == phone, Notification.text == text, Notification.created_at > since)
-        return session.scalar(query.where(Notification.state.in_(situation.REACHED)).limit(1)) is not None
+    def _row(found: Situation, step: int, one: Recipient, text: str, due: int) -> Notification:
+        # One that waits for the morning exists from then on: its validity must not run out overnight.
+        reason = "escalated" if found.step.reason == "raised" and step else found.step.reason
+        return Notification(
+            escalation_step=found.step.id, alarm=found.alarm.id, unit=found.unit.code, number=found.alarm.number, reason=reason, step=step,
+            person=one.person_id, person_name=one.name[:60], phone=one.phone, channel=one.channel, text=text, created_at=due, due=due,
+            state="queued",
+        )  # fmt: skip
+
+    @staticmethod
+    def _said_before(session: Session, one: Recipient, text: str, since: int) -> bool:
+        """The very same words to the same phone by the same channel say nothing new, and carriers refuse them."""
+        query = select(Notification.id).where(Notification.phone == one.phone, Notification.channel == one.channel, Notification.text == text)
+        query = query.where(Notification.created_at > since, Notification.state.in_(situation.REACHED))
+        return session.scalar(query.limit(1)) is not None
 
 
-def add_step(session: Session, alarm: int, annunciation: int, step: int, due: int) -> None:
+def add_step(session: Session, alarm: int, annunciation: int, step: int, due: int, *, reason: str = "raised") -> None:
     """Plan a step unless the annunciation has it already."""
     known = select(EscalationStep.id).where(
-        EscalationStep.alarm == alarm, EscalationStep.annunciation == annunciation, EscalationStep.reason == "raised", EscalationStep.step == step
+        EscalationStep.alarm == alarm, EscalationStep.annunciation == annunciation, EscalationStep.reason == reason, EscalationStep.step == step
     )
     if session.scalar(known) is None:
-        session.add(EscalationStep(alarm=alarm, annunciation=annunciation, reason="raised", step=step, due=due, state="pending"))
+        session.add(EscalationStep(alarm=alarm, annunciation=annunciation, reason=reason, step=step, due=due, state="pending"))

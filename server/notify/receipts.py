@@ -19,6 +19,7 @@ from server.store.tables import Notification
 log = logging.getLogger("server.notify")
 
 FINAL = 3
+UNHANDLED = 0
 _BEFORE = {"accepted": 0, "scheduled": 0, "queued": 0, "sending": 1, "sent": 2}
 RANK: Mapping[str, int] = MappingProxyType(
     {**_BEFORE, "delivered": FINAL, "undelivered": FINAL, "failed": FINAL, "canceled": FINAL, "read": FINAL + 1}
@@ -51,6 +52,7 @@ def apply_receipt(session: Session, provider_id: str, status: str, error_code: i
     row.receipt, row.receipt_at = status, now
     row.state = _STATE.get(status, row.state)
     if row.state == "undelivered":
+        row.claimed_until = UNHANDLED  # the dispatcher takes the next channel
         row.error = f"未送达（{error_code}）" if error_code else "未送达"
     return "applied"
 

@@ -22,6 +22,7 @@ from server.notify.channels import Channel, ChannelError, Failure, Message, Rece
 from server.notify.expand import Count, add_step
 from server.notify.rows import changed
 from server.notify.situation import CALLS, GONE, REACHED, needed
+from server.notify.texts import Catalogue, default_texts
 from server.store.session import Database
 from server.store.tables import Alarm, EscalationStep, Notification
 
@@ -31,6 +32,7 @@ Clock = Callable[[], int]
 Throttle = Callable[[Session, Notification, int], int | None]
 """Asked before a first send: the instant until which a message waits, or None. It must never hold back 特急."""
 _KNOWN = 500
+THROTTLED = "限频，等待汇总"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +61,12 @@ class Claim(NamedTuple):
 class Sender:
     """Delivers one notification at a time; used from several threads. `channels` in order of preference."""
 
-    def __init__(self, db: Database, channels: dict[str, Channel], settings: SendSettings, count: Count, throttle: Throttle | None = None) -> None:
+    def __init__(
+        self, db: Database, channels: dict[str, Channel], settings: SendSettings, count: Count, throttle: Throttle | None = None,
+        texts: Catalogue | None = None,
+    ) -> None:  # fmt: skip
         self._db, self._channels, self._settings, self._count, self._throttle = db, channels, settings, count, throttle
+        self._texts = texts or default_texts()
 
     def deliver(self, ident: int, clock: Clock) -> bool:
         """Take one notification a step on. False when it was not due any more or belongs to another worker."""
@@ -105,21 +111,41 @@ class Sender:
             return True
         later = self._throttle(session, row, now) if self._throttle is not None else None
         if later is not None:
-            row.due = later
+            row.due, row.error = later, THROTTLED
             self._count(row.channel, "throttled")
+        elif row.error == THROTTLED:
+            self._summarise(session, row, now)
         return later is not None
 
+    def _summarise(self, session: Session, row: Notification, now: int) -> None:
+        """What was held back for one phone goes out as one message with their number (S15); a single one goes out as it is."""
+        same = select(Notification).where(Notification.phone == row.phone, Notification.channel == row.channel, Notification.state == "queued")
+        held = session.scalars(same.where(Notification.error == THROTTLED, Notification.id != row.id)).all()
+        others = [one for one in held if self._wanted(session, one)]
+        row.error = ""
+        if not others or row.alarm is None:
+            return
+        minutes = max((now - min(one.created_at for one in [row, *others])) // 60_000, 1)
+        row.text = self._texts.summary(minutes, len(others) + 1, row.number)
+        row.reason = "summary" if row.reason in CALLS else row.reason
+        for one in others:
+            one.state, one.text, one.error = "merged", row.text, ""
+
     def _message(self, session: Session, row: Notification, now: int) -> Message:
+        alarm = session.get(Alarm, row.alarm) if row.alarm is not None else None
         others = select(Notification.provider_id).where(Notification.phone == row.phone, Notification.provider_id != "")
         return Message(
             id=row.id, phone=row.phone, text=row.text, number=row.number, since=row.created_at,
             validity_s=max(row.created_at + self._settings.validity_ms - now, 1000) // 1000,
+            level=alarm.level if alarm is not None else "", reason=row.reason, drill=alarm.drill if alarm is not None else False,
             known=frozenset(session.scalars(others.order_by(Notification.id.desc()).limit(_KNOWN))),
         )  # fmt: skip
 
     @staticmethod
     def _wanted(session: Session, row: Notification) -> bool:
-        reason = "raised" if row.reason == "escalated" else row.reason
+        if row.alarm is None:
+            return True
+        reason = "raised" if row.reason in ("escalated", "digest", "summary") else row.reason
         return needed(session.get_one(Alarm, row.alarm), reason)
 
     def _discard(self, session: Session, row: Notification, now: int) -> None:
@@ -234,21 +260,53 @@ class Sender:
         self._count(row.channel, "failed")
         if not self._wanted(session, row):
             return
+        self._go_on(session, row, now)
+
+    def _go_on(self, session: Session, row: Notification, now: int) -> None:
+        """The next channel to the same person, else the next person at once."""
         following = self._next_channel(row)
+        if following is not None and self._has(session, row, following):
+            following = None
         if following is None or now - row.created_at >= self._settings.validity_ms:
             hand_over(session, row, now)
             return
         successor = Notification(
-            escalation_step=row.escalation_step, alarm=row.alarm, reason=row.reason, step=row.step, person=row.person, person_name=row.person_name,
+            escalation_step=row.escalation_step, alarm=row.alarm, unit=row.unit, reason=row.reason, step=row.step, person=row.person,
+            person_name=row.person_name,
             phone=row.phone, channel=following, number=row.number, text=row.text, created_at=now, due=now, state="queued",
         )  # fmt: skip
         session.add(successor)
 
+    def fall_backs(self, now: int, limit: int = 50) -> int:
+        """Messages that the provider took and could not deliver: the next channel to the same person, once. Returns how many there were."""
+        lost = select(Notification).where(Notification.state == "undelivered", Notification.claimed_until == receipts.UNHANDLED)
+        with self._db.read() as session:
+            if session.scalar(lost.limit(1)) is None:
+                return 0
+        with self._db.write() as session:
+            rows = session.scalars(lost.order_by(Notification.id).limit(limit)).all()
+            for row in rows:
+                row.claimed_until = None
+                # Without another channel the escalation's own timer decides: a receipt may come late or never (reliability.md F70).
+                if self._wanted(session, row) and (following := self._next_channel(row)) is not None and not self._has(session, row, following):
+                    self._go_on(session, row, now)
+        return len(rows)
+
     def _next_channel(self, row: Notification) -> str | None:
-        """The channel after the one that failed; the first one after a channel that no longer exists."""
-        names = list(self._channels)
-        at = names.index(row.channel) + 1 if row.channel in names else 0
-        return names[at] if at < len(names) else None
+        """The channel after the one that failed and that reaches the same address: texts, then calls. The first one after one that is gone."""
+        names = [name for name, channel in self._channels.items() if channel.abilities.way in ("sms", "voice")]
+        if row.channel not in self._channels:
+            return names[0] if names else None
+        way = self._channels[row.channel].abilities.way
+        following = [name for name in names if way == "sms" or self._channels[name].abilities.way == way]
+        at = following.index(row.channel) + 1 if row.channel in following else len(following)
+        return following[at] if at < len(following) else None
+
+    @staticmethod
+    def _has(session: Session, row: Notification, channel: str) -> bool:
+        """Whether the same step has called the same phone by that channel already."""
+        same = select(Notification.id).where(Notification.escalation_step == row.escalation_step, Notification.phone == row.phone)
+        return session.scalar(same.where(Notification.channel == channel, Notification.id != row.id).limit(1)) is not None
 
     def _backoff(self, row: Notification) -> int:
         """Doubling with a spread of a quarter by id, so that a thousand messages do not come back in the same instant."""
@@ -260,7 +318,7 @@ def cap_per_phone(limit: int, window_ms: int) -> Throttle:
     """At most `limit` messages to one phone within the window, 特急 excepted; the others wait until the oldest has left it."""
 
     def throttle(session: Session, row: Notification, now: int) -> int | None:
-        if session.get_one(Alarm, row.alarm).level == "critical":
+        if row.alarm is None or session.get_one(Alarm, row.alarm).level == "critical":
             return None
         gone = select(Notification.claimed_at).where(Notification.phone == row.phone, Notification.state.in_(GONE))
         recent = session.scalars(gone.where(Notification.claimed_at > now - window_ms).order_by(Notification.claimed_at.desc()).limit(limit)).all()
@@ -276,6 +334,8 @@ def is_due(row: Notification, now: int) -> bool:
 
 def hand_over(session: Session, row: Notification, now: int) -> None:
     """When nobody of a step can be reached, the next step is due at once."""
+    if row.escalation_step is None:
+        return
     others = select(Notification.id).where(Notification.escalation_step == row.escalation_step, Notification.id != row.id)
     if row.reason not in CALLS or session.scalar(others.where(Notification.state.in_(REACHED)).limit(1)) is not None:
         return

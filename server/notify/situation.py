@@ -1,5 +1,6 @@
 """What the database knows about a due step: the alarm, who is above its room, who was told. Read within the caller's transaction."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -7,17 +8,17 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from alarms.rules import Rule
-from server.duty.escalation import DUTIES
-from server.duty.routing import Member, Org, OrgUnit, Recipient, StepContext
+from server.duty.routing import Recipient, StepContext, e164
 from server.notify.texts import AlarmFacts
 from server.store.tables import Account, Alarm, EscalationStep, Notification, Person, Room, Transition, Unit
 
-REACHED = ("queued", "claimed", "sent", "delivered")
+REACHED = ("queued", "claimed", "sent", "delivered", "merged")
 """States of a message that has gone or still will."""
 GONE = ("claimed", "sent", "delivered")
 """States of a message that somebody may have on the screen."""
-CALLS = ("raised", "escalated", "assist", "reopened")
-"""Reasons that ask for somebody; they end with a take-over. taken and cleared are news."""
+CALLS = ("raised", "escalated", "assist", "reopened", "digest", "summary")
+"""Reasons that ask for somebody; they end with a take-over. taken and cleared are news, supervise keeps the level above informed."""
+CLOCK = re.compile(r"\d\d:\d\d")
 _MINUTE_MS = 60_000
 
 
@@ -54,10 +55,11 @@ class Situation:
         """The level at which attention was asked for."""
         return self.annunciation.level if self.annunciation is not None else self.alarm.level
 
-    def context(self, channel: str, told: frozenset[str]) -> StepContext:
+    def context(self, channel: str, told: frozenset[str], *, voice: str = "", begun: int | None = None) -> StepContext:
         """For routing."""
         alarm, step = self.alarm, self.step
         return StepContext(
+            voice=voice, begun=begun, held=step.held,
             reason=step.reason, step=step.step, due=step.due, annunciated_at=self.annunciated_at, level=self.level, rule=alarm.rule,
             kind=alarm.kind, quantity=alarm.quantity, stage=self.room.stage if self.room is not None else "in_use", channel=channel, told=told,
         )  # fmt: skip
@@ -73,6 +75,7 @@ class Situation:
             place=self.room.sms_place if self.room is not None else self.unit.short_name,
             at=alarm.raised_at if alarm.known_late and self.step.reason == "raised" else self.annunciated_at,
             since=alarm.raised_at, value=value, minutes=(waited + before) // _MINUTE_MS,
+            time=alarm.note[:5] if alarm.rule == "duty_vacancy" and CLOCK.fullmatch(alarm.note[:5]) else None, acked=alarm.state.endswith("_acked"),
             backup_minutes=knowledge.backup_minutes(self.room.code) if self.room is not None and alarm.quantity == "power" else None,
         )  # fmt: skip
 
@@ -91,16 +94,18 @@ def needed(alarm: Alarm, reason: str) -> bool:
     although it has returned. A call for help stands while the alarm is open; a report that the
     sensor contradicts is told in any case. News is worthless when the opposite has become true.
     """
-    if reason == "assist":
-        return alarm.closed_at is None
-    if reason == "reopened":
-        return True
-    if reason == "taken":
-        return not alarm.state.endswith("_unacked")
-    if reason == "cleared":
-        return not alarm.state.startswith("active")
+    holds = alarm.closed_at is None and alarm.state.startswith(("active", "latched"))
     waiting = ("active_unacked", "latched_unacked", "cleared_unacked") if alarm.known_late else ("active_unacked", "latched_unacked")
-    return alarm.closed_at is None and alarm.state in waiting
+    answers = {
+        "assist": alarm.closed_at is None,
+        "reopened": True,
+        "supervise": holds,
+        "progressed": holds and alarm.acked_at is not None,
+        "progress": holds and alarm.acked_at is not None,
+        "taken": not alarm.state.endswith("_unacked"),
+        "cleared": not alarm.state.startswith("active"),
+    }
+    return answers.get(reason, alarm.closed_at is None and alarm.state in waiting)
 
 
 def superseded(session: Session, step: EscalationStep) -> bool:
@@ -108,27 +113,7 @@ def superseded(session: Session, step: EscalationStep) -> bool:
     newer = select(EscalationStep.id).where(
         EscalationStep.alarm == step.alarm, EscalationStep.reason == "raised", EscalationStep.annunciation > step.annunciation
     )
-    return step.reason == "raised" and session.scalar(newer.limit(1)) is not None
-
-
-def organisation(session: Session, unit: Unit, room: Room | None) -> Org:
-    """The units from the room's own upwards with those who can be told."""
-    line = [unit]
-    while line[-1].parent is not None and (above := session.get(Unit, line[-1].parent)) is not None and above not in line:
-        line.append(above)
-    persons = session.scalars(
-        select(Person).where(Person.unit.in_([one.code for one in line]), Person.duty.in_(DUTIES.values())).order_by(Person.id)
-    ).all()
-    chain = tuple(OrgUnit(one.code, one.level, _members(one, [p for p in persons if p.unit == one.code])) for one in line)
-    owner = session.get(Person, room.person) if room is not None and room.person is not None else None
-    return Org(chain, None if owner is None else Member(owner.id, owner.name, owner.phone, owner.duty))
-
-
-def _members(unit: Unit, persons: list[Person]) -> tuple[Member, ...]:
-    members = [Member(person.id, person.name, person.phone, person.duty) for person in persons]
-    if unit.duty_phone:
-        members.insert(0, Member(None, f"{unit.short_name}值班室", unit.duty_phone, DUTIES["duty"]))
-    return tuple(members)
+    return step.reason in ("raised", "supervise") and session.scalar(newer.limit(1)) is not None
 
 
 def told(session: Session, alarm: int, annunciation: int | None = None, states: tuple[str, ...] = REACHED) -> list[Recipient]:
@@ -141,12 +126,62 @@ def told(session: Session, alarm: int, annunciation: int | None = None, states: 
     return [Recipient(row.person, row.person_name, row.phone, row.channel) for row in rows]
 
 
+def taker(session: Session, alarm: int) -> Transition | None:
+    """The take-over that stands or stood last."""
+    query = select(Transition).where(Transition.alarm == alarm, Transition.name == "acknowledged").order_by(Transition.id.desc())
+    return session.scalar(query.limit(1))
+
+
 def takers(session: Session, alarm: int) -> frozenset[int]:
-    """Ids of the persons who took an alarm over last; a take-over may carry a name, an account or `name（desk代为接手）`."""
-    by = session.scalar(
-        select(Transition.by).where(Transition.alarm == alarm, Transition.name == "acknowledged").order_by(Transition.id.desc()).limit(1)
-    )
-    names = [name for name in {by or "", (by or "").partition("（")[0]} if name]
+    """Ids of the persons who took an alarm over last; where it is not proven, by the name, the account or `name（desk代为接手）` of the take-over."""
+    last = taker(session, alarm)
+    if last is not None and last.person is not None:
+        return frozenset({last.person})
+    by = "" if last is None else last.by
+    names = [name for name in {by, by.partition("（")[0]} if name]
     accounts = select(Account.person).where(or_(Account.display_name.in_(names), Account.login.in_(names)), Account.person.is_not(None))
     persons = select(Person.id).where(or_(Person.name.in_(names), Person.code.in_(names)))
     return frozenset(int(ident) for query in (accounts, persons) for ident in session.scalars(query) if ident is not None)
+
+
+_POSTS = {"duty_officer": "值班员", "person_in_charge": "责任人", "archive_head": "负责人", "duty_leader": "带班领导"}
+
+
+def post_of_taker(session: Session, alarm: int) -> str:
+    """The post of who took an alarm over: what may stand in a message, which never carries a name."""
+    for ident in takers(session, alarm):
+        person = session.get(Person, ident)
+        if person is not None and person.duty in _POSTS:
+            return _POSTS[person.duty]
+    return "值班人员"
+
+
+def begun(session: Session, step: EscalationStep) -> int | None:
+    """When the first step of an annunciation was due; None while it is the first one."""
+    if step.step == 0 or step.reason != "raised":
+        return None
+    query = select(EscalationStep.due).where(EscalationStep.annunciation == step.annunciation, EscalationStep.alarm == step.alarm)
+    return session.scalar(query.where(EscalationStep.reason == "raised", EscalationStep.step == 0))
+
+
+def told_of(session: Session, alarm: int, reason: str) -> list[Recipient]:
+    """Who got a message of one reason because of an alarm."""
+    rows = session.scalars(
+        select(Notification).where(Notification.alarm == alarm, Notification.reason == reason, Notification.state.in_(GONE)).order_by(Notification.id)
+    )
+    return [Recipient(row.person, row.person_name, row.phone, row.channel) for row in rows]
+
+
+def reachable(session: Session, ids: Iterable[int], channel: str) -> list[Recipient]:
+    """Persons by id whom a text can reach."""
+    found = session.scalars(select(Person).where(Person.id.in_(list(ids)))).all()
+    return [Recipient(one.id, one.name, phone, channel) for one in found if (phone := e164(one.phone)) is not None]
+
+
+def path_of(session: Session, unit: Unit) -> tuple[str, ...]:
+    """Codes of a unit and those above it."""
+    codes, current = [unit.code], unit
+    while current.parent is not None and (above := session.get(Unit, current.parent)) is not None and above.code not in codes:
+        codes.append(above.code)
+        current = above
+    return tuple(codes)

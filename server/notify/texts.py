@@ -23,7 +23,10 @@ from server.duty.routing import BEIJING
 SINGLE, JOINED = 70, 67
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _LINK = re.compile(r"https?:|www\.|[A-Za-z0-9]\.[A-Za-z]{2,}")
-_FOLLOW = ("escalated", "again", "taken", "cleared", "assist", "reopened", "drill", "drill_taken")
+_FOLLOW = (
+    "escalated", "again", "taken", "cleared", "assist", "reopened", "drill", "drill_taken", "digest", "summary", "supervise", "supervise_taken",
+    "progress", "look", "test", "verify", "group_taken",
+)  # fmt: skip
 
 
 class TextError(ValueError):
@@ -34,7 +37,8 @@ class TextError(ValueError):
 class AlarmFacts:
     """What a text may say about an alarm. Instants are UTC ms; `minutes` is how long it has lasted or waited; `place` is the 短信地点.
 
-    `value` is the number that the rule judged; of an alarm over many rooms it is their count.
+    `value` is the number that the rule judged; of an alarm over many rooms it is their count. `time` (hh:mm) stands for 时间 where the text is
+    about another instant than the call, e.g. the begin of a shift; `post` is the office of who has it, never a name; `count` what a summary counts.
     """
 
     level: str
@@ -49,6 +53,10 @@ class AlarmFacts:
     minutes: int | None = None
     backup_minutes: int | None = None
     drill: bool = False
+    time: str | None = None
+    acked: bool = False
+    post: str = ""
+    count: int | None = None
 
     @property
     def facts(self) -> dict[str, str]:
@@ -135,6 +143,26 @@ class Catalogue(_Frozen):
         """A text that follows the first: escalated, again, taken, cleared, assist, reopened, drill, drill_taken."""
         return self._fill(self.follow[key], self._filling(facts, self._choice(facts), facts.minutes), reply_hint)
 
+    def summary(self, minutes: int, count: int, number: str) -> str:
+        """S15: how many were held back for one phone, under the number of one of them."""
+        filling = {"分钟": str(min(max(minutes, 1), 999)), "数量": str(min(count, 9999)), "编号": number}
+        return self._fill(self.follow["summary"], filling, reply_hint=False)
+
+    def plain(self, key: str, filling: Mapping[str, str], *, reply_hint: bool = False) -> str:
+        """A text that follows no alarm (look, test, verify): the filling is cleaned and cut to the width of each variable."""
+        cut = {name: clean(text, self.variables[name]) for name, text in filling.items()}
+        return self._fill(self.follow[key], cut, reply_hint)
+
+    def recognise(self, text: str) -> tuple[str, dict[str, str]] | None:
+        """Which registered text this is, and its variables by name; None for one that is not ours. For gateways that send by template code."""
+        bare, names = text.replace(self.reply_hint, ""), list(self.variables)
+        for name, template in self.texts.items():
+            pieces = _VARIABLE.split(template)
+            pattern = "".join(f"(?P<v{names.index(piece)}>.+?)" if odd % 2 else re.escape(piece) for odd, piece in enumerate(pieces))
+            if (found := re.fullmatch(pattern, bare)) is not None:
+                return name, {names[int(key[1:])]: value for key, value in found.groupdict().items()}
+        return None
+
     def _choice(self, facts: AlarmFacts) -> Choice:
         for choice in self.choose:
             if choice.when.matches(facts.facts):
@@ -149,13 +177,19 @@ class Catalogue(_Frozen):
             "区域": clean(facts.place, self.variables["区域"]) or "本单位",
             "事项": choice.matter,
             "测量": QUANTITIES[facts.quantity].zh if facts.quantity in QUANTITIES else None,
-            "时间": clock(facts.since if choice.time == "since" else facts.at),
+            "时间": facts.time or clock(facts.since if choice.time == "since" else facts.at),
             "数值": self._number(facts),
             "分钟": None if minutes is None else str(min(max(minutes, 1), 999)),
-            "数量": None if facts.value is None else str(min(max(round(facts.value), 1), 9999)),
+            "数量": self._count(facts),
+            "岗位": facts.post,
             "编号": facts.number,
         }
         return {name: text for name, text in wanted.items() if text and utf16(text) <= self.variables[name]}
+
+    @staticmethod
+    def _count(facts: AlarmFacts) -> str | None:
+        counted = facts.count if facts.count is not None else facts.value
+        return None if counted is None else str(min(max(round(counted), 1), 9999))
 
     def _number(self, facts: AlarmFacts) -> str | None:
         """Only a threshold judges the reading itself; what a rate or a swing judged is not a temperature."""

@@ -71,12 +71,46 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
 
 def test_the_product_default_is_that_of_the_domain():
     table = default_escalation()
-    after = {level: [step.after // MINUTE for step in table.steps(level)] for level in LEVELS}
-    assert after == {"critical": [0, 10, 20, 30, 40], "urgent": [0, 10, 20, 30, 40], "alarm": [15, 25, 35, 45, 55], "warn": []}
-    for level in ("critical", "urgent", "alarm"):
-        steps = table.steps(level)
-        assert steps[0].to == steps[1].to
-        assert [step.to[0] for step in steps[2:]] == ["county_duty", "city_duty", "province_duty"]
+    after = {level: [step.after // MINUTE for step in table.steps(level)][:3] for level in LEVELS}
+    assert after == {"critical": [0, 2, 5], "urgent": [0, 5, 15], "alarm": [15, 60, 240], "warn": []}
+    by_day, at_night = (table.steps("urgent", night=night) for night in (False, True))
+    assert [step.to[0] for step in by_day[:5]] == ["unit_duty", "unit_charge", "county_duty", "city_duty", "province_duty"]
+    assert at_night[0].to == ("nearest_desk", "unit_shift")  # the duty room on site first, people at home after it
+    assert at_night[1].to == ("unit_duty", "room_person")
+    assert set(table.steps("critical", night=True)[0].to) == {"nearest_desk", "unit_duty", "room_person"}  # both at once
+
+
+def test_repetitions_loops_and_the_contingency_list_are_written_out():
+    text = GOOD.replace(
+        "urgent: []",
+        """urgent:
+    day:
+      - {after: 0s, to: [unit_duty], times: 3, every: 5m}
+      - {after: 20m, to: [county_duty]}
+    loop: {to: 1, every: 10m, times: 2}
+    contingency: {after: 30m, to: [province_head]}""",
+    )
+    steps = parse_escalation(text, "loops.yaml").steps("urgent")
+    assert [(step.after // MINUTE, step.to[0]) for step in steps] == [
+        (0, "unit_duty"), (5, "unit_duty"), (10, "unit_duty"), (20, "county_duty"), (30, "county_duty"), (40, "county_duty"), (70, "province_head"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("urgent", "reason"),
+    [
+        ("{day: [{after: 0s, to: [unit_duty], times: 2}]}", "needs `every`"),
+        ("{day: [{after: 0s, to: [unit_duty]}], loop: {to: 3, every: 1m, times: 1}}", "no step 3 to loop to"),
+        (
+            "{day: [{after: 0s, to: [unit_duty], times: 9, every: 1m}], loop: {to: 0, every: 1m, times: 20}}",
+            "at most",
+        ),
+        ("{day: [{after: 0s, to: [unit_duty], times: 3, every: 5m}, {after: 7m, to: [unit_head]}]}", "ascending"),
+    ],
+)
+def test_ladders_that_cannot_be_walked_are_refused(urgent, reason):
+    with pytest.raises(EscalationError, match=re.escape(reason)):
+        parse_escalation(GOOD.replace("urgent: []", f"urgent: {urgent}"), "mine.yaml")
 
 
 @pytest.mark.parametrize(

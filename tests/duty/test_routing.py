@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.duty.escalation import LEVELS, default_escalation, parse_escalation
+from server.duty.escalation import LEVELS, parse_escalation
 from server.duty.routing import BEIJING, Member, Org, OrgUnit, Recipient, StepContext, e164, inform, plan
+from tests.duty.ladders import ten_minutes
 
 MINUTE = 60_000
-TABLE = default_escalation()
+TABLE = ten_minutes()
 
 
 def at(text):

@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import select
 
 from alarms.rules import RuleSet
-from server.duty.escalation import default_escalation
 from server.duty.numbers import number
 from server.duty.routing import BEIJING
 from server.notify.channels.outbox_file import OutboxFile
@@ -19,6 +18,7 @@ from server.store.tables import Alarm, EscalationStep, Notification, Person, Roo
 from server.watch.commit import Transaction
 from server.watch.state import World
 from simulators.sms_gateway import SmsGateway
+from tests.duty.ladders import ten_minutes
 
 MINUTE = 60_000
 PROVINCE, CITY, COUNTY, STATION = "350000000000", "350100000000", "350102000000", "350102010000"
@@ -218,6 +218,6 @@ def channel(sms):
 
 @pytest.fixture
 def line(desk, sms, channel):
-    made = Dispatcher(desk.db, [channel], default_escalation(), settings=DispatchSettings(), count=desk.counts)
+    made = Dispatcher(desk.db, [channel], ten_minutes(), settings=DispatchSettings(), count=desk.counts)
     yield Line(desk, sms, made, channel)
     made.close()

@@ -1,5 +1,6 @@
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -136,9 +137,10 @@ def test_what_became_of_it(gateway, twilio):
 
 
 def test_every_channel_of_the_table_can_be_opened(tmp_path):
-    settings = ChannelSettings(account_sid="AC1", token="secret", sender="+8613900009999", outbox=tmp_path / "o.jsonl")
+    settings = ChannelSettings(account_sid="AC1", token="secret", sender="+8613900009999", outbox=tmp_path / "o.jsonl", base_url="http://127.0.0.1:9")
+    chat, hook = replace(settings, token="wecombot://secret-key"), replace(settings, token="whsec_c2VjcmV0")
     for kind in CHANNELS:
-        channel = open_channel(kind, settings)
+        channel = open_channel(kind, {"chat": chat, "webhook": hook}.get(kind, settings))
         assert isinstance(channel, Channel)
         channel.close()
     assert "secret" not in repr(settings)

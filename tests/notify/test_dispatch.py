@@ -1,11 +1,12 @@
 import pytest
 
-from server.duty.escalation import default_escalation, parse_escalation
+from server.duty.escalation import parse_escalation
 from server.notify.dispatch import Dispatcher, DispatchSettings
 from server.notify.send import SendSettings, cap_per_phone
 from server.notify.situation import Knowledge
 from server.store.tables import Alarm, Person, Room, Transition, Unit
 from server.store.tables import Notification as Note
+from tests.duty.ladders import ten_minutes
 
 HOUR = 3_600_000
 SHORT = "levels: {critical: [{after: 0s, to: [unit_duty]}], urgent: [{after: 0s, to: [unit_duty]}], alarm: [], warn: []}"
@@ -139,7 +140,7 @@ def test_level_alarm_waits_fifteen_minutes_and_warn_for_ever(line):
 
 
 def test_the_minutes_of_a_first_call_include_the_on_delay(desk, sms, channel):
-    dispatcher = Dispatcher(desk.db, [channel], default_escalation(), knowledge=Knowledge(on_delays={("humidity_high", "urgent"): 600_000}))
+    dispatcher = Dispatcher(desk.db, [channel], ten_minutes(), knowledge=Knowledge(on_delays={("humidity_high", "urgent"): 600_000}))
     desk.annunciate(rule="humidity_high", kind="threshold", quantity="humidity", level="urgent", value=78.0)
     dispatcher.run_once(desk.now)
     dispatcher.close()
@@ -148,7 +149,7 @@ def test_the_minutes_of_a_first_call_include_the_on_delay(desk, sms, channel):
 
 def test_the_battery_is_named_when_it_is_known(desk, sms, channel):
     minutes = {desk.ROOM: 90}
-    dispatcher = Dispatcher(desk.db, [channel], default_escalation(), knowledge=Knowledge(backup_minutes=minutes.get))
+    dispatcher = Dispatcher(desk.db, [channel], ten_minutes(), knowledge=Knowledge(backup_minutes=minutes.get))
     desk.annunciate(rule="power_lost", quantity="power", level="urgent")
     dispatcher.run_once(desk.now)
     assert "备电约够90分钟" in sms.messages()[0]["body"]
@@ -318,13 +319,15 @@ def test_the_cap_holds_messages_back_but_never_smoke(desk, sms, channel):
     dispatcher.run_once(desk.now + 599_000)
     assert len(sms.messages(to=desk.phone("li"))) == 3
     dispatcher.run_once(desk.now + 600_000)
-    assert len(sms.messages(to=desk.phone("li"))) == 5
+    assert "近10分钟另有2条告警未逐条发送，其中无特急" in sms.messages(to=desk.phone("li"))[-1]["body"]
+    assert len(sms.messages(to=desk.phone("li"))) == 4
+    assert [note.state for note in desk.notes() if note.reason == "raised" and note.state == "merged"] == ["merged"]
     dispatcher.close()
 
 
 def test_what_was_never_sent_in_its_time_is_given_up_and_handed_on(desk, sms, channel):
     settings = DispatchSettings(send=SendSettings(validity_ms=60_000))
-    dispatcher = Dispatcher(desk.db, [channel], default_escalation(), settings=settings, count=desk.counts)
+    dispatcher = Dispatcher(desk.db, [channel], ten_minutes(), settings=settings, count=desk.counts)
     sms.order("rate", count=-1, to=desk.phone("wang"))
     sms.order("rate", count=-1, to=desk.phone("li"))
     alarm = desk.annunciate()
@@ -336,13 +339,13 @@ def test_what_was_never_sent_in_its_time_is_given_up_and_handed_on(desk, sms, ch
 
 
 def test_messages_of_a_channel_that_was_taken_away_go_by_the_new_one(desk, sms, channel):
-    old = Dispatcher(desk.db, [desk.file_channel()], default_escalation())
+    old = Dispatcher(desk.db, [desk.file_channel()], ten_minutes())
     alarm = desk.annunciate()
     with desk.db.write() as session:
         for ident in old._expander.due(session, desk.now, 10):
             old._expander.expand(session, ident, desk.now)
     old.close()
-    new = Dispatcher(desk.db, [channel], default_escalation())
+    new = Dispatcher(desk.db, [channel], ten_minutes())
     new.run_once(desk.now)
     new.close()
     assert len(sms.messages()) == 2
@@ -373,7 +376,7 @@ def test_the_oldest_message_that_should_have_left(line):
 
 def test_no_channel_no_dispatcher(desk):
     with pytest.raises(ValueError, match="at least one channel"):
-        Dispatcher(desk.db, [], default_escalation())
+        Dispatcher(desk.db, [], ten_minutes())
 
 
 def test_every_message_fits_into_one_and_carries_no_name(line):

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from server.duty.escalation import default_escalation
 from server.notify.channels import Abilities, ChannelError, Failure, Message, Receipt
 from server.notify.channels.twilio_sms import TwilioSms
 from server.notify.dispatch import Dispatcher, DispatchSettings
+from tests.duty.ladders import ten_minutes
 
 IN_DOUBT = ("500", "503", "timeout_before", "timeout_after", "reset", "reset_after")
 NEVER_REACHED = {"invalid_number": "号码无效（21211）", "blocked": "对方已退订（21610）", "landline": "不是手机号码（21614）"}
@@ -17,7 +17,7 @@ NEVER_REACHED = {"invalid_number": "号码无效（21211）", "blocked": "对方
 def impatient(desk, sms):
     """A dispatcher whose channel waits only a second, so that the timeouts of the tests are short."""
     channel = TwilioSms(account_sid=sms.account, token=sms.token, sender="+8613900009999", base_url=sms.url, timeout_s=1)
-    made = Dispatcher(desk.db, [channel], default_escalation(), settings=DispatchSettings(), count=desk.counts)
+    made = Dispatcher(desk.db, [channel], ten_minutes(), settings=DispatchSettings(), count=desk.counts)
     yield made
     made.close()
 
@@ -140,7 +140,7 @@ def test_when_nobody_at_all_can_be_reached_it_ends_blocked(desk, sms, impatient)
 
 def test_the_second_channel_takes_over_what_the_first_can_never_deliver(desk, sms, channel):
     sms.order("landline", to=desk.phone("wang"))
-    dispatcher = Dispatcher(desk.db, [channel, desk.file_channel()], default_escalation(), count=desk.counts)
+    dispatcher = Dispatcher(desk.db, [channel, desk.file_channel()], ten_minutes(), count=desk.counts)
     desk.annunciate()
     dispatcher.run_once(desk.now)
     dispatcher.close()
@@ -149,7 +149,7 @@ def test_the_second_channel_takes_over_what_the_first_can_never_deliver(desk, sm
 
 def test_the_second_channel_takes_over_after_two_minutes_of_refusal(desk, sms, channel):
     sms.order("rate", count=-1)
-    dispatcher = Dispatcher(desk.db, [channel, desk.file_channel()], default_escalation(), count=desk.counts)
+    dispatcher = Dispatcher(desk.db, [channel, desk.file_channel()], ten_minutes(), count=desk.counts)
     desk.annunciate()
     for _ in range(40):
         dispatcher.run_once(desk.now)
@@ -161,7 +161,7 @@ def test_the_second_channel_takes_over_after_two_minutes_of_refusal(desk, sms, c
 
 def test_a_provider_that_cannot_be_reached_costs_delay_and_few_attempts(desk, free_port):
     gone = TwilioSms(account_sid="AC1", token="t", sender="+8613900009999", base_url=f"http://127.0.0.1:{free_port}", timeout_s=0.5)
-    dispatcher = Dispatcher(desk.db, [gone], default_escalation(), count=desk.counts)
+    dispatcher = Dispatcher(desk.db, [gone], ten_minutes(), count=desk.counts)
     desk.annunciate()
     for _ in range(60):
         dispatcher.run_once(desk.now)
@@ -175,7 +175,7 @@ def test_a_provider_that_cannot_be_reached_costs_delay_and_few_attempts(desk, fr
 def test_a_slow_answer_holds_up_only_its_own_message(desk, sms):
     """The dispatcher's pass ends when the slow one does, but the others have left long before."""
     slow = TwilioSms(account_sid=sms.account, token=sms.token, sender="+8613900009999", base_url=sms.url, timeout_s=4)
-    dispatcher = Dispatcher(desk.db, [slow], default_escalation(), count=desk.counts)
+    dispatcher = Dispatcher(desk.db, [slow], ten_minutes(), count=desk.counts)
     sms.order("timeout_before", to=desk.phone("wang"))
     desk.annunciate()
     arrived = threading.Event()
@@ -218,7 +218,7 @@ class Blind:
 @pytest.mark.parametrize("error", [ChannelError("?", Failure.AMBIGUOUS), RuntimeError("a bug in the channel")])
 def test_without_look_up_the_message_is_repeated_after_the_grace_period(desk, error):
     channel = Blind([error])
-    dispatcher = Dispatcher(desk.db, [channel], default_escalation())
+    dispatcher = Dispatcher(desk.db, [channel], ten_minutes())
     desk.annunciate()
     settle(desk, dispatcher)
     dispatcher.close()

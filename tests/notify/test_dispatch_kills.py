@@ -9,16 +9,16 @@ from collections import Counter
 
 import pytest
 
-from server.duty.escalation import default_escalation
 from server.notify.channels.twilio_sms import TwilioSms
 from server.notify.dispatch import Dispatcher
+from tests.duty.ladders import ten_minutes
 
 # One process imports everything once and forks a dispatcher for each line it reads: `url base account token now point nth timeout`. It answers
 # with the child's id at once and with its exit code at the end.
 NURSERY = """
 import os, signal, sys
 from sqlalchemy import event
-from server.duty.escalation import default_escalation
+from tests.duty.ladders import ten_minutes
 from server.notify.channels.twilio_sms import TwilioSms
 from server.notify.dispatch import Dispatcher, DispatchSettings
 from server.store.session import Database
@@ -44,7 +44,7 @@ def live(url, base, account, token, now, timeout):
     event.listen(db.engine, "commit", lambda connection: here("before commit"))
     event.listen(db.engine, "checkin", lambda connection, record: here("after commit"))
     channel = Mortal(account_sid=account, token=token, sender="+8613900009999", base_url=base, timeout_s=float(timeout))
-    Dispatcher(db, [channel], default_escalation(), settings=DispatchSettings(workers=1)).run_once(int(now))
+    Dispatcher(db, [channel], ten_minutes(), settings=DispatchSettings(workers=1)).run_once(int(now))
 
 print("ready", flush=True)
 for line in sys.stdin:
@@ -100,7 +100,7 @@ def nursery(desk, sms):
 def drain(desk, sms):
     """The server is up again and stays up."""
     channel = TwilioSms(account_sid=sms.account, token=sms.token, sender="+8613900009999", base_url=sms.url, timeout_s=5)
-    dispatcher = Dispatcher(desk.db, [channel], default_escalation())
+    dispatcher = Dispatcher(desk.db, [channel], ten_minutes())
     for _ in range(30):
         dispatcher.run_once(desk.now)
         desk.now += 5_000

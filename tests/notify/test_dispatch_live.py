@@ -7,7 +7,6 @@ import pytest
 from alarms.rules import parse_rules
 from contract.batch import Outbox, PointDeclaration
 from contract.sample import PointKey, Quality, Sample
-from server.duty.escalation import default_escalation
 from server.metrics import Metrics
 from server.notify.dispatch import Dispatcher, DispatchSettings
 from server.notify.situation import Knowledge, on_delays
@@ -16,6 +15,7 @@ from server.store.tables import Gateway
 from server.watch import commands
 from server.watch.inputs import GatewayBirth, GatewayData
 from server.watch.loop import Watch
+from tests.duty.ladders import ten_minutes
 
 RULES = """
 rules:
@@ -38,7 +38,7 @@ def until(condition, seconds=30):
 
 
 def test_a_nudge_wakes_the_loop(desk, sms, channel):
-    dispatcher = Dispatcher(desk.db, [channel], default_escalation(), settings=DispatchSettings(idle_s=3600))
+    dispatcher = Dispatcher(desk.db, [channel], ten_minutes(), settings=DispatchSettings(idle_s=3600))
     stop = threading.Event()
     thread = threading.Thread(target=dispatcher.run, args=(stop, lambda: desk.now))
     thread.start()
@@ -62,7 +62,7 @@ def test_the_loop_works_off_a_flood_worst_first(desk, sms, channel):
     for number in range(30):
         desk.annunciate(rule="leak", quantity="leak", level="urgent", key=str(number), at=desk.now - number * desk.MINUTE)
     desk.annunciate()
-    dispatcher = Dispatcher(desk.db, [channel], default_escalation(), settings=DispatchSettings(workers=1))
+    dispatcher = Dispatcher(desk.db, [channel], ten_minutes(), settings=DispatchSettings(workers=1))
     dispatcher.run_once(desk.now)
     dispatcher.close()
     assert len(sms.messages()) == 62
@@ -72,7 +72,7 @@ def test_the_loop_works_off_a_flood_worst_first(desk, sms, channel):
 @pytest.mark.parametrize("round_", range(40))
 def test_a_take_over_races_the_dispatcher(desk, round_):
     """Claimed messages may go, unclaimed ones are dropped, nothing is sent after that, and whoever was told is told of the take-over."""
-    dispatcher = Dispatcher(desk.db, [desk.file_channel()], default_escalation())
+    dispatcher = Dispatcher(desk.db, [desk.file_channel()], ten_minutes())
     alarm = desk.annunciate()
     start = threading.Barrier(2)
 
@@ -143,7 +143,7 @@ class Server:
 
 def test_from_smoke_to_sms_to_take_over(line):
     knowledge = Knowledge(on_delays=on_delays(parse_rules(RULES, "rules.yaml").rules))
-    dispatcher = Dispatcher(line.desk.db, [line.channel], default_escalation(), knowledge=knowledge, count=line.desk.counts)
+    dispatcher = Dispatcher(line.desk.db, [line.channel], ten_minutes(), knowledge=knowledge, count=line.desk.counts)
     server = Server(line.desk, dispatcher)
     server.smoke(1)
     (alarm,) = {note.alarm for note in line.desk.notes()}

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.duty.escalation import default_escalation
 from server.notify.channels.twilio_sms import signed_by_provider
 from server.notify.dispatch import Dispatcher
 from server.notify.receipts import RANK, apply_receipt
 from simulators.sms_wire import sign
+from tests.duty.ladders import ten_minutes
 
 # reliability.md 4.4; the vectors of the provider's own validator
 TOKEN, URL = "12345", "https://mycompany.com/myapp.php?foo=1&bar=2"
@@ -23,7 +23,7 @@ VECTORS = [
 @pytest.fixture
 def sent(desk):
     """One message that has left."""
-    dispatcher = Dispatcher(desk.db, [desk.file_channel()], default_escalation())
+    dispatcher = Dispatcher(desk.db, [desk.file_channel()], ten_minutes())
     desk.annunciate()
     dispatcher.run_once(desk.now)
     dispatcher.close()

@@ -5,14 +5,19 @@ up what may have been sent before it sends again. Its abilities say how much of 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
-CHANNELS: Mapping[str, str] = MappingProxyType({"twilio": "twilio_sms", "outbox_file": "outbox_file"})
+CHANNELS: Mapping[str, str] = MappingProxyType(
+    {
+        "twilio": "twilio_sms", "outbox_file": "outbox_file", "twilio_voice": "twilio_voice", "http": "http_gateway", "modem": "modem",
+        "email": "email", "webhook": "webhook", "chat": "chat", "screen": "screen", "siren": "siren",
+    }
+)  # fmt: skip
 """Kind in the settings -> module of this package. Imported only when chosen: the Twilio client alone costs 0.15 s."""
 
 
@@ -34,15 +39,19 @@ class ChannelError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """lookup: can find what it accepted, by number and text. receipts: tells what became of a message when asked by its id."""
+    """lookup: can find what it accepted, by number and text. receipts: tells what became of a message when asked by its id.
+
+    way: what it reaches: sms a mobile by text, voice any phone by a call, email an address, group whoever follows it.
+    """
 
     lookup: bool = False
     receipts: bool = False
+    way: str = "sms"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What is sent. `id` is the notification's, `phone` E.164, `number` the 编号 within the text.
+    """What is sent. `id` is the notification's, `phone` E.164 (or what else the channel takes for an address), `number` the 编号 within the text.
 
     `since` (UTC ms) is the earliest instant at which it can have been accepted; `validity_s` how long it is worth delivering; `known` the provider
     ids that other messages to this phone already have, so that a look-up never takes one of those for this one.
@@ -55,6 +64,9 @@ class Message:
     since: int
     validity_s: int
     known: frozenset[str] = frozenset()
+    level: str = ""
+    reason: str = ""
+    drill: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +98,31 @@ class Channel(Protocol):
         """Let go of connections and files."""
 
 
+class OneWay:
+    """What channels share that send and hear nothing more: no look-up, a last status that is known at once, nothing held open."""
+
+    last_word = "delivered"
+
+    def lookup(self, _message: Message) -> Receipt | None:
+        """Nobody can be asked."""
+        return None
+
+    def fetch(self, provider_id: str) -> Receipt:
+        """Nothing more is known."""
+        return Receipt(provider_id, self.last_word)
+
+    def close(self) -> None:
+        """Nothing is held open between two messages."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelSettings:
-    """Everything a channel may need; each takes what is its own. `token` is a secret and never shown."""
+    """Everything a channel may need; each takes what is its own. `token` is a secret and never shown.
+
+    `public_url` is our own address as the provider reaches it ('' = it cannot), `options` whatever only one kind knows.
+    """
+
+    name: str = ""
 
     account_sid: str = ""
     token: str = ""
@@ -97,6 +131,8 @@ class ChannelSettings:
     status_callback: str | None = None
     timeout_s: float = 10.0
     outbox: Path = Path("outbox.jsonl")
+    public_url: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"ChannelSettings(account_sid={self.account_sid!r}, sender={self.sender!r}, base_url={self.base_url!r}, outbox={str(self.outbox)!r})"

@@ -67,6 +67,11 @@ class _Http(TwilioHttpClient):  # type: ignore[misc]
             self.session.close()
 
 
+def transport(base_url: str | None, timeout_s: float) -> _Http:
+    """The transport of both Twilio channels."""
+    return _Http(base_url, timeout_s)
+
+
 class TwilioSms:
     """The channel. `sender` is a number (+86…) or a messaging service (MG…); `status_callback` a public URL or None (then receipts are polled)."""
 
@@ -78,7 +83,7 @@ class TwilioSms:
     ) -> None:
         if not (account_sid and token and sender):
             raise ValueError("the Twilio channel needs account_sid, a token and a sender")
-        self._http = _Http(base_url, timeout_s)
+        self._http = transport(base_url, timeout_s)
         self._client = Client(account_sid, token, http_client=self._http)
         self._options: dict[str, Any] = {"messaging_service_sid": sender} if sender.startswith("MG") else {"from_": sender}
         if status_callback:
@@ -90,7 +95,7 @@ class TwilioSms:
         try:
             made = self._client.messages.create(to=message.phone, body=message.text, validity_period=validity, **self._options)
         except (TwilioException, broken.RequestException, ValueError) as error:
-            raise _failure(error) from error
+            raise failure(error) from error
         if not made.sid:
             raise ChannelError("短信平台没有给出编号", Failure.AMBIGUOUS)
         return _receipt(made)
@@ -104,7 +109,7 @@ class TwilioSms:
                 self._client.messages.list(to=message.phone, limit=_LISTED, page_size=_LISTED), message, since
             )
         except (TwilioException, broken.RequestException, ValueError) as error:
-            raise _failure(error) from error
+            raise failure(error) from error
         return found
 
     def fetch(self, provider_id: str) -> Receipt:
@@ -112,7 +117,7 @@ class TwilioSms:
         try:
             return _receipt(self._client.messages(provider_id).fetch())
         except (TwilioException, broken.RequestException, ValueError) as error:
-            raise _failure(error) from error
+            raise failure(error) from error
 
     def close(self) -> None:
         """Release connections."""
@@ -167,7 +172,7 @@ def _find(listed: Iterable[Any], message: Message, since: datetime) -> Receipt |
     return None
 
 
-def _failure(error: Exception) -> ChannelError:
+def failure(error: Exception) -> ChannelError:
     """What an exception of the client tells about the message."""
     if isinstance(error, TwilioRestException | TwilioServiceException):
         return _refusal(error.status, error.code)
