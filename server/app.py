@@ -20,9 +20,9 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from alarms.rules import RuleSet, default_rules, load_rules
+from server.duty import vacancy
 from server.duty.cards import default_cards, load_cards
 from server.duty.drills import Drills
-from server.duty.escalation import default_escalation, load_escalation
 from server.duty.incidents import Incidents
 from server.duty.watch_checks import Settings as WatchCheckSettings
 from server.duty.watch_checks import WatchChecks
@@ -35,9 +35,8 @@ from server.jobs import Job, Jobs
 from server.live.board import STATES, Board
 from server.live.hub import Hub
 from server.metrics import Metrics
-from server.notify.channels import ChannelSettings, open_channel
-from server.notify.dispatch import Dispatcher, DispatchSettings
-from server.notify.send import SendSettings
+from server.notify import compose
+from server.notify.outage import outages
 from server.notify.situation import Knowledge, on_delays
 from server.org import imports, search
 from server.org.accounts import SignInLimits
@@ -50,8 +49,8 @@ from server.store import gateway_events
 from server.store.lock import StoreLock
 from server.store.migrate import migrate
 from server.store.session import Database
-from server.store.tables import Gateway
-from server.watch.commands import EndDrill, Reopen
+from server.store.tables import Gateway, Unit
+from server.watch.commands import Condition, EndDrill, Reopen
 from server.watch.loop import Watch
 from server.web import site
 from server.web.services import ApiToken, Services, WebSettings
@@ -76,7 +75,9 @@ class Parts:
         self.board = Board()
         self.hub = Hub(self.board, self.clock(), on_clients=self.metrics.stream_clients.set)
         rules = _rules(settings)
-        self.dispatcher = _dispatcher(settings, self.db, self.metrics, rules)
+        self.dispatcher = compose.dispatcher(
+            settings, self.db, lambda name, result: self.metrics.notifications.labels(name, result).inc(), Knowledge(on_delays=on_delays(rules.rules))
+        )
         self.watch = Watch(
             self.db, rules, settings.watch, self.metrics, publish=self.hub.publish,
             nudge=self.dispatcher.nudge if self.dispatcher is not None else lambda: None,
@@ -96,6 +97,7 @@ class Parts:
         self.pool = Pool()
         self.desk = open_desk(settings, self.db, self.store, board_bands(self.board), self.pool)
         self.jobs = Jobs(self._job_table(), self.metrics, self.clock)
+        self._workdays = compose.workdays(settings)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -111,11 +113,28 @@ class Parts:
             Job("fill_search", self._fill_search, every_s=60),
             Job("incidents", self._incidents, every_s=2),
             Job("drills", self._drills, every_s=1),
+            Job("duty", self._duty, every_s=15),
             Job("prune_journal", self.history.prune, every_s=3600),
             Job("compact_history", self.history.compact, every_s=600),
             Job("seal_history", lambda now: seal(self.db, self.store, now), at=(3, 20)),
             Job("expire_history", self._expire, at=(4, 20)),
         )
+
+    def _duty(self, now: int) -> None:
+        """What is true outside of the samples: shifts without anybody, providers that take nothing."""
+        with self.db.read() as session:
+            top = session.scalar(select(Unit.code).where(Unit.parent.is_(None)).order_by(Unit.code).limit(1))
+            vacancies = vacancy.look(session, self._workdays, now)
+            names = self.dispatcher.channel_names if self.dispatcher is not None else ()
+            broken = outages(session, names, now)
+        for one in vacancies:
+            self.watch.submit(
+                Condition(subject=one.subject, rule=vacancy.RULE, active=one.active, unit=one.unit, level=one.level, note=one.note, by="系统")
+            )
+        for name in names if top is not None else ():
+            self.watch.submit(
+                Condition(subject=f"channel:{name}", rule="channel_outage", active=name in broken, unit=top or "", level="urgent", by="系统")
+            )
 
     def _incidents(self, now: int) -> None:
         self.incidents.run_once(now)
@@ -269,26 +288,6 @@ def _transport(settings: Settings, clock: Callable[[], int], metrics: Metrics) -
         host=broker.host, port=broker.port, host_id=settings.host_id, groups=settings.groups, clock=clock, metrics=metrics,
         username=broker.username, password_file=broker.password_file, keepalive_s=broker.keepalive_s,
         tls=(broker.tls_ca, broker.tls_cert, broker.tls_key) if broker.tls_ca is not None else None,
-    )  # fmt: skip
-
-
-def _dispatcher(settings: Settings, db: Database, metrics: Metrics, rules: RuleSet) -> Dispatcher | None:
-    sms = settings.sms
-    if sms.kind == "none":
-        return None
-    channel = open_channel(
-        sms.kind,
-        ChannelSettings(
-            account_sid=sms.account_sid, token=_secret(sms.token_file), sender=sms.sender, base_url=sms.base_url,
-            status_callback=sms.status_callback, outbox=settings.data_dir / "outbox.jsonl",
-        ),
-    )  # fmt: skip
-    table = load_escalation(settings.escalation) if settings.escalation is not None else default_escalation()
-    send = SendSettings(claim_ms=int(sms.claim_s * 1000), grace_ms=int(sms.lookup_grace_s * 1000))
-    return Dispatcher(
-        db, (channel,), table, settings=DispatchSettings(send=send, poll_receipts=sms.poll_receipts),
-        knowledge=Knowledge(on_delays=on_delays(rules.rules)),
-        count=lambda name, result: metrics.notifications.labels(name, result).inc(),
     )  # fmt: skip
 
 

@@ -72,6 +72,29 @@ class SmsSettings(_Frozen):
     lookup_grace_s: float = 60
     claim_s: float = 30
     poll_receipts: bool = True
+    reply_hint: bool = False
+    """Whether texts invite replies: where people can answer by SMS."""
+    cap: int = 5
+    """Messages to one phone within `cap_minutes`; what is beyond comes as one summary. Never for the highest level; 0 = no cap."""
+    cap_minutes: float = 10
+
+
+class ChannelEntry(_Frozen):
+    """A further channel, in order of preference behind `sms`. Calls (twilio_voice) and texts (http, modem) go to persons; the others are groups that
+    are told of everything at `levels` in `unit` and below. `options` are those of the channel's module."""
+
+    kind: Literal["twilio", "outbox_file", "twilio_voice", "http", "modem", "email", "webhook", "chat", "screen", "siren"]
+    name: str = ""
+    title: str = ""
+    account_sid: str = ""
+    token_file: Path | None = None
+    sender: str = ""
+    base_url: str | None = None
+    timeout_s: float = 10
+    unit: str | None = None
+    levels: tuple[Literal["critical", "urgent", "alarm", "warn"], ...] = ("critical", "urgent")
+    to: tuple[str, ...] = ()
+    options: dict[str, str] = Field(default_factory=dict)
 
 
 class ReportSettings(_Frozen):
@@ -104,6 +127,9 @@ class Settings(_Frozen):
     watch: WatchSettings = WatchSettings()
     series: SeriesSettings = SeriesSettings()
     sms: SmsSettings = SmsSettings()
+    channels: tuple[ChannelEntry, ...] = ()
+    public_url: str | None = Field(default=None, description="our own address as a provider calls it, e.g. https://aw.example.org")
+    holidays: Path | None = Field(default=None, description="days that are worked or not, over the library's calendar")
     sign_in: SignInSettings = SignInSettings()
     reports: ReportSettings = ReportSettings()
     rules: Path | None = None
@@ -156,6 +182,8 @@ def _resolve(settings: Settings, folder: Path) -> Settings:
                 changes[name] = folder / value
             elif isinstance(value, BaseModel):
                 changes[name] = absolute(value)
+            elif isinstance(value, tuple) and any(isinstance(one, BaseModel) for one in value):
+                changes[name] = tuple(absolute(one) if isinstance(one, BaseModel) else one for one in value)
         return model.model_copy(update=changes)
 
     resolved = absolute(settings)

@@ -77,7 +77,7 @@ class OnDuty:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A shift in which nobody can be reached, or a person of it cannot. `reasons`: nobody, left, transferred, on_leave, no_phone, unverified."""
+    """A shift with people who cannot be counted on; `empty`: nobody else is there. `reasons` are keys of server/duty/vacancy.py REASONS."""
 
     unit: str
     since: int
@@ -148,34 +148,25 @@ def gaps(book: Book, unit: str, start: int, end: int, reaches: Reaches) -> list[
     found = []
     for shift in shifts(book, unit, start, end):
         at = max(shift.since, start)
-        reasons = _reasons(book, shift, at, reaches)
-        good = [one for one in present(book, shift, at) if reaches(one.watcher.phone)]
-        if not good and not reasons:
-            reasons = ("nobody",)
+        doubts = [_doubt(book, shift, ident, at, reaches) for ident in shift.planned]
+        reasons = tuple(dict.fromkeys(doubt for doubt in doubts if doubt)) or (() if doubts else ("nobody",))
         if reasons:
-            found.append(Gap(unit, shift.since, shift, reasons, empty=not good))
+            found.append(Gap(unit, shift.since, shift, reasons, empty="" not in doubts))
     return sorted(found, key=lambda gap: (not gap.empty, gap.since))
 
 
-def _reasons(book: Book, shift: Shift, at: int, reaches: Reaches) -> tuple[str, ...]:
-    """Why people of a shift cannot be counted on, each reason once."""
-    reasons: dict[str, None] = {}
-    if not shift.planned and not shift.changed:
-        reasons["nobody"] = None
-    for ident in shift.planned:
-        there = _stands(book, ident, at)
-        watcher = book.people.get(ident if there is None else there)
-        if there is None:
-            reasons["on_leave"] = None
-        elif watcher is None or watcher.left:
-            reasons["left"] = None
-        elif watcher.unit != shift.sheet.unit and there == ident:
-            reasons["transferred"] = None
-        elif not reaches(watcher.phone):
-            reasons["no_phone"] = None
-        elif not watcher.verified:
-            reasons["unverified"] = None
-    return tuple(reasons)
+def _doubt(book: Book, shift: Shift, ident: int, at: int, reaches: Reaches) -> str:
+    """Why a person of a shift (or who stands in) cannot be counted on; '' when he can."""
+    there = _stands(book, ident, at)
+    watcher = book.people.get(there) if there is not None else None
+    doubts = (
+        (there is None, "on_leave"),
+        (watcher is None or watcher.left, "left"),
+        (watcher is not None and watcher.unit != shift.sheet.unit and there == ident, "transferred"),
+        (watcher is not None and not reaches(watcher.phone), "no_phone"),
+        (watcher is not None and not watcher.verified, "unverified"),
+    )
+    return next((word for holds, word in doubts if holds), "")
 
 
 def _shift(book: Book, sheet: Sheet, day: date) -> Shift | None:

@@ -127,10 +127,10 @@ def plan(step: StepContext, org: Org, table: EscalationTable, now: int, workdays
 
 
 def supervisions(step: StepContext, table: EscalationTable) -> tuple[int, ...]:
-    """When the supervision line of an annunciation is due: instants, in the order of its steps."""
+    """When the supervision line of an annunciation is due: instants, in the order of its steps. What waited for the morning begins then."""
     if step.stage in table.before_acceptance.stages:
         return ()
-    return tuple(step.annunciated_at + one.after for one in table.supervision.get(step.level, ()))
+    return tuple((step.due if step.held else step.annunciated_at) + one.after for one in table.supervision.get(step.level, ()))
 
 
 def inform(told: Iterable[Recipient], takers: frozenset[int], reason: str, table: EscalationTable, now: int) -> tuple[tuple[Recipient, int], ...]:
@@ -177,7 +177,7 @@ def _steps(step: StepContext, table: EscalationTable, days: Workdays) -> tuple[S
         return table.supervision.get(step.level, ())
     before = table.before_acceptance
     begun = step.begun if step.begun is not None else max(step.due, step.annunciated_at)
-    steps = table.steps_for(step.facts, night=_night(begun, table, days))
+    steps = table.steps_for(step.facts, night=not step.held and _night(begun, table, days))
     if step.stage in before.stages:
         return (Step.model_construct(after=0, to=before.to),) if before.to and steps else ()
     return steps
@@ -189,7 +189,7 @@ def _deferred(step: StepContext, first: Step, table: EscalationTable, now: int, 
     if step.step == 0 and step.reason != SUPERVISE and now < start:
         return start, False
     quiet, hours = table.quiet_hours, table.working_hours
-    if quiet is None or step.held:
+    if quiet is None or (step.held and not quiet.covers(time_of_day(now))):
         return None
     resting = hours is not None and step.level in hours.levels and _night(now, table, days) and quiet.holds(step.facts)
     if resting or (quiet.covers(time_of_day(now)) and quiet.holds(step.facts)):

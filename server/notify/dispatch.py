@@ -100,6 +100,11 @@ class Dispatcher:
         """Ask providers what became of messages without a final receipt. Returns how many reports changed something."""
         return self._poller.run_once(now)
 
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """Names of the channels, in order of preference."""
+        return tuple(self._channels)
+
     def oldest_waiting_ms(self, now: int) -> int:
         """Age of the oldest message that should have left already; 0 when there is none."""
         waiting = or_(and_(Notification.state == "queued", Notification.due <= now), Notification.state == "claimed")

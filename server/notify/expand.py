@@ -101,7 +101,7 @@ class Expander:
         if found.step.reason == "raised" and found.step.step == 0:
             context = found.context(self._lines.channel, frozenset())
             for number, due in enumerate(supervisions(context, self._table)):
-                add_step(session, found.step.alarm, found.step.annunciation, number, due, reason="supervise")
+                add_step(session, found.step.alarm, found.step.annunciation, number, due, reason="supervise", held=found.step.held)
 
     def _report_gaps(self, found: Situation, outcome: Plan) -> None:
         for index in outcome.skipped:
@@ -140,7 +140,8 @@ class Expander:
         """Write the next step. An alarm that comes and goes must not push the upper levels away for ever: what was planned before it came back
         stays planned, unless somebody had taken it over in between."""
         step, due = self._carried(session, found, now) or (step, due)
-        add_step(session, found.step.alarm, found.step.annunciation, step, due)
+        # What came with the digest goes on together: the next level gets one message as well, not one for each room.
+        add_step(session, found.step.alarm, found.step.annunciation, step, due, held=found.step.held)
 
     def _carried(self, session: Session, found: Situation, now: int) -> tuple[int, int] | None:
         mine = found.step
@@ -179,6 +180,9 @@ class Expander:
                 step.state = "cancelled"
                 continue
             told, outcome = self._outcome(session, found, now, directory)
+            if outcome.deferred_until is not None:
+                step.state, step.due = "pending", outcome.deferred_until
+                continue
             self._follow(session, found, outcome, now)
             for one in outcome.recipients:
                 mail.setdefault((one.phone, one.channel), []).append((found, outcome.step, one, told))
@@ -275,10 +279,10 @@ class Expander:
         return session.scalar(query.limit(1)) is not None
 
 
-def add_step(session: Session, alarm: int, annunciation: int, step: int, due: int, *, reason: str = "raised") -> None:
+def add_step(session: Session, alarm: int, annunciation: int, step: int, due: int, *, reason: str = "raised", held: bool = False) -> None:
     """Plan a step unless the annunciation has it already."""
     known = select(EscalationStep.id).where(
         EscalationStep.alarm == alarm, EscalationStep.annunciation == annunciation, EscalationStep.reason == reason, EscalationStep.step == step
     )
     if session.scalar(known) is None:
-        session.add(EscalationStep(alarm=alarm, annunciation=annunciation, reason=reason, step=step, due=due, state="pending"))
+        session.add(EscalationStep(alarm=alarm, annunciation=annunciation, reason=reason, step=step, due=due, state="pending", held=held))

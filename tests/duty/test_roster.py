@@ -115,13 +115,18 @@ def test_no_gap_where_everybody_can_be_reached():
         (book(sheet(turns=())), (("nobody",), True)),
         (book(people=people(1)), (("left",), True)),
         (book(leave={1: (Away(at(23, 0), at(25, 0), None),)}), (("on_leave",), True)),
-        (book(people=people() | {1: Watcher(1, "P1", "350199000000", "13800000001", verified=True)}), (("transferred",), False)),
+        (book(people=people() | {1: Watcher(1, "P1", "350199000000", "13800000001", verified=True)}), (("transferred",), True)),
         (book(people=people() | {1: Watcher(1, "P1", UNIT, "", verified=False)}), (("no_phone",), True)),
-        (book(people=people() | {1: Watcher(1, "P1", UNIT, "13800000001", verified=False)}), (("unverified",), False)),
+        (book(people=people() | {1: Watcher(1, "P1", UNIT, "13800000001", verified=False)}), (("unverified",), True)),
     ],
 )
 def test_gaps_are_seen_before_the_shift_begins(made, expected):
     assert reasons(made) == [expected]
+
+
+def test_one_who_can_be_counted_on_is_enough():
+    pair = book(sheet(turns=((1, 2),)), people=people() | {1: Watcher(1, "P1", UNIT, "13800000001", verified=False)})
+    assert reasons(pair) == [(("unverified",), False)]
 
 
 def test_a_day_without_a_shift_by_hand_is_no_gap():

@@ -158,6 +158,8 @@ class Desk:
         with self.db.write() as session:
             row = session.get_one(Alarm, alarm)
             row.state = state
+            if name == "acknowledged":
+                row.acked_at, row.acked_by = self.now, by
             if state == "normal":
                 row.closed_at, row.open_key = self.now, None
             change = Transition(alarm=alarm, at=self.now, name=name, before="", after=state, level=row.level, by=by)

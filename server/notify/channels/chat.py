@@ -25,9 +25,10 @@ class Chat(OneWay):
         plugin: Any = apprise.Apprise.instantiate(settings.token) if settings.token else None
         if not isinstance(plugin, apprise.NotifyBase):
             raise ValueError("the chat channel needs an Apprise address as its token")  # noqa: TRY004 - a setting, not a type
-        if settings.base_url and hasattr(plugin, "notify_url"):
-            there, path = urlsplit(settings.base_url), urlsplit(plugin.notify_url)
-            plugin.notify_url = path._replace(scheme=there.scheme, netloc=there.netloc).geturl()
+        there = urlsplit(settings.base_url or "")
+        for address in ("notify_url", "api_url") if settings.base_url else ():
+            if hasattr(plugin, address):
+                setattr(plugin, address, urlsplit(getattr(plugin, address))._replace(scheme=there.scheme, netloc=there.netloc).geturl())
         # One request per message; the outbox retries by itself.
         plugin.socket_connect_timeout = plugin.socket_read_timeout = settings.timeout_s
         self._plugin = plugin
