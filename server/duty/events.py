@@ -1,20 +1,22 @@
 """What an alarm is about, as a key: the one place where rules, kinds and quantities become an event of the vocabulary (language.md 2.1)."""
 
 _BY_QUANTITY = {"smoke_density": "smoke"} | {name: name for name in ("smoke", "leak", "motion", "power", "tamper", "fault", "battery", "door")}
-_BY_SIGN = (("smoke_lost", "smoke_lost"), ("smoke_then", "smoke_lost"), ("heat", "temperature_rate"), ("gateway", "gateway"), ("blind", "blind"))
+_GROUPS = (("restart_group", "group_restart"), *((name, name) for name in ("group_offline", "group_bus", "group_power", "group_weather")))
+_BY_SIGN = (
+    *_GROUPS,
+    ("smoke_lost", "smoke_lost"),
+    ("smoke_then", "smoke_lost"),
+    ("heat", "temperature_rate"),
+    ("gateway", "gateway"),
+    ("blind", "blind"),
+)
 _BY_KIND = {name: name for name in ("camera", "stale", "stuck", "dew_point", "mould")}
 _BY_KIND |= {"forced": "door", "off_hours": "door", "implausible": "untrusted", "deviation": "untrusted"}
 
 
 def event_of(rule: str, kind: str, quantity: str) -> str:
     """Key of an event. Rule names are free text of the operator, so the kind and the quantity decide where they can."""
-    for sign, key in (
-        ("smoke_lost", "smoke_lost"),
-        ("smoke_then", "smoke_lost"),
-        ("heat", "temperature_rate"),
-        ("gateway", "gateway"),
-        ("blind", "blind"),
-    ):
+    for sign, key in _BY_SIGN:
         if sign in rule:
             return key
     if kind in _BY_KIND:

@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from server.store.tables import Alarm, EscalationStep, Notification, Transition
+from server.store.tables_watch import AlarmGroup, AlarmGroupMember
 from server.store.units import below
 
 OPEN = "open"
@@ -19,6 +20,7 @@ def page(
     states: Sequence[str] = (),
     level: str = "",
     room: str = "",
+    known_late: bool | None = None,
     since: int | None = None,
     until: int | None = None,
     before: int | None = None,
@@ -35,6 +37,7 @@ def page(
     for condition, wanted in (
         (Alarm.level == level, level),
         (Alarm.room == room, room),
+        (Alarm.known_late.is_(bool(known_late)), known_late is not None),
         (Alarm.raised_at >= (since or 0), since is not None),
         (Alarm.raised_at < (until or 0), until is not None),
         (Alarm.id < (before or 0), before is not None),
@@ -55,6 +58,17 @@ def open_ones(session: Session, scope: str | None, *, room: str = "", limit: int
     if room:
         query = query.where(Alarm.room == room)
     return session.scalars(query.order_by(Alarm.id.desc()).limit(limit)).all()
+
+
+def members(session: Session, group: int) -> Sequence[Alarm]:
+    """What a group alarm stands for, those that have left it included, in the order in which they joined."""
+    query = (
+        select(Alarm)
+        .join(AlarmGroupMember, AlarmGroupMember.alarm == Alarm.id)
+        .join(AlarmGroup, AlarmGroup.id == AlarmGroupMember.group_id)
+        .where(AlarmGroup.alarm == group)
+    )
+    return session.scalars(query.order_by(AlarmGroupMember.id)).all()
 
 
 def latest_by_room(session: Session, codes: Sequence[str]) -> dict[str, Alarm]:

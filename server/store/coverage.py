@@ -1,6 +1,6 @@
 """Questions to the coverage ledger: which part of a time a room was watched."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import or_, select
@@ -10,19 +10,23 @@ from server.store.tables import CoverageSpan
 
 
 class Share(NamedTuple):
-    """Milliseconds of a range by state; `unknown` is what the ledger does not account for (before the room was known)."""
+    """Milliseconds of a range by state; `unknown` is what the ledger does not account for (before the room was known).
+
+    `counted` is the part in which the room was in use, `counted_watched` the watched part of that: only they make a percentage.
+    """
 
     watched: int = 0
     degraded: int = 0
     blind: int = 0
     manual: int = 0
     unknown: int = 0
+    counted: int = 0
+    counted_watched: int = 0
 
     @property
     def percent(self) -> float | None:
-        """Watched share of the accounted time in percent, None when nothing is accounted for."""
-        known = self.watched + self.degraded + self.blind + self.manual
-        return None if known == 0 else 100 * self.watched / known
+        """Watched share of the counted time in percent, None when nothing is counted."""
+        return None if self.counted == 0 else 100 * self.counted_watched / self.counted
 
 
 class Stretch(NamedTuple):
@@ -33,6 +37,7 @@ class Stretch(NamedTuple):
     state: str
     cause: str
     detail: str
+    counted: bool = True
 
 
 def stretches(session: Session, rooms: Sequence[str], start: int, end: int) -> dict[str, list[Stretch]]:
@@ -43,13 +48,17 @@ def stretches(session: Session, rooms: Sequence[str], start: int, end: int) -> d
     found: dict[str, list[Stretch]] = {room: [] for room in rooms}
     for span in session.scalars(query.order_by(CoverageSpan.room, CoverageSpan.since)):
         until = end if span.until is None else min(span.until, end)
-        found[span.room].append(Stretch(max(span.since, start), until, span.state, span.cause, span.detail))
+        found[span.room].append(Stretch(max(span.since, start), until, span.state, span.cause, span.detail, span.counted))
     return found
 
 
-def share(spans: Iterable[Stretch], start: int, end: int) -> Share:
+def share(spans: Sequence[Stretch], start: int, end: int) -> Share:
     """Add the spans of one room up."""
     sums = dict.fromkeys(("watched", "degraded", "blind", "manual"), 0)
     for span in spans:
         sums[span.state] += span.until - span.since
-    return Share(**sums, unknown=max(0, end - start - sum(sums.values())))
+    counted = [span for span in spans if span.counted]
+    return Share(
+        **sums, unknown=max(0, end - start - sum(sums.values())), counted=sum(span.until - span.since for span in counted),
+        counted_watched=sum(span.until - span.since for span in counted if span.state == "watched"),
+    )  # fmt: skip

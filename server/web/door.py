@@ -23,6 +23,8 @@ DONE = {
     "ReturnToService": "已恢复使用。",
     "Comment": "已记录。",
     "Maintenance": "已登记维护。",
+    "SetStage": "已改变阶段。",
+    "Report": "已记录现场报告。",
 }
 
 

@@ -48,6 +48,7 @@ CAUSES = {
     "bus": "总线故障",
     "sensor": "传感器失联",
     "centre": "中心故障",
+    "server": "中心故障",
     "planned": "计划维护",
     "not_connected": "未接入",
     "unknown": "原因未知",
@@ -75,6 +76,11 @@ MEDIA = {
 EVENTS = {
     "smoke": "烟感告警",
     "smoke_lost": "烟感后失联",
+    "group_offline": "成片离线",
+    "group_restart": "中心恢复后成片离线",
+    "group_bus": "多个测点失联",
+    "group_power": "成片停电",
+    "group_weather": "成片温湿度越限",
     "leak": "漏水",
     "door_held": "库门未关",
     "door": "门被打开",
@@ -117,6 +123,7 @@ TRANSITIONS = {
     "escalated": "级别升高",
     "deescalated": "级别降低",
     "re_alarmed": "再次提醒",
+    "known_late": "补记",
     "cleared": "恢复",
     "latched": "恢复，锁定",
     "acknowledged": "接手",
@@ -155,6 +162,7 @@ INCIDENT_ENTRIES = {
 }
 DRILL_STATES = {"waiting": "等待", "sent": "已下发", "detected": "已测到", "ended": "完成", "failed": "未完成"}
 CHECK_STATES = {"open": "待答复", "right": "相符", "wrong": "不符", "missed": "未答复"}
+BEHAVIOURS = {"chattering": "频繁跳变", "fleeting": "一闪而过"}
 NOTIFICATION_STATES = {
     "queued": "待发",
     "claimed": "正在发送",
@@ -191,6 +199,8 @@ ROLES = {
 }
 VIA = {"page": "值守台", "api": "接口", "sms": "短信", "voice": "语音"}
 AUDIT_ACTIONS = {
+    "stage": "改变阶段",
+    "report": "现场报告",
     "session.open": "登录",
     "session.close": "退出",
     "session.refused": "登录被拒",
@@ -259,6 +269,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "medium": MEDIA,
     "event": EVENTS,
     "transition": TRANSITIONS,
+    "behaviour": BEHAVIOURS,
     "incident_state": INCIDENT_STATES,
     "drill_state": DRILL_STATES,
     "check_state": CHECK_STATES,

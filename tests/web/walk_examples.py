@@ -95,6 +95,8 @@ PLAIN: dict[str, Any] = {
     "number": 1, "paper": "", "every_days": 30,
     "write": "relay1", "value": True, "two_people": False, "order": 1,
     "pixels": "500", "most": 10,
+    "pixels": "500",
+    "daily": "false", "known_late": "false",
     "role": "", "dry_run": "true", "standing": "true", "approve": False, "remark": "资料不全",
 }  # fmt: skip
 """By the name of the parameter, in paths, queries, forms and JSON bodies."""
@@ -108,6 +110,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "POST /api/v1/exports": {"code": Of("unit"), "kind": "changes", "options": {}},
     "POST /api/v1/alarms/{ident}/acknowledge": {"code": Of("person_code")},
     "POST /api/v1/rooms/{code}/maintenance": {"person": "王工"},
+    "POST /api/v1/rooms/{code}/stage": {"stage": "trial"},
     "POST /rooms/{code}/maintenance": {"person": "王工"},
     "POST /api/v1/watch-checks/{ident}/answer": {"value": 21},
     "POST /watch-checks/{ident}/answer": {"value": "21"},

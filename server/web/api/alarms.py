@@ -82,6 +82,7 @@ def listing(
     state: Annotated[str, Query(description="ISA states, comma separated; or `open`, `closed`")] = "",
     unit: Annotated[str, Query(description="unit code; alarms in it and below it")] = "",
     room: Annotated[str, Query(max_length=16)] = "",
+    known_late: Annotated[bool | None, Query(description="only alarms found in late data, or only the others")] = None,
     start: From = None,
     end: To = None,
     limit: Limit = 50,
@@ -100,6 +101,7 @@ def listing(
             unit or who.unit,
             states=states,
             room=room,
+            known_late=known_late,
             since=None if start is None else ms(start),
             until=None if end is None else ms(end),
             before=decode_id(cursor),
@@ -120,8 +122,11 @@ def detail(ident: Ident, who: Viewer, services: ServicesOf) -> AlarmDetail:
         step = alarms.next_escalation(session, ident)
         upcoming = None if step is None else EscalationView(reason=step.reason, step=step.step, due_at=at(step.due))
         incident = incidents.of_alarm(session, ident)
+        members = views.alarm_views(session, alarms.members(session, ident)) if row.kind == "group" else []
     seen = sent if who.may(Action.NOTIFICATIONS) else []
-    return AlarmDetail(**view.model_dump(), transitions=changes, notifications=seen, next_escalation=upcoming, incident=incident and incident.id)
+    return AlarmDetail(
+        **view.model_dump(), transitions=changes, notifications=seen, next_escalation=upcoming, incident=incident and incident.id, members=members
+    )
 
 
 class Handler:

@@ -75,6 +75,9 @@ class AlarmView(BaseModel):
     shelved_until: datetime | None
     known_late: bool
     drill: bool
+    behaviour: str = Field(description="'' | chattering | fleeting")
+    group: int | None = Field(description="the group alarm that speaks for this one")
+    rooms: int = Field(description="rooms of a group alarm, else 1")
 
 
 class TransitionView(BaseModel):
@@ -131,10 +134,11 @@ class AlarmDetail(AlarmView):
     notifications: list[NotificationView]
     next_escalation: EscalationView | None
     incident: int | None = None
+    members: list[AlarmView] = Field(default_factory=list, description="of a group alarm: what it stands for, those that have left included")
 
 
 class CoverageView(BaseModel):
-    """Which part of a time a room was watched. `watched_percent` is null when nothing is accounted for."""
+    """Which part of a time a room was watched. `watched_percent` is of `counted_s`, the time in use (在用), and null when there is none."""
 
     room: str
     since: datetime = Field(serialization_alias="from")
@@ -144,6 +148,7 @@ class CoverageView(BaseModel):
     blind_s: float
     manual_s: float
     unknown_s: float
+    counted_s: float
     watched_percent: float | None
 
 
@@ -153,7 +158,7 @@ class StretchView(BaseModel):
     since: datetime = Field(serialization_alias="from")
     until: datetime = Field(serialization_alias="to")
     state: str
-    cause: str
+    cause: str = Field(description="sensor | bus | gateway | uplink | server | planned | not_connected")
     detail: str
 
 

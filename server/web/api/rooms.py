@@ -35,6 +35,7 @@ def share_view(room: str, start: int, end: int, share: coverage.Share) -> Covera
         blind_s=share.blind / 1000,
         manual_s=share.manual / 1000,
         unknown_s=share.unknown / 1000,
+        counted_s=share.counted / 1000,
         watched_percent=share.percent,
     )
 

@@ -52,6 +52,9 @@ def _alarm(row: Alarm, room_name: str | None, unit_name: str) -> AlarmView:
         shelved_until=at_or_none(row.shelved_until),
         known_late=row.known_late,
         drill=row.drill,
+        behaviour=row.behaviour,
+        group=row.group_alarm,
+        rooms=int(row.raised_value or 1) if row.kind == "group" else 1,
     )
 
 

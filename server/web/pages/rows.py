@@ -9,13 +9,14 @@ from server.live.board import Board, PointView, severity
 from server.store import rooms, units
 from server.store.tables import Alarm
 from server.watch.commands import UNDO_MS
+from server.watch.commit import alone
 from server.web.auth import Principal
 from server.web.rights import Action
 
 WAITING = ("active_unacked", "cleared_unacked", "latched_unacked")
 SILENT = ("shelved", "suppressed", "out_of_service")
 _LIFT = {"shelved": ("unshelve",), "out_of_service": ("return-to-service",)}
-BOOLEAN_KINDS = ("state", "camera", "stale", "stuck")
+BOOLEAN_KINDS = ("group", "lost", "state", "camera", "stale", "stuck")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +106,15 @@ def rows(session: Session, board: Board, found: Sequence[Alarm], who: Principal,
     ]
 
 
-def worst_first(found: Sequence[Alarm]) -> list[Alarm]:
-    """Alarms that wait before those that do not, worst first, then newest."""
-    return sorted(found, key=lambda a: (a.state in SILENT, severity(a.level), a.state not in WAITING, -a.raised_at))
+def spoken_for(found: Sequence[Alarm]) -> list[Alarm]:
+    """Without the members of a group whose own alarm is among them; who may not see the group sees its members."""
+    shown = {alarm.id for alarm in found}
+    return [alarm for alarm in found if alarm.group_alarm not in shown]
+
+
+def worst_first(found: Sequence[Alarm], *, flooded: bool = False) -> list[Alarm]:
+    """Alarms that wait before those that do not, worst first, then newest; in a flood smoke, leak and intrusion come before everything."""
+    return sorted(found, key=lambda a: (a.state in SILENT, flooded and not alone(a), severity(a.level), a.state not in WAITING, -a.raised_at))
 
 
 def _present(board: Board, alarm: Alarm, now: int) -> PointView | None:

@@ -1,0 +1,71 @@
+"""What the figures of the alarm system are computed from: annunciations, times of activity, chattering and fleeting, standing states."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import Session
+
+from alarms.performance import Asked, Held, Performance, measure
+from server.store.tables import Alarm, Transition
+from server.store.tables_watch import Chronic
+from server.store.units import below
+
+
+class Desk(NamedTuple):
+    """The figures of a unit and everything below it, and what does not enter them but is counted beside."""
+
+    performance: Performance
+    known_late: int
+    standing: int
+    shelved: int
+    chronic: int
+    chattering: tuple[str, ...]
+    fleeting: tuple[str, ...]
+
+
+class ChronicRow(NamedTuple):
+    """A standing state with its alarm."""
+
+    chronic: Chronic
+    alarm: Alarm
+
+
+def desk(session: Session, scope: str | None, start: int, end: int) -> Desk:
+    """The figures of a subtree over [start, end)."""
+    mine = (Alarm.unit.in_(below(scope)), Alarm.drill.is_(False))
+    asked = select(Transition.at, Alarm.subject, Alarm.rule, Transition.level).join(Alarm, Alarm.id == Transition.alarm).where(*mine)
+    asked = asked.where(Transition.annunciated, Transition.at >= start, Transition.at < end)
+    rows = [Asked(at, f"{subject}|{rule}", level) for at, subject, rule, level in session.execute(asked)]
+    within = (*mine, Alarm.raised_at < end, or_(Alarm.closed_at.is_(None), Alarm.closed_at >= start))
+    held = select(Alarm.subject, Alarm.rule, Alarm.raised_at, func.coalesce(Alarm.cleared_at, Alarm.closed_at)).where(*within)
+    held = held.where(Alarm.known_late.is_(False), Alarm.group_alarm.is_(None))
+    active = [Held(f"{subject}|{rule}", since, until) for subject, rule, since, until in session.execute(held)]
+    chattering, fleeting = (_tags(session, mine, start, end, name) for name in ("chattering", "fleeting"))
+    performance = measure(rows, active, start, end, chattering=len(chattering), fleeting=len(fleeting))
+    late = (*mine, Alarm.known_late, Alarm.raised_at >= start, Alarm.raised_at < end)
+    standing = (*mine, Alarm.closed_at.is_(None), Alarm.state.in_(("active_unacked", "active_acked")), Alarm.group_alarm.is_(None))
+    return Desk(
+        performance, known_late=_count(session, late), standing=_count(session, standing),
+        shelved=_count(session, (*mine, Alarm.closed_at.is_(None), Alarm.state == "shelved")), chronic=len(chronic(session, scope)),
+        chattering=chattering, fleeting=fleeting,
+    )  # fmt: skip
+
+
+def chronic(session: Session, scope: str | None, *, start: int | None = None, end: int | None = None) -> Sequence[ChronicRow]:
+    """Standing states of a subtree, the longest first: those that stand now, or all that stood within [start, end)."""
+    query = select(Chronic, Alarm).join(Alarm, Alarm.id == Chronic.alarm).where(Alarm.unit.in_(below(scope)))
+    if start is None or end is None:
+        query = query.where(Chronic.ended_at.is_(None))
+    else:
+        query = query.where(Chronic.declared_at < end, or_(Chronic.ended_at.is_(None), Chronic.ended_at > start))
+    return [ChronicRow(*row) for row in session.execute(query.order_by(Chronic.since, Chronic.id))]
+
+
+def _tags(session: Session, mine: Sequence[ColumnElement[bool]], start: int, end: int, behaviour: str) -> tuple[str, ...]:
+    query = select(Alarm.subject, Alarm.rule).where(*mine, Alarm.behaviour == behaviour, Alarm.raised_at >= start, Alarm.raised_at < end).distinct()
+    return tuple(sorted(f"{subject}|{rule}" for subject, rule in session.execute(query)))
+
+
+def _count(session: Session, wanted: Sequence[Any]) -> int:
+    return session.scalar(select(func.count()).select_from(Alarm).where(*wanted)) or 0
