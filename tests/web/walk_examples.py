@@ -95,7 +95,6 @@ PLAIN: dict[str, Any] = {
     "number": 1, "paper": "", "every_days": 30,
     "write": "relay1", "value": True, "two_people": False, "order": 1,
     "pixels": "500", "most": 10,
-    "pixels": "500",
     "daily": "false", "known_late": "false",
     "role": "", "dry_run": "true", "standing": "true", "approve": False, "remark": "资料不全",
 }  # fmt: skip
