@@ -205,11 +205,15 @@ class Tamper(Model):
 
 
 class Camera(Model):
-    """How to get a picture. Paths are relative to http://host[:port]; `{name}` is filled from the params."""
+    """How to get a picture. Paths are relative to http://host[:port]; `{name}` is filled from the params.
+
+    With `snapshot_by: onvif` the camera itself is asked for the path. The keys of `events.map` are the camera's words, its values the ids of points.
+    """
 
     vendor: str
     auth: tuple[Literal["none", "basic", "digest"], ...]
     snapshot: str
+    snapshot_by: Literal["path", "onvif"] = "path"
     snapshot_fallback: tuple[str, ...] = ()
     rtsp: str = ""
     timeout_s: float = 5

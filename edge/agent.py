@@ -31,6 +31,7 @@ from edge.statefile import CountedFile, write_atomic
 from edge.stills import Still, Stills
 from edge.taken import Stamper
 from edge.uplink import Identity, Uplink
+from edge.witness import Witness
 
 _log = logging.getLogger("edge.agent")
 
@@ -61,6 +62,7 @@ class Agent:
         self._outlet = self._storage()
         self._drivers = {name: drivers.create(plan.bus(name), devices) for name, devices in plan.buses.items() if devices}
         self._loops = [self._loop(name) for name in self._drivers]
+        self._witness = self._witnesses()
         self._siren = None if settings.guard.siren is None else Siren(settings.guard.siren, self._order)
         self._running: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._outlet.run, args=(both,), name="edge-storage", daemon=True)
@@ -130,9 +132,18 @@ class Agent:
         if self._siren is not None:
             self._siren.test(drill, seconds, both()[1])
 
+    def _witnesses(self) -> Witness | None:
+        if self._stills is None:
+            return None
+        cameras = [(device, self._drivers[name], self._plan.bus(name)) for name in self._drivers for device in self._plan.buses[name]]
+        return Witness(self._stills, [(device, driver, bus) for device, driver, bus in cameras if isinstance(bus, CameraBus)])
+
     def _take(self, reports: Sequence[Report]) -> None:
         self._outlet.offer(reports)
-        self._guard.take([report for report in reports if drill_of(report.sample) is None])
+        real = [report for report in reports if drill_of(report.sample) is None]
+        self._guard.take(real)
+        if self._witness is not None:
+            self._witness.take(real)
 
     def _still(self, device: Device, arrival: Arrival, now: int, mono: float) -> None:
         if self._stills is not None:
@@ -145,6 +156,9 @@ class Agent:
         self._running = asyncio.get_running_loop()
         self._thread.start()
         tasks = [asyncio.create_task(self._poll(loop), name=f"bus {loop.name}") for loop in self._loops]
+        tasks += [
+            asyncio.create_task(self._hear(loop), name=f"events {loop.name}") for loop in self._loops if drivers.tells(self._plan.bus(loop.name))
+        ]
         tasks.append(asyncio.create_task(self._write_status(), name="status"))
         tasks.append(asyncio.create_task(self._stand_guard(), name="guard"))
         if self._stills is not None:
@@ -155,6 +169,8 @@ class Agent:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._sounder.finish()
+        if self._witness is not None:
+            await self._witness.finish()
         for driver in self._drivers.values():
             await driver.close()
         await asyncio.to_thread(self._end_storage)
@@ -178,6 +194,15 @@ class Agent:
                 _log.exception("bus %s met an error and goes on", loop.name)
                 due = both()[1] + 1000 * _AFTER_ERROR_S
             await loop.pause(max(0.0, due - both()[1]) / 1000)
+
+    async def _hear(self, loop: BusLoop) -> None:
+        """What the devices of a polled bus tell by themselves."""
+        while True:
+            try:
+                await loop.hear_once(both)
+            except Exception:
+                _log.exception("bus %s met an error and goes on", loop.name)
+                await asyncio.sleep(_AFTER_ERROR_S)
 
     async def _stand_guard(self) -> None:
         duty = Duty(self._plan.settings.guard.after_s, *both())
@@ -236,4 +261,5 @@ def _stills(plan: Plan) -> Stills | None:
     if settings.server_url is None or not cameras:
         return None
     token = read_secret(settings.server_token_file) if settings.server_token_file else ""
-    return Stills(settings.server_url, settings.gateway, token, min(bus.still_s for bus in cameras))
+    before = max(bus.keep_before for bus in cameras)
+    return Stills(settings.server_url, settings.gateway, token, min(bus.still_s for bus in cameras), before)

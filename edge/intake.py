@@ -21,10 +21,11 @@ _SMOKE_DEADBAND: Final = 0.02  # dB/m; noise of an optical chamber is no news
 
 
 class Report(NamedTuple):
-    """A sample and the lane it belongs to."""
+    """A sample, the lane it belongs to, and the room that it is about."""
 
     sample: Sample
     lane: Lane
+    room: str = ""
 
 
 @dataclass(slots=True)
@@ -83,7 +84,7 @@ class Intake:
         taken = self._stamper.stamp(planned.key.metric, now, event=event, whole_second=whole)
         state.sent = Sample(planned.key, taken, verdict.value, verdict.quality, verdict.reason)
         state.sent_at = mono
-        return Report(state.sent, Lane.URGENT if news else Lane.NORMAL)
+        return Report(state.sent, Lane.URGENT if news else Lane.NORMAL, planned.room)
 
     def tick(self, now: int, mono: float) -> list[Report]:
         """Alarms that nobody could look at a second time in time: told with a doubt, rather than lost."""

@@ -128,7 +128,8 @@ class BusLoop:
                 turn.due += mono
         self._report(self._intake.tick(now, mono))
         if self._speaks:
-            await self._listen(clock)
+            await self.hear_once(clock)
+            self._notice_silent(*clock())
             return clock()[1]
         if self._orders is not None and self._orders.due <= mono:
             self._arrived(await self._orders.serve(self._driver, clock), *clock(), 0)
@@ -248,8 +249,8 @@ class BusLoop:
 
     # ----------------------------------------------------------------------------------------------------------------- devices that speak
 
-    async def _listen(self, clock: Callable[[], tuple[int, float]]) -> None:
-        """Wait for messages, at most a second, and look who has been silent for too long."""
+    async def hear_once(self, clock: Callable[[], tuple[int, float]]) -> None:
+        """Wait for messages, at most a second."""
         try:
             async with asyncio.timeout(_IDLE_MS / 1000):
                 arrivals = await self._driver.read(None)
@@ -263,6 +264,9 @@ class BusLoop:
             self._bus_works()
         now, mono = clock()
         self._arrived(arrivals, now, mono, 0)
+
+    def _notice_silent(self, now: int, mono: float) -> None:
+        """Look who of those that speak by themselves has said nothing for too long."""
         for name, device in self._devices.items():
             silence = mono - self._heard.get(name, self._started or mono)
             if silence >= max(_SILENT_INTERVALS * device.interval_s * 1000, _SILENT_MS):

@@ -106,8 +106,9 @@ class MqttBus(_Bus):
 class CameraBus(_Bus):
     """Cameras asked for a still over HTTP; credentials hold for every camera of this bus.
 
-    A still goes to the server at most each `still_s` seconds, and at once when the verdict changed. `verify_tls: false` accepts the self-made
-    certificates that most cameras have.
+    A still goes to the server at most each `still_s` seconds, and at once when the verdict changed. On an alarm in the camera's room the last
+    `keep_before` stills are sent, and new ones after the seconds of `after_s`. `verify_tls: false` accepts the self-made certificates that most
+    cameras have.
     """
 
     kind: Literal["camera"]
@@ -117,6 +118,8 @@ class CameraBus(_Bus):
     timeout_ms: int = Field(5_000, ge=100, le=30_000)
     max_bytes: int = Field(4 * 1024 * 1024, ge=3_000, le=6 * 1024 * 1024)
     still_s: float = Field(60, ge=0)
+    keep_before: int = Field(3, ge=0, le=20)
+    after_s: tuple[float, ...] = (0, 2, 5)
     verify_tls: bool = True
 
 
@@ -232,7 +235,7 @@ class DeviceSettings(_Model):
     room: RoomCode
     unit: int | None = Field(None, ge=0, le=255)
     topic: str | None = None
-    url: str | None = Field(None, pattern=r"^https?://")
+    url: str | None = Field(None, pattern=r"^(https?|rtsp)://")
     interval_s: float | None = Field(None, gt=0, le=86_400)
     params: Params = {}
     variant: str | None = None

@@ -1,6 +1,7 @@
 """HTTP cameras over the rooms of a plant: single JPEG pictures, basic or digest login, and the ways cameras fail.
 
-Paths: `/<name>/snapshot.jpg` of each camera, `/snapshot.jpg` of the first, and Hikvision's `/ISAPI/Streaming/channels/<n>01/picture` of the n-th.
+Paths: `/<name>/snapshot.jpg` of each camera, `/snapshot.jpg` of the first, Hikvision's `/ISAPI/Streaming/channels/<n>01/picture` and Dahua's
+`/cgi-bin/snapshot.cgi?channel=<n>` of the n-th. Their event streams and ONVIF are in simulators/camera_talk.py.
 Digest is RFC 7616 with MD5 and qop=auth, as in the cameras on the market.
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
+from simulators.camera_talk import Talk
 from simulators.faults import FaultError
 from simulators.picture import View, jpeg
 from simulators.plant import Plant
@@ -45,7 +47,7 @@ class CameraSpec:
 class Cameras:
     """All cameras behind one port; `app` is the ASGI application. Raises FaultError for an unknown fault, ValueError for a twice used name."""
 
-    def __init__(self, specs: Sequence[CameraSpec], plant: Plant, clock: Callable[[], int]) -> None:
+    def __init__(self, specs: Sequence[CameraSpec], plant: Plant, clock: Callable[[], int], heartbeat_s: float = 5.0) -> None:
         self._specs = {s.name: s for s in specs}
         if len(self._specs) != len(specs):
             raise ValueError("two cameras have one name")
@@ -61,6 +63,10 @@ class Cameras:
         self.app.add_api_route("/{name}/snapshot.jpg", self._by_name)
         self.app.add_api_route("/snapshot.jpg", self._first)
         self.app.add_api_route("/ISAPI/Streaming/channels/{channel}/picture", self._by_channel)
+        self.app.add_api_route("/cgi-bin/snapshot.cgi", self._by_number)
+        first = next(iter(specs), None)
+        login = None if first is None or first.auth == "none" else (first.user, first.password)
+        self.talk = Talk(self.app, self.names, self._refusal, login, heartbeat_s)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,6 +98,17 @@ class Cameras:
         position = int(channel[:-2] or 0) - 1 if channel.isdigit() and channel.endswith("01") else -1
         specs = list(self._specs.values())
         return await self._answer(specs[position] if 0 <= position < len(specs) else None, request)
+
+    async def _by_number(self, request: Request, channel: int = 1) -> Response:
+        specs = list(self._specs.values())
+        return await self._answer(specs[channel - 1] if 0 < channel <= len(specs) else None, request)
+
+    def _refusal(self, request: Request) -> Response | None:
+        """The answer to somebody who may not follow the events; the login is that of the first camera."""
+        spec = next(iter(self._specs.values()), None)
+        if spec is None or self._allowed(spec, request):
+            return None
+        return Response("login\n", status_code=401, headers={"WWW-Authenticate": self._challenge(spec)})
 
     async def _answer(self, spec: CameraSpec | None, request: Request) -> Response:
         if spec is None:

@@ -67,6 +67,11 @@ def speaks(bus: BusSettings) -> bool:
     return bus.kind == "mqtt"
 
 
+def tells(bus: BusSettings) -> bool:
+    """Whether devices that are asked also send by themselves: then `read(None)` is called beside `read(job)`."""
+    return bus.kind == "camera"
+
+
 def create(bus: BusSettings, devices: Sequence[Device]) -> Driver:
     """The driver of a bus."""
     module, _, name = DRIVERS[bus.kind].partition(":")
