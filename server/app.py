@@ -45,7 +45,7 @@ from server.pool import Pool
 from server.reports.wiring import board_bands, open_desk
 from server.series.choose import open_store
 from server.settings import Settings
-from server.store import gateway_events
+from server.store import anchors, gateway_events
 from server.store.lock import StoreLock
 from server.store.migrate import migrate
 from server.store.session import Database
@@ -118,6 +118,7 @@ class Parts:
             Job("compact_history", self.history.compact, every_s=600),
             Job("seal_history", lambda now: seal(self.db, self.store, now), at=(3, 20)),
             Job("expire_history", self._expire, at=(4, 20)),
+            Job("audit_anchor", self._anchor, at=(0, 5)),
         )
 
     def _duty(self, now: int) -> None:
@@ -160,6 +161,14 @@ class Parts:
     def _expire(self, now: int) -> None:
         if self.settings.series.keep_days:
             self.store.expire(now - self.settings.series.keep_days * 86_400_000)
+
+    def _anchor(self, now: int) -> None:
+        with self.db.write() as session:
+            anchors.make(session, now)
+        with self.db.read() as session:
+            newest = anchors.of_day(session, "", None)
+        for folder in (self.settings.data_dir / "anchors", *self.settings.anchor_folders):
+            anchors.write(folder, newest)
 
     def _gauges(self, now: int) -> None:
         with self.db.read() as session:
@@ -300,6 +309,8 @@ def _web_settings(settings: Settings) -> WebSettings:
     tokens = _gateway_tokens(settings.gateway_token_file) | _command_token(settings.data_dir)
     return WebSettings(
         data_folder=settings.data_dir, limits=limits, tokens=tokens, banner=settings.banner,
+        provider_token=_secret(settings.sms.token_file) if settings.sms.kind == "twilio" else "", public_url=settings.public_url or "",
+        trusted_proxies=settings.trusted_proxies,
         version=version("archivewatch"),
     )  # fmt: skip
 

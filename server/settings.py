@@ -139,6 +139,8 @@ class Settings(_Frozen):
     )
     cards: Path | None = Field(default=None, description="action cards of the operator; the packaged ones unless set")
     gateway_token_file: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    anchor_folders: tuple[Path, ...] = Field(default=(), description="further folders for the daily audit anchor, e.g. a mount of another machine")
     banner: str | None = Field(default=None, description="shown on every page, e.g. by the demo")
 
     @property

@@ -1,6 +1,7 @@
-"""audit verify: the chain of the audit log, and the seals of history."""
+"""audit verify, export, anchor: the chain of the audit log, the seals of history, and the evidence that leaves the house."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from server.commands import FAILED, INVALID, OK, CommandError, add, database, emit, now_ms, say, settings_of
@@ -9,25 +10,40 @@ from server.commands.stores import opened
 from server.history import seals
 from server.series.partition import DAY_MS, day_label, day_number, day_of, day_start
 from server.settings import Settings
-from server.store import audit
+from server.store import anchors, audit
 
 _AT_ONCE = 7
 
 
 def audit_verify(args: argparse.Namespace) -> int:
-    """Walk the audit chain, then read the samples of the days asked for against their seals."""
+    """Walk the audit chain, hold the anchors against it, then read the samples of the days asked for against their seals."""
     settings = settings_of(args)
-    with database(settings).read() as session:
-        broken = audit.verify(session)
-    say("审计日志完整。" if broken is None else f"审计日志从第 {broken} 条起对不上。")
+    log = _log(settings, args.anchors)
+    say(log["sentence"] or f"审计日志完整：{log['rows']} 条，{log['anchors']} 个锚点相符。")
     first, last = _days(args)
     found = [] if args.log_only else _history(settings, first, last)
     for finding in found[:20]:
         say(finding["sentence"])
     sentence = "历史数据与封存一致。" if not found else f"历史数据有 {len(found)} 处与封存不符。"
     days = {"from": day_label(first), "to": day_label(last), "findings": found}
-    emit({"ok": broken is None and not found, "first_broken": broken, "history": None if args.log_only else days}, args, sentence)
-    return OK if broken is None and not found else FAILED
+    sound = log["sentence"] is None and not found
+    emit({"ok": sound, **log, "history": None if args.log_only else days}, args, sentence)
+    return OK if sound else FAILED
+
+
+def _log(settings: Settings, path: Path | None) -> dict[str, Any]:
+    """The audit log against itself and its anchors: those of the database and those of files, by default of the data folder."""
+    folder = path or settings.data_dir / "anchors"
+    try:
+        kept = anchors.read(folder) if folder.exists() or path else []
+    except (OSError, ValueError) as error:
+        raise CommandError(f"锚点文件读不出：{error}", INVALID) from error
+    with database(settings).read() as session:
+        walk = audit.walk(session)
+        sentence = anchors.contradicted(session, [*anchors.in_database(session), *kept])
+    if walk.broken is not None:
+        sentence = f"审计日志从第 {walk.broken} 条起对不上。"
+    return {"rows": walk.rows, "first_broken": walk.broken, "anchors": len(kept), "sentence": sentence}
 
 
 def _days(args: argparse.Namespace) -> tuple[int, int]:
@@ -64,6 +80,37 @@ def _progress(done: int, of: int) -> None:
         say(f"已核对 {done} / {of} 天")
 
 
+def audit_export(args: argparse.Namespace) -> int:
+    """Write the whole log as JSON lines, as stored; tools/verify_audit.py checks the file without the product."""
+    db, rows = database(settings_of(args)), 0
+    with db.write() as session:
+        audit.append(session, "cli", "audit_export", str(args.output.name), {}, now_ms())
+    with db.read() as session, args.output.open("w", encoding="utf-8") as stream:
+        for row in session.execute(audit.stored()):
+            stream.write(audit.as_line(row) + "\n")
+            rows += 1
+    emit({"rows": rows, "file": str(args.output)}, args, f"已导出 {rows} 条。")
+    return OK
+
+
+def audit_anchor(args: argparse.Namespace) -> int:
+    """Make today's anchor if it is not there yet, and write it (or the newest one) to a file for the level above."""
+    settings = settings_of(args)
+    db = database(settings)
+    with db.write() as session:
+        anchors.make(session, now_ms())
+    with db.read() as session:
+        found = anchors.of_day(session, "", None)
+        path = anchors.write(args.output or settings.data_dir / "anchors", found)
+        top = next((anchor.node for anchor in found if anchor.unit == anchors.TOP), None)
+    emit(
+        {"file": None if path is None else str(path), "node": top, "units": len(found)},
+        args,
+        f"锚点 {top}，写入 {path}" if path else "还没有审计记录。",
+    )
+    return OK
+
+
 def register(commands: Any) -> None:
     """Add the commands of this module."""
     verify = commands.add_parser("audit", help="审计日志").add_subparsers(required=True)
@@ -71,3 +118,8 @@ def register(commands: Any) -> None:
     one.add_argument("--from", dest="since", metavar="DAY", help="历史数据从哪一天起核对，如 2026-10-05；默认最近 31 天")
     one.add_argument("--to", dest="until", metavar="DAY", help="到哪一天止，含当天")
     one.add_argument("--log-only", action="store_true", help="只校验审计日志，不读历史数据")
+    one.add_argument("--anchors", type=Path, help="锚点文件或目录（默认数据目录下 anchors）")
+    export = add(verify, "export", audit_export, "导出全部审计日志（JSONL）")
+    export.add_argument("-o", "--output", type=Path, required=True)
+    anchor = add(verify, "anchor", audit_anchor, "生成并写出当日锚点")
+    anchor.add_argument("-o", "--output", type=Path, help="目录")

@@ -1,43 +1,187 @@
-"""The audit log: append-only, each entry hashes the one before it, so that a changed or removed entry is found."""
+"""The audit log: append-only, each entry hashes all of its columns and the entry before it, so that a changed, removed or moved one is found.
+
+Where somebody acts from (address, session, unit) is known at the edge of a request and needed deep inside: `acting` carries it there, and `append`
+takes it up by itself. The database refuses UPDATE and DELETE on this table by triggers; entries are kept for good (the law asks for six months).
+"""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, Select, Text, cast, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from server.store.tables import AuditEntry
+from server.store.units import below
 
 GENESIS = "0" * 64
+VERSION = 2
+_LOCK = 0x41574155
+"""Number of the advisory lock under which PostgreSQL writers append: two that read the same last entry would fork the chain."""
 
 
-def append(session: Session, actor: str, action: str, subject: str, detail: dict[str, Any], now: int) -> AuditEntry:
-    """Add an entry inside the caller's write transaction, which must hold the write lock (BEGIN IMMEDIATE) or the chain could fork."""
-    previous = session.scalar(select(AuditEntry.chain).order_by(AuditEntry.id.desc()).limit(1)) or GENESIS
-    entry = AuditEntry(at=now, actor=actor, action=action, subject=subject, detail=detail, chain=_link(previous, now, actor, action, subject, detail))
+@dataclass(slots=True)
+class Origin:
+    """Where somebody acts from: network address, the public part of his session or key, and the unit of his account."""
+
+    address: str = ""
+    session: str = ""
+    unit: str = ""
+
+
+_origin: ContextVar[Origin] = ContextVar("audit_origin")
+
+
+def origin() -> Origin:
+    """Of whoever acts in this context; empty for the server itself."""
+    return _origin.get(Origin())
+
+
+@contextmanager
+def acting(who: Origin) -> Iterator[None]:
+    """What is appended inside comes from there."""
+    token = _origin.set(who)
+    try:
+        yield
+    finally:
+        _origin.reset(token)
+
+
+def append(
+    session: Session,
+    actor: str,
+    action: str,
+    subject: str,
+    detail: dict[str, Any],
+    now: int,
+    *,
+    unit: str = "",
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    reason: str = "",
+) -> AuditEntry:
+    """Add an entry inside the caller's write transaction, which must hold the write lock (BEGIN IMMEDIATE on SQLite).
+
+    `unit` is the unit that the entry concerns, whose auditors read it; without it that of whoever acts. `now` is UTC ms.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    last = session.execute(select(AuditEntry.id, AuditEntry.chain).order_by(AuditEntry.id.desc()).limit(1)).first()
+    ident, previous = (last.id + 1, last.chain) if last is not None else (1, GENESIS)
+    where = origin()
+    entry = AuditEntry(
+        id=ident, at=now, actor=actor[:60], action=action[:40], subject=subject[:120], detail=detail, version=VERSION, unit=unit or where.unit,
+        address=where.address[:45], session=where.session[:16], before=before, after=after, reason=reason[:200],
+    )  # fmt: skip
+    entry.chain = link(
+        previous, VERSION, ident, now, entry.actor, entry.action, entry.subject, json.dumps(detail), entry.unit, entry.address, entry.session,
+        None if before is None else json.dumps(before), None if after is None else json.dumps(after), entry.reason,
+    )  # fmt: skip
     session.add(entry)
     session.flush()
     return entry
 
 
+def link(previous: str, version: int, *values: int | str | None) -> str:
+    """SHA-256 over the chain so far and every column, each with its length before it. Documents (detail, before, after) count as stored.
+
+    Entries of version 1 had fewer columns and were hashed as JSON.
+    """
+    if version == 1:
+        _, at, actor, action, subject, detail = values[:6]
+        old = [previous, at, actor, action, subject, json.loads(str(detail))]
+        return hashlib.sha256(json.dumps(old, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    body = f"{previous}|{version}|{values[0]}|{values[1]}|" + "".join("-|" if value is None else f"{len(value)}:{value}|" for value in values[2:])  # type: ignore[arg-type]
+    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+COLUMNS = ("version", "id", "at", "actor", "action", "subject", "detail", "unit", "address", "session", "before", "after", "reason", "chain")
+"""In the order in which they are hashed; the chain is the last."""
+_DOCUMENTS = ("detail", "before", "after")
+
+
+def stored() -> Select[Any]:
+    """All entries by id, documents as the text that is stored."""
+    columns = [cast(getattr(AuditEntry, name), Text) if name in _DOCUMENTS else getattr(AuditEntry, name) for name in COLUMNS]
+    return select(*columns).order_by(AuditEntry.id).execution_options(yield_per=5_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What a walk over the chain found: entries seen, the first that does not follow (None: all do), and the last entry's id and chain."""
+
+    rows: int
+    broken: int | None
+    last: int
+    chain: str
+
+
+def walk(session: Session) -> Walk:
+    """Check every entry against the one before it. Ids are without gaps: a removed entry is missed even where the chain was mended around it."""
+    previous, expected, rows = GENESIS, 1, 0
+    for row in session.execute(stored()):
+        *values, chain = row
+        if values[1] != expected or link(previous, *values) != chain:
+            return Walk(rows, values[1], expected - 1, previous)
+        previous, expected, rows = chain, expected + 1, rows + 1
+    return Walk(rows, None, expected - 1, previous)
+
+
 def verify(session: Session) -> int | None:
-    """Walk the chain; the id of the first entry that does not follow from the one before, or None when all do."""
-    previous = GENESIS
-    for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id)):
-        if entry.chain != _link(previous, entry.at, entry.actor, entry.action, entry.subject, entry.detail):
-            return entry.id
-        previous = entry.chain
-    return None
+    """The id of the first entry that does not follow from the one before, or None when all do."""
+    return walk(session).broken
 
 
-def page(session: Session, *, before: int | None, limit: int) -> Sequence[AuditEntry]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which entries: `scope` a unit with all below it (None: all, also those of the server itself); instants UTC ms, from included, to excluded."""
+
+    scope: str | None = None
+    actor: str = ""
+    action: str = ""
+    text: str = ""
+    since: int | None = None
+    until: int | None = None
+
+
+def page(session: Session, *, before: int | None, limit: int, wanted: Wanted | None = None) -> Sequence[AuditEntry]:
     """Entries with an id below `before`, newest first."""
     query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)
-    return session.scalars(query if before is None else query.where(AuditEntry.id < before)).all()
+    if before is not None:
+        query = query.where(AuditEntry.id < before)
+    return session.scalars(filtered(query, wanted or Wanted())).all()
 
 
-def _link(previous: str, at: int, actor: str, action: str, subject: str, detail: dict[str, Any]) -> str:
-    body = json.dumps([previous, at, actor, action, subject, detail], ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(body.encode()).hexdigest()
+def filtered(query: Select[Any], wanted: Wanted) -> Select[Any]:
+    """A query narrowed to what is wanted."""
+    if wanted.scope is not None:
+        query = query.where(AuditEntry.unit.in_(below(wanted.scope)))
+    for column, value in ((AuditEntry.actor, wanted.actor), (AuditEntry.action, wanted.action)):
+        if value:
+            query = query.where(column == value)
+    if wanted.text:
+        like = f"%{wanted.text}%"
+        query = query.where(or_(AuditEntry.actor.like(like), AuditEntry.subject.like(like), AuditEntry.reason.like(like)))
+    if wanted.since is not None:
+        query = query.where(AuditEntry.at >= wanted.since)
+    return query if wanted.until is None else query.where(AuditEntry.at < wanted.until)
+
+
+def latest(session: Session, *, action: str, subject: str, actor: str | None = None) -> AuditEntry | None:
+    """The newest entry about a subject, or None."""
+    query = select(AuditEntry).where(AuditEntry.subject == subject, AuditEntry.action == action).order_by(AuditEntry.id.desc()).limit(1)
+    return session.scalar(query if actor is None else query.where(AuditEntry.actor == actor))
+
+
+def oldest(session: Session) -> int | None:
+    """Instant of the first entry (UTC ms)."""
+    return session.scalar(select(func.min(AuditEntry.at)))
+
+
+def as_line(row: Row[Any]) -> str:
+    """An entry of `stored()` as a line of an export: documents stay text, for the stand-alone check hashes what is stored."""
+    return json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False)

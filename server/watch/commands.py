@@ -1,6 +1,8 @@
 """What a person may ask of an alarm or a room. Page, API, SMS reply and voice key all come through these and no other door."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from server.store.audit import Origin, origin
 
 UNDO_MS = 10_000
 """A take-over may be undone by the same person for this long."""
@@ -17,6 +19,8 @@ class Command:
     account: int | None = None
     person_id: int | None = None
     via: str = "api"
+    origin: Origin = field(default_factory=origin, compare=False)
+    """From where, as it was when the command was made: the watch obeys on another thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,11 +75,20 @@ class Transaction:
         return alarm
 
     def add_transition(
-        self, alarm: Alarm, name: str, *, by: str, via: str, note: str = "", person: int | None = None, annunciated: bool = False
+        self,
+        alarm: Alarm,
+        name: str,
+        *,
+        by: str,
+        via: str,
+        note: str = "",
+        person: int | None = None,
+        annunciated: bool = False,
+        value: float | None = None,
     ) -> Transition:
         """Record something that changes no state of the core, e.g. a comment or a progress report."""
         row = Transition(
-            alarm=alarm.id, at=self.now, name=name, before=alarm.state, after=alarm.state, level=alarm.level, by=by, via=via, note=note, value=None,
+            alarm=alarm.id, at=self.now, name=name, before=alarm.state, after=alarm.state, level=alarm.level, by=by, via=via, note=note, value=value,
             person=person, annunciated=annunciated,
         )  # fmt: skip
         self.session.add(row)

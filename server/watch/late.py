@@ -58,8 +58,7 @@ class Late:
         late.alarm = alarm.id
         if raised.at < alarm.raised_at:
             alarm.raised_at, alarm.raised_value = raised.at, raised.value
-        row = self._tx.add_transition(alarm, "known_late", by="", via="")
-        row.value = raised.value
+        self._tx.add_transition(alarm, "known_late", by="", via="", value=raised.value)
 
     def _open(self, point: PointInfo, rule: Rule, late: LateState, raised: Change, alone: bool) -> None:
         """Whether it still holds only a live sample can say: the record starts as "gone before anybody took it"."""
@@ -69,8 +68,7 @@ class Late:
         alarm = self._tx.new_row(self._steps.of_point(point, key), rule, memory, known_late=True)
         alarm.level = min(raised.level or Level.WARN, Level.URGENT).word
         late.alarm = alarm.id
-        row = self._tx.add_transition(alarm, "known_late", by="", via="", annunciated=alone)
-        row.value = raised.value
+        row = self._tx.add_transition(alarm, "known_late", by="", via="", annunciated=alone, value=raised.value)
         if alone:
             self._tx.escalate(alarm, row.id, "raised", self._steps.now)
         self._tx.store(key, memory, alarm, annunciate=alone)

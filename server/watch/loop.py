@@ -18,7 +18,7 @@ from alarms.rules import RuleSet
 from server.live.facts import Fact
 from server.metrics import Metrics
 from server.settings import WatchSettings
-from server.store import rule_sets
+from server.store import audit, rule_sets
 from server.store.session import Database
 from server.store.tables import Alarm, Refused
 from server.watch import conditions
@@ -157,7 +157,8 @@ class Watch:
                 return judge.death(item)
             case _:
                 assert self._world is not None  # noqa: S101 - for the type checker
-                return obey(self._world, tx, judge, item)
+                with audit.acting(item.origin):
+                    return obey(self._world, tx, judge, item)
 
     def _after(self, tx: Transaction, samples: int, now: int) -> None:
         if samples:

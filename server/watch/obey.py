@@ -139,7 +139,7 @@ def _maintenance(world: World, tx: Transaction, judge: Judge, command: commands.
         return commands.Outcome(code="not_allowed", sentence="请写明维护原因。")
     row.maintenance_by, row.maintenance_reason = command.person, command.reason
     judge.rooms.maintain(room, command.until if command.until > tx.now else None)
-    audit.append(tx.session, command.by, "maintenance", command.room, {"until": command.until, "reason": command.reason}, tx.now)
+    audit.append(tx.session, command.by, "maintenance", command.room, {"until": command.until, "reason": command.reason}, tx.now, unit=row.unit)
     return commands.Outcome(state="maintenance")
 
 
@@ -170,4 +170,4 @@ def _report(world: World, tx: Transaction, judge: Judge, command: commands.Repor
 
 def _audit(tx: Transaction, command: commands.AlarmCommand, alarm: Alarm, before: str) -> AuditEntry:
     detail = {"via": command.via, "before": before, "after": alarm.state, "note": getattr(command, "note", "") or getattr(command, "reason", "")}
-    return audit.append(tx.session, command.by, type(command).__name__.lower(), f"alarm:{alarm.id}", detail, tx.now)
+    return audit.append(tx.session, command.by, type(command).__name__.lower(), f"alarm:{alarm.id}", detail, tx.now, unit=alarm.unit)

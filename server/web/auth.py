@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.org import accounts
 from server.store import alarms as alarm_queries
-from server.store import units
+from server.store import audit, units
 from server.store.tables import Alarm
 from server.web import problems, rights
 from server.web.problems import ProblemError
@@ -33,6 +33,8 @@ class Principal:
     account: int | None = None
     login: str = ""
     expires_at: int | None = None
+    session: str = ""
+    """Public part of the session's or key's hash: enough to tell one from another in the audit log, useless to sign in with."""
 
     def may(self, action: Action) -> bool:
         """Whether his role has an action."""
@@ -53,6 +55,8 @@ def principal(request: Request) -> Principal:
     found = principal_or_none(request)
     if found is None:
         raise ProblemError(401, "请先登录，或附上有效的密钥。", headers={"WWW-Authenticate": "Bearer"})
+    origin = audit.origin()
+    origin.session, origin.unit = found.session, found.unit or ""
     return found
 
 
@@ -61,15 +65,19 @@ def principal_or_none(request: Request) -> Principal | None:
     provided = services(request)
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        token = provided.settings.tokens.get(provided.settings.digest(key.strip()))
-        return None if token is None else Principal(name=token.name, role=token.role, unit=token.unit)
+        digest = provided.settings.digest(key.strip())
+        token = provided.settings.tokens.get(digest)
+        return None if token is None else Principal(name=token.name, role=token.role, unit=token.unit, session=digest[:12])
     cookie = request.cookies.get(COOKIE)
     if not cookie:
         return None
     who = accounts.identify(provided.db, cookie, provided.clock(), provided.settings.limits)
     if who is None:
         return None
-    return Principal(name=who.name, role=who.role, unit=who.unit, account=who.account, login=who.login, expires_at=who.expires_at)
+    return Principal(
+        name=who.name, role=who.role, unit=who.unit, account=who.account, login=who.login, expires_at=who.expires_at,
+        session=provided.settings.digest(cookie)[:12],
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

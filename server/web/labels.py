@@ -231,6 +231,10 @@ AUDIT_ACTIONS = {
     "no_danger": "现场无险情",
     "also_acknowledged": "另有人答复接手",
     "take_over_expired": "接手超时，重新通知",
+    "still_view": "查看画面",
+    "audit_export": "导出审计日志",
+    "sms_reply": "短信回复",
+    "account_add": "新建账号",
 }
 NOTES = (
     "已到场查看",
@@ -256,7 +260,18 @@ SPOKEN = {"ago_s": "%(n)s 秒前", "ago_m": "%(n)s 分钟前", "ago_h": "%(n)s �
 SPOKEN |= {"for_s": "%(n)s 秒", "for_m": "%(n)s 分", "for_h": "%(n)s 小时", "for_hm": "%(h)s 小时 %(m)s 分", "for_dh": "%(d)s 天 %(h)s 小时"}
 
 SIDES = {"above": "高于范围", "below": "低于范围"}
-DETAILS = {"via": "途径", "before": "之前", "after": "之后", "note": "说明", "until": "到", "reason": "原因", "person": "负责人"}
+DETAILS = {
+    "still": "画面",
+    "role": "角色",
+    "unit": "单位",
+    "via": "途径",
+    "before": "之前",
+    "after": "之后",
+    "note": "说明",
+    "until": "到",
+    "reason": "原因",
+    "person": "负责人",
+}
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     "room_state": ROOM_STATES,

@@ -44,6 +44,12 @@ class WebSettings:
     limits: SignInLimits = field(default_factory=SignInLimits)
     tokens: Mapping[str, ApiToken] = field(default_factory=dict)
     banner: str | None = None
+    provider_token: str = field(default="", repr=False)
+    """Signs the SMS provider's calls."""
+    public_url: str = ""
+    """Where the outside world finds this server, e.g. https://watch.example.cn; "" when it does not."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or CIDR of reverse proxies whose X-Forwarded-For is believed."""
     version: str = ""
     command_timeout_s: float = 10.0
     ping_ms: int = 5_000

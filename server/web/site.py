@@ -7,12 +7,13 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Lifespan
 
-from server.web import api, pages, problems
+from server.web import api, callbacks, pages, problems
 from server.web.api import PREFIX, health
 from server.web.assets import Assets, CachedFiles
 from server.web.auth import SameOrigin
 from server.web.screens import Screens
 from server.web.services import Services
+from server.web.whence import Whence
 
 MOST_BODY = 8 * 1024 * 1024
 
@@ -37,6 +38,8 @@ def build(services: Services, *, lifespan: Lifespan[Any] | None = None, dashboar
     app.include_router(health.router)
     app.include_router(api.router())
     app.include_router(pages.router())
+    app.include_router(callbacks.router)
     app.mount("/static", CachedFiles(directory=folder / "static"))
     app.add_middleware(SameOrigin)
+    app.add_middleware(Whence, trusted=services.settings.trusted_proxies)
     return app

@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "listNotifications": {"duty", "in_charge", "inspector", "service"},
     "getSnapshot": {"duty", "in_charge", "inspector", "service"},
     "listGateways": {"duty", "in_charge", "inspector", "keeper", "system", "service"},
-    "listAudit": {"service"},  # of the accounts of a county nobody: the log spans all units
+    "listAudit": {"security", "audit", "service"},  # what concerns the auditor's unit and those below
     "deliverSnapshot": {"gateway"},
     **dict.fromkeys(("listPeople", "listProposals"), READERS),
     "listImports": {"system", "service"},

@@ -97,6 +97,7 @@ PLAIN: dict[str, Any] = {
     "pixels": "500", "most": 10,
     "daily": "false", "known_late": "false",
     "role": "", "dry_run": "true", "standing": "true", "approve": False, "remark": "资料不全",
+    "actor": "", "action": "",
 }  # fmt: skip
 """By the name of the parameter, in paths, queries, forms and JSON bodies."""
 
@@ -124,6 +125,7 @@ ROUTES: dict[str, dict[str, Any]] = {
 PUBLIC = {
     "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1/openapi.json",
     "POST /api/v1/session", "GET /login", "POST /login", "POST /logout",
+    "POST /callbacks/sms/status", "POST /callbacks/sms/inbound",  # signed by the provider
 }  # fmt: skip
 """Routes that a stranger may use. Everything else needs a sign-in or a key."""
 

@@ -284,6 +284,27 @@ class AuditView(BaseModel):
     subject: str
     detail: dict[str, Any]
     chain: str
+    unit: str = Field(description="unit that it concerns; empty: the whole")
+    address: str
+    session: str = Field(description="public part of the session or key")
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    reason: str
+
+
+class AnchorView(BaseModel):
+    """What a unit's branch of the audit log came to on a day; `node` hashes its own entries and the nodes of the units below it."""
+
+    day: str
+    unit: str
+    first: int
+    last: int
+    chain: str
+    count: int
+    own: str
+    children: list[list[str]]
+    node: str
+    made_at: datetime
 
 
 class CommandResult(BaseModel):

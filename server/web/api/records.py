@@ -1,18 +1,16 @@
-"""Messages sent, gateways, audit log: lists for those who look after them."""
+"""Messages sent, gateways: lists for those who look after them."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.orm import Session
 
-from server.store import audit, gateways, notifications, units
-from server.store.tables import AuditEntry, Gateway
-from server.web import problems
+from server.store import gateways, notifications, units
+from server.store.tables import Gateway
 from server.web.api import views
-from server.web.api.common import PROBLEMS, Cursor, Limit, at, at_or_none, decode_cursor, decode_id, page
-from server.web.api.models import AuditView, GatewayView, NotificationView, Page
+from server.web.api.common import PROBLEMS, Cursor, Limit, at_or_none, decode_cursor, decode_id, page
+from server.web.api.models import GatewayView, NotificationView, Page
 from server.web.auth import Principal, ServicesOf, require
-from server.web.problems import ProblemError
 from server.web.rights import Action
 
 router = APIRouter(responses=PROBLEMS)
@@ -54,18 +52,6 @@ def boxes(
     return page(request, found, limit, found[limit - 1].code if len(found) > limit else "")
 
 
-@router.get("/audit", operation_id="listAudit", tags=["audit"])
-def log(
-    who: Annotated[Principal, Depends(require(Action.AUDIT))], request: Request, services: ServicesOf, limit: Limit = 100, cursor: Cursor = ""
-) -> Page[AuditView]:
-    """The audit log, newest first. It spans all units, so only accounts of the top unit read it."""
-    with services.db.read() as session:
-        if not _top(session, who):
-            raise ProblemError(403, problems.NO_RIGHT)
-        found = [_entry(row) for row in audit.page(session, before=decode_id(cursor), limit=limit + 1)]
-    return page(request, found, limit, found[limit - 1].id if len(found) > limit else "")
-
-
 def _gateway(row: Gateway, points: int, mark: tuple[str, int, int] | None) -> GatewayView:
     return GatewayView(
         code=row.code,
@@ -83,7 +69,3 @@ def _gateway(row: Gateway, points: int, mark: tuple[str, int, int] | None) -> Ga
         watermark=None if mark is None else mark[1],
         lost=0 if mark is None else mark[2],
     )
-
-
-def _entry(row: AuditEntry) -> AuditView:
-    return AuditView(id=row.id, at=at(row.at), actor=row.actor, action=row.action, subject=row.subject, detail=row.detail, chain=row.chain)

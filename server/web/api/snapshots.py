@@ -3,10 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, File, Form, Response, UploadFile
-from starlette.responses import FileResponse
 
+from server import watermark
 from server.live import wire
-from server.store import rooms, snapshots
+from server.store import audit, rooms, snapshots
 from server.store.tables import Snapshot
 from server.web import stills
 from server.web.api.common import PROBLEMS, Instant, at, ms
@@ -14,8 +14,11 @@ from server.web.api.models import SnapshotReceipt
 from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.problems import ProblemError
 from server.web.rights import Action
+from server.web.services import Services
 
 router = APIRouter(tags=["snapshots"], responses=PROBLEMS)
+
+LOOK_MS = 10 * 60_000
 
 
 @router.post("/snapshots", operation_id="deliverSnapshot", status_code=201)
@@ -61,13 +64,28 @@ def deliver(
     responses={200: {"description": "the newest still", "content": {"image/jpeg": {}, "image/png": {}}}},
 )
 def latest(code: str, who: Annotated[Principal, Depends(require(Action.PICTURES))], services: ServicesOf) -> Response:
-    """The newest still of a room; `X-Taken-At` says when it was taken."""
+    """The newest still of a room with the viewer's name and the time across it; `X-Taken-At` says when it was taken, `X-Sha256` is the original's."""
     require_room(services, who, code)
+    now = services.clock()
     with services.db.read() as session:
         row = rooms.latest_still(session, code)
         found = None if row is None else (row.sha256, row.taken_at)
     picture = None if found is None else stills.find(services.settings.data_folder, found[0])
     if found is None or picture is None:
         raise ProblemError(404, "这间库房还没有画面。")
-    headers = {"X-Taken-At": wire.iso(found[1]) or "", "Cache-Control": "private, no-cache"}
-    return FileResponse(picture[0], media_type=picture[1], headers=headers)
+    _seen(services, who, code, found[0], now)
+    headers = {"X-Taken-At": wire.iso(found[1]) or "", "X-Sha256": found[0], "Cache-Control": "private, no-store"}
+    marked = watermark.still(picture[0].read_bytes(), watermark.line(who.name, who.unit or "", now))
+    return Response(marked, media_type="image/jpeg", headers=headers)
+
+
+def _seen(services: Services, who: Principal, room: str, sha256: str, now: int) -> None:
+    """Put on record who looked at which picture; a page that shows it again and again within ten minutes is one look."""
+    subject = f"room:{room}"
+    with services.db.read() as session:
+        before = audit.latest(session, action="still_view", subject=subject, actor=who.name)
+        same = before is not None and before.detail.get("still") == sha256 and before.session == who.session
+        if same and before is not None and now - before.at < LOOK_MS:
+            return
+    with services.db.write() as session:
+        audit.append(session, who.name, "still_view", subject, {"still": sha256}, now, unit=room[:12])

@@ -1,21 +1,25 @@
 """Messages sent and the audit log, as pages."""
 
+import re
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from server.store import audit, notifications, rooms, units
+from server import watermark
+from server.store import anchors, audit, notifications, rooms, units
 from server.web import labels
+from server.web.api.audit import Auditor, Chosen
 from server.web.api.common import Cursor, decode_id, encode_cursor
 from server.web.auth import Principal, ServicesOf, require
 from server.web.pages.common import ScreensOf
-from server.web.problems import NO_RIGHT, ProblemError
 from server.web.rights import Action
 
 router = APIRouter()
 
 PER_PAGE = 50
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}$")
 
 
 @router.get("/sms")
@@ -41,13 +45,20 @@ def messages(
 
 
 @router.get("/audit")
-def log(
-    request: Request, screens: ScreensOf, services: ServicesOf, who: Annotated[Principal, Depends(require(Action.AUDIT))], cursor: Cursor = ""
-) -> Response:
-    """审计日志, newest first."""
+def log(request: Request, screens: ScreensOf, services: ServicesOf, who: Auditor, chosen: Chosen, cursor: Cursor = "") -> Response:
+    """审计日志, newest first: what concerns the auditor's unit and those below."""
     with services.db.read() as session:
-        if who.unit is not None and len(units.path(session, who.unit)) != 1:
-            raise ProblemError(403, NO_RIGHT)
-        found = list(audit.page(session, before=decode_id(cursor), limit=PER_PAGE + 1))
+        found = list(audit.page(session, before=decode_id(cursor), limit=PER_PAGE + 1, wanted=chosen))
     more = encode_cursor(found[PER_PAGE - 1].id) if len(found) > PER_PAGE else None
-    return screens.page(request, "audit.html", who=who, entries=found[:PER_PAGE], more=more)
+    query = {name: value for name, value in request.query_params.items() if name in ("actor", "action", "q", "from", "to") and value}
+    actions = labels.AUDIT_ACTIONS
+    return screens.page(request, "audit.html", who=who, entries=found[:PER_PAGE], more=more, query=query, link=urlencode(query), actions=actions)
+
+
+@router.get("/audit/anchors")
+def evidence(request: Request, screens: ScreensOf, services: ServicesOf, who: Auditor, chosen: Chosen, day: str = "") -> Response:
+    """审计锚点 of a day, to be printed, signed and handed upward."""
+    with services.db.read() as session:
+        found = anchors.of_day(session, day if DAY.match(day) else "", chosen.scope)
+        names = units.names(session, [anchor.unit for anchor in found])
+    return screens.page(request, "anchors.html", who=who, anchors=found, names=names, mark=watermark.line(who.name, who.unit or "", services.clock()))

@@ -1,0 +1,81 @@
+"""Calls from the SMS provider: status reports and replies. Nobody signs in here; the provider's signature over address and form is the key.
+
+The address that counts is the public one that the provider calls, which a proxy in front may have changed: it comes from the settings, never from
+the request. Without it, or without the provider's token, these routes answer 404.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from server.notify.receipts import apply_receipt
+from server.store import audit
+from server.web.auth import ServicesOf
+from server.web.problems import ProblemError
+from server.web.services import Services
+
+log = logging.getLogger("server.web")
+router = APIRouter(prefix="/callbacks/sms", tags=["callbacks"])
+
+STATUS, INBOUND = "/callbacks/sms/status", "/callbacks/sms/inbound"
+_EMPTY = '<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
+Form = Mapping[str, str]
+
+
+async def signed(request: Request, services: ServicesOf) -> Form:
+    """Dependency: the form of a call that the provider has signed. Raises ProblemError 404 when no provider is set up, 403 for a bad signature."""
+    from server.notify.channels.twilio_sms import signed_by_provider  # noqa: PLC0415 - the provider's client costs 0.15 s: only where it is used
+
+    settings = services.settings
+    if not settings.provider_token or not settings.public_url:
+        raise ProblemError(404, "没有配置短信服务商的回调。")
+    posted = await request.form()
+    form = {name: [value for value in posted.getlist(name) if isinstance(value, str)] for name in posted}
+    query = f"?{request.url.query}" if request.url.query else ""
+    url = f"{settings.public_url.rstrip('/')}{request.url.path}{query}"
+    if not signed_by_provider(settings.provider_token, url, form, request.headers.get("x-twilio-signature")):
+        log.warning("refused a call of the SMS provider with a wrong signature on %s", request.url.path)
+        raise ProblemError(403, "签名不对。", code="bad_signature")
+    return {name: values[0] if values else "" for name, values in form.items()}
+
+
+Signed = Annotated[Form, Depends(signed)]
+
+
+@router.post("/status", include_in_schema=False)
+async def status(form: Signed, services: ServicesOf) -> Response:
+    """A status report; the same one any number of times, in any order, has the same effect."""
+
+    def apply() -> str:
+        with services.db.write() as session:
+            sid, error = form.get("MessageSid", ""), form.get("ErrorCode")
+            return apply_receipt(session, sid, form.get("MessageStatus", ""), error, services.clock())
+
+    result = await run_in_threadpool(apply)
+    log.info("status report of the SMS provider: %s", result)
+    return Response(status_code=204)
+
+
+@router.post("/inbound", include_in_schema=False)
+async def inbound(form: Signed, services: ServicesOf) -> Response:
+    """A reply by SMS. It is put on the record here; what it does to an alarm is decided by whoever reads `take_reply`."""
+    await run_in_threadpool(_inbound, form, services)
+    return Response(_EMPTY, media_type="text/xml")
+
+
+def _inbound(form: Form, services: Services) -> None:
+    with services.db.write() as session:
+        take_reply(session, form.get("MessageSid", ""), form.get("From", ""), form.get("Body", ""), services.clock())
+
+
+def take_reply(session: Session, sid: str, phone: str, text: str, now: int) -> bool:
+    """Record a reply once (`sid` is the provider's id of it). Returns whether it is new. Runs in the caller's write transaction."""
+    if audit.latest(session, action="sms_reply", subject=f"sms:{sid}") is not None:
+        return False
+    audit.append(session, phone[:60], "sms_reply", f"sms:{sid}"[:120], {"via": "sms", "note": text[:500]}, now)
+    return True

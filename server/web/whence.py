@@ -1,0 +1,45 @@
+"""From where a request comes: the address behind trusted proxies, kept for the audit log and the limits of the same request."""
+
+import ipaddress
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from server.store import audit
+
+
+def address(scope: Scope, trusted: Sequence[str]) -> str:
+    """The client's address. X-Forwarded-For counts only as far as trusted proxies wrote it: what a client put into it himself does not."""
+    peer = scope.get("client")
+    here = str(peer[0]) if peer else ""
+    hops = [hop.strip() for hop in ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",") if hop.strip()]
+    while hops and is_trusted(here, trusted):
+        here = hops.pop()
+    return here[:45]
+
+
+def is_trusted(here: str, trusted: Sequence[str]) -> bool:
+    """Whether an address belongs to one of our proxies (addresses or CIDR)."""
+    try:
+        found = ipaddress.ip_address(here)
+    except ValueError:
+        return False
+    return any(found in ipaddress.ip_network(network) for network in trusted)
+
+
+class Whence:
+    """ASGI: opens an origin for each request; who asks is filled in once he is known (auth.principal)."""
+
+    def __init__(self, app: ASGIApp, trusted: Sequence[str] = ()) -> None:
+        self.app, self._trusted = app, trusted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Note the address, then pass on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        origin = audit.Origin(address=address(scope, self._trusted))
+        scope["state"] = {**scope.get("state", {}), "origin": origin}
+        with audit.acting(origin):
+            await self.app(scope, receive, send)
