@@ -160,14 +160,14 @@ def reviews(session: Session, scope: str | None, limit: int = 100) -> Sequence[P
 
 
 def room_rows(
-    session: Session, scope: str | None, *, text: str = "", kind: str = "", stage: str = "", after: str, limit: int
+    session: Session, scope: str | None, *, own: bool = False, text: str = "", kind: str = "", stage: str = "", after: str, limit: int
 ) -> Sequence[tuple[Room, str, str | None]]:
-    """Rooms of a subtree by code with the names of unit and person in charge."""
+    """Rooms of a subtree (`own`: of the unit alone) by code with the names of unit and person in charge."""
     query = (
         select(Room, Unit.name, Person.name).join(Unit, Unit.code == Room.unit).outerjoin(Person, Person.id == Room.person).where(Room.code > after)
     )
     if scope is not None:
-        query = query.where(Room.unit.in_(below(scope)))
+        query = query.where(Room.unit == scope if own else Room.unit.in_(below(scope)))
     if text:
         query = query.where(or_(Room.search.contains(text.lower(), autoescape=True), Unit.search.contains(text.lower(), autoescape=True)))
     for column, value in ((Room.kind, kind), (Room.stage, stage)):

@@ -29,13 +29,11 @@ def valid(now: int) -> ColumnElement[bool]:
 
 
 def holders(session: Session, units: Sequence[str], roles: Sequence[str], now: int) -> list[Holder]:
-    """Active people with one of these roles at one of these units, oldest appointment first. Leave is not looked at: see `on_duty`."""
-    query = (
-        select(PersonRole, Person)
-        .join(Person, Person.id == PersonRole.person)
-        .where(PersonRole.unit.in_(units), PersonRole.role.in_(roles), valid(now), Person.disabled_at.is_(None))
-        .order_by(PersonRole.since, PersonRole.id)
-    )
+    """Active people with one of these roles (none named: with any) at one of these units, oldest appointment first. Leave: see `on_duty`."""
+    query = select(PersonRole, Person).join(Person, Person.id == PersonRole.person).order_by(PersonRole.since, PersonRole.id)
+    query = query.where(PersonRole.unit.in_(units), valid(now), Person.disabled_at.is_(None))
+    if roles:
+        query = query.where(PersonRole.role.in_(roles))
     return [Holder(person, role.unit, role.role) for role, person in session.execute(query)]
 
 
@@ -73,6 +71,11 @@ def stand_ins(session: Session, people: Iterable[int], now: int) -> dict[int, in
         answer = {person: away[present].stand_in if present in away else present for person, present in answer.items()}
     away = absences(session, {person for person in answer.values() if person is not None}, now)
     return {person: None if present in away else present for person, present in answer.items()}
+
+
+def absences_of(session: Session, person: int, limit: int = 20) -> Sequence[Absence]:
+    """Leave of a person, past and to come, newest first."""
+    return session.scalars(select(Absence).where(Absence.person == person).order_by(Absence.since.desc()).limit(limit)).all()
 
 
 def get(session: Session, code: str) -> Person | None:

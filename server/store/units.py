@@ -47,7 +47,7 @@ def get(session: Session, code: str) -> Unit | None:
 
 def children(session: Session, code: str) -> Sequence[Unit]:
     """Units directly under `code`, by code."""
-    return session.scalars(select(Unit).where(Unit.parent == code).order_by(Unit.code)).all()
+    return session.scalars(select(Unit).where(Unit.parent == code, Unit.closed_at.is_(None)).order_by(Unit.code)).all()
 
 
 def page(session: Session, scope: str | None, *, after: str, limit: int) -> Sequence[Unit]:
@@ -62,3 +62,14 @@ def rooms_per_unit(session: Session, codes: Sequence[str]) -> dict[str, int]:
     tree = tree.union_all(select(tree.c.top, Unit.code).join(Unit, Unit.parent == tree.c.code))
     counts = select(tree.c.top, func.count(Room.code)).join(Room, Room.unit == tree.c.code).group_by(tree.c.top)
     return {code: int(count) for code, count in session.execute(counts)}
+
+
+def children_per_unit(session: Session, codes: Sequence[str]) -> dict[str, int]:
+    """How many units lie directly under each of these."""
+    query = select(Unit.parent, func.count()).where(Unit.parent.in_(codes), Unit.closed_at.is_(None)).group_by(Unit.parent)
+    return {code: int(count) for code, count in session.execute(query) if code is not None}
+
+
+def tops(session: Session) -> Sequence[Unit]:
+    """The units above which there is none."""
+    return session.scalars(select(Unit).where(Unit.parent.is_(None)).order_by(Unit.code)).all()

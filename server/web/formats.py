@@ -52,6 +52,10 @@ class Formats:
         at = local(ms)
         return f"{at.month}月{at.day}日" if self.words.language == SOURCE else f"{at:%d %b}"
 
+    def date(self, ms: int) -> str:
+        """The date with the year, e.g. 2026-11-05."""
+        return f"{local(ms):%Y-%m-%d}"
+
     def age(self, ms: int | None) -> str:
         """How long ago, e.g. 3 分钟前; `ms` is a duration."""
         if ms is None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from server.duty.incidents import CODES
+from server.web import labels_org
 
 ROOM_STATES = {
     "critical": "特急",
@@ -191,6 +192,7 @@ ROLES = {
     "duty": "值班员",
     "in_charge": "库房责任人",
     "inspector": "检查人员",
+    "keeper": "单位信息员",
     "system": "系统管理员",
     "security": "安全管理员",
     "audit": "审计管理员",
@@ -299,6 +301,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "spoken": SPOKEN,
     "side": SIDES,
     "detail": DETAILS,
+    **labels_org.TABLES,
 }
 
 

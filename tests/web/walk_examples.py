@@ -122,6 +122,15 @@ ROUTES: dict[str, dict[str, Any]] = {
 }
 """Where one route needs another value than its parameters' names say; a list in a path means: ask for each."""
 
+OF_PLACE["key.code"] = lambda place: place.room
+PLAIN |= {"said": "", "due": 0, "stage": ""}
+ROUTES |= {
+    "POST /imports": {"kind": "units"},
+    "POST /edit": {"kind": "rooms", "cell.location": "三楼西侧", "back": "/rooms"},
+    "POST /rooms/{code}/plan": {"file": PLAN},
+    "POST /changes/{ident}/decision": {"approve": "0"},
+}
+
 PUBLIC = {
     "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1/openapi.json",
     "POST /api/v1/session", "GET /login", "POST /login", "POST /logout",
@@ -129,7 +138,7 @@ PUBLIC = {
 }  # fmt: skip
 """Routes that a stranger may use. Everything else needs a sign-in or a key."""
 
-OWN = {"GET /api/v1/session", "DELETE /api/v1/session", "GET /"}
+OWN = {"GET /api/v1/session", "DELETE /api/v1/session", "GET /", "GET /me"}
 """Routes about the asker himself, or that decide inside: signed in is enough."""
 
 LAST = {"DELETE /api/v1/session", "POST /logout"}

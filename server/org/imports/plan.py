@@ -24,6 +24,9 @@ class Column:
     required: bool = True
     help: str = ""
     example: str = ""
+    choices: tuple[str, ...] = ()
+    words: str = ""
+    """Table of server/web/labels.py with the words for `choices`."""
 
 
 @dataclass(frozen=True, slots=True)

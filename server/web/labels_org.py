@@ -1,0 +1,96 @@
+"""Words of the organisation's pages, as codes name them."""
+
+from collections.abc import Mapping
+
+from server.org import vocabulary
+from server.org.imports import KINDS
+
+PERSON_ROLES = {
+    "duty_officer": "值班员",
+    "duty_leader": "带班领导",
+    "person_in_charge": "库房责任人",
+    "archivist": "档案员",
+    "archive_head": "档案部门负责人",
+    "leader_in_charge": "分管领导",
+    "inspector": "检查人员",
+    "data_keeper": "单位信息员",
+    "installer": "安装调试员",
+    "system": "系统管理员",
+    "security": "安全管理员",
+    "audit": "审计管理员",
+}
+ACTIONS = {
+    "view": "看库房与告警",
+    "pictures": "看画面",
+    "notifications": "看短信记录",
+    "gateways": "看网关与设备",
+    "audit": "看审计日志",
+    "handle": "接手、到场、求援、备注",
+    "silence": "暂停提醒、登记维护",
+    "reset": "复位",
+    "out_of_service": "停用告警",
+    "upload": "上传画面",
+    "phones": "看电话号码",
+    "people": "看人员",
+    "organise": "维护单位、用房、人员、设备，导入，审批",
+    "propose": "提出更正",
+    "grant": "任免三员",
+    "review": "签署季度核对",
+    "view_as": "以某角色查看",
+    "close_notice": "办结通告",
+    "control": "下发控制",
+}
+REQUEST_STATES = {"open": "待审批", "approved": "已批准", "refused": "已退回", "withdrawn": "已撤回"}
+RUN_STATES = {"running": "进行中", "checked": "已检查，未写入", "done": "已完成", "refused": "有误，未写入", "failed": "失败", "undone": "已撤销"}
+EDIT_KINDS = {
+    "units": "单位",
+    "people": "人员",
+    "rooms": "库房",
+    "devices": "设备",
+    "holdings": "馆藏",
+    "calibrations": "校准",
+    "leave": "请假",
+    "disable": "停用人员",
+    "enable": "恢复人员",
+    "merge": "单位并入",
+    "sheet": "一室一卡",
+    "strike": "馆藏移出",
+    "plan": "平面图",
+}
+HISTORY = {
+    "move": "改隶",
+    "rename": "更名",
+    "merge": "并入",
+    "absorb": "接收",
+    "transfer": "调动",
+    "disabled": "停用",
+    "enabled": "恢复",
+    "undo": "撤销导入",
+}
+FOUND = {"unit": "单位", "room": "库房", "person": "人员"}
+SAID = {
+    "done": "已保存。",
+    "proposed": "已提交，等上一级审批。",
+    "approved": "已批准并生效。",
+    "refused": "已退回。",
+    "undone": "已撤销。",
+    "signed": "已签署。",
+}
+
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "unit_level": {"1": "省厅", "2": "市局", "3": "县（分）局", "4": "所队"},
+    "unit_kind": vocabulary.UNIT_KINDS,
+    "room_kind": {name: kind.title for name, kind in vocabulary.ROOM_KINDS.items()},
+    "person_role": PERSON_ROLES,
+    "action": ACTIONS,
+    "request_state": REQUEST_STATES,
+    "run_state": RUN_STATES,
+    "edit_kind": EDIT_KINDS,
+    "history": HISTORY,
+    "found": FOUND,
+    "sheet": vocabulary.SHEET,
+    "said": SAID,
+    "column": {
+        text: text for kind in KINDS.values() for column in kind.columns for text in (column.title, column.help) if text and "_" not in text and "alarm、" not in text
+    },
+}
