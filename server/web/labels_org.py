@@ -91,6 +91,10 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "sheet": vocabulary.SHEET,
     "said": SAID,
     "column": {
-        text: text for kind in KINDS.values() for column in kind.columns for text in (column.title, column.help) if text and "_" not in text and "alarm、" not in text
+        text: text
+        for kind in KINDS.values()
+        for column in kind.columns
+        for text in (column.title, column.help)
+        if text and "_" not in text and "alarm、" not in text
     },
 }

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Path, Request, Response, UploadFile
 from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
 
 from server.org import imports
 from server.org.imports.template import template
@@ -81,12 +82,18 @@ def undo(services: Services, who: Principal, ident: int, reason: str) -> tuple[i
     return done, kept
 
 
+def seen_by(session: Session, who: Principal) -> str | None:
+    """The scope of import records: an import without a unit (by a command or feed) is seen by whoever sees everything."""
+    return None if who.unit is None or len(units.path(session, who.unit)) == 1 else who.unit
+
+
 def visible(services: Services, who: Principal, row: ImportRun | None) -> ImportRun:
     """An import that the asker may see: one of his subtree. Raises ProblemError 403, 404."""
     if row is None:
         raise ProblemError(404, "没有这次导入。")
     with services.db.read() as session:
-        if who.unit is not None and (row.unit is None or not units.within(session, row.unit, who.unit)):
+        scope = seen_by(session, who)
+        if scope is not None and (row.unit is None or not units.within(session, row.unit, scope)):
             raise ProblemError(403, problems.NO_RIGHT)
     return row
 
@@ -109,7 +116,7 @@ def start(
 def listing(who: Organiser, request: Request, services: ServicesOf, limit: Limit = 50, cursor: Cursor = "") -> Page[RunView]:
     """Imports of the subtree, newest first."""
     with services.db.read() as session:
-        rows = organisation.runs(session, who.unit, before=decode_id(cursor), limit=limit + 1)
+        rows = organisation.runs(session, seen_by(session, who), before=decode_id(cursor), limit=limit + 1)
         found = [view(row) for row in rows]
     return page(request, found, limit, found[limit - 1].id if len(found) > limit else "")
 

@@ -72,7 +72,7 @@ def boxes(request: Request, screens: ScreensOf, services: ServicesOf, who: Keepe
 def runs(request: Request, screens: ScreensOf, services: ServicesOf, who: Organiser, cursor: Cursor = "") -> Response:
     """Imports: start one, see the others."""
     with services.db.read() as session:
-        found = organisation.runs(session, who.unit, before=decode_id(cursor), limit=PER_PAGE + 1)
+        found = organisation.runs(session, imports_api.seen_by(session, who), before=decode_id(cursor), limit=PER_PAGE + 1)
     more = encode_cursor(found[PER_PAGE - 1].id) if len(found) > PER_PAGE else None
     return screens.page(request, "imports.html", who=who, found=found[:PER_PAGE], more=more, kinds=imports.KINDS)
 
