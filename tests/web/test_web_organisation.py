@@ -14,7 +14,7 @@ from server.store.tables_org import OrgChange
 from tests.web.house import CITY, COUNTY, PROVINCE, ROOM, SERVICE_KEY, SISTER, House, serving
 
 HEAD = "code,unit,name,short_name,sms_place,kind,medium,stage,city,demanded,person\n"
-NEW = f"{COUNTY}-07,{COUNTY},七号库房,七号库,鼓楼07库,store,paper,in_use,fuzhou,temperature,P-0001\n"
+NEW = f"{COUNTY}-07,{COUNTY},七号库房,七号库,鼓楼07库,store,paper,not_connected,fuzhou,temperature,P-0001\n"
 
 
 def upload(client, kind: str, text: str, **form: str):
@@ -40,7 +40,7 @@ def test_an_import_reaches_the_board_without_a_restart_and_is_taken_back(house: 
     run = upload(system, "rooms", HEAD + NEW)
     assert (run["state"], run["rows"], run["done"], run["created"]) == ("done", 1, 1, 1)
     house.services.imports.close()
-    assert house.board.room(f"{COUNTY}-07", house.now).state == "blind"
+    assert house.board.room(f"{COUNTY}-07", house.now).fact.name == "七号库房"
     wrong = upload(system, "rooms", HEAD + NEW.replace("七号库,", "名字实在太长了,"))
     assert (wrong["state"], wrong["errors"][0]["line"], wrong["errors"][0]["column"]) == ("refused", 2, "short_name")
     answer = system.post(f"/api/v1/imports/{run['id']}/undo", json={"reason": "错了"})
