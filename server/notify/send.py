@@ -101,6 +101,9 @@ class Sender:
 
     def _set_aside(self, session: Session, row: Notification, now: int) -> bool:
         """Deal with what is not to be sent, or not now."""
+        if row.channel not in self._channels and (named := self._first(row.channel)) is not None:
+            row.channel = named
+            return True
         if row.channel not in self._channels:
             self._give_up(session, row, "通道已停用", now)
             return True
@@ -276,6 +279,10 @@ class Sender:
             phone=row.phone, channel=following, number=row.number, text=row.text, created_at=now, due=now, state="queued",
         )  # fmt: skip
         session.add(successor)
+
+    def _first(self, way: str) -> str | None:
+        """The channel that goes a way: a row may name the way, "sms" or "voice", instead of a channel."""
+        return next((name for name, channel in self._channels.items() if channel.abilities.way == way), None)
 
     def fall_backs(self, now: int, limit: int = 50) -> int:
         """Messages that the provider took and could not deliver: the next channel to the same person, once. Returns how many there were."""

@@ -148,10 +148,10 @@ class Catalogue(_Frozen):
         filling = {"分钟": str(min(max(minutes, 1), 999)), "数量": str(min(count, 9999)), "编号": number}
         return self._fill(self.follow["summary"], filling, reply_hint=False)
 
-    def plain(self, key: str, filling: Mapping[str, str], *, reply_hint: bool = False) -> str:
-        """A text that follows no alarm (look, test, verify): the filling is cleaned and cut to the width of each variable."""
-        cut = {name: clean(text, self.variables[name]) for name, text in filling.items()}
-        return self._fill(self.follow[key], cut, reply_hint)
+    def with_marks(self, key: str, *marks: str) -> str:
+        """A text that follows no alarm (look, test, verify), its variables in order replaced by marks for str.format."""
+        names = iter(marks)
+        return _VARIABLE.sub(lambda _found: f"{{{next(names)}}}", self.texts[self.follow[key]])
 
     def recognise(self, text: str) -> tuple[str, dict[str, str]] | None:
         """Which registered text this is, and its variables by name; None for one that is not ours. For gateways that send by template code."""

@@ -7,14 +7,17 @@ the request. Without it, or without the provider's token, these routes answer 40
 import logging
 from collections.abc import Mapping
 from typing import Annotated
+from xml.sax.saxutils import escape
 
 from fastapi import APIRouter, Depends, Request
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from server.duty.answers import read
 from server.notify.receipts import apply_receipt
 from server.store import audit
+from server.web import answers
 from server.web.auth import ServicesOf
 from server.web.problems import ProblemError
 from server.web.services import Services
@@ -63,14 +66,16 @@ async def status(form: Signed, services: ServicesOf) -> Response:
 
 @router.post("/inbound", include_in_schema=False)
 async def inbound(form: Signed, services: ServicesOf) -> Response:
-    """A reply by SMS. It is put on the record here; what it does to an alarm is decided by whoever reads `take_reply`."""
-    await run_in_threadpool(_inbound, form, services)
-    return Response(_EMPTY, media_type="text/xml")
+    """A reply by SMS: on the record once, then it acts like any other answer; what became of it is texted back."""
+    if not await run_in_threadpool(_inbound, form, services):
+        return Response(_EMPTY, media_type="text/xml")
+    sentence = await answers.take(services, form.get("From", ""), read(form.get("Body", "")), "sms")
+    return Response(_EMPTY.replace("<Response>", f"<Response><Message>{escape(sentence)}</Message>"), media_type="text/xml")
 
 
-def _inbound(form: Form, services: Services) -> None:
+def _inbound(form: Form, services: Services) -> bool:
     with services.db.write() as session:
-        take_reply(session, form.get("MessageSid", ""), form.get("From", ""), form.get("Body", ""), services.clock())
+        return take_reply(session, form.get("MessageSid", ""), form.get("From", ""), form.get("Body", ""), services.clock())
 
 
 def take_reply(session: Session, sid: str, phone: str, text: str, now: int) -> bool:

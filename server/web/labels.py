@@ -188,6 +188,15 @@ REASONS |= {"digest": "早间汇总", "summary": "限频汇总", "verify": "号�
 REASONS |= {"expire": "接手到期", "progressed": "进展"}
 CHANNELS = {"twilio_sms": "短信", "sms": "短信", "outbox_file": "短信（存文件）", "modem": "短信猫", "http_gateway": "短信", "voice": "语音"}
 CHANNELS |= {"email": "邮件", "webhook": "推送", "twilio_voice": "语音", "chat": "群消息", "screen": "屏幕", "siren": "警号"}
+LOOKS = {"waiting": "等待答复", "normal": "平安", "problem": "有情况", "unreachable": "联系不上"}
+PENDING = {"maintenance": "维护", "shelved": "暂停提醒", "look": "派查未答复", "gap": "值班空缺"}
+PROPOSALS = {
+    "delay": "多数几分钟内自行恢复，建议加长持续时间",
+    "deadband": "反复出现，建议加大回差",
+    "demote": "多数无人接手，建议降一级或并入日报",
+    "group": "多间同时出现，建议合并为一条",
+    "keep": "暂无建议",
+}
 ROLES = {
     "duty": "值班员",
     "in_charge": "库房责任人",
@@ -203,6 +212,17 @@ VIA = {"page": "值守台", "api": "接口", "sms": "短信", "voice": "语音"}
 AUDIT_ACTIONS = {
     "stage": "改变阶段",
     "report": "现场报告",
+    "roster": "排班",
+    "roster.end": "停用班次",
+    "roster.day": "改班",
+    "handover.give": "交班签名",
+    "handover.take": "接班签名",
+    "look": "派查",
+    "look.answer": "派查答复",
+    "phone.code": "发验证码",
+    "phone.verified": "号码已验证",
+    "phone.test": "试发短信",
+    "nodanger": "现场无险情",
     "session.open": "登录",
     "session.close": "退出",
     "session.refused": "登录被拒",
@@ -295,6 +315,9 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "notification": NOTIFICATION_STATES,
     "reason": REASONS,
     "channel": CHANNELS,
+    "look": LOOKS,
+    "pending": PENDING,
+    "proposal": PROPOSALS,
     "role": ROLES,
     "via": VIA,
     "audit": AUDIT_ACTIONS,

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Lifespan
 
-from server.web import api, callbacks, pages, problems
+from server.web import api, callbacks, calls, pages, problems
 from server.web.api import PREFIX, health
 from server.web.assets import Assets, CachedFiles
 from server.web.auth import SameOrigin
@@ -39,6 +39,7 @@ def build(services: Services, *, lifespan: Lifespan[Any] | None = None, dashboar
     app.include_router(api.router())
     app.include_router(pages.router())
     app.include_router(callbacks.router)
+    app.include_router(calls.router)
     app.mount("/static", CachedFiles(directory=folder / "static"))
     app.add_middleware(SameOrigin)
     app.add_middleware(Whence, trusted=services.settings.trusted_proxies)

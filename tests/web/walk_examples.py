@@ -102,6 +102,24 @@ PLAIN: dict[str, Any] = {
 """By the name of the parameter, in paths, queries, forms and JSON bodies."""
 
 ROUTES: dict[str, dict[str, Any]] = {
+    "PUT /api/v1/units/{code}/rosters": {
+        "starts": "18:00",
+        "minutes": 840,
+        "turn_days": 1,
+        "anchor": "2026-09-01",
+        "people": [],
+        "days": "all",
+        "role": "duty_officer",
+    },
+    "PUT /api/v1/units/{code}/rosters/days": {"people": [], "why": "换班"},
+    "POST /api/v1/units/{code}/looks": {"rooms": []},
+    "POST /api/v1/units/{code}/looks/{number}/answers": {"answer": "normal", "person": "王工"},
+    "POST /api/v1/people/{code}/phone/code": {"code": Of("person_code")},
+    "POST /api/v1/people/{code}/phone/confirm": {"code": Of("person_code")},
+    "POST /api/v1/people/{code}/phone/test": {"code": Of("person_code")},
+    "POST /duty/day": {"name": "夜班", "people": ""},
+    "POST /duty/hand-over": {"side": "give"},
+    "POST /duty/looks/answer": {"answer": "normal", "person": "王工"},
     "POST /api/v1/changes": {"kind": "rooms", "key": Of("row_key"), "after": {"location": "三楼东侧"}},
     "POST /api/v1/imports": {"kind": "units"},
     "PUT /api/v1/rooms/{code}/plan": {"file": PLAN},
@@ -134,6 +152,7 @@ ROUTES |= {
 PUBLIC = {
     "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1/openapi.json",
     "POST /api/v1/session", "GET /login", "POST /login", "POST /logout",
+    "POST /callbacks/voice/status", "POST /callbacks/voice/{notification}",
     "POST /callbacks/sms/status", "POST /callbacks/sms/inbound",  # signed by the provider
 }  # fmt: skip
 """Routes that a stranger may use. Everything else needs a sign-in or a key."""

@@ -1,0 +1,101 @@
+"""Answers by SMS and by the keys of a call: who it is, which alarm is meant, and the command it becomes.
+
+An answer acts only when it is attributable: from a number that is registered and was tested, or from a duty room's own telephone. From any other it
+is on the record as 已看到 and stops nothing.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from server.duty import looks
+from server.duty.answers import NOT_UNDERSTOOD, Answer
+from server.duty.routing import e164, landline
+from server.store.tables import Alarm, Notification, Person, Unit
+from server.watch import commands
+from server.web import door
+from server.web.problems import ProblemError
+from server.web.services import Services
+
+_WAITING = ("active_unacked", "active_acked", "latched_unacked", "latched_acked", "cleared_unacked")
+_ACTS: dict[int, type[commands.AlarmCommand]] = {
+    1: commands.Acknowledge, 2: commands.Decline, 3: commands.Progress, 4: commands.Assist, 5: commands.NoDanger,
+}  # fmt: skip
+_SAID = {
+    1: "已记录：接手，请马上处置。", 2: "已记录：已转给下一位。", 3: "已记录：到场。", 4: "已记录：已通知上一级支援。",
+    5: "已记录：现场无险情，锁定的告警还要复位。",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who answers. `proven`: the number is registered and tested, or a duty room's."""
+
+    name: str
+    phone: str
+    person: int | None
+    proven: bool
+
+
+def caller(session: Session, phone: str) -> Caller:
+    """Whose number this is."""
+    short = phone.removeprefix("+86")
+    for person in session.scalars(select(Person).where(Person.phone.in_((phone, short)), Person.disabled_at.is_(None)).order_by(Person.id)):
+        if e164(person.phone) == phone:
+            return Caller(person.name, phone, person.id, person.phone_verified_at is not None)
+    for unit in session.scalars(select(Unit).where(Unit.duty_phone.is_not(None))):
+        if phone in (landline(unit.duty_phone), e164(unit.duty_phone)):
+            return Caller(f"{unit.short_name}值班室", phone, None, proven=True)
+    return Caller(phone, phone, None, proven=False)
+
+
+async def take(services: Services, phone: str, answer: Answer, via: str, notification: int | None = None) -> str:
+    """Carry an answer out and say so in one sentence. `notification`: the message or call that it answers, where that is known."""
+    if answer.digit is None:
+        return NOT_UNDERSTOOD
+    with services.db.read() as session:
+        who = caller(session, phone)
+        item = looks.waiting_for(session, phone, answer.number, notification)
+        alarm = None if item is not None else _alarm(session, phone, answer.number, notification)
+    if item is not None:
+        return await _looked(services, item, answer.digit, who, via)
+    if isinstance(alarm, str):
+        return alarm
+    return "没有需要答复的告警。" if alarm is None else await _act(services, alarm, answer.digit, who, via)
+
+
+async def _looked(services: Services, item: int, digit: int, who: Caller, via: str) -> str:
+    """An answer to 派查; nothing wrong, said by somebody who is known, counts as watched by a person."""
+    sentence = looks.answered(services.db, item, digit, who.name, via, who.proven, services.clock())
+    if looks.ANSWERS.get(digit) == "normal" and who.proven:
+        with services.db.read() as session:
+            room = looks.room_of(session, item)
+        await door.submit(services, commands.Report(room=room, by=who.name, via=via, note="派查：平安"))
+    return sentence
+
+
+async def _act(services: Services, alarm: int, digit: int, who: Caller, via: str) -> str:
+    if not who.proven:
+        await door.submit(services, commands.Seen(alarm=alarm, by=who.name, via=via, note=f"答复 {digit}，号码未验证"))
+        return "已看到。你的号码还没有验证，请致电值班室接手。"
+    try:
+        await door.submit(services, _ACTS[digit](alarm=alarm, by=who.name, via=via, person_id=who.person))
+    except ProblemError as problem:
+        return str(problem.detail)
+    return _SAID[digit]
+
+
+def _alarm(session: Session, phone: str, number: str, notification: int | None) -> int | str | None:
+    """The alarm that is meant; a sentence when more than one could be."""
+    if notification is not None:
+        row = session.get(Notification, notification)
+        return row.alarm if row is not None and row.phone == phone else None
+    told = select(Notification.alarm).where(Notification.phone == phone, Notification.alarm.is_not(None)).distinct()
+    query = select(Alarm.id).where(Alarm.id.in_(told), Alarm.closed_at.is_(None), Alarm.state.in_(_WAITING))
+    if number:
+        query = query.where(Alarm.number == number)
+    found = session.scalars(query.order_by(Alarm.id.desc()).limit(2)).all()
+    if len(found) > 1 and not number:
+        return "你有几条未办结的告警，请加上短信末尾的编号再回，例如：1 483925。"
+    return found[0] if found else None

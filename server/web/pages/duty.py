@@ -1,0 +1,151 @@
+"""值班 as pages: who is there, the month to write in, gaps, hand-over, load of people, texts."""
+
+from datetime import date, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from sqlalchemy import select
+from starlette.responses import RedirectResponse, Response
+
+from server.duty import handover, load
+from server.duty.clock import local, midnight
+from server.store import units
+from server.store.tables import Person, Unit
+from server.store.tables_duty import Roster
+from server.web.api import duty as api
+from server.web.api.common import Viewer
+from server.web.auth import Principal, ServicesOf, require, require_unit
+from server.web.pages.common import ScreensOf
+from server.web.problems import ProblemError, invalid
+from server.web.rights import Action
+from server.web.services import Services
+
+router = APIRouter()
+UnitQuery = Annotated[str, Query(max_length=12)]
+Handling = Annotated[Principal, Depends(require(Action.HANDLE))]
+Telling = Annotated[Principal, Depends(require(Action.NOTIFICATIONS))]
+
+
+def _unit(services: Services, who: Principal, code: str) -> Unit:
+    """The unit that a page is about: the asked one, else the asker's own, else the top. Raises ProblemError 404, 403."""
+    with services.db.read() as session:
+        wanted = code or who.unit or session.scalar(select(Unit.code).where(Unit.parent.is_(None)).order_by(Unit.code).limit(1)) or ""
+        require_unit(session, who, wanted)
+        return session.get_one(Unit, wanted)
+
+
+def _month(text: str, now: int) -> date:
+    try:
+        return date.fromisoformat(f"{text}-01") if text else local(now).date().replace(day=1)
+    except ValueError as error:
+        raise invalid("月份写作 2026-11。", "query.period", "not a month") from error
+
+
+@router.get("/duty")
+def desk(request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer, unit: UnitQuery = "", period: str = "") -> Response:
+    """值班表 of a month: shifts in rows, days in columns; who may handle alarms may write in it."""
+    now = services.clock()
+    top = _unit(services, who, unit)
+    first = _month(period if len(period) == 7 else "", now)
+    following = (first + timedelta(days=32)).replace(day=1)
+    with services.db.read() as session:
+        found = api.month(session, top.code, midnight(first), midnight(following))
+        names = session.scalars(select(Roster).where(Roster.unit == top.code, Roster.ended_at.is_(None)).order_by(Roster.starts_min)).all()
+        here = api.duty_now(session, top.code, now)
+        below = units.children(session, top.code)
+        staff = session.scalars(select(Person).where(Person.unit == top.code, Person.disabled_at.is_(None)).order_by(Person.code).limit(300)).all()
+    days = [first + timedelta(days=n) for n in range((following - first).days)]
+    cells = {(shift.roster, shift.day): shift for shift in found}
+    return screens.page(
+        request, "duty.html", who=who, unit=top, rosters=names, days=days, cells=cells, on_duty=here, gaps=api.duty_gaps(top.code, who, services),
+        below=below, staff=staff, workdays=api.WORKDAYS, first=first, before=first - timedelta(days=1), following=following,
+        today=local(now).date(),
+    )  # fmt: skip
+
+
+@router.post("/duty/day")
+async def write_day(request: Request, services: ServicesOf, who: Handling) -> Response:
+    """One cell of the month: other people for one day; none chosen means the shift does not take place."""
+    form = await request.form()
+    unit, day = str(form.get("unit", "")), str(form.get("day", ""))
+    chosen = [code for code in form.getlist("people") if isinstance(code, str) and code]
+    try:
+        body = api.DayBody(name=str(form.get("name", "")), day=date.fromisoformat(day), people=chosen, why=str(form.get("note", ""))[:200])
+    except ValueError as error:
+        raise invalid("日期写作 2026-11-26。", "day", "not a day") from error
+    api.write_day(services, who, unit, body)
+    return RedirectResponse(f"/duty?unit={unit}&period={day[:7]}", 303)
+
+
+@router.get("/duty/hand-over")
+def hand_over(request: Request, screens: ScreensOf, services: ServicesOf, who: Telling, unit: UnitQuery = "") -> Response:
+    """交接班: the sheet as it would be signed now, the one that waits for its second signature, and the last ones."""
+    now = services.clock()
+    top = _unit(services, who, unit)
+    with services.db.read() as session:
+        since, until, body = handover.draft(session, top.code, now, api.WORKDAYS)
+        sheets = list(handover.sheets(session, top.code))
+    waiting = next((sheet for sheet in sheets if sheet.taken_at is None), None)
+    return screens.page(
+        request, "hand_over.html", who=who, unit=top, since=since, until=until, body=body, sheets=sheets, waiting=waiting, intact=handover.intact
+    )
+
+
+@router.post("/duty/hand-over")
+async def sign(request: Request, services: ServicesOf, who: Handling) -> Response:
+    """Sign: 交班 makes the sheet, 接班 is the second signature."""
+    form = await request.form()
+    unit = str(form.get("unit", ""))
+    if form.get("side") == "take":
+        api.take(unit, who, services)
+    else:
+        api.give(unit, who, services, api.SignBody(remark=str(form.get("remark", ""))[:500]))
+    return RedirectResponse(f"/duty/hand-over?unit={unit}", 303)
+
+
+@router.get("/duty/load")
+def human_load(request: Request, screens: ScreensOf, services: ServicesOf, who: Telling, unit: UnitQuery = "") -> Response:
+    """人的负担: alarms per hour, who is woken how often, the worst rules with a proposal; of the last thirty days."""
+    top = _unit(services, who, unit)
+    return screens.page(
+        request, "duty_load.html", who=who, unit=top, load=api.duty_load(top.code, who, services),
+        reference=load.ACCEPTABLE_PER_HOUR,
+    )  # fmt: skip
+
+
+@router.get("/duty/looks")
+def look_list(request: Request, screens: ScreensOf, services: ServicesOf, who: Telling, unit: UnitQuery = "", part: str = "") -> Response:
+    """派查: one click, and how the answers stand; part=list only the list."""
+    top = _unit(services, who, unit)
+    found = api.list_looks(top.code, who, services)
+    return screens.page(request, "_looks.html" if part == "list" else "looks.html", who=who, unit=top, looks=found)
+
+
+@router.post("/duty/looks")
+async def send(request: Request, services: ServicesOf, who: Handling) -> Response:
+    """派查 of all rooms of a unit and below that the system does not see."""
+    form = await request.form()
+    unit = str(form.get("unit", ""))
+    api.order_look(services, who, unit, [], str(form.get("note", ""))[:200])
+    return RedirectResponse(f"/duty/looks?unit={unit}", 303)
+
+
+@router.post("/duty/looks/answer")
+async def answer(request: Request, services: ServicesOf, who: Handling) -> Response:
+    """What somebody said by phone, recorded by the desk."""
+    form = await request.form()
+    unit, number = str(form.get("unit", "")), str(form.get("number", ""))
+    if not number.isascii() or not number.isdigit() or len(number) > 18:
+        raise ProblemError(404, "没有这条派查。")
+    try:
+        body = api.LookAnswer(room=str(form.get("room", "")), answer=str(form.get("answer", "")), person=str(form.get("person", "")))
+    except ValueError as error:
+        raise invalid("请写明是谁答复的。", "person", "required") from error
+    await api.answer_look(unit, int(number), body, who, services)
+    return RedirectResponse(f"/duty/looks?unit={unit}", 303)
+
+
+@router.get("/texts")
+def texts(request: Request, screens: ScreensOf, who: Telling) -> Response:
+    """短信模板: every registered text with its length."""
+    return screens.page(request, "texts.html", who=who, texts=api.all_texts())

@@ -1,0 +1,223 @@
+"""Rosters, hand-over, 派查, tested numbers, load: through the API and the pages; answers by SMS and voice through the provider's signed calls."""
+
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+import pytest
+from sqlalchemy import select
+
+from server.duty.answers import Answer, read
+from server.duty.clock import local
+from server.notify.channels.twilio_voice import spoken
+from server.store.tables import Alarm, CoverageSpan, EscalationStep, Notification, Person, Transition, Unit
+from server.store.tables_duty import HandOver, LookItem, PhoneCheck
+from simulators.sms_wire import sign
+from tests.web.house import COUNTY, ROOM, House
+
+URL, TOKEN = "https://watch.example.cn", "provider-token"
+PHONE = "+8613900001111"
+
+
+@pytest.fixture
+def duty(house: House):
+    object.__setattr__(house.settings, "public_url", URL)
+    object.__setattr__(house.settings, "provider_token", TOKEN)
+    with house.db.write() as session:
+        session.add(Person(id=900, code="d900", name="周夜", phone="13900001111", unit=COUNTY, duty="duty_officer", phone_verified_at=1))
+        session.add(Person(id=901, code="d901", name="吴昼", phone="13900002222", unit=COUNTY, duty="", phone_verified_at=None))
+        session.get_one(Unit, COUNTY).duty_phone = "0591-87654321"
+    house.birth()
+    house.calm(ROOM)
+    return house
+
+
+def rows(house, table, *wanted):
+    with house.db.read() as session:
+        return list(session.scalars(select(table).where(*wanted)))
+
+
+def posted(house, path, **form):
+    client = house.client()
+    return client.post(path, data=form, headers={"X-Twilio-Signature": sign(TOKEN, URL + path, form)})
+
+
+def called(house, alarm, phone=PHONE, person=900, reason="raised"):
+    """A message to somebody about an alarm, as the dispatcher writes it."""
+    with house.db.write() as session:
+        row = session.get_one(Alarm, alarm)
+        step = session.scalar(select(EscalationStep).where(EscalationStep.alarm == alarm))
+        note = Notification(
+            escalation_step=step.id, alarm=alarm, unit=row.unit, reason=reason, step=0, person=person, person_name="周夜", phone=phone,
+            channel="twilio_voice", number=row.number, text=f"【档案值守】特急：一号库于10:00烟感告警。编号{row.number}", created_at=house.now,
+            due=house.now, state="sent", provider_id=f"CA{alarm}{phone[-4:]}",
+        )  # fmt: skip
+        session.add(note)
+        session.flush()
+        return note.id, row.number
+
+
+def said(answer):
+    root = ElementTree.fromstring(answer.text)
+    return ["".join(one.itertext()) for one in root.iter() if one.tag in ("Say", "Message")]
+
+
+def roster(client, **changes):
+    body = {"name": "夜班", "starts": "00:00", "minutes": 1440, "anchor": "2026-09-01", "people": ["d900", ["d901", "d900"]]} | changes
+    return client.put(f"/api/v1/units/{COUNTY}/rosters", json=body)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("1 016907", Answer(1, "016907")), ("016 907 去不了", Answer(2, "016907")), ("１", Answer(1)), ("3", Answer(3)), ("我已到场", Answer(3)),
+        ("求援016907", Answer(4, "016907")), ("现场无险情", Answer(5)), ("好的", Answer(None)), ("016908", Answer(None)), ("119", Answer(None)),
+    ],
+)  # fmt: skip
+def test_replies_are_read(text, answer):
+    assert read(text) == answer
+
+
+def test_a_roster_says_who_is_on_duty_and_a_hand_writes_over_a_day(duty):
+    client = duty.client("duty")
+    assert roster(client).status_code == 200
+    today = local(duty.now).date().isoformat()
+    [first] = client.get(f"/api/v1/units/{COUNTY}/duty").json()
+    shifts = client.get(f"/api/v1/units/{COUNTY}/rosters").json()
+    assert first["shift"] == "夜班"
+    assert {tuple(shift["people"]) for shift in shifts} == {("d900",), ("d901", "d900")}
+    body = {"name": "夜班", "day": today, "people": ["d901"], "why": "换班"}
+    assert client.put(f"/api/v1/units/{COUNTY}/rosters/days", json=body).status_code == 200
+    assert [one["person"] for one in client.get(f"/api/v1/units/{COUNTY}/duty").json()] == ["吴昼"]
+    [gap] = [gap for gap in client.get(f"/api/v1/units/{COUNTY}/duty/gaps").json() if gap["empty"]][:1]
+    assert gap["reasons"] == ["unverified"]
+    assert roster(client, people=["nobody"]).status_code == 422
+    assert client.delete(f"/api/v1/units/{COUNTY}/rosters", params={"name": "夜班"}).status_code == 200
+    assert client.get(f"/api/v1/units/{COUNTY}/duty").json() == []
+
+
+def test_every_alarm_says_who_is_on_duty(duty):
+    alarm = duty.smoke(ROOM)
+    client = duty.client("duty")
+    assert client.get(f"/api/v1/alarms/{alarm}").json()["on_duty"] == ["周夜"]
+    assert "周夜" in client.get(f"/alarms/{alarm}").text
+    roster(client, people=["d901"])
+    assert client.get(f"/api/v1/alarms/{alarm}").json()["on_duty"] == ["吴昼"]
+
+
+def test_a_hand_over_needs_two_people_and_shows_a_change(duty):
+    alarm = duty.smoke(ROOM)
+    client, other = duty.client("duty"), duty.client("in_charge")
+    given = client.post(f"/api/v1/units/{COUNTY}/hand-overs", json={"remark": "一号库烟感待查"}).json()
+    assert [row["id"] for row in given["body"]["open"]] == [alarm]
+    assert (given["intact"], given["taken_at"]) == (True, None)
+    assert client.post(f"/api/v1/units/{COUNTY}/hand-overs", json={}).status_code == 409
+    assert client.post(f"/api/v1/units/{COUNTY}/hand-overs/take").status_code == 409  # the same account
+    assert other.post(f"/api/v1/units/{COUNTY}/hand-overs/take").json()["intact"]
+    with duty.db.write() as session:
+        sheet = session.scalar(select(HandOver))
+        sheet.body = sheet.body | {"open": []}
+    assert not client.get(f"/api/v1/units/{COUNTY}/hand-overs").json()[0]["intact"]
+    assert "一号库烟感待查" in client.get("/duty/hand-over", params={"unit": COUNTY}).text
+
+
+def test_a_reply_by_sms_from_a_tested_number_takes_over(duty):
+    alarm = duty.smoke(ROOM)
+    _, number = called(duty, alarm)
+    answer = posted(duty, "/callbacks/sms/inbound", MessageSid="SM1", From=PHONE, Body=f"1 {number}")
+    assert said(answer) == ["已记录：接手，请马上处置。"]
+    [row] = rows(duty, Alarm, Alarm.id == alarm)
+    assert (row.state, row.acked_by) == ("active_acked", "周夜")
+    assert [t.person for t in rows(duty, Transition, Transition.name == "acknowledged")] == [900]
+    assert said(posted(duty, "/callbacks/sms/inbound", MessageSid="SM1", From=PHONE, Body=f"1 {number}")) == []
+    assert said(posted(duty, "/callbacks/sms/inbound", MessageSid="SM2", From=PHONE, Body="3")) == ["已记录：到场。"]
+
+
+def test_a_number_that_was_not_tested_has_only_seen_it(duty):
+    alarm = duty.smoke(ROOM)
+    _, number = called(duty, alarm, phone="+8613900002222", person=901)
+    answer = posted(duty, "/callbacks/sms/inbound", MessageSid="SM3", From="+8613900002222", Body=f"1 {number}")
+    assert said(answer)[0].startswith("已看到。")
+    assert [row.state for row in rows(duty, Alarm, Alarm.id == alarm)] == ["active_unacked"]
+    assert [t.name for t in rows(duty, Transition, Transition.alarm == alarm)][-1] == "seen"
+
+
+def test_a_reply_without_a_number_means_the_only_open_alarm(duty):
+    assert said(posted(duty, "/callbacks/sms/inbound", MessageSid="SM4", From=PHONE, Body="1")) == ["没有需要答复的告警。"]
+    called(duty, duty.smoke(ROOM))
+    assert said(posted(duty, "/callbacks/sms/inbound", MessageSid="SM5", From=PHONE, Body="嗯"))[0].startswith("没有听懂")
+    assert said(posted(duty, "/callbacks/sms/inbound", MessageSid="SM6", From=PHONE, Body="去不了")) == ["已记录：已转给下一位。"]
+
+
+def test_the_keys_of_a_call_answer_and_nine_reads_again(duty):
+    alarm = duty.smoke(ROOM)
+    note, number = called(duty, alarm, phone="+8659187654321", person=None)
+    path = f"/callbacks/voice/{note}"
+    again = posted(duty, path, CallSid="CA1", To="+8659187654321", Digits="9")
+    assert said(again) == [spoken(f"【档案值守】特急：一号库于10:00烟感告警。编号{number}", number)] * 2
+    assert 'action="https://watch.example.cn/callbacks/voice/' in again.text
+    assert said(posted(duty, path, CallSid="CA1", To="+8659187654321", Digits="8"))[0].startswith("没有听懂")
+    assert said(posted(duty, path, CallSid="CA1", To="+8659187654321", Digits="1"))[0] == "已记录：接手，请马上处置。"
+    assert rows(duty, Alarm, Alarm.id == alarm)[0].acked_by.endswith("值班室")
+    assert said(posted(duty, path, CallSid="CA9", To="+8613900002222", Digits="1"))[0] == "没有需要答复的告警。"
+    status = posted(duty, "/callbacks/voice/status", CallSid=f"CA{alarm}4321", CallStatus="completed")
+    assert status.status_code == 204
+    assert [row.receipt for row in rows(duty, Notification, Notification.id == note)] == ["delivered"]
+
+
+def test_a_forged_call_is_refused(duty):
+    form = {"CallSid": "CA1", "To": PHONE, "Digits": "1"}
+    answer = duty.client().post("/callbacks/voice/1", data=form, headers={"X-Twilio-Signature": "forged"})
+    assert answer.status_code == 403
+
+
+def test_one_click_sends_somebody_to_look_and_answers_fill_the_list(duty):
+    client = duty.client("duty")
+    look = client.post(f"/api/v1/units/{COUNTY}/looks", json={"rooms": [ROOM], "note": "台风后"}).json()
+    assert look["counts"] == {"waiting": 1, "normal": 0, "problem": 0, "unreachable": 0}
+    [note] = rows(duty, Notification, Notification.reason == "look")
+    assert (note.channel, note.phone, note.alarm) == ("voice", "+8659187654321", None)
+    assert note.text.startswith("【档案值守】派查：请马上派人到")
+    answer = posted(duty, f"/callbacks/voice/{note.id}", CallSid="CA1", To=note.phone, Digits="1")
+    assert said(answer)[0] == "已记录：平安。谢谢。"
+    [item] = rows(duty, LookItem)
+    assert (item.state, item.via, item.proven) == ("normal", "voice", True)
+    assert "平安 1" in client.get("/duty/looks", params={"unit": COUNTY}).text
+    body = {"room": ROOM, "answer": "problem", "person": "王工"}
+    assert client.post(f"/api/v1/units/{COUNTY}/looks/{look['number']}/answers", json=body).status_code == 200
+    assert rows(duty, LookItem)[0].answered_by.startswith("王工（")
+    assert client.post(f"/api/v1/units/{COUNTY}/looks", json={"rooms": ["350199000000-01"]}).status_code == 422
+    assert len(rows(duty, CoverageSpan)) > 0
+
+
+def test_a_number_is_proven_by_its_code(duty, monkeypatch):
+    monkeypatch.setattr("server.duty.phones.secrets.randbelow", lambda _most: 4711)
+    client = duty.client("duty")
+    assert client.post("/api/v1/people/d901/phone/code").status_code == 200
+    [note] = rows(duty, Notification, Notification.reason == "verify")
+    assert "验证码004711" in note.text
+    assert client.post("/api/v1/people/d901/phone/confirm", json={"code": "000000"}).status_code == 409
+    assert [check.attempts for check in rows(duty, PhoneCheck)] == [1]
+    assert client.post("/api/v1/people/d901/phone/confirm", json={"code": "004711"}).status_code == 200
+    assert rows(duty, Person, Person.id == 901)[0].phone_verified_at == duty.now
+    assert client.post("/api/v1/people/d901/phone/confirm", json={"code": "004711"}).status_code == 409
+    assert client.post("/api/v1/people/d901/phone/test").status_code == 200
+    assert rows(duty, Notification, Notification.reason == "test")[0].text.startswith("【档案值守】试发：")
+
+
+def test_the_load_of_people_and_the_pages(duty):
+    alarm = duty.smoke(ROOM)
+    note, _ = called(duty, alarm)
+    with duty.db.write() as session:
+        session.get_one(Notification, note).sent_at = duty.now - 1000
+    client = duty.client("duty")
+    since = datetime.fromtimestamp(duty.now / 1000 - 86_400, UTC).isoformat()
+    load = client.get(f"/api/v1/units/{COUNTY}/duty/load", params={"from": since}).json()
+    assert (load["alarms"], load["people"][0]["name"], load["people"][0]["messages"]) == (0, "周夜", 1) or load["alarms"] >= 1
+    roster(client)
+    for path in ("/duty", "/duty?period=2026-10", "/duty/hand-over", "/duty/load", "/duty/looks", "/texts"):
+        assert client.get(path).status_code == 200, path
+    assert client.get("/duty", params={"period": "2026-99"}).status_code == 422
+    assert {text["segments"] for text in client.get("/api/v1/texts").json()} == {1}
+    form = {"unit": COUNTY, "name": "夜班", "day": local(duty.now).date().isoformat(), "people": "d901", "note": "换"}
+    assert client.post("/duty/day", data=form).status_code == 303
+    assert "吴昼" in client.get("/duty").text
