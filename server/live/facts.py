@@ -6,6 +6,7 @@ Levels and states are the words of the HTTP surface ("critical", "active_unacked
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 OUTDOOR = "outdoor"
 """Channel of a reference probe outside the room: shown beside the room's values, never counted as one of them."""
@@ -60,16 +61,18 @@ class PointFact:
     acknowledges: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadingFact:
-    """The newest live sample of a point; `offset_ms` is the gateway's clock error, added to reach the server's time axis."""
+class ReadingFact(NamedTuple):
+    """The newest live sample of a point; `offset_ms` is the gateway's clock error, added to reach the server's time axis.
+
+    A tuple, because there is one for every sample of the province.
+    """
 
     point_id: int
     value: float | None
     quality: str
-    reason: str = ""
     taken_at: int
     received_at: int
+    reason: str = ""
     offset_ms: int = 0
 
     @property

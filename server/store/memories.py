@@ -7,7 +7,7 @@ from sqlalchemy import and_, bindparam, delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from server.store.tables import AlarmMemory
+from server.store.tables import AlarmMemory, Base, Watermark
 from server.store.tables_watch import LateMemory
 
 Kept = tuple[tuple[str, str], int | None, dict[str, Any]]
@@ -34,13 +34,20 @@ def forget_late(session: Session, keys: Sequence[tuple[str, str]]) -> None:
     _delete(session, LateMemory, keys)
 
 
-def _upsert(session: Session, table: type[AlarmMemory] | type[LateMemory], rows: list[dict[str, Any]]) -> None:
+def mark(session: Session, marks: Sequence[tuple[str, int, int, Sequence[Sequence[int]], int]]) -> None:
+    """Insert or replace watermarks: gateway, epoch, highest contiguous sequence, ranges above it, lost ones."""
+    rows = [{"gateway": gateway, "epoch": str(epoch), "upto": upto, "ranges": [list(r) for r in ranges], "lost": lost}
+            for gateway, epoch, upto, ranges, lost in marks]  # fmt: skip
+    _upsert(session, Watermark, rows, ("gateway", "epoch"))
+
+
+def _upsert(session: Session, table: type[Base], rows: list[dict[str, Any]], key: tuple[str, str] = ("subject", "rule")) -> None:
     if not rows:
         return
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table.__table__)
-    new = {name: statement.excluded[name] for name in rows[0] if name not in ("subject", "rule")}
-    session.connection().execute(statement.on_conflict_do_update(index_elements=["subject", "rule"], set_=new), rows)
+    statement = dialect.insert(table)
+    new = {name: statement.excluded[name] for name in rows[0] if name not in key}
+    session.connection().execute(statement.on_conflict_do_update(index_elements=key, set_=new), rows)
 
 
 def _delete(session: Session, table: type[AlarmMemory] | type[LateMemory], keys: Sequence[tuple[str, str]]) -> None:

@@ -4,6 +4,7 @@ Everything here happens inside the caller's transaction. What people are shown (
 """
 
 from collections.abc import Sequence
+from itertools import islice
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
@@ -22,7 +23,7 @@ from server.watch.state import DRILL_SUFFIX, Key, Memory, World
 
 PENDING, CANCELLED = "pending", "cancelled"
 SUPERVISE = "supervise"
-_LAZY_MS = 30_000
+_LAZY_MS, _LAZY_SLICE = 30_000, 100
 
 
 class Subject:
@@ -232,14 +233,16 @@ class Transaction:
             self.world.memory.pop(key, None)
         else:
             self.world.memory[key] = memory
+        self.world.loud(key)
         (self.world.lazy if lazy else self._memories)[key] = memory
 
     def flush(self) -> None:
         """Write the memories that have changed: once per key, however often it changed."""
         world = self.world
-        if self.now - world.lazy_written_at >= _LAZY_MS:
-            self._memories = world.lazy | self._memories
-            world.lazy, world.lazy_written_at = {}, self.now
+        if self.now - world.lazy_written_at >= _LAZY_MS and not world.writing:
+            world.writing, world.lazy, world.lazy_written_at = world.lazy, {}, self.now
+        for key in list(islice(world.writing, _LAZY_SLICE)):  # a few at a time: nobody's alarm waits for them
+            self._memories.setdefault(key, world.writing.pop(key))
         for key in self._memories:
             world.lazy.pop(key, None)
         gone = [key for key in self._memories if key not in world.memory]

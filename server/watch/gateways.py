@@ -1,6 +1,8 @@
 """Gateways: what they declare, their deaths and returns, and the silence of a whole gateway."""
 
-from sqlalchemy import update
+from typing import Any
+
+from sqlalchemy import bindparam, update
 
 from alarms.lifecycle import Seen, Suppress, Tick
 from alarms.rules import Rule
@@ -26,6 +28,7 @@ class Gateways:
 
     def __init__(self, steps: Steps, ledger: Ledger, lost: Lost) -> None:
         self._steps, self._ledger, self._lost = steps, ledger, lost
+        self._alive: list[dict[str, Any]] = []
         self._world, self._tx, self._session, self._now = steps.world, steps.tx, steps.session, steps.now
 
     def born(self, item: GatewayBirth) -> GatewayInfo:
@@ -93,7 +96,7 @@ class Gateways:
             self.back(gateway, at)
         if at - gateway.saved_seen_at >= SEEN_SAVE_MS:
             gateway.saved_seen_at = at
-            self._session.execute(update(Gateway).where(Gateway.code == gateway.code).values(last_seen_at=at))
+            self._alive.append({"gateway": gateway.code, "at": at})
 
     def back(self, gateway: GatewayInfo, at: int) -> None:
         """It is here again. Its points get a full deadline to report before their silence is said."""
@@ -164,6 +167,13 @@ class Gateways:
                 steady, gateway.steady_at = gateway.steady_at, None
                 for rule in gateway.rules:
                     self._steps.gateway(gateway, rule, Seen(steady, 1, Quality.GOOD, "gateway"), steady)
+
+    def finish(self) -> None:
+        """Write the signs of life."""
+        if self._alive:
+            table = Gateway.__table__
+            statement = update(table).where(table.c.code == bindparam("gateway")).values(last_seen_at=bindparam("at"))  # type: ignore[arg-type]
+            self._session.connection().execute(statement, self._alive)
 
     def points(self, gateway: GatewayInfo) -> list[PointInfo]:
         """Its points."""

@@ -7,7 +7,7 @@ after smoke), and behind everything groups.py, floods.py and chronic.py; all fee
 from sqlalchemy import insert, select, update
 
 from server.metrics import Metrics
-from server.store import journal
+from server.store import journal, memories
 from server.store.tables import Alarm, Watermark
 from server.store.tables_watch import ServerOutage, WatchPulse
 from server.watch.chronic import Standing
@@ -38,7 +38,7 @@ class Judge:
         self.rooms, self.groups = Rooms(self._steps, self._ledger), Groups(self._steps)
         self._samples = Samples(self._steps, self._ledger, self._lost)
         self._gateways = Gateways(self._steps, self._ledger, self._lost)
-        self._marks: dict[tuple[str, int], Mark] = {}
+        self._marks: set[tuple[str, int]] = set()
 
     # -- inputs -------------------------------------------------------------------------------------------------------------------------
 
@@ -56,8 +56,7 @@ class Judge:
         if mark.holds(item.outbox.first, item.outbox.last):
             self._metrics.duplicates.inc()
             return Receipt(item.outbox.epoch, mark.upto)
-        mark = mark.add(item.outbox.first, item.outbox.last, lost=item.gap is not None)
-        self._marks[item.gateway, item.outbox.epoch] = mark
+        mark = self._moved(item.gateway, item.outbox.epoch, mark.add(item.outbox.first, item.outbox.last, lost=item.gap is not None))
         self._samples.take(item)
         return Receipt(item.outbox.epoch, mark.upto)
 
@@ -68,8 +67,7 @@ class Judge:
         if item.outbox is None:
             return Receipt()
         mark = self._mark(item.gateway, item.outbox.epoch).declared(item.outbox.first)
-        self._marks[item.gateway, item.outbox.epoch] = mark
-        return Receipt(item.outbox.epoch, mark.upto)
+        return Receipt(item.outbox.epoch, self._moved(item.gateway, item.outbox.epoch, mark).upto)
 
     def death(self, item: GatewayDeath) -> Receipt:
         """A gateway, or one device of a foreign one, is gone."""
@@ -129,8 +127,9 @@ class Judge:
         self._samples.late.finish()
         if self._samples.rows:
             journal.append(self._session, self._samples.rows, self._now)
-        for (gateway, epoch), mark in self._marks.items():
-            self._session.merge(Watermark(gateway=gateway, epoch=str(epoch), upto=mark.upto, ranges=[list(r) for r in mark.ranges], lost=mark.lost))
+        marks = [(gateway, epoch, self._world.marks[gateway, epoch]) for gateway, epoch in sorted(self._marks)]
+        memories.mark(self._session, [(gateway, epoch, mark.upto, mark.ranges, mark.lost) for gateway, epoch, mark in marks])
+        self._gateways.finish()
         self._tx.flush()
         self._pulse()
         return len(self._samples.rows)
@@ -143,7 +142,14 @@ class Judge:
                 self._session.execute(insert(WatchPulse).values(id=1, at=self._now))
 
     def _mark(self, gateway: str, epoch: int) -> Mark:
-        if (gateway, epoch) not in self._marks:
+        mark = self._world.marks.get((gateway, epoch))
+        if mark is None:
             row = self._session.scalar(select(Watermark).where(Watermark.gateway == gateway, Watermark.epoch == str(epoch)))
-            self._marks[gateway, epoch] = Mark(row.upto, tuple((r[0], r[1]) for r in row.ranges), row.lost) if row is not None else Mark()
-        return self._marks[gateway, epoch]
+            mark = Mark(row.upto, tuple((r[0], r[1]) for r in row.ranges), row.lost) if row is not None else Mark()
+            self._world.marks[gateway, epoch] = mark
+        return mark
+
+    def _moved(self, gateway: str, epoch: int, mark: Mark) -> Mark:
+        self._world.marks[gateway, epoch] = mark
+        self._marks.add((gateway, epoch))
+        return mark

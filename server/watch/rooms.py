@@ -64,6 +64,7 @@ class Rooms:
             for ident in room.points:
                 point = self._world.points[ident]
                 point.rules, point.silent = self._world.point_rules(point, room), False
+                point.loud()
                 point.grace_until = self._steps.now + point.deadline_ms
                 self._world.watch_deadline(point)
         self._ledger.cover(room, self._steps.now)

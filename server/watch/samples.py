@@ -5,8 +5,10 @@ raised becomes a known-late alarm (late.py). It never lowers or clears what is t
 """
 
 import heapq
+from collections.abc import Iterable
 
-from alarms.lifecycle import Seen, Tick, Unsuppress, advance, step
+from alarms.lifecycle import INITIAL, Seen, Tick, Unsuppress, advance, step
+from alarms.quiet import ALWAYS, NEVER, quiet
 from alarms.rules import Rule
 from contract.drill import drill_of
 from contract.sample import Sample
@@ -18,7 +20,7 @@ from server.watch.inputs import GatewayData
 from server.watch.late import Late
 from server.watch.ledger import Ledger
 from server.watch.lost import Lost
-from server.watch.state import GOOD, UNCERTAIN, Key, PointInfo, RoomInfo
+from server.watch.state import GOOD, UNCERTAIN, Key, PointInfo
 from server.watch.steps import Steps
 
 
@@ -60,18 +62,17 @@ class Samples:
                     self.late.judge(point, rule, sample, at)
 
     def _live(self, point: PointInfo, sample: Sample, item: GatewayData, at: int, code: int) -> None:
-        event = Seen(at, sample.value, sample.quality, point.key.quantity, point.id)
-        for rule in point.rules:
-            self._catch_up(point, rule, at)
-            alarm = self._steps.point(point, rule, event, at)
-            if alarm is not None and alarm.known_late:
-                self.late.live(point, rule, alarm, at)
-        point.last_at, point.value, point.quality, point.reason = at, sample.value, code, sample.reason
+        value, usable = sample.value, code in (GOOD, UNCERTAIN)
+        if not (usable and value is not None and point.low <= value <= point.high and at < point.until):
+            self._core(point, sample, at, usable)
+        elif point.restless:
+            self._feed(point, point.restless, Seen(at, value, sample.quality, point.key.quantity, point.id), at)
+        point.last_at, point.value, point.quality, point.reason = at, value, code, sample.reason
         point.taken_at, point.received_at = sample.taken_at, item.received_at
-        if code == GOOD:
-            point.last_good_at = at
-        if code in (GOOD, UNCERTAIN):
+        if usable:
             point.last_usable_at = at
+            if code == GOOD:
+                point.last_good_at = at
             if point.silent:
                 point.silent = False
                 self._world.watch_deadline(point)
@@ -79,20 +80,37 @@ class Samples:
                 self._unhush(point)
             if point.room in self._world.lost:
                 self._lost.heard(point, at)
-        if point.room is not None:
-            self._judge_room(self._world.rooms[point.room], event)
-        self._tx.facts.append(
-            ReadingFact(
-                point_id=point.id, value=sample.value, quality=sample.quality, reason=sample.reason,
-                taken_at=sample.taken_at, received_at=item.received_at, offset_ms=item.offset_ms,
-            )
-        )  # fmt: skip
+        self._tx.facts.append(ReadingFact(point.id, value, sample.quality, sample.taken_at, item.received_at, sample.reason, item.offset_ms))
 
-    def _judge_room(self, room: RoomInfo, event: Seen) -> None:
-        """Rules about the room as a whole (dew point, mould, expressions) are fed by every quantity that they name."""
-        for rule in room.rules:
-            if rule.wants(event.quantity):
-                self._steps.room(room, rule, event, event.at)
+    def _core(self, point: PointInfo, sample: Sample, at: int, usable: bool) -> None:
+        """A sample that may change something: every rule of the point, and of its room as a whole, sees it; then it is known what is quiet."""
+        quantity, value = point.key.quantity, sample.value
+        room = self._world.rooms.get(point.room or "")
+        rules = [(point.subject, rule) for rule in point.rules]
+        if room is not None:
+            rules += [(room.subject, rule) for rule in room.rules if rule.wants(quantity)]
+        self._feed(point, rules, Seen(at, value, sample.quality, quantity, point.id), at)
+        if not usable or value is None:
+            return
+        band, restless = ALWAYS, []
+        for subject, rule in rules:
+            memory = self._world.memory.get(Key(subject, rule.name))
+            mine = quiet(rule, memory.state if memory is not None else INITIAL, value, quantity, point.id)
+            if mine is NEVER:
+                restless.append((subject, rule))
+            else:
+                band = band.both(mine)
+        (point.low, point.high, point.until), point.restless = band, tuple(restless)
+
+    def _feed(self, point: PointInfo, rules: Iterable[tuple[str, Rule]], event: Seen, at: int) -> None:
+        for subject, rule in rules:
+            if subject is not point.subject:
+                self._steps.room(self._world.rooms[point.room or ""], rule, event, at)
+                continue
+            self._catch_up(point, rule, at)
+            alarm = self._steps.point(point, rule, event, at)
+            if alarm is not None and alarm.known_late:
+                self.late.live(point, rule, alarm, at)
 
     def _catch_up(self, point: PointInfo, rule: Rule, at: int) -> None:
         """Fire the delays that ended before a sample, so that samples of one batch meet timers in the order of time."""

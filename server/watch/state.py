@@ -1,6 +1,7 @@
 """The watch's memory: what it must know to judge a sample without asking the database."""
 
 import heapq
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from server.store import journal
 from server.store.tables import Gateway, Point
 from server.watch.builtin import builtin
 from server.watch.commands import CONDITIONS
+from server.watch.spools import Mark
 
 GOOD = journal.QUALITIES.index(Quality.GOOD)
 UNCERTAIN = journal.QUALITIES.index(Quality.UNCERTAIN)
@@ -99,12 +101,22 @@ class PointInfo:
     silent: bool = False
     since: int = 0
     """When the server learnt of the point."""
+    low: float = math.inf
+    high: float = -math.inf
+    until: float = -math.inf
+    """A usable live sample with `low` <= value <= `high` before `until` changes no alarm (alarms/quiet.py); nothing is quiet until that is known."""
+    restless: tuple[tuple[str, Rule], ...] = ()
+    """(subject, rule) of those for which nothing can be said: they see every sample."""
     grace_until: int = 0
     """After its gateway has come back the point has until then to report again."""
     subject: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.subject = f"point:{self.id}"
+
+    def loud(self) -> None:
+        """Something about its rules or their states has changed: the next sample goes to the core."""
+        self.until = -math.inf
 
 
 @dataclass(slots=True)
@@ -225,7 +237,9 @@ class World:
         self.by_key: dict[PointKey, PointInfo] = {}
         self.memory: dict[Key, Memory] = {}
         self.lazy: dict[Key, Memory] = {}
+        self.writing: dict[Key, Memory] = {}
         self.lazy_written_at = 0
+        self.marks: dict[tuple[str, int], Mark] = {}
         self.late: dict[Key, LateState] = {}
         self.comings: dict[Key, list[int]] = {}
         self.foldable: dict[int, Foldable] = {}
@@ -258,6 +272,7 @@ class World:
             self.rooms[info.room].points.remove(row.id)
         info.room, info.interval_ms, info.deadline_ms = row.room, row.interval_ms, self.deadline_of(row.interval_ms)
         info.rules = ()
+        info.loud()
         if (room := self.rooms.get(row.room or "")) is not None:
             room.points.append(row.id)
             info.rules = self.point_rules(info, room)
@@ -297,6 +312,17 @@ class World:
             real = next((rule for rule in candidates if rule.name == key.rule.removesuffix(DRILL_SUFFIX)), None)
             return None if real is None else drilled(real)
         return next((rule for rule in candidates if rule.name == key.rule), self.builtin.get(key.rule))
+
+    def loud(self, key: Key) -> None:
+        """A state has changed: the points that feed it are no longer quiet."""
+        kind, _, ident = key.subject.partition(":")
+        if kind == "point" and (point := self.points.get(int(ident))) is not None:
+            point.loud()
+        elif kind == "room" and key.rule not in self.builtin and (room := self.rooms.get(ident)) is not None:
+            rule = self.rule(key)
+            for number in room.points:
+                if rule is None or rule.wants(self.points[number].key.quantity):
+                    self.points[number].loud()
 
     def watch_deadline(self, point: PointInfo) -> None:
         """Have the point's silence looked at when its deadline passes."""

@@ -112,9 +112,10 @@ class Slice:
         return future.result(0)
 
 
-@pytest.fixture
-def slice_(tmp_path):
-    made = Slice(tmp_path)
+def populated(folder, rules=RULES):
+    """The county with its people, rooms and gateway, the watch open."""
+    folder.mkdir(exist_ok=True)
+    made = Slice(folder, rules)
     with made.db.write() as session:
         session.add(Unit(code="350000000000", level=1, name="福建省厅", short_name="省厅"))
         session.flush()
@@ -132,5 +133,11 @@ def slice_(tmp_path):
             )  # fmt: skip
         session.add(Gateway(code=GATEWAY, group_id="350100", unit="350102000000", changed_at=0, online=False))
     made.start()
+    return made
+
+
+@pytest.fixture
+def slice_(tmp_path):
+    made = populated(tmp_path)
     yield made
     made.db.close()
