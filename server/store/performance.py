@@ -7,8 +7,8 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from alarms.performance import Asked, Held, Performance, measure
-from server.store.tables import Alarm, Transition
-from server.store.tables_watch import Chronic
+from server.store.tables import Alarm
+from server.store.tables_watch import Annunciation, Chronic
 from server.store.units import below
 
 
@@ -34,8 +34,8 @@ class ChronicRow(NamedTuple):
 def desk(session: Session, scope: str | None, start: int, end: int) -> Desk:
     """The figures of a subtree over [start, end)."""
     mine = (Alarm.unit.in_(below(scope)), Alarm.drill.is_(False))
-    asked = select(Transition.at, Alarm.subject, Alarm.rule, Transition.level).join(Alarm, Alarm.id == Transition.alarm).where(*mine)
-    asked = asked.where(Transition.annunciated, Transition.at >= start, Transition.at < end)
+    asked = select(Annunciation.at, Alarm.subject, Alarm.rule, Annunciation.level).join(Alarm, Alarm.id == Annunciation.alarm).where(*mine)
+    asked = asked.where(Annunciation.at >= start, Annunciation.at < end)
     rows = [Asked(at, f"{subject}|{rule}", level) for at, subject, rule, level in session.execute(asked)]
     within = (*mine, Alarm.raised_at < end, or_(Alarm.closed_at.is_(None), Alarm.closed_at >= start))
     held = select(Alarm.subject, Alarm.rule, Alarm.raised_at, func.coalesce(Alarm.cleared_at, Alarm.closed_at)).where(*within)

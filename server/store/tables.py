@@ -245,8 +245,6 @@ class Transition(Base):
     limit: Mapped[float | None]
     limit_origin: Mapped[str] = mapped_column(String(80), default="")
     person: Mapped[int | None]  # who, where a code, a tested number or an own account proves it
-    # Whether people were asked for attention by it: only such changes count as alarms in the statistics.
-    annunciated: Mapped[bool] = mapped_column(Boolean, default=False)
 
 
 class EscalationStep(Base):

@@ -35,6 +35,16 @@ class AlarmGroupMember(Base):
     left_at: Mapped[int | None]
 
 
+class Annunciation(Base):
+    """A transition that asked people for attention, and for which no group spoke: only these count as alarms in the statistics."""
+
+    __tablename__ = "annunciation"
+    transition: Mapped[int] = mapped_column(ForeignKey("transition.id"), primary_key=True, autoincrement=False)
+    alarm: Mapped[int] = mapped_column(ForeignKey("alarm.id"), index=True)
+    at: Mapped[int] = mapped_column(index=True)
+    level: Mapped[str] = mapped_column(String(10))
+
+
 class LateMemory(Base):
     """The pure core's state of one (subject, rule) in the late lane; `alarm` is the record that it has led to."""
 

@@ -17,6 +17,7 @@ from server.duty.numbers import number
 from server.live.facts import AlarmFact, Fact
 from server.store import memories
 from server.store.tables import Alarm, EscalationStep, Notification, Transition
+from server.store.tables_watch import Annunciation
 from server.watch.behaviour import behaviour
 from server.watch.commands import UNDO_MS
 from server.watch.state import DRILL_SUFFIX, Key, Memory, World
@@ -90,7 +91,7 @@ class Transaction:
         """Record something that changes no state of the core, e.g. a comment or a progress report."""
         row = Transition(
             alarm=alarm.id, at=self.now, name=name, before=alarm.state, after=alarm.state, level=alarm.level, by=by, via=via, note=note, value=value,
-            person=person, annunciated=annunciated,
+            person=person,
         )  # fmt: skip
         self.session.add(row)
         self.session.flush()
@@ -198,7 +199,7 @@ class Transaction:
             level=change.level.word if change.level is not None else alarm.level, by=change.by, via=via, note=change.note, value=change.value,
             rule_set=self.world.rule_set.version, limit=rung.limit if rung is not None else None,
             limit_origin=rung.origin if rung is not None else "",
-            person=person, annunciated=change.annunciate,
+            person=person,
         )  # fmt: skip
         self.session.add(row)
         self.session.flush()
@@ -247,15 +248,15 @@ class Transaction:
             world.lazy.pop(key, None)
         gone = [key for key in self._memories if key not in world.memory]
         kept = [(key, memory.alarm, memory.state.to_dict()) for key, memory in self._memories.items() if key in world.memory]
+        if self.asked:
+            rows = [{"transition": row.id, "alarm": alarm.id, "at": row.at, "level": row.level} for alarm, row in self.asked]
+            self.session.execute(insert(Annunciation), rows)
         memories.forget(self.session, gone)
         memories.keep(self.session, kept)
 
     def quieten(self, alarm: Alarm) -> None:
         """Take back what this transaction would have said of an alarm: another one speaks for it."""
         self.hold_escalation(alarm)
-        for other, row in self.asked:
-            if other is alarm:
-                row.annunciated = False
         self.asked = [entry for entry in self.asked if entry[0] is not alarm]
         self.facts = [fact for fact in self.facts if not (isinstance(fact, AlarmFact) and fact.alarm_id == alarm.id)]
         self._publish(alarm, annunciate=False)

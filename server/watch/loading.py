@@ -15,8 +15,8 @@ from alarms.rules import RuleSet
 from server.settings import WatchSettings
 from server.store import journal
 from server.store.session import Database
-from server.store.tables import Alarm, AlarmMemory, CoverageSpan, Gateway, Journal, Point, Room, Transition, Unit
-from server.store.tables_watch import AlarmGroup, AlarmGroupMember, LateMemory, RoomReport, ServerOutage, WatchPulse
+from server.store.tables import Alarm, AlarmMemory, CoverageSpan, Gateway, Journal, Point, Room, Unit
+from server.store.tables_watch import AlarmGroup, AlarmGroupMember, Annunciation, LateMemory, RoomReport, ServerOutage, WatchPulse
 from server.watch import chronic
 from server.watch.builtin import SMOKE_LOST
 from server.watch.chronic import is_climate
@@ -107,8 +107,8 @@ def _absences(world: World, session: Session, now: int) -> None:
 
 
 def _floods(world: World, session: Session, now: int) -> None:
-    asked = select(Transition.at, Alarm.unit).join(Alarm, Alarm.id == Transition.alarm).where(Transition.annunciated, Alarm.drill.is_(False))
-    for at, unit in session.execute(asked.where(Transition.at > now - FLOOD_WINDOW_MS).order_by(Transition.at)):
+    asked = select(Annunciation.at, Alarm.unit).join(Alarm, Alarm.id == Annunciation.alarm).where(Alarm.drill.is_(False))
+    for at, unit in session.execute(asked.where(Annunciation.at > now - FLOOD_WINDOW_MS).order_by(Annunciation.at)):
         for code in world.units.get(unit, ()):
             world.floods[code] = flood_step(world.floods.get(code, Flood()), at, 1)[0]
 

@@ -11,6 +11,7 @@ from server.settings import WatchSettings
 from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Gateway, Person, Room, Unit
+from server.store.tables_watch import Annunciation
 from server.watch.inputs import GatewayBirth, GatewayData
 from server.watch.loop import Watch
 
@@ -101,6 +102,11 @@ class Slice:
     def rows(self, table, **wanted):
         with self.db.read() as session:
             return list(session.scalars(select(table).filter_by(**wanted).order_by(table.id)))
+
+    def asked(self):
+        """Ids of the transitions that asked people for attention."""
+        with self.db.read() as session:
+            return set(session.scalars(select(Annunciation.transition)))
 
     def rows_of_gateway(self):
         with self.db.read() as session:
