@@ -58,9 +58,9 @@ class Desk:
     PROVINCE, CITY, COUNTY, STATION, ROOM = PROVINCE, CITY, COUNTY, STATION, ROOM
     MINUTE = MINUTE
 
-    def __init__(self, folder):
+    def __init__(self, folder, url=""):
         self.folder = folder
-        self.url = f"sqlite:///{folder / 'desk.db'}"
+        self.url = url or f"sqlite:///{folder / 'desk.db'}"
         self.db = Database(self.url)
         Base.metadata.create_all(self.db.engine)
         self.now = beijing("2026-11-23 10:00")

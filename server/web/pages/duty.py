@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from sqlalchemy import select
 from starlette.responses import RedirectResponse, Response
 
@@ -128,6 +128,13 @@ async def send(request: Request, services: ServicesOf, who: Handling) -> Respons
     unit = str(form.get("unit", ""))
     api.order_look(services, who, unit, [], str(form.get("note", ""))[:200])
     return RedirectResponse(f"/duty/looks?unit={unit}", 303)
+
+
+@router.post("/duty/alarms/{ident}/look")
+def send_for_alarm(ident: Annotated[int, Path(ge=1)], services: ServicesOf, who: Handling) -> Response:
+    """派查 of every room that an alarm is about."""
+    look = api.look_for_alarm(ident, who, services)
+    return RedirectResponse(f"/duty/looks?unit={look.unit}", 303)
 
 
 @router.post("/duty/looks/answer")
