@@ -75,8 +75,9 @@ def cause_of(rule: str, kind: str, quantity: str, level: Level) -> str:
         return "offline" if quantity in ("gateway", "") else "bus"
     if quantity == "power":
         return "power"
-    climate = quantity in ("humidity", "temperature", "dew_point") and kind == "threshold"
-    return "weather" if climate or kind == "dew_point" else ""
+    climate = kind == "dew_point" or (quantity in ("humidity", "temperature", "dew_point") and kind == "threshold")
+    # A front makes many rooms damp; one that is urgent is a matter of that room, and its own people must hear of it.
+    return "weather" if climate and level <= Level.ALARM else ""
 
 
 def scope_of(family: str, unit_path: Sequence[str]) -> str:

@@ -143,4 +143,6 @@ def cause_of(fact: RoomFact, data: str, coverage: CoverageFact | None) -> str:
         return "not_connected"
     if data == "normal":
         return ""
+    if coverage is not None and coverage.state == "manual":
+        return "manual"
     return coverage.cause if coverage and coverage.state == data else "unknown"

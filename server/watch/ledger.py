@@ -160,7 +160,7 @@ class Ledger:
         if self._dead is None:
             self._dead = defaultdict(list)
             for other in self._world.gateways.values():
-                if not other.online and other.path:
+                if not other.online and other.path and other.changed_at:  # one that never spoke has not died
                     self._dead[city(other)].append(other.changed_at)
         return sum(abs(died - gateway.changed_at) <= TOGETHER_MS for died in self._dead.get(city(gateway), ())) > 1
 

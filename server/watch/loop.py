@@ -35,7 +35,8 @@ log = logging.getLogger("server.watch")
 
 TICK_MS = 250
 EXPIRE_EVERY_MS = 1_000
-GROUP_LIMIT = 64
+GROUP_LIMIT, GROUP_SAMPLES = 64, 1_000
+"""A group is closed at so many inputs or samples: what comes behind it, maybe smoke, must not wait for the judging of a whole province."""
 REFUSED_KEPT = 500
 
 Item = GatewayBirth | GatewayData | GatewayDeath | Command
@@ -121,13 +122,14 @@ class Watch:
 
     def _gather(self, wait_ms: int) -> list[tuple[Item, "Future[Any]"]]:
         group: list[tuple[Item, Future[Any]]] = []
-        timeout = wait_ms / 1000
-        while len(group) < GROUP_LIMIT:
+        timeout, samples = wait_ms / 1000, 0
+        while len(group) < GROUP_LIMIT and samples < GROUP_SAMPLES:
             try:
                 entry = self._queue.get(timeout=timeout) if timeout else self._queue.get_nowait()
             except queue.Empty:
                 break
             group.append(entry)
+            samples += len(entry[0].samples) if isinstance(entry[0], GatewayData) else 0
             hurry = isinstance(entry[0], Command) or (isinstance(entry[0], GatewayData) and entry[0].urgent)
             timeout = 0 if hurry or not wait_ms else min(timeout, self._settings.gather_ms / 1000)
         return group

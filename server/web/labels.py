@@ -52,6 +52,7 @@ CAUSES = {
     "server": "中心故障",
     "planned": "计划维护",
     "not_connected": "未接入",
+    "manual": "人工值守",
     "unknown": "原因未知",
 }
 STAGES = {"in_use": "在用", "trial": "试运行", "commissioning": "调试中", "not_connected": "未接入", "retired": "停用"}

@@ -21,7 +21,8 @@ def test_causes() -> None:
     assert cause_of("sensor_stale", "stale", "humidity", Level.WARN) == "bus"
     assert cause_of("power_lost", "state", "power", Level.URGENT) == "power"
     assert cause_of("humidity_high", "threshold", "humidity", Level.WARN) == "weather"
-    assert cause_of("dew", "dew_point", "temperature", Level.URGENT) == "weather"
+    assert cause_of("dew", "dew_point", "temperature", Level.ALARM) == "weather"
+    assert cause_of("humidity_high", "threshold", "humidity", Level.URGENT) == ""
     assert cause_of("co2", "threshold", "co2", Level.WARN) == ""
     assert cause_of("door_held", "state", "door", Level.WARN) == ""
 

@@ -238,3 +238,15 @@ def test_climate_out_of_band_for_days_becomes_a_standing_state_that_asks_again_o
     assert slice_.rows(Alarm)[0].state == "cleared_unacked"
     with slice_.db.read() as session:
         assert all(c.ended_at is not None for c in session.scalars(select(Chronic)))
+
+
+def test_a_damp_front_is_one_event_and_the_room_that_gets_urgent_leaves_it(county):
+    rooms = [f"{COUNTY}-{n:02}" for n in range(3, 7)]
+    county.birth([(f"h{n}/humidity", room) for n, room in enumerate(rooms)])
+    for worst in (66.0, 66.0, 66.0, 80.0, 80.0):
+        county.send(*[(f"h{n}/humidity", 66.0) for n in range(3)], ("h3/humidity", worst))
+        county.run(10)
+    [group] = groups(county)
+    [urgent] = county.rows(Alarm, rule="humidity_high", level="urgent")
+    assert (group.rule, group.level, group.raised_value, group.limit) == ("group_weather", "alarm", 3, None)
+    assert (urgent.group_alarm, told(county, urgent.id)[-1]) == (None, ("raised", "pending"))
