@@ -2,13 +2,16 @@
 
 import argparse
 import json
+import secrets
 import sys
 from typing import Any
 
+from sqlalchemy import select
+
 from server.commands import INVALID, NOT_FOUND, OK, CommandError, add, database, emit, now_ms, settings_of
-from server.org import accounts
+from server.org import accounts, credentials
 from server.store import audit
-from server.store.tables import Unit
+from server.store.tables import Account, Unit
 
 
 def account_add(args: argparse.Namespace) -> int:
@@ -46,11 +49,35 @@ def account_load(args: argparse.Namespace) -> int:
     return OK
 
 
+FIRST = {"system": "系统管理员", "security": "安全管理员", "audit": "审计管理员"}
+
+
+def account_first_run(args: argparse.Namespace) -> int:
+    """Create exactly the three administrators, each with a password that is shown once and must be changed, and a second factor to enrol."""
+    db, now, made = database(settings_of(args)), now_ms(), []
+    with db.write() as session:
+        if session.scalar(select(Account.id).limit(1)) is not None:
+            raise CommandError("已经有账号，首次建立只做一次。", INVALID)
+        if session.get(Unit, args.unit) is None:
+            raise CommandError(f"没有这个单位：{args.unit}", NOT_FOUND)
+        for role, name in FIRST.items():
+            password = secrets.token_urlsafe(15)
+            account = accounts.add_account(session, login=role, password=password, role=role, unit=args.unit, name=name)
+            row = credentials.security(session, account.id)
+            row.must_change, row.totp_required = True, True
+            audit.append(session, "cli", "account_add", role, {"role": role, "unit": args.unit}, now, unit=args.unit)
+            made.append({"login": role, "role": role, "password": password})
+    emit({"accounts": made}, args, "\n".join(f"{row['login']}  {row['password']}" for row in made))
+    return OK
+
+
 def register(commands: Any) -> None:
     """Add the commands of this module."""
     account = commands.add_parser("account", help="账号").add_subparsers(required=True)
     adding = add(account, "add", account_add, "新建账号（密码从标准输入读取）")
     adding.add_argument("login")
+    first = add(account, "first-run", account_first_run, "首次建立：三名互斥的管理员，密码只显示一次")
+    first.add_argument("--unit", required=True)
     adding.add_argument("--role", required=True, choices=accounts.ROLES)
     adding.add_argument("--unit", required=True)
     adding.add_argument("--name", default="")

@@ -11,9 +11,11 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from server.org import credentials
 from server.store import audit
 from server.store.session import Database
 from server.store.tables import Account, WebSession
+from server.store.tables_security import AccountSecurity
 
 ROLES = ("duty", "in_charge", "inspector", "keeper", "system", "security", "audit")
 _SEEN_EVERY_MS = 60_000
@@ -47,6 +49,9 @@ class Identity:
     unit: str
     expires_at: int
     last_login_at: int | None = None
+    duty: str = ""
+    """What he must do before anything else: "password" (a new one) or "totp" (enrol a second factor)."""
+    visitor: bool = False
 
 
 class SignInRefusedError(Exception):
@@ -55,6 +60,10 @@ class SignInRefusedError(Exception):
     def __init__(self, sentence: str, locked_until: int | None = None) -> None:
         super().__init__(sentence)
         self.locked_until = locked_until
+
+
+class SecondFactorNeededError(SignInRefusedError):
+    """Login and password are right, and the account wants the code of its authenticator too."""
 
 
 def hash_password(password: str) -> str:
@@ -75,8 +84,10 @@ def add_account(session: Session, *, login: str, password: str, role: str, unit:
     return account
 
 
-def sign_in(db: Database, login: str, password: str, now: int, limits: SignInLimits) -> tuple[str, Identity]:
-    """Check a password and open a session; returns its token and owner. Raises SignInRefusedError.
+def sign_in(db: Database, login: str, password: str, now: int, limits: SignInLimits, *, code: str = "", agent: str = "") -> tuple[str, Identity]:
+    """Check a password, and the code where the account has a second factor, and open a session; returns its token and owner.
+
+    Raises SignInRefusedError, SecondFactorNeededError. A wrong code counts as a failure like a wrong password.
 
     The answer does not tell an unknown login from a wrong password, and takes as long for either.
     """
@@ -88,19 +99,63 @@ def sign_in(db: Database, login: str, password: str, now: int, limits: SignInLim
         raise SignInRefusedError("账号已锁定，请稍后再试。", locked_until)
     if not _verify(stored, password) or disabled:
         raise _failed(db, ident, login, now, limits)
-    return _open(db, ident, now, limits)
+    if not _second_factor(db, ident, code, now):
+        raise _failed(db, ident, login, now, limits)
+    return _open(db, ident, now, limits, agent)
+
+
+def sign_in_by_certificate(db: Database, subject: str, now: int, limits: SignInLimits, *, agent: str = "") -> tuple[str, Identity]:
+    """Open a session for whoever holds a client certificate that a trusted proxy has verified. Raises SignInRefusedError."""
+    with db.read() as session:
+        query = select(Account).join(AccountSecurity, AccountSecurity.account == Account.id).where(AccountSecurity.certificate == subject)
+        account = session.scalar(query.where(Account.disabled.is_(False))) if subject else None
+        ident = None if account is None or not credentials.is_open(session.get(AccountSecurity, account.id), now) else account.id
+    if ident is None:
+        raise SignInRefusedError("这张证书没有对应的账号。")
+    return _open(db, ident, now, limits, agent)
+
+
+def set_password(session: Session, account: Account, password: str, now: int) -> None:
+    """Change a password in the caller's write transaction and end all sessions. Raises credentials.WeakPasswordError."""
+    credentials.check_password(password, account.login)
+    if _verify(account.password_hash, password):
+        raise credentials.WeakPasswordError("新密码不能与原来的相同。")
+    account.password_hash = hash_password(password)
+    row = credentials.security(session, account.id)
+    row.password_changed_at, row.must_change = now, False
+    credentials.revoke(session, account, "", now)
+    audit.append(session, account.login, "password.change", f"account:{account.id}", {}, now, unit=account.unit)
+
+
+def matches(account: Account, password: str) -> bool:
+    """Whether this is the account's password."""
+    return _verify(account.password_hash, password)
+
+
+def _second_factor(db: Database, ident: int, code: str, now: int) -> bool:
+    with db.read() as session:
+        row = session.get(AccountSecurity, ident)
+        if not credentials.is_open(row, now):
+            raise SignInRefusedError("账号不在有效期内。")
+        if row is None or row.totp_since is None:
+            return True
+    if not code.strip():
+        raise SecondFactorNeededError("请输入验证器上的 6 位动态码。")
+    with db.write() as session:
+        return credentials.take_code(session.get_one(AccountSecurity, ident), code, now)
 
 
 def identify(db: Database, token: str, now: int, limits: SignInLimits) -> Identity | None:
     """Whose session this is; None when it is unknown, revoked, idle for too long, too old or of a disabled account. Counts as activity."""
     digest = _digest(token)
     with db.read() as session:
-        query = select(WebSession, Account).join(Account, Account.id == WebSession.account).where(WebSession.token_hash == digest)
+        query = select(WebSession, Account, AccountSecurity).join(Account, Account.id == WebSession.account)
+        query = query.outerjoin(AccountSecurity, AccountSecurity.account == Account.id).where(WebSession.token_hash == digest)
         row = session.execute(query).first()
-        if row is None or row[1].disabled or now >= _expiry(row[0], limits):
+        if row is None or row[1].disabled or now >= _expiry(row[0], limits) or not credentials.is_open(row[2], now):
             return None
-        web, account = row
-        seen_at, identity = web.last_seen_at, _identity(account, _expiry(web, limits))
+        web, account, extra = row
+        seen_at, identity = web.last_seen_at, _identity(account, _expiry(web, limits), extra=extra, now=now)
     if now - seen_at >= _SEEN_EVERY_MS:
         with db.write() as session:
             session.execute(update(WebSession).where(WebSession.token_hash == digest).values(last_seen_at=now))
@@ -149,24 +204,30 @@ def _failed(db: Database, ident: int, login: str, now: int, limits: SignInLimits
     return SignInRefusedError("登录名或密码不对。")
 
 
-def _open(db: Database, ident: int, now: int, limits: SignInLimits) -> tuple[str, Identity]:
+def _open(db: Database, ident: int, now: int, limits: SignInLimits, agent: str = "") -> tuple[str, Identity]:
     token = secrets.token_urlsafe(32)
     with db.write() as session:
         account = session.get_one(Account, ident)
         last = session.scalar(select(func.max(WebSession.created_at)).where(WebSession.account == ident))
         session.execute(delete(WebSession).where(WebSession.account == ident, WebSession.expires_at < now, WebSession.created_at < (last or 0)))
         account.failures, account.locked_until = 0, None
-        web = WebSession(token_hash=_digest(token), account=ident, created_at=now, last_seen_at=now, expires_at=now + limits.absolute_ms)
+        web = WebSession(
+            token_hash=_digest(token), account=ident, created_at=now, last_seen_at=now, expires_at=now + limits.absolute_ms,
+            address=audit.origin().address, agent=agent[:120],
+        )  # fmt: skip
         session.add(web)
-        audit.append(session, account.login, "session.open", f"account:{ident}", {}, now)
-        return token, _identity(account, _expiry(web, limits), last)
+        audit.append(session, account.login, "session.open", f"account:{ident}", {}, now, unit=account.unit)
+        return token, _identity(account, _expiry(web, limits), last, extra=session.get(AccountSecurity, ident), now=now)
 
 
 def _expiry(web: WebSession, limits: SignInLimits) -> int:
     return min(web.expires_at, web.last_seen_at + limits.idle_ms)
 
 
-def _identity(account: Account, expires_at: int, last_login_at: int | None = None) -> Identity:
+def _identity(account: Account, expires_at: int, last_login_at: int | None = None, *, extra: AccountSecurity | None = None, now: int = 0) -> Identity:
+    duty = "password" if credentials.password_is_old(extra, now) else ""
+    if not duty and extra is not None and extra.totp_required and extra.totp_since is None:
+        duty = "totp"
     return Identity(
         account=account.id,
         login=account.login,
@@ -175,6 +236,8 @@ def _identity(account: Account, expires_at: int, last_login_at: int | None = Non
         unit=account.unit,
         expires_at=expires_at,
         last_login_at=last_login_at,
+        duty=duty,
+        visitor=extra is not None and extra.visitor,
     )
 
 

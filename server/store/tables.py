@@ -108,6 +108,8 @@ class WebSession(Base):
     created_at: Mapped[int]
     last_seen_at: Mapped[int]
     expires_at: Mapped[int]
+    address: Mapped[str] = mapped_column(String(45), default="", server_default="")
+    agent: Mapped[str] = mapped_column(String(120), default="", server_default="")
 
 
 class Gateway(Base):

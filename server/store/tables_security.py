@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, String
+from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from server.store.tables import Base
@@ -25,3 +25,51 @@ class AuditAnchor(Base):
     children: Mapped[list[Any]] = mapped_column(JSON, default=list)
     node: Mapped[str] = mapped_column(String(64))
     made_at: Mapped[int]
+
+
+class AccountSecurity(Base):
+    """What an account needs beside its password. Without a row: no second factor, no end, no forced change. Instants are UTC ms.
+
+    `visitor` accounts read only, for a limited time. `certificate` is the subject of a client certificate that a trusted proxy has verified.
+    """
+
+    __tablename__ = "account_security"
+    account: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True, autoincrement=False)
+    password_changed_at: Mapped[int | None]
+    must_change: Mapped[bool] = mapped_column(Boolean, default=False)
+    totp_required: Mapped[bool] = mapped_column(Boolean, default=False)
+    totp_secret: Mapped[str] = mapped_column(String(64), default="")
+    totp_since: Mapped[int | None]
+    totp_step: Mapped[int] = mapped_column(default=0)
+    valid_from: Mapped[int | None]
+    valid_until: Mapped[int | None]
+    visitor: Mapped[bool] = mapped_column(Boolean, default=False)
+    certificate: Mapped[str | None] = mapped_column(String(200), unique=True)
+
+
+class ApiKey(Base):
+    """A key for a program, shown once and kept as a digest. It may do what `actions` names and its owner's role allows, in `unit` and below."""
+
+    __tablename__ = "api_key"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(60))
+    account: Mapped[int] = mapped_column(ForeignKey("account.id"), index=True)
+    unit: Mapped[str] = mapped_column(String(12))
+    actions: Mapped[list[Any]] = mapped_column(JSON, default=list)
+    created_at: Mapped[int]
+    expires_at: Mapped[int]
+    revoked_at: Mapped[int | None]
+
+
+class Kiosk(Base):
+    """A terminal that shows the board all night: reads only, has no time-out, and is ended by hand alone."""
+
+    __tablename__ = "kiosk"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(60))
+    unit: Mapped[str] = mapped_column(ForeignKey("unit.code"))
+    created_at: Mapped[int]
+    created_by: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    revoked_at: Mapped[int | None]

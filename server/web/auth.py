@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.org import accounts
+from server.org import accounts, credentials
 from server.store import alarms as alarm_queries
 from server.store import audit, units
 from server.store.tables import Alarm
@@ -20,6 +20,10 @@ from server.web.rights import Action
 from server.web.services import Services
 
 COOKIE = "aw_session"
+TERMINAL = "aw_terminal"
+DUTY_PATHS = ("/me/security", "/logout", "/api/v1/session")
+DUTIES = {"password": "请先更换密码。", "totp": "管理员请先登记动态码验证器。"}
+"""What somebody must do before anything else; only the pages for it are open to him."""
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
@@ -36,9 +40,14 @@ class Principal:
     session: str = ""
     """Public part of the session's or key's hash: enough to tell one from another in the audit log, useless to sign in with."""
 
+    only: frozenset[str] | None = None
+    """A key's actions: never more than its owner's role has."""
+    duty: str = ""
+    visitor: bool = False
+
     def may(self, action: Action) -> bool:
         """Whether his role has an action."""
-        return rights.allows(self.role, action)
+        return rights.allows(self.role, action) and (self.only is None or action in self.only)
 
 
 def services(request: Request) -> Services:
@@ -55,6 +64,8 @@ def principal(request: Request) -> Principal:
     found = principal_or_none(request)
     if found is None:
         raise ProblemError(401, "请先登录，或附上有效的密钥。", headers={"WWW-Authenticate": "Bearer"})
+    if found.duty and not request.url.path.startswith(DUTY_PATHS):
+        raise ProblemError(403, DUTIES[found.duty], code=f"first_{found.duty}")
     origin = audit.origin()
     origin.session, origin.unit = found.session, found.unit or ""
     return found
@@ -67,17 +78,43 @@ def principal_or_none(request: Request) -> Principal | None:
     if scheme.lower() == "bearer":
         digest = provided.settings.digest(key.strip())
         token = provided.settings.tokens.get(digest)
-        return None if token is None else Principal(name=token.name, role=token.role, unit=token.unit, session=digest[:12])
+        if token is None:
+            return _by_key(provided, key.strip())
+        return Principal(name=token.name, role=token.role, unit=token.unit, session=digest[:12])
     cookie = request.cookies.get(COOKIE)
-    if not cookie:
-        return None
-    who = accounts.identify(provided.db, cookie, provided.clock(), provided.settings.limits)
-    if who is None:
-        return None
+    who = accounts.identify(provided.db, cookie, provided.clock(), provided.settings.limits) if cookie else None
+    if who is None or not cookie:
+        return _by_terminal(provided, request.cookies.get(TERMINAL, ""))
     return Principal(
         name=who.name, role=who.role, unit=who.unit, account=who.account, login=who.login, expires_at=who.expires_at,
-        session=provided.settings.digest(cookie)[:12],
+        session=provided.settings.digest(cookie)[:12], duty=who.duty, visitor=who.visitor,
     )  # fmt: skip
+
+
+def _by_key(provided: Services, key: str) -> Principal | None:
+    with provided.db.read() as session:
+        found = credentials.key_owner(session, key, provided.clock())
+        if found is None:
+            return None
+        row, owner = found
+        return Principal(
+            name=f"{row.name}（{owner.display_name}）", role=owner.role, unit=row.unit, only=frozenset(row.actions), session=row.digest[:12]
+        )
+
+
+def _by_terminal(provided: Services, token: str) -> Principal | None:
+    if not token:
+        return None
+    with provided.db.read() as session:
+        row = credentials.kiosk(session, token)
+        return None if row is None else Principal(name=row.name, role="kiosk", unit=row.unit, session=row.digest[:12])
+
+
+def still_valid(provided: Services, cookie: str | None, terminal: str, now: int) -> bool:
+    """Whether a stream may go on: by its session, or by the terminal that it runs on, which nobody's time-out ends."""
+    if cookie and accounts.peek(provided.db, cookie, now, provided.settings.limits):
+        return True
+    return _by_terminal(provided, terminal) is not None
 
 
 @dataclass(frozen=True, slots=True)

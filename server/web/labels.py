@@ -207,6 +207,7 @@ ROLES = {
     "security": "安全管理员",
     "audit": "审计管理员",
     "service": "程序",
+    "kiosk": "值守终端",
     "gateway": "网关",
 }
 VIA = {"page": "值守台", "api": "接口", "sms": "短信", "voice": "语音"}
@@ -255,6 +256,14 @@ AUDIT_ACTIONS = {
     "also_acknowledged": "另有人答复接手",
     "take_over_expired": "接手超时，重新通知",
     "still_view": "查看画面",
+    "password.change": "更换密码",
+    "totp.enrol": "登记验证器",
+    "totp.confirm": "启用动态码",
+    "session.revoke": "结束登录",
+    "key.make": "生成密钥",
+    "key.revoke": "结束密钥",
+    "kiosk.make": "设为终端",
+    "kiosk.end": "结束终端",
     "audit_export": "导出审计日志",
     "sms_reply": "短信回复",
     "account_add": "新建账号",

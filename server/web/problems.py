@@ -108,6 +108,8 @@ def _answer(request: Request, body: dict[str, Any], headers: Mapping[str, str] |
     status = int(body["status"])
     if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
         return JSONResponse(body, status, dict(headers or {}), media_type=MEDIA_TYPE)
+    if str(body["code"]).startswith("first_"):
+        return RedirectResponse("/me/security", 303)
     if status == HTTPStatus.UNAUTHORIZED and request.headers.get("hx-request") == "true":
         return Response(status_code=status, headers={"HX-Redirect": "/login"})
     if status == HTTPStatus.UNAUTHORIZED:

@@ -42,6 +42,7 @@ ROLES: Mapping[str, frozenset[Action]] = MappingProxyType(
         "system": frozenset({Action.VIEW, Action.GATEWAYS, Action.PEOPLE, Action.PHONES, Action.ORGANISE, Action.VIEW_AS, Action.CLOSE_NOTICE}),
         "security": frozenset({Action.VIEW, Action.AUDIT, Action.PEOPLE, Action.GRANT, Action.REVIEW, Action.VIEW_AS}),
         "audit": frozenset({Action.AUDIT}),
+        "kiosk": frozenset({Action.VIEW}),
         "service": frozenset(Action) - {Action.UPLOAD},
         "gateway": frozenset({Action.UPLOAD}),
     }

@@ -16,9 +16,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from server.live import wire
 from server.live.hub import Client, Event
-from server.org import accounts
 from server.web.api.common import PROBLEMS, Viewer
-from server.web.auth import COOKIE, ServicesOf, require_room
+from server.web.auth import COOKIE, TERMINAL, ServicesOf, require_room, still_valid
 from server.web.services import Services
 
 log = logging.getLogger("server.web")
@@ -44,9 +43,9 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, services: Services, client: Client, cookie: str | None) -> None:
+    def __init__(self, services: Services, client: Client, cookie: str | None, terminal: str = "") -> None:
         super().__init__()
-        self._services, self._client, self._cookie = services, client, cookie
+        self._services, self._client, self._cookie, self._terminal = services, client, cookie, terminal
         self._checked_at = services.clock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
@@ -89,10 +88,10 @@ class EventStream(Response):
 
     async def _allowed(self, now: int) -> bool:
         """Whether the session is still valid; asked for now and then, so that a revoked one does not go on reading."""
-        if self._cookie is None or now - self._checked_at < RECHECK_MS:
+        if (self._cookie is None and not self._terminal) or now - self._checked_at < RECHECK_MS:
             return True
         self._checked_at = now
-        return await run_in_threadpool(accounts.peek, self._services.db, self._cookie, now, self._services.settings.limits)
+        return await run_in_threadpool(still_valid, self._services, self._cookie, self._terminal, now)
 
     @staticmethod
     async def _gone(receive: Receive) -> None:
@@ -123,4 +122,5 @@ async def stream(
         require_room(services, who, room)
     client = services.hub.attach(who.unit, services.clock(), room=room or None, last_event_id=last_event_id)
     cookie = None if request.headers.get("authorization") else request.cookies.get(COOKIE)
-    return EventStream(services, client, cookie)
+    terminal = "" if request.headers.get("authorization") else request.cookies.get(TERMINAL, "")
+    return EventStream(services, client, cookie, terminal)

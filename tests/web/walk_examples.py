@@ -98,6 +98,8 @@ PLAIN: dict[str, Any] = {
     "daily": "false", "known_late": "false",
     "role": "", "dry_run": "true", "standing": "true", "approve": False, "remark": "资料不全",
     "actor": "", "action": "",
+    "old": "x", "new": "x", "again": "x", "public": "000000000000", "key": 1, "terminal": 1,
+    "code": "000000",
 }  # fmt: skip
 """By the name of the parameter, in paths, queries, forms and JSON bodies."""
 
@@ -151,13 +153,32 @@ ROUTES |= {
 
 PUBLIC = {
     "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1/openapi.json",
-    "POST /api/v1/session", "GET /login", "POST /login", "POST /logout",
+    "POST /api/v1/session", "GET /login", "GET /login/certificate", "POST /login", "POST /logout",
     "POST /callbacks/voice/status", "POST /callbacks/voice/{notification}",
     "POST /callbacks/sms/status", "POST /callbacks/sms/inbound",  # signed by the provider
 }  # fmt: skip
 """Routes that a stranger may use. Everything else needs a sign-in or a key."""
 
-OWN = {"GET /api/v1/session", "DELETE /api/v1/session", "GET /", "GET /me"}
+OWN = {
+    *(
+        f"{method} /me/security{path}"
+        for method, path in (
+            ("GET", ""),
+            ("POST", "/password"),
+            ("POST", "/totp"),
+            ("POST", "/totp/confirm"),
+            ("POST", "/revoke"),
+            ("POST", "/key"),
+            ("POST", "/key/revoke"),
+            ("POST", "/terminal"),
+            ("POST", "/terminal/end"),
+        )
+    ),
+    "GET /api/v1/session",
+    "DELETE /api/v1/session",
+    "GET /",
+    "GET /me",
+}
 """Routes about the asker himself, or that decide inside: signed in is enough."""
 
 LAST = {"DELETE /api/v1/session", "POST /logout"}

@@ -21,13 +21,18 @@ class SignIn(BaseModel):
 
     login: Annotated[str, StringConstraints(min_length=1, max_length=60)]
     password: Annotated[str, Field(min_length=1, max_length=200)]
+    code: Annotated[str, Field(max_length=8, description="of the authenticator, where the account has one")] = ""
 
 
-def open_session(services: Services, request: Request, response: Response, login: str, password: str) -> accounts.Identity:
+def open_session(services: Services, request: Request, response: Response, login: str, password: str, code: str = "") -> accounts.Identity:
     """Check a password and put the session's cookie onto an answer. Raises ProblemError 401, or 429 while the account is locked."""
     now = services.clock()
     try:
-        token, who = accounts.sign_in(services.db, login, password, now, services.settings.limits)
+        token, who = accounts.sign_in(
+            services.db, login, password, now, services.settings.limits, code=code, agent=request.headers.get("user-agent", "")
+        )
+    except accounts.SecondFactorNeededError as refusal:
+        raise ProblemError(401, str(refusal), code="second_factor") from refusal
     except accounts.SignInRefusedError as refusal:
         if refusal.locked_until is None:
             raise ProblemError(401, str(refusal), code="sign_in_refused") from refusal
@@ -35,15 +40,19 @@ def open_session(services: Services, request: Request, response: Response, login
         until = at_or_none(refusal.locked_until)
         assert until is not None  # noqa: S101 - checked above
         raise ProblemError(429, str(refusal), headers={"Retry-After": str(wait)}, locked_until=until.isoformat()) from refusal
-    # No max-age: the cookie ends with the browser, the session on the server by its own clock.
-    response.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=request.url.scheme == "https", path="/")
+    keep_session(request, response, token)
     return who
+
+
+def keep_session(request: Request, response: Response, token: str) -> None:
+    """The session's cookie. No max-age: it ends with the browser, and on the server by its own clock."""
+    response.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=request.url.scheme == "https", path="/")
 
 
 @router.post("/session", operation_id="signIn", responses={401: PROBLEMS[401], 429: PROBLEMS[401] | {"description": "locked"}})
 def sign_in(body: SignIn, request: Request, response: Response, services: ServicesOf) -> SessionInfo:
     """Open a session; its token comes as a cookie."""
-    who = open_session(services, request, response, body.login, body.password)
+    who = open_session(services, request, response, body.login, body.password, body.code)
     return SessionInfo(
         login=who.login,
         name=who.name,

@@ -1,0 +1,178 @@
+"""Sign-in beyond the password: rules and age, second factor, sessions, keys, terminals, visitors, certificates, the first three accounts."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pyotp
+import pytest
+from starlette.testclient import TestClient
+
+from server import cli
+from server.org import accounts, credentials
+from server.store.migrate import migrate
+from server.store.session import Database
+from server.store.tables import Account, Unit
+from server.store.tables_security import AccountSecurity
+from server.web import site
+from tests.web.house import PASSWORD, ROOM, T0, House
+
+HTML = {"accept": "text/html"}
+STRONG = "Kx7-lange Nacht"
+DAY = 86_400_000
+
+
+def account_of(house: House, login: str) -> int:
+    with house.db.read() as session:
+        return session.query(Account).filter_by(login=login).one().id
+
+
+def extra(house: House, login: str, **values: object) -> None:
+    with house.db.write() as session:
+        row = credentials.security(session, session.query(Account).filter_by(login=login).one().id)
+        for name, value in values.items():
+            setattr(row, name, value)
+
+
+@pytest.mark.parametrize("weak", ["Ab1-567", "abcdefgh1", "Passw0rd-11", "Duty-12345x", "aaaaAAAA1111", "archivewatch-X9"])
+def test_weak_passwords_are_refused(weak: str) -> None:
+    with pytest.raises(credentials.WeakPasswordError):
+        credentials.check_password(weak, "duty")
+
+
+@pytest.mark.parametrize("good", [STRONG, "vier lange worte zusammen", "Tz8!kmWq"])
+def test_good_passwords_pass(good: str) -> None:
+    credentials.check_password(good, "duty")
+
+
+def test_an_old_password_opens_only_the_page_that_changes_it(house: House) -> None:
+    extra(house, "duty", password_changed_at=T0 - 90 * DAY)
+    client = house.client("duty")
+    assert client.get("/api/v1/rooms").json()["code"] == "first_password"
+    assert client.get("/", headers=HTML).headers["location"] == "/me/security"
+    assert client.get("/me/security", headers=HTML).status_code == 200
+    bad = client.post("/me/security/password", data={"old": "no", "new": STRONG, "again": STRONG}, headers=HTML)
+    assert (bad.status_code, "原密码不对" in bad.text) == (422, True)
+    done = client.post("/me/security/password", data={"old": PASSWORD, "new": STRONG, "again": STRONG}, headers=HTML)
+    assert (done.status_code, done.headers["location"]) == (303, "/login")
+    assert client.get("/api/v1/rooms").status_code == 401, "all sessions end with the old password"
+    again = house.client()
+    assert again.post("/api/v1/session", json={"login": "duty", "password": STRONG}).status_code == 200
+    assert again.get("/api/v1/rooms").status_code == 200
+
+
+def test_a_second_factor_is_enrolled_asked_for_and_never_taken_twice(house: House) -> None:
+    extra(house, "province-system", totp_required=True)
+    client = house.client("province-system")
+    assert client.get("/api/v1/rooms").json()["code"] == "first_totp"
+    page = client.post("/me/security/totp", headers=HTML)
+    secret = re.search(r"secret=([A-Z2-7]+)", page.text)[1]
+    assert "<svg" in page.text
+    code = pyotp.TOTP(secret).at(house.now // 1000)
+    assert client.post("/me/security/totp/confirm", data={"code": "000000"}, headers=HTML).status_code == 422
+    assert client.post("/me/security/totp/confirm", data={"code": code}, headers=HTML).status_code == 303
+    assert client.get("/api/v1/rooms").status_code == 200
+    fresh = house.client()
+    body = {"login": "province-system", "password": PASSWORD}
+    assert fresh.post("/api/v1/session", json=body).json()["code"] == "second_factor"
+    assert "one-time-code" in fresh.post("/login", data=body, headers=HTML).text
+    assert fresh.post("/api/v1/session", json=body | {"code": code}).status_code == 401, "a code counts once"
+    house.now += 60_000
+    assert fresh.post("/api/v1/session", json=body | {"code": pyotp.TOTP(secret).at(house.now // 1000)}).status_code == 200
+    for _ in range(5):
+        refused = house.client().post("/api/v1/session", json=body | {"code": "123456"})
+    assert refused.status_code == 429, "wrong codes lock like wrong passwords"
+
+
+def test_sessions_are_listed_and_revoked(house: House) -> None:
+    here, there = house.client("duty"), house.client("duty")
+    page = here.get("/me/security", headers=HTML).text
+    public = re.search(r'name="public" value="([0-9a-f]{12})"', page)[1]
+    assert here.post("/me/security/revoke", data={"public": public[:3]}).status_code == 303
+    assert there.get("/api/v1/rooms").status_code == 200, "a part of a name is no name"
+    here.post("/me/security/revoke", data={"public": public})
+    assert there.get("/api/v1/rooms").status_code == 401
+    assert here.get("/api/v1/rooms").status_code == 200
+    here.post("/me/security/revoke")
+    assert here.get("/api/v1/rooms").status_code == 401
+
+
+def test_a_key_does_what_it_names_until_it_ends(house: House) -> None:
+    client = house.client("duty")
+    page = client.post("/me/security/key", data={"name": "大屏", "days": "2", "actions": ["view", "organise"]}, headers=HTML).text
+    key = re.search(r"aw_[\w-]+", page)[0]
+    assert key not in client.get("/me/security", headers=HTML).text
+    program = TestClient(house.app, headers={"Authorization": f"Bearer {key}"})
+    assert program.get("/api/v1/rooms").status_code == 200
+    assert program.get("/api/v1/notifications").status_code == 403, "the owner may, the key may not"
+    assert program.get("/me/security").status_code == 403
+    house.now += 2 * DAY
+    assert program.get("/api/v1/rooms").status_code == 401
+    house.now -= 2 * DAY
+    client.post("/me/security/key/revoke", data={"key": "1"})
+    assert program.get("/api/v1/rooms").status_code == 401
+
+
+def test_a_terminal_reads_all_night_and_nobodys_lock_ends_it(house: House) -> None:
+    client = house.client("duty")
+    assert client.post("/me/security/terminal", data={"name": "值班室大屏"}).status_code == 303
+    alarm = house.smoke()
+    house.now += 30 * 3_600_000
+    assert client.get("/api/v1/session").json()["role"] == "kiosk", "the session has ended, the terminal goes on"
+    assert client.get("/", headers=HTML).status_code == 200
+    assert client.post(f"/api/v1/alarms/{alarm}/comment", json={"note": "x"}).status_code == 403
+    for _ in range(6):
+        client.post("/api/v1/session", json={"login": "duty", "password": "wrong wrong"})
+    assert client.get("/", headers=HTML).status_code == 200
+    assert client.get(f"/api/v1/rooms/{ROOM}").status_code == 200
+    house.now += 3_600_000
+    client.post("/api/v1/session", json={"login": "duty", "password": PASSWORD})
+    assert client.post(f"/api/v1/alarms/{alarm}/comment", json={"note": "x"}).status_code == 200, "signed in on top, somebody acts"
+    client.post("/me/security/terminal/end", data={"terminal": "1"})
+    client.post("/logout")
+    assert client.get("/api/v1/rooms").status_code == 401
+
+
+def test_a_visitor_has_a_beginning_and_an_end(house: House) -> None:
+    extra(house, "inspector", visitor=True, valid_from=T0, valid_until=T0 + DAY)
+    client = house.client("inspector")
+    assert client.get("/api/v1/rooms").status_code == 200
+    house.now += DAY
+    assert client.get("/api/v1/rooms").status_code == 401
+    assert "有效期" in house.client().post("/api/v1/session", json={"login": "inspector", "password": PASSWORD}).json()["detail"]
+
+
+def test_a_certificate_counts_only_from_a_trusted_proxy(house: House) -> None:
+    extra(house, "duty", certificate="CN=陈值班,O=GA")
+    header = {"X-Client-Verify": "SUCCESS", "X-Client-Subject": "CN=陈值班,O=GA".encode().decode("latin-1")}
+    extra(house, "duty", certificate=header["X-Client-Subject"])
+    ascii_only = {"X-Client-Verify": "SUCCESS", "X-Client-Subject": "CN=duty-0001"}
+    extra(house, "duty", certificate="CN=duty-0001")
+    assert house.client().get("/login/certificate", headers=ascii_only).status_code == 401, "anybody can write a header"
+    app = site.build(replace(house.services, settings=replace(house.settings, trusted_proxies=("10.9.0.0/24",))))
+    behind = TestClient(app, client=("10.9.0.7", 1), follow_redirects=False)
+    assert behind.get("/login/certificate", headers=ascii_only | {"X-Client-Verify": "NONE"}).status_code == 401
+    assert behind.get("/login/certificate", headers=ascii_only | {"X-Client-Subject": "CN=other"}).status_code == 401
+    assert behind.get("/login/certificate", headers=ascii_only).status_code == 303
+    assert behind.get("/api/v1/session").json()["login"] == "duty"
+    assert TestClient(app, client=("10.8.0.7", 1)).get("/login/certificate", headers=ascii_only).status_code == 401
+
+
+def test_the_first_run_makes_three_administrators_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "server.yaml").write_text("data_dir: var\n")
+    config = ["--config", str(tmp_path / "server.yaml"), "--json"]
+    db = Database(f"sqlite:///{tmp_path / 'var' / 'archivewatch.db'}") if (tmp_path / "var").mkdir() is None else None
+    assert db is not None
+    migrate(db)
+    with db.write() as session:
+        session.add(Unit(code="350000000000", parent=None, level=1, name="省厅", short_name="省厅"))
+    assert cli.main(["account", "first-run", "--unit", "350000000000", *config]) == 0
+    made = __import__("json").loads(capsys.readouterr().out)["accounts"]
+    assert [row["role"] for row in made] == ["system", "security", "audit"]
+    with db.read() as session:
+        assert {row.role for row in session.query(Account)} == {"system", "security", "audit"}
+        assert all(row.must_change and row.totp_required for row in session.query(AccountSecurity))
+    _, who = accounts.sign_in(db, made[0]["login"], made[0]["password"], T0, accounts.SignInLimits())
+    assert who.duty == "password"
+    assert cli.main(["account", "first-run", "--unit", "350000000000", *config]) == 4
+    db.close()
