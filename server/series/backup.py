@@ -1,7 +1,8 @@
 """Copy of an embedded store at one moment, and a new store made of such a copy.
 
-A backup is a folder: the partition files, `hot.parquet` with the rows that are in none of them, and `manifest.json` with names, SHA-256 and the
-journal id up to which it is complete. Restored beside an older or newer relational database it is brought up to date by the history loop.
+A backup is a folder: the partition files and roll-ups, `hot.parquet` with the rows that are in none of them, the small tables beside, and
+`manifest.json` with names, SHA-256 and the journal id up to which it is complete. Restored beside an older or newer relational database it is brought
+up to date by the history loop.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from server.series import SeriesError
-from server.series.hot import File, Hot, files, sync_folder
+from server.series.hot import File, Hot, RollupFile, files, sync_folder
 from server.series.partition import checksum, sync_file
 
 _MANIFEST = "manifest.json"
 _HOT = "hot.parquet"
-_FORMAT = 1
+_FORMAT = 2
+_TABLES = ("judged", "rolled", "unsettled", "retention", "rollup")
 
 
 def save(hot: Hot, target: Path) -> int | None:
@@ -26,10 +29,21 @@ def save(hot: Hot, target: Path) -> int | None:
         mark, conflicts = snapshot.execute("SELECT mark, conflicts FROM state").fetchall()[0]
         listed = files(snapshot, 0, 1 << 62)
         for file in listed:
-            _copy(hot.folder, target, file)
+            _copy(hot.folder, target, file.file)
+        rollups = [RollupFile(*row) for row in snapshot.execute("SELECT * FROM rollup ORDER BY file").fetchall()]
+        for name in [file.file for file in rollups]:
+            _copy(hot.folder, target, name)
+        tables = {}
+        for table in _TABLES:
+            snapshot.execute(f"COPY {table} TO ? (FORMAT parquet)", [str(target / f"{table}.parquet")])
+            sync_file(target / f"{table}.parquet")
+            tables[table] = checksum(target / f"{table}.parquet")
         (rows,) = snapshot.execute("COPY hot TO ? (FORMAT parquet, COMPRESSION zstd)", [str(target / _HOT)]).fetchall()[0]
     sync_file(target / _HOT)
-    manifest = {"format": _FORMAT, "mark": mark, "conflicts": conflicts, "hot_rows": rows, "hot_sha256": checksum(target / _HOT), "files": listed}
+    manifest = {
+        "format": _FORMAT, "mark": mark, "conflicts": conflicts, "rows": rows + sum(file.rows for file in listed), "hot_rows": rows,
+        "hot_sha256": checksum(target / _HOT), "tables": tables, "files": listed, "rollups": rollups,
+    }  # fmt: skip
     (target / _MANIFEST).write_text(json.dumps(manifest, indent=1))  # last: a backup without it is none
     sync_file(target / _MANIFEST)
     sync_folder(target)
@@ -37,25 +51,39 @@ def save(hot: Hot, target: Path) -> int | None:
     return kept
 
 
-def load(source: Path, folder: Path) -> int | None:
-    """Make a store in `folder`, new or empty, from a backup; returns its mark. Raises SeriesError when the backup is not complete and unharmed."""
+def read(source: Path) -> dict[str, Any]:
+    """The manifest of a backup, every file of which is there and is what was saved. Raises SeriesError."""
     try:
-        manifest = json.loads((source / _MANIFEST).read_text())
+        manifest: dict[str, Any] = json.loads((source / _MANIFEST).read_text())
     except (OSError, ValueError) as failure:
         raise SeriesError(f"{source} is not a backup of a series store: {failure}") from failure
     if manifest["format"] != _FORMAT:
         raise SeriesError(f"{source} is a backup of format {manifest['format']}, not {_FORMAT}")
+    _must_match(source / _HOT, manifest["hot_sha256"])
+    for table in _TABLES:
+        _must_match(source / f"{table}.parquet", manifest["tables"][table])
+    saved = {file.file: file.sha256 for file in (File(*entry) for entry in manifest["files"])}
+    saved |= {file.file: file.sha256 for file in (RollupFile(*entry) for entry in manifest["rollups"])}
+    for name, sha256 in saved.items():
+        _must_match(source / name, sha256)
+    return manifest
+
+
+def load(source: Path, folder: Path) -> int | None:
+    """Make a store in `folder`, new or empty, from a backup; returns its mark. Raises SeriesError when the backup is not complete and unharmed."""
+    manifest = read(source)
     listed = [File(*entry) for entry in manifest["files"]]
     _must_be_empty(folder)
-    _must_match(source / _HOT, manifest["hot_sha256"])
-    for file in listed:
-        _must_match(source / file.file, file.sha256)
-        _copy(source, folder, file)
+    for name in [file.file for file in listed] + [RollupFile(*entry).file for entry in manifest["rollups"]]:
+        _copy(source, folder, name)
     hot = Hot(folder, threads=2, memory_limit="1GB")
     try:
         with hot.writing() as connection:
             if listed:
                 connection.executemany("INSERT INTO partition VALUES (?, ?, ?, ?, ?, ?, ?, ?)", listed)
+            for table in _TABLES:
+                connection.execute(f"INSERT INTO {table} SELECT * FROM read_parquet(?)", [str(source / f"{table}.parquet")])  # noqa: S608
+            connection.execute("UPDATE unsettled SET seq = 1")
             connection.execute("INSERT INTO hot SELECT * REPLACE (1 AS seq) FROM read_parquet(?)", [str(source / _HOT)])
             connection.execute("UPDATE state SET mark = ?, conflicts = ?, seq = 1", [manifest["mark"], manifest["conflicts"]])
     finally:
@@ -64,10 +92,10 @@ def load(source: Path, folder: Path) -> int | None:
     return mark
 
 
-def _copy(source: Path, target: Path, file: File) -> None:
-    (target / file.file).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source / file.file, target / file.file)
-    sync_file(target / file.file)
+def _copy(source: Path, target: Path, name: str) -> None:
+    (target / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source / name, target / name)
+    sync_file(target / name)
 
 
 def _must_be_empty(folder: Path) -> None:

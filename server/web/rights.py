@@ -28,6 +28,7 @@ class Action(StrEnum):
     VIEW_AS = "view_as"
     CLOSE_NOTICE = "close_notice"
     DRILL = "drill"
+    BACKUP = "backup"
 
 
 _READ = frozenset({Action.VIEW, Action.PICTURES, Action.NOTIFICATIONS, Action.GATEWAYS, Action.PEOPLE})

@@ -1,14 +1,17 @@
 """History over HTTP: derived quantities, several rooms, a bucket per pixel, and what happened beside the curves."""
 
+from pathlib import Path
+
 import pytest
 from starlette.testclient import TestClient
 
 from alarms import climate
+from server.history import backup
 from server.history.seals import seal
 from server.series import Row
 from server.store.tables import AuditEntry, Point
 from server.web.api.common import at
-from tests.web.house import FOREIGN, OTHER, ROOM, SISTER_GATEWAY, T0, House
+from tests.web.house import FOREIGN, OTHER, ROOM, SERVICE_KEY, SISTER_GATEWAY, T0, House
 
 MINUTE = 60_000
 
@@ -128,3 +131,15 @@ def test_seals_are_shown_and_verified(filled: House) -> None:
 def shown_point(house: House) -> int:
     with house.db.read() as session:
         return session.query(Point).filter_by(room=ROOM, device="th1-01", quantity="temperature").one().id
+
+
+def test_the_running_server_makes_backups_and_exports(filled: House, tmp_path: Path) -> None:
+    client = filled.client()
+    client.headers["Authorization"] = f"Bearer {SERVICE_KEY}"
+    made = client.post("/api/v1/backups", json={"folder": str(tmp_path / "b")})
+    assert made.status_code == 200, made.text
+    assert backup.verify(tmp_path / "b").samples == made.json()["samples"] > 0
+    assert client.post("/api/v1/backups", json={"folder": str(tmp_path / "b")}).status_code == 409
+    month = client.post("/api/v1/history-exports", json={"folder": str(tmp_path / "out"), "month": "2026-09"}).json()
+    assert month["samples"] > 0
+    assert filled.client("in_charge").post("/api/v1/backups", json={"folder": str(tmp_path / "c")}).status_code == 403

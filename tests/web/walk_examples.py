@@ -94,7 +94,7 @@ PLAIN: dict[str, Any] = {
     "day": "2026-09-21", "minutes": "30", "on_behalf_of": "", "via": "", "text": "x", "status": "", "view": "", "second": "王工",
     "number": 1, "paper": "", "every_days": 30,
     "write": "relay1", "value": True, "two_people": False, "order": 1,
-    "pixels": "500", "most": 10,
+    "pixels": "500", "most": 10, "folder": "no-absolute-path", "month": "2026-09",
     "daily": "false", "known_late": "false",
     "role": "", "dry_run": "true", "standing": "true", "approve": False, "remark": "资料不全",
     "actor": "", "action": "",
