@@ -108,6 +108,16 @@ class Batch:
         return batch.take(first), int(differs(batch.value, batch.value[leader]).sum())
 
 
+def distinct(numbers: Ints) -> Ints:
+    """Which numbers occur, ascending; fast where they lie close together."""
+    if not len(numbers):
+        return numbers
+    low = int(numbers.min())
+    if int(numbers.max()) - low > 1_000_000:
+        return np.unique(numbers)
+    return np.flatnonzero(np.bincount(numbers - low)) + low
+
+
 def differs(left: Floats, right: Floats) -> NDArray[np.bool_]:
     """Where two value columns disagree; "no value" agrees with itself."""
     differing: NDArray[np.bool_] = (left != right) & ~(np.isnan(left) & np.isnan(right))

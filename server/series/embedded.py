@@ -18,10 +18,11 @@ import numpy as np
 
 from server.series import Changed, Limits, Row, Stats, backup, compaction, queries, rollup, settle
 from server.series.answers import Answers
-from server.series.batch import Batch, differs
+from server.series.batch import Array, Batch, Floats, differs
 from server.series.compaction import Policy
 from server.series.figures import Figures
 from server.series.hot import Hot, RollupFile, files
+from server.series.newest import Newest
 from server.series.partition import DAY_MS, ZONE_MS, checksum
 from server.series.recovery import reconcile
 
@@ -47,6 +48,7 @@ class EmbeddedStore(Answers):
             self._generations = itertools.count(reconcile(self._hot))
             with self._hot.reading() as connection:
                 self._rolled, self._unsettled = rollup.keys_listed(connection), settle.listed(connection)
+                self._newest = Newest(connection)
         except BaseException:
             self._hot.close()
             raise
@@ -56,11 +58,12 @@ class EmbeddedStore(Answers):
         batch, conflicts = self._in_time(rows if isinstance(rows, Batch) else Batch.of(rows)).firsts()
         try:
             with self._hot.writing() as connection:
-                index, stored = queries.known(connection, self._hot.folder, batch)
+                index, stored = self._known(connection, batch)
                 conflicts += int(differs(batch.value[index], stored).sum())
                 fresh = batch.take(np.delete(np.arange(len(batch)), index))
-                rollup.touch(connection, (fresh.taken_at + ZONE_MS) // DAY_MS, fresh.point, self._rolled)
-                settle.note(connection, fresh, _insert(connection, fresh, mark, conflicts), self._unsettled)
+                keys = settle.keys_of(fresh)
+                rollup.touch(connection, keys, self._rolled)
+                settle.note(connection, keys, _insert(connection, fresh, mark, conflicts), self._unsettled)
         except BaseException:
             with self._hot.reading() as connection:
                 self._unsettled = settle.listed(connection)
@@ -176,6 +179,14 @@ class EmbeddedStore(Answers):
         with self._compacting:
             self._hot.close()
 
+    def _known(self, connection: duckdb.DuckDBPyConnection, batch: Batch) -> tuple[Array, Floats]:
+        """See queries.known; what is newer than anything of its point needs no look."""
+        old = np.flatnonzero(self._newest.reaches(batch))
+        if not len(old):
+            return old, np.empty(0)
+        index, stored = queries.known(connection, self._hot.folder, batch.take(old))
+        return old[index], stored
+
     def _in_time(self, batch: Batch) -> Batch:
         sane = (batch.taken_at >= 0) & (batch.taken_at < _LATEST)
         if sane.all():
@@ -202,7 +213,8 @@ def _insert(connection: duckdb.DuckDBPyConnection, batch: Batch, mark: int | Non
     }
     # NaN arrives in DuckDB as NULL.
     connection.register("incoming", columns)
-    query = "INSERT INTO hot SELECT point, taken_at, value, quality, received_at, ?[word + 1], day, ? FROM incoming"
-    connection.execute(query, [list(batch.words), seq])
+    reason, words = ("?[word + 1]", [list(batch.words)]) if batch.reason.any() else ("''", [])
+    query = f"INSERT INTO hot SELECT point, taken_at, value, quality, received_at, {reason}, day, ? FROM incoming"  # noqa: S608
+    connection.execute(query, [*words, seq])
     connection.unregister("incoming")
     return seq

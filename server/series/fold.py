@@ -71,19 +71,31 @@ def figures(samples: Samples, start: int, end: int, step: int, limits: Mapping[i
     if not len(samples.point):
         return Figures.none()
     per_point = -(-(end - start) // step)
-    points, index = np.unique(samples.point, return_inverse=True)
+    head = np.flatnonzero(np.diff(samples.point, prepend=samples.point[0] - 1))
+    points = samples.point[head]
+    index = np.repeat(np.arange(len(head)), np.diff(head, append=len(samples.point)))
     hold, low_limit, high_limit = _limit_columns(points, limits)
     spans = _pieces(_spans(samples, start, end, hold[index]), start, step)
-    inside = (samples.quality == GOOD) & ~np.isnan(samples.value) & (samples.taken_at >= start) & (samples.taken_at < end)
-    own = index[inside] * per_point + (samples.taken_at[inside] - start) // step
-    keys, held = np.unique(index[spans.row] * per_point + (spans.since - start) // step, return_inverse=True)
-    if not len(keys):
+    if not len(spans.row):
         return Figures.none()
-    low, mean, high, watched = _held_figures(len(keys), held, spans, samples.value)
-    count = np.bincount(np.searchsorted(keys, own), minlength=len(keys))  # a good sample holds, so its step is among the keys
-    value, whose, length = samples.value[spans.row], index[spans.row], spans.until - spans.since
-    in_band = np.bincount(held, weights=length * ((value >= low_limit[whose]) & (value <= high_limit[whose])), minlength=len(keys))
-    return Figures(points[keys // per_point], start + keys % per_point * step, low, mean, high, count, watched, in_band.astype(np.int64))
+    whose, value, length = index[spans.row], samples.value[spans.row], spans.until - spans.since
+    key = whose * per_point + (spans.since - start) // step  # ascending, as the spans are
+    first = np.flatnonzero(np.diff(key, prepend=-1))
+    low, high = np.minimum.reduceat(value, first), np.maximum.reduceat(value, first)
+    watched = np.add.reduceat(length, first)
+    mean = np.add.reduceat(value * length, first) / watched
+    taken = samples.taken_at[spans.row] == spans.since  # the piece with which a sample begins stands for it, unless it was taken before the range
+    in_band = np.add.reduceat(length * ((value >= low_limit[whose]) & (value <= high_limit[whose])), first)
+    return Figures(
+        points[key[first] // per_point],
+        start + key[first] % per_point * step,
+        low,
+        np.clip(mean, low, high),  # a mean of equal values may miss them by the last bit
+        high,
+        np.add.reduceat(taken.astype(np.int64), first),
+        watched,
+        in_band,
+    )
 
 
 def longest(limits: Mapping[int, Limits]) -> int:
@@ -128,16 +140,3 @@ def _pieces(spans: _Spans, start: int, step: int) -> _Spans:
     nth = np.arange(len(source)) - np.repeat(np.cumsum(counts) - counts, counts)
     border = start + (first[source] + nth) * step
     return _Spans(spans.row[source], np.maximum(spans.since[source], border), np.minimum(spans.until[source], border + step))
-
-
-def _held_figures(size: int, key: Ints, spans: _Spans, values: Floats) -> tuple[Floats, Floats, Floats, Ints]:
-    """Lowest, mean and highest held value and covered time of each step; the keys ascend and every step holds at least one span."""
-    value = values[spans.row]
-    length = spans.until - spans.since
-    first = np.flatnonzero(np.diff(key, prepend=-1))
-    low = np.minimum.reduceat(value, first)
-    high = np.maximum.reduceat(value, first)
-    watched = np.bincount(key, weights=length, minlength=size)
-    weighted = np.bincount(key, weights=value * length, minlength=size) / watched
-    # A mean of equal values may miss them by the last bit.
-    return low, np.clip(weighted, low, high), high, watched.astype(np.int64)

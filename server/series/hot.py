@@ -75,6 +75,8 @@ class Hot:
             "threads": threads,
             "memory_limit": memory_limit,
             "temp_directory": str(folder / "spill"),
+            # A checkpoint writes what the log holds once more; a longer log costs a second at the next opening.
+            "checkpoint_threshold": "256MB",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             # Files never change under their name, so what is cached stays true.

@@ -18,7 +18,7 @@ import duckdb
 import numpy as np
 
 from server.series import Limits, fold, partition, queries
-from server.series.batch import Array
+from server.series.batch import Ints
 from server.series.figures import Figures
 from server.series.hot import Hot, RollupFile, files, sync_folder
 from server.series.partition import BUCKETS, DAY_MS, bucket_of, day_label, day_number, day_of, day_start
@@ -62,9 +62,8 @@ def set_limits(connection: duckdb.DuckDBPyConnection, limits: Mapping[int, Limit
     return len(changed)
 
 
-def touch(connection: duckdb.DuckDBPyConnection, days: Array, points: Array, known: set[int]) -> None:
+def touch(connection: duckdb.DuckDBPyConnection, keys: Ints, known: set[int]) -> None:
     """Within the transaction that stores samples: their days, and those after, are no longer rolled up. `known` holds at least all keys listed."""
-    keys = np.unique(days * BUCKETS + ((points >> 4) % BUCKETS))
     listed = known & set(np.concatenate((keys, keys + BUCKETS)).tolist())
     if listed:
         connection.execute(f"DELETE FROM rolled WHERE version < {EXPIRED} AND day * {BUCKETS} + bucket IN (SELECT unnest(?))", [list(listed)])  # noqa: S608

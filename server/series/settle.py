@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import duckdb
-import numpy as np
 
 from server.series import Changed, rollup
-from server.series.batch import Batch
+from server.series.batch import Batch, Ints, distinct
 from server.series.hot import File, Hot, files
 from server.series.partition import BUCKETS, DAY_MS, ZONE_MS, day_of, day_start
 
 _EVER = 1 << 62
 
 
-def note(connection: duckdb.DuckDBPyConnection, batch: Batch, seq: int, noted: dict[int, int]) -> None:
+def note(connection: duckdb.DuckDBPyConnection, keys: Ints, seq: int, noted: dict[int, int]) -> None:
     """Within the transaction that stores samples: their days are unsettled. `noted` maps keys already listed to the number of their last write; after
     a transaction that failed it must be made anew with `listed`.
     """
-    keys = np.unique((batch.taken_at + ZONE_MS) // DAY_MS * BUCKETS + ((batch.point >> 4) % BUCKETS)).tolist()
-    fresh = [key for key in keys if key not in noted]
+    listed = keys.tolist()
+    fresh = [key for key in listed if key not in noted]
     if fresh:
         connection.executemany("INSERT INTO unsettled VALUES (?, ?, ?)", [(key // BUCKETS, key % BUCKETS, seq) for key in fresh])
-    noted.update(dict.fromkeys(keys, seq))
+    noted.update(dict.fromkeys(listed, seq))
+
+
+def keys_of(batch: Batch) -> Ints:
+    """Keys of the days and buckets of samples."""
+    return distinct((batch.taken_at + ZONE_MS) // DAY_MS * BUCKETS + ((batch.point >> 4) & (BUCKETS - 1)))
 
 
 def listed(connection: duckdb.DuckDBPyConnection) -> dict[int, int]:
