@@ -16,7 +16,7 @@ from server.store.tables import Notification, Person, Room, Unit
 from server.store.tables_duty import LookCall, LookItem
 
 REASON = "look"
-_NUMBERS = 50_000_000
+_NUMBERS = 50_000_000 + 50_000  # numbers repeat every 100,000: half a cycle away from the alarms of the day
 """Numbers of calls to look come from another part of the cycle than those of alarms raised in the same days."""
 ANSWERS = {1: "normal", 2: "problem"}
 _SAID = {"normal": "已记录：平安。谢谢。", "problem": "已记录：有情况，上级值班室会马上联系你。"}

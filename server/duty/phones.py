@@ -16,7 +16,7 @@ from server.store.tables_duty import PhoneCheck
 VALID_MS = 10 * 60_000
 ATTEMPTS = 5
 PER_HOUR = 5
-_NUMBERS = 70_000_000
+_NUMBERS = 70_000_000 + 75_000  # see looks.py
 
 
 class PhoneError(ValueError):

@@ -22,12 +22,12 @@ class ImportJobs:
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
 
-    def start(self, db: Database, run: int, content: bytes, clock: Callable[[], int], told: Told) -> "Future[None]":
-        """Queue a begun import; `told` hears what was changed after it is written."""
+    def start(self, db: Database, run: int, content: bytes, clock: Callable[[], int], told: Told, *, grants: bool) -> "Future[None]":
+        """Queue a begun import; `told` hears what was changed after it is written; `grants`: the importer may appoint administrators."""
         with self._lock:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="import")
-        return self._pool.submit(self._one, db, run, content, clock, told)
+        return self._pool.submit(self._one, db, run, content, clock, told, grants)
 
     def close(self) -> None:
         """Wait for the running import and take no more."""
@@ -37,9 +37,9 @@ class ImportJobs:
                 self._pool = None
 
     @staticmethod
-    def _one(db: Database, run: int, content: bytes, clock: Callable[[], int], told: Told) -> None:
+    def _one(db: Database, run: int, content: bytes, clock: Callable[[], int], told: Told, grants: bool) -> None:
         try:
-            summary = imports.carry_out(db, run, content, clock)
+            summary = imports.carry_out(db, run, content, clock, grants=grants)
         except (ValueError, SQLAlchemyError) as error:  # the record says it to the person
             log.warning("import %s failed: %s", run, error)
             return

@@ -84,7 +84,8 @@ def test_out_of_service_takes_a_permit_and_comes_back(house: House) -> None:
     ident = house.smoke()
     assert act(house.client("duty"), ident, "out-of-service", reason="x")[0] == 403
     client = house.client("in_charge")
-    assert act(client, ident, "out-of-service", reason="更换探头，批准号 12") == (200, "out_of_service")
+    assert act(client, ident, "out-of-service", reason="更换探头，批准号 12")[0] == 403, "smoke is taken out of service by two people"
+    assert act(client, ident, "out-of-service", reason="更换探头，批准号 12", second="林一") == (200, "out_of_service")
     assert act(client, ident, "return-to-service")[0] == 200
     assert state(client, ident) == "active_unacked"
 
@@ -171,7 +172,7 @@ def test_forms_reach_the_same_door(house: House) -> None:
     assert (alarm["state"], alarm["note"]) == ("active_acked", "已到场查看；已报修；门外无烟味")
     again = client.post(f"/alarms/{ident}/acknowledge", data=form, headers=script)
     assert (again.status_code, again.headers["HX-Retarget"]) == (409, "#dialog-message")
-    assert "告警已变化" in again.text
+    assert "已由陈值班接手" in again.text
     undone = client.post(f"/alarms/{ident}/unacknowledge", headers={"Accept": "text/html"})
     assert (undone.status_code, undone.headers["location"]) == (303, f"/alarms/{ident}?done=Unacknowledge")
     assert "已撤销接手。" in client.get(undone.headers["location"], headers={"Accept": "text/html"}).text

@@ -57,14 +57,17 @@ def begin(db: Database, kind: str, name: str, content: bytes, *, by: str, unit: 
         return run.id
 
 
-def carry_out(db: Database, run: int, content: bytes, clock: Callable[[], int]) -> Summary:
-    """Check and write a begun import. Raises TableError for a file that is no such table; the record says so as well."""
+def carry_out(db: Database, run: int, content: bytes, clock: Callable[[], int], *, grants: bool = True) -> Summary:
+    """Check and write a begun import; `grants`: the importer may appoint administrators.
+
+    Raises TableError for a file that is no such table; the record says so as well.
+    """
     with db.read() as session:
         row = session.get_one(ImportRun, run)
         kind, name, by, scope, dry = KINDS[row.kind], row.file, row.by, row.unit, row.dry_run
     try:
         lines = tables.read(name, content, [(column.name, column.title) for column in kind.columns], kind.required)
-        plan = _plan(db, kind, lines, by=by, unit=scope, now=clock())
+        plan = _plan(db, kind, lines, by=by, unit=scope, now=clock(), grants=grants)
     except ValueError as error:
         _finish(db, run, clock(), state="failed", sentence=str(error))
         raise
@@ -80,11 +83,11 @@ def carry_out(db: Database, run: int, content: bytes, clock: Callable[[], int]) 
     return summary
 
 
-def _plan(db: Database, kind: Kind, lines: list[tables.Line], *, by: str, unit: str | None, now: int) -> Plan:
+def _plan(db: Database, kind: Kind, lines: list[tables.Line], *, by: str, unit: str | None, now: int, grants: bool) -> Plan:
     plan = Plan()
     with db.read() as session:
         scope = None if unit is None else frozenset(session.scalars(units.below(unit)))
-        kind.plan(Context(session=session, now=now, scope=scope, by=by), list(checked(kind, lines, plan)), plan)
+        kind.plan(Context(session=session, now=now, scope=scope, by=by, grants=grants), list(checked(kind, lines, plan)), plan)
     plan.errors.sort(key=lambda error: error.line)
     return plan
 

@@ -66,7 +66,9 @@ def begin(services: Services, who: Principal, kind: str, name: str, content: byt
     if not content or len(content) > MOST_BYTES:
         raise invalid(f"文件为空或超过 {MOST_BYTES // 1024 // 1024} MB。", "file", "empty or too large")
     run = imports.begin(services.db, kind, name, content, by=who.name, unit=who.unit, now=services.clock(), dry_run=dry_run)
-    services.imports.start(services.db, run, content, services.clock, lambda summary: edits.reload(services, who.name, summary.changed))
+    services.imports.start(
+        services.db, run, content, services.clock, lambda summary: edits.reload(services, who.name, summary.changed), grants=who.may(Action.GRANT)
+    )
     return run
 
 
