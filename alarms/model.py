@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import reduce
 from typing import Any, Literal
 
 from alarms.conditions import Option
@@ -150,6 +151,11 @@ class Rule:
     source: str = ""
     two_persons: bool = False
 
+    @property
+    def changed(self) -> bool:
+        """Whether this layer is a change kept in the database, and not of a file."""
+        return self.ladder[0].origin.startswith(CHANGE)
+
     def variant(self, medium: str) -> "Rule | None":
         """This rule as it holds for a medium; None when it does not."""
         for name, rule in self.by_medium:
@@ -236,6 +242,10 @@ class RuleSet:
         wanted = frozenset(kinds)
         return RuleSet(tuple(rule for rule in self.rules if rule.kind in wanted))
 
+    def named(self, name: str) -> "RuleSet":
+        """The layers of one rule."""
+        return RuleSet(tuple(rule for rule in self.rules if rule.name == name))
+
     def plus(self, lower: "RuleSet") -> "RuleSet":
         """This set with the layers of another one added below."""
         return RuleSet(self.rules + lower.rules)
@@ -265,18 +275,17 @@ class RuleSet:
         """The effective rules whose subject is a gateway of that unit."""
         return tuple(rule for rule in self._effective("", unit, "") if rule.subject == "gateway")
 
+    def effective(self, name: str, medium: str, unit: str | Sequence[str], room: str) -> Rule | None:
+        """One rule as it holds in a room."""
+        chain = self.layers(medium, unit, room).get(name)
+        return reduce(tighten, chain) if chain else None
+
     def _effective(self, medium: str, unit: str | Sequence[str], room: str) -> list[Rule]:
-        effective = []
-        for chain in self.layers(medium, unit, room).values():
-            rule = chain[0]
-            for narrow in chain[1:]:
-                rule = tighten(rule, narrow)
-            effective.append(rule)
-        return effective
+        return [reduce(tighten, chain) for chain in self.layers(medium, unit, room).values()]
 
 
 def _check_layers(first: Rule, second: Rule, index: int) -> None:
-    if first.applies_to == second.applies_to:
+    if first.applies_to == second.applies_to and first.changed == second.changed:
         raise LayerError(index, f"rule {second.name} stands twice with the same applies_to")
     shape = (first.kind, first.quantity, first.ladder[0].side, first.options)
     if shape != (second.kind, second.quantity, second.ladder[0].side, second.options):

@@ -52,6 +52,7 @@ from server.store.session import Database
 from server.store.tables import Gateway, Unit
 from server.watch.commands import Condition, EndDrill, Reopen
 from server.watch.loop import Watch
+from server.watch.rulebook import RuleBook
 from server.web import site
 from server.web.services import ApiToken, Services, WebSettings
 
@@ -78,8 +79,10 @@ class Parts:
         self.dispatcher = compose.dispatcher(
             settings, self.db, lambda name, result: self.metrics.notifications.labels(name, result).inc(), Knowledge(on_delays=on_delays(rules.rules))
         )
+        self.rulebook = RuleBook(self.db, rules, self.clock(), lambda new: self.watch.adopt(new))  # noqa: PLW0108 - built below
+        self.dispatcher = _dispatcher(settings, self.db, self.metrics, rules)
         self.watch = Watch(
-            self.db, rules, settings.watch, self.metrics, publish=self.hub.publish,
+            self.db, self.rulebook.current, settings.watch, self.metrics, publish=self.hub.publish,
             nudge=self.dispatcher.nudge if self.dispatcher is not None else lambda: None,
         )  # fmt: skip
         self.transport = _transport(settings, self.clock, self.metrics)
@@ -111,6 +114,7 @@ class Parts:
             Job("tidy_exports", self.desk.tidy, at=(3, 40)),
             Job("gauges", self._gauges, every_s=5),
             Job("fill_search", self._fill_search, every_s=60),
+            Job("rules", self.rulebook.run_once, every_s=5),
             Job("incidents", self._incidents, every_s=2),
             Job("drills", self._drills, every_s=1),
             Job("duty", self._duty, every_s=15),
@@ -236,6 +240,7 @@ def build(settings: Settings) -> tuple[FastAPI, Parts]:
     services = Services(
         db=parts.db, watch=parts.watch, hub=parts.hub, board=parts.board, store=parts.store, desk=parts.desk, settings=_web_settings(settings),
         clock=parts.clock, registry=parts.metrics.registry, ready=parts.ready, cards=parts.cards,
+        rulebook=parts.rulebook, pool=parts.pool,
     )  # fmt: skip
 
     @contextlib.asynccontextmanager

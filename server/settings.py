@@ -48,6 +48,12 @@ class WatchSettings(_Frozen):
     acknowledge_gateways: bool = True
     """False only in the fault test that proves the acknowledgement matters."""
 
+    def allowed_ms(self, interval_ms: int | None) -> int:
+        """How long a point with that reporting interval may be silent; None: nobody has told the interval."""
+        if interval_ms is None:
+            return int(self.foreign_limit_s * 1000)
+        return max(int(interval_ms * self.stale_intervals), int(self.stale_min_s * 1000))
+
 
 class SeriesSettings(_Frozen):
     """Where history lies: embedded DuckDB and Parquet, or a server of the Influx family."""

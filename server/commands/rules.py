@@ -1,13 +1,19 @@
-"""rules test, rules explain: the operator's limits."""
+"""rules test, explain, backtest: the operator's limits."""
 
 import argparse
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from alarms import timeline
-from alarms.rules import RuleError, default_rules, load_rules
-from server.commands import FAILED, INVALID, NOT_FOUND, OK, CommandError, add, database, emit, say, settings_of
-from server.store.tables import Room, Unit
+from alarms.rules import RuleError, RuleSet, default_rules, load_rules, parse_rules
+from server.backtest import backtest, here, instant, places, summary
+from server.commands import FAILED, INVALID, NOT_FOUND, OK, USAGE, CommandError, add, database, emit, now_ms, say, settings_of, series_store
+from server.commands.remote import ask, server_or_store
+from server.settings import Settings
+from server.store import limits, units
+
+BEIJING = timezone(timedelta(hours=8))
 
 
 def rules_test(args: argparse.Namespace) -> int:
@@ -27,31 +33,106 @@ def rules_test(args: argparse.Namespace) -> int:
 
 
 def rules_explain(args: argparse.Namespace) -> int:
-    """Which limits hold for a quantity in a room, and where they come from."""
+    """Which limits hold for a quantity in a room, level by level, and where they come from."""
     settings = settings_of(args)
+    with server_or_store(settings) as client:
+        if client is not None:
+            found = ask(client, "GET", f"/rooms/{args.room}/limits", params={"quantity": args.quantity}).json()
+        else:
+            found = _explain(settings, args.room, args.quantity)
+    emit(found, args, "" if args.json else explained(found))
+    return OK
+
+
+def _explain(settings: Settings, room: str, quantity: str) -> dict[str, Any]:
     db = database(settings)
     with db.read() as session:
-        room = session.get(Room, args.room)
-        if room is None:
-            raise CommandError(f"没有这间库房：{args.room}", NOT_FOUND)
-        path, code = [room.unit], session.get_one(Unit, room.unit).parent
-        while code is not None:
-            path.insert(0, code)
-            code = session.get_one(Unit, code).parent
-    rules = load_rules(settings.rules) if settings.rules else default_rules()
-    found = [
-        {
-            "rule": rule.name,
-            "kind": rule.kind,
-            "ladder": [{"level": r.level.word, r.side: r.limit, "on_delay_s": r.on_delay_ms / 1000} for r in rule.ladder],
-            "deadband": rule.deadband,
-            "off_delay_s": rule.off_delay_ms / 1000,
-            "source": rule.source,
-        }
-        for rule in rules.for_point(args.quantity, room.medium, path, room.code)
-    ]
-    emit({"room": room.code, "medium": room.medium, "quantity": args.quantity, "rules": found}, args)
-    return OK if found else NOT_FOUND
+        rules = limits.effective_rules(session, _base(settings), now_ms())
+        found = limits.explain_room(session, rules, room, quantity)
+    if found is None:
+        raise CommandError(f"没有这间库房：{room}", NOT_FOUND)
+    if not found["rules"]:
+        raise CommandError(f"库房 {room} 的 {quantity} 没有规则。", NOT_FOUND)
+    return found
+
+
+def explained(found: dict[str, Any]) -> str:
+    """The same as text: a line per level, and one per layer below it."""
+    lines = [f"{found['room']}（{found['medium']}）{found['quantity']}"]
+    for rule in found["rules"]:
+        lines.append(f"{rule['rule']}（{rule['kind']}）：{rule['source']}")
+        for level in rule["levels"]:
+            lines.append(f"  {_limit(level)}  {level['because']}")
+            lines += [f"    {'→' if layer['wins'] else ' '} {layer['origin']}: {_limit(layer)} {_told(layer)}".rstrip() for layer in level["layers"]]
+    return "\n".join(lines)
+
+
+def _limit(level: dict[str, Any]) -> str:
+    side = next(side for side in ("above", "below", "equals") if side in level)
+    return f"{level['level']} {side} {level[side]}，持续 {level['on_delay_s']:g} 秒"
+
+
+def _told(layer: dict[str, Any]) -> str:
+    if "by" not in layer:
+        return str(layer["source"])
+    until = "至撤销为止" if layer["until"] is None else f"到 {instant(layer['until'])}"
+    return f"{layer['by']}：{layer['why']}（{until}）"
+
+
+def rules_backtest(args: argparse.Namespace) -> int:
+    """Alarms per room and day that a rule file would have raised on stored history."""
+    settings, since, until = settings_of(args), _instant(args.start), _instant(args.end)
+    if until <= since:
+        raise CommandError("结束时间须晚于开始时间。", USAGE)
+    try:
+        body = args.file.read_text("utf-8")
+        rules = parse_rules(body, str(args.file))
+    except OSError as error:
+        raise CommandError(f"{args.file}: {error.strerror}", NOT_FOUND) from error
+    except RuleError as error:
+        raise CommandError(str(error), INVALID) from error
+    with server_or_store(settings) as client:
+        if client is not None:
+            span = {"from": instant(since), "to": instant(until)}
+            result = ask(client, "POST", "/rules/backtest", params=span, json={"rules": body, "unit": args.unit}).json()
+        else:
+            result = _backtest(settings, rules, args.unit, since, until)
+    emit(result, args, "" if args.json else _counted(result))
+    return OK
+
+
+def _backtest(settings: Settings, rules: RuleSet, unit: str, since: int, until: int) -> dict[str, Any]:
+    db = database(settings)
+    with db.read() as session:
+        if units.get(session, unit) is None:
+            raise CommandError(f"没有这个单位：{unit}", NOT_FOUND)
+    store = series_store(settings)
+    try:
+        rooms = places(db, unit, settings=settings.watch)
+        return summary(backtest(store, rules, rooms, since, until, here), rules, unit, since, until, rooms)
+    finally:
+        store.close()
+
+
+def _counted(result: dict[str, Any]) -> str:
+    lines = [f"{result['unit']} {result['from']} 至 {result['to']}：告警 {result['alarms']} 次"]
+    for room in result["rooms"]:
+        lines.append(f"{room['room']}：{room['alarms']} 次")
+        lines += [f"  {day['day']}：{day['alarms']} 次 " + "，".join(f"{name} {n}" for name, n in day["by_rule"].items()) for day in room["days"]]
+    return "\n".join(lines)
+
+
+def _instant(text: str) -> int:
+    """A day or an instant, without an offset in Beijing time. Raises CommandError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CommandError(f"{text} 不是日期或时间，例如 2026-10-01 或 2026-10-01T08:00。", USAGE) from error
+    return int((moment if moment.tzinfo is not None else moment.replace(tzinfo=BEIJING)).timestamp() * 1000)
+
+
+def _base(settings: Settings) -> RuleSet:
+    return load_rules(settings.rules) if settings.rules else default_rules()
 
 
 def register(commands: Any) -> None:
@@ -61,3 +142,8 @@ def register(commands: Any) -> None:
     explain = add(group, "explain", rules_explain, "某库房某量的限值及来源")
     explain.add_argument("room")
     explain.add_argument("quantity")
+    back = add(group, "backtest", rules_backtest, "用历史数据试算一份规则")
+    back.add_argument("file", type=Path)
+    back.add_argument("--from", dest="start", required=True, help="起始日期或时间（北京时间）")
+    back.add_argument("--to", dest="end", required=True, help="结束日期或时间（不含）")
+    back.add_argument("--unit", required=True, help="单位代码，含下级")

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from server.store.audit import Origin, origin
 
+from alarms.rules import RuleSet
+
 UNDO_MS = 10_000
 """A take-over may be undone by the same person for this long."""
 
@@ -189,6 +191,13 @@ class Report(Command):
 
     room: str
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRules(Command):
+    """Another rule set is in force from now on."""
+
+    rules: RuleSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

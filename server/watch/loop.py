@@ -22,7 +22,7 @@ from server.store import audit, rule_sets
 from server.store.session import Database
 from server.store.tables import Alarm, Refused
 from server.watch import conditions
-from server.watch.commands import Command, Outcome
+from server.watch.commands import Command, NewRules, Outcome
 from server.watch.commit import Transaction, alarm_fact
 from server.watch.facts import standing_facts
 from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath, Receipt
@@ -64,6 +64,11 @@ class Watch:
     def submit(self, command: Command) -> "Future[Outcome]":
         """Queue a person's command."""
         return self._put(command)
+
+    def adopt(self, rules: RuleSet) -> "Future[Outcome]":
+        """Judge by another rule set from the next transaction on, also after memory was read back."""
+        self._rules = rules
+        return self.submit(NewRules(by="", rules=rules))
 
     def set_aside(self, topic: str, payload: bytes, reason: str, detail: str, now: int) -> None:
         """Keep poison for a person to look at; only the newest REFUSED_KEPT are kept."""

@@ -17,7 +17,7 @@ from server.store.tables import Alarm, AuditEntry, EscalationStep, Room
 from server.watch import commands, conditions
 from server.watch.commit import Subject, Transaction
 from server.watch.judge import Judge
-from server.watch.reload import reload
+from server.watch.reload import adopt, reload
 from server.watch.state import Key, Memory, World
 
 _REMARKS = commands.Comment | commands.Progress | commands.Assist | commands.Decline | commands.Seen | commands.NoDanger | commands.Reopen
@@ -36,6 +36,8 @@ def obey(world: World, tx: Transaction, judge: Judge, command: commands.Command)
             return _report(world, tx, judge, command)
         case commands.Reload():
             return reload(world, tx, command)
+        case commands.NewRules():
+            return adopt(world, tx, command.rules)
         case commands.Condition():
             return conditions.judge(world, tx, command)
     if not isinstance(command, commands.AlarmCommand):

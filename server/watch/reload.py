@@ -10,7 +10,10 @@ from typing import TypeVar
 
 from sqlalchemy import select
 
+from alarms.lifecycle import next_due
+from alarms.rules import RuleSet
 from server.live.facts import RoomFact, UnitFact
+from server.store import rule_sets
 from server.store.tables import Gateway, GatewayCommand, Point, Room, Unit
 from server.watch.commands import Outcome, Reload
 from server.watch.commit import Transaction
@@ -36,6 +39,23 @@ def reload(world: World, tx: Transaction, command: Reload) -> Outcome:
         world.rooms[code].next_change = tx.now
         heapq.heappush(world.room_changes, (tx.now, code))
     return Outcome(state="reloaded")
+
+
+def adopt(world: World, tx: Transaction, rules: RuleSet) -> Outcome:
+    """Judge by another rule set from now on. Delays that run go on; a limit that has moved shows at the next sample or instant."""
+    rule_sets.keep(tx.session, rules, tx.now)
+    world.rule_set, world.by_name = rules, {rule.name: rule for rule in rules.rules}
+    for room in world.rooms.values():
+        room.rules = rules.for_room(room.medium, room.path, room.code)
+    for gateway in world.gateways.values():
+        gateway.rules = rules.for_gateway(gateway.path) if gateway.path else ()
+    for point in world.points.values():
+        if (place := world.rooms.get(point.room or "")) is not None:
+            point.rules = rules.for_point(point.key.quantity, place.medium, place.path, place.code)
+    for key, memory in world.memory.items():
+        rule = world.rule(key)
+        world.timers.set(key, None if rule is None else next_due(rule, memory.state))
+    return Outcome(state="adopted")
 
 
 def _units(world: World, tx: Transaction) -> set[str]:

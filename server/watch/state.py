@@ -289,10 +289,7 @@ class World:
 
     def deadline_of(self, interval_ms: int | None) -> int:
         """How long a point may be silent, in ms."""
-        settings = self.settings
-        if interval_ms is None:
-            return int(settings.foreign_limit_s * 1000)
-        return max(int(interval_ms * settings.stale_intervals), int(settings.stale_min_s * 1000))
+        return self.settings.allowed_ms(interval_ms)
 
     def rule(self, key: Key) -> Rule | None:
         """The rule behind an alarm key, as it applies to its subject; None when it was taken away."""

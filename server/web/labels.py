@@ -237,6 +237,8 @@ AUDIT_ACTIONS = {
     "outofservice": "停用",
     "returntoservice": "恢复使用",
     "maintenance": "维护",
+    "limit.tighten": "收紧限值",
+    "limit.revoke": "撤销限值调整",
     "comment": "备注",
     "progress": "到场",
     "assist": "求援",

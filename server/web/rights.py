@@ -29,6 +29,7 @@ class Action(StrEnum):
     CLOSE_NOTICE = "close_notice"
     DRILL = "drill"
     BACKUP = "backup"
+    LIMITS = "limits"
 
 
 _READ = frozenset({Action.VIEW, Action.PICTURES, Action.NOTIFICATIONS, Action.GATEWAYS, Action.PEOPLE})
@@ -37,7 +38,7 @@ _DUTY = _READ | {Action.HANDLE, Action.SILENCE, Action.RESET, Action.PHONES, Act
 ROLES: Mapping[str, frozenset[Action]] = MappingProxyType(
     {
         "duty": _DUTY,
-        "in_charge": _DUTY | {Action.OUT_OF_SERVICE, Action.PROPOSE, Action.DRILL},
+        "in_charge": _DUTY | {Action.OUT_OF_SERVICE, Action.PROPOSE, Action.DRILL, Action.LIMITS},
         "inspector": _READ,
         "keeper": frozenset({Action.VIEW, Action.GATEWAYS, Action.PEOPLE, Action.PHONES, Action.PROPOSE}),
         "system": frozenset({Action.VIEW, Action.GATEWAYS, Action.PEOPLE, Action.PHONES, Action.ORGANISE, Action.VIEW_AS, Action.CLOSE_NOTICE}),

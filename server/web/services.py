@@ -15,9 +15,11 @@ from server.live.hub import Hub
 from server.org.accounts import SignInLimits
 from server.org.import_jobs import ImportJobs
 from server.reports.desk import Desk
+from server.pool import Pool
 from server.series import SeriesStore
 from server.store.session import Database
 from server.watch.commands import Command, Outcome
+from server.watch.rulebook import RuleBook
 
 
 class WatchDoor(Protocol):
@@ -62,7 +64,10 @@ class WebSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Everything a request may need. `clock` gives UTC ms; `ready` names what is not ready, with the reason: empty means ready."""
+    """Everything a request may need. `clock` gives UTC ms; `ready` names what is not ready, with the reason: empty means ready.
+
+    `rulebook` holds the rules in force, `pool` does what takes long.
+    """
 
     db: Database
     watch: WatchDoor
@@ -76,3 +81,5 @@ class Services:
     cards: Cards = field(default_factory=default_cards)
     ready: Callable[[], Mapping[str, str]]
     imports: ImportJobs = field(default_factory=ImportJobs)
+    rulebook: RuleBook
+    pool: Pool = field(default_factory=Pool)

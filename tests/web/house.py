@@ -34,6 +34,7 @@ from server.store.session import Database
 from server.store.tables import Account, Alarm, EscalationStep, Gateway, Notification, Person, Room, Unit
 from server.watch.inputs import GatewayBirth, GatewayData
 from server.watch.loop import Watch
+from server.watch.rulebook import RuleBook
 from server.web import site
 from server.web.services import ApiToken, Services, WebSettings
 
@@ -69,7 +70,8 @@ class House:
         self.hub = Hub(self.board, self.now)
         self.metrics = Metrics()
         settings = WatchSettings(stale_intervals=3, stale_min_s=60, restart_holdoff_s=10, gather_ms=5)
-        self.watch = Watch(self.db, default_rules(), settings, self.metrics, publish=self.hub.publish)
+        self.rulebook = RuleBook(self.db, default_rules(), self.now, lambda rules: self.watch.adopt(rules))  # noqa: PLW0108 - built below
+        self.watch = Watch(self.db, self.rulebook.current, settings, self.metrics, publish=self.hub.publish)
         self.watch.open(self.now)
         self.history = History(self.db, self.store)
         self._stop = threading.Event()
@@ -88,7 +90,7 @@ class House:
         self.desk = Desk(sources, Here(), folder / "papers")
         self.services = Services(
             db=self.db, watch=self.watch, hub=self.hub, board=self.board, store=self.store, desk=self.desk, settings=self.settings,
-            clock=lambda: self.now, registry=self.metrics.registry, ready=lambda: self.reasons,
+            clock=lambda: self.now, registry=self.metrics.registry, ready=lambda: self.reasons, rulebook=self.rulebook,
         )  # fmt: skip
         self.app = site.build(self.services)
 
@@ -103,6 +105,7 @@ class House:
     def close(self) -> None:
         self._stop.set()
         self._writer.join(10)
+        self.services.pool.close()
         self.store.close()
         self.db.close()
 

@@ -10,6 +10,7 @@ from server.duty.incidents import Incidents
 from server.org import accounts
 from server.store import incidents
 from server.store.tables import Account, EscalationStep, Gateway, Notification, Person, Point, Room, Snapshot, Unit, WebSession
+from server.store.tables_alarms import LimitChange
 from server.store.tables_org import ChangeRequest, ImportRun, Notice, RoomPlan
 from server.store.tables_papers import ExportJob
 from server.store.tables_series import Annotation
@@ -96,10 +97,12 @@ class Town(House):
             change = ChangeRequest(
                 subject=f"rooms:{room}", unit=unit, after=edit, reason=f"{NAMES[key]}搬家", proposed_by="keeper", proposed_at=self.now
             )
+            limit = LimitChange(rule="humidity_high", unit=unit, room=room, level="alarm", limit=64, by="x", why=f"{NAMES[key]}的限值")
+            limit.created_at = limit.since = self.now
             run = ImportRun(kind="rooms", file=f"{NAMES[key]}.csv", unit=unit, by="x", started_at=self.now, state="refused")
             notice = Notice(kind="calibration", level="warn", unit=unit, subject="point:1", sentence=f"{NAMES[key]}校准到期", raised_at=self.now)
             plan = RoomPlan(room=room, sha256=digest, media_type="image/jpeg", bytes=len(content), width=640, height=360, updated_at=self.now, by="x")
-            session.add_all((message, still, remark, change, run, notice, plan))
+            session.add_all((message, still, remark, change, run, notice, plan, limit))
             paper = ExportJob(
                 kind="changes", title=f"变更 {NAMES[key]}", unit=unit, subject=unit, period="2026-09", ending="csv", asked_by="示例",
                 asked_at=self.now, state="done", file_name=f"{NAMES[key]}.csv", finished_at=self.now,
@@ -111,7 +114,7 @@ class Town(House):
             place = replace(
                 self._found(key, unit, room, gateway, (unit, NAMES[key], f"{NAMES[key][:2]}秘室", person.name, person.phone, gateway)),
                 notification=message.id, snapshot=still.id, annotation=remark.id, alarm=alarm, person=person.id, person_code=person.code,
-                export=paper.id, change=change.id, run=run.id, notice=notice.id,
+                export=paper.id, change=change.id, run=run.id, notice=notice.id, limit=limit.id,
             )  # fmt: skip
         self.places[key] = place
 
@@ -165,7 +168,8 @@ class Town(House):
         with self.db.read() as session:
             tables = [row[0] for row in session.connection().exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")]
             rows = {table: [repr(tuple(row)) for row in session.connection().exec_driver_sql(f'SELECT * FROM "{table}"')] for table in tables}
-        skipped = ("audit", "web_session", "journal", "refused")
+        # A rule set names every changed limit in force, wherever somebody changed one.
+        skipped = ("audit", "web_session", "journal", "refused", "rule_set")
         return {table: found for table in tables if table not in skipped and (found := list(_mentioning(rows[table], marks)))}
 
 

@@ -43,6 +43,7 @@ class Place:
     check: int = 0
     campaign: int = 0
     export: int = 0
+    limit: int = 0
     marks: tuple[str, ...] = ()
     extra: Mapping[str, Any] | None = None
 
@@ -68,6 +69,7 @@ OF_PLACE: dict[str, Callable[[Place], Any]] = {
     "place": lambda place: place.unit,
     "campaign": lambda place: place.campaign,
     "export": lambda place: place.export,
+    "limit_id": lambda place: place.limit,
 }
 
 CODE_OF = {
@@ -93,6 +95,7 @@ PLAIN: dict[str, Any] = {
     "note": "已到场查看", "level": "", "kind": "", "by": "", "name": "示例", "file": STILL, "login": "nobody", "password": "correct horse 8",
     "day": "2026-09-21", "minutes": "30", "on_behalf_of": "", "via": "", "text": "x", "status": "", "view": "", "second": "王工",
     "number": 1, "paper": "", "every_days": 30,
+    "rule": "humidity_high", "why": "汛期加严", "on_delay_s": 60, "rules": "rules: []",
     "write": "relay1", "value": True, "two_people": False, "order": 1,
     "pixels": "500", "most": 10, "folder": "no-absolute-path", "month": "2026-09",
     "daily": "false", "known_late": "false",
@@ -128,6 +131,8 @@ ROUTES: dict[str, dict[str, Any]] = {
     "GET /api/v1/imports/templates/{name}": {"name": "rooms"},
     "GET /api/v1/reports/{kind}": {"kind": ["register", "climate", "inspection", "scorecard", "changes"]},
     "POST /api/v1/exports": {"code": Of("unit"), "kind": "changes", "options": {}},
+    "POST /api/v1/limits": {"level": "warn", "limit": 55},
+    "POST /api/v1/limits/preview": {"level": "warn", "limit": 54},
     "POST /api/v1/alarms/{ident}/acknowledge": {"code": Of("person_code")},
     "POST /api/v1/rooms/{code}/maintenance": {"person": "王工"},
     "POST /api/v1/rooms/{code}/stage": {"stage": "trial"},

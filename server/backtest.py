@@ -1,0 +1,173 @@
+"""Back-tests: what rule sets would have raised on stored history, per room and day; the same for the preview of a changed limit.
+
+Judged is what was measured, by the core's own steps. Not replayed are people's answers, maintenance and the deaths of gateways, so a sensor that
+was silent with its gateway counts as silent. Times are UTC ms, days those of Asia/Shanghai.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from math import isnan
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from alarms.coverage import DAY_MS, day_of
+from alarms.lifecycle import Change
+from alarms.model import Rule, RuleSet
+from alarms.replay import Reading, Track, walk
+from alarms.rules import parse_rules
+from alarms.screen import ScreenedCore
+from server.series import GOOD, SeriesStore
+from server.settings import WatchSettings
+from server.store import units
+from server.store.session import Database
+from server.store.tables import Point, Room
+
+_UNCERTAIN = 1
+_CHUNK = 256
+_BEIJING_MS = 8 * 3_600_000
+RAISING = ("raised", "re_raised")
+
+
+class Place(NamedTuple):
+    """A room with its points: (id, quantity, allowed silence in ms)."""
+
+    room: str
+    medium: str
+    path: tuple[str, ...]
+    points: tuple[tuple[int, str, int], ...]
+
+
+class Samples(NamedTuple):
+    """Samples of a room in the order of time: place of the point in Place.points, instant, value (NaN = unusable)."""
+
+    points: NDArray[np.int64]
+    at: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+class Raised(NamedTuple):
+    """An alarm that would have been raised."""
+
+    room: str
+    rule: str
+    level: str
+    at: int
+
+
+Run = Callable[..., list[Raised]]
+
+
+def here(work: Callable[..., list[Raised]], *args: Any) -> list[Raised]:
+    """Instead of a pool, where nobody else waits (a command without a server)."""
+    return work(*args)
+
+
+def backtest(store: SeriesStore, rules: RuleSet, rooms: Sequence[Place], start: int, end: int, run: Run) -> list[Raised]:
+    """What a rule set would have raised in these rooms in [start, end). `run` is a Pool's, or `here`."""
+    found: list[Raised] = []
+    body = rules.canonical()
+    for place in rooms:
+        samples = load(store, place, start, end)
+        if len(samples.at):
+            found += run(judge, body, place, samples, start, end)
+    return sorted(found, key=lambda raised: (raised.room, raised.at, raised.rule))
+
+
+def places(db: Database, unit: str, room: str | None = None, settings: WatchSettings | None = None, *, bare: bool = False) -> list[Place]:
+    """The rooms of a unit and below it that have points, or one of them; `bare`: those without points too."""
+    settings = settings or WatchSettings()
+    with db.read() as session:
+        query = select(Room).where(Room.unit.in_(units.below(unit))).order_by(Room.code)
+        rows = session.scalars(query if room is None else query.where(Room.code == room)).all()
+        points: dict[str, list[tuple[int, str, int]]] = defaultdict(list)
+        for point in session.scalars(select(Point).where(Point.room.in_([row.code for row in rows])).order_by(Point.id)):
+            points[point.room or ""].append((point.id, point.quantity, settings.allowed_ms(point.interval_ms)))
+        return [Place(row.code, row.medium, units.path(session, row.unit), tuple(points[row.code])) for row in rows if bare or points[row.code]]
+
+
+def load(store: SeriesStore, place: Place, start: int, end: int) -> Samples:
+    """The stored samples of a room as arrays, a day at a time so that few rows are in memory as objects."""
+    index = {ident: number for number, (ident, _, _) in enumerate(place.points)}
+    parts: list[tuple[list[int], list[int], list[float]]] = []
+    for begin in range(start, end, DAY_MS):
+        rows = store.raw(list(index), begin, min(begin + DAY_MS, end))
+        rows.sort(key=lambda row: row.taken_at)
+        values = [row.value if row.value is not None and row.quality in (GOOD, _UNCERTAIN) else np.nan for row in rows]
+        parts.append(([index[row.point_id] for row in rows], [row.taken_at for row in rows], values))
+    return Samples(
+        np.concatenate([np.array(part[0], np.int64) for part in parts]),
+        np.concatenate([np.array(part[1], np.int64) for part in parts]),
+        np.concatenate([np.array(part[2], np.float64) for part in parts]),
+    )
+
+
+def judge(body: str, place: Place, samples: Samples, start: int, end: int) -> list[Raised]:
+    """One room (in the worker): point rules through screen and core, room rules one by one."""
+    rules = parse_rules(body, "backtest")
+    found: list[Raised] = []
+
+    def report(_point: int, rule: Rule, change: Change) -> None:
+        if change.name in RAISING and change.level is not None:
+            found.append(Raised(place.room, rule.name, change.level.word, change.at))
+
+    mine = [rules.for_point(quantity, place.medium, place.path, place.room) for _, quantity, _ in place.points]
+    core = ScreenedCore(mine, [allowed for *_, allowed in place.points], report, start)
+    for first in range(0, len(samples.at), _CHUNK):  # bands move between chunks, so short ones keep more samples from the core
+        part = slice(first, first + _CHUNK)
+        values = samples.values[part]
+        core.feed(samples.points[part], samples.at[part], values, ~np.isnan(values))
+    core.settle(end)
+    for rule in rules.for_room(place.medium, place.path, place.room):
+        tracks = _tracks(rule, place, samples, start)
+        if tracks and {track.quantity for track in tracks} >= set(rule.inputs):
+            for change in walk(rule, tracks, end - 1):
+                report(0, rule, change)
+    return found
+
+
+def _tracks(rule: Rule, place: Place, samples: Samples, start: int) -> list[Track]:
+    tracks = []
+    for number, (ident, quantity, allowed) in enumerate(place.points):
+        if rule.wants(quantity):
+            own = samples.points == number
+            pairs = zip(samples.at[own].tolist(), samples.values[own].tolist(), strict=True)
+            tracks.append(Track(ident, quantity, allowed, [Reading(at, None if isnan(value) else value) for at, value in pairs], start))
+    return tracks
+
+
+def summary(raised: Iterable[Raised], rules: RuleSet, unit: str, start: int, end: int, rooms: Sequence[Place]) -> dict[str, Any]:
+    """Alarms per room and day, JSON-ready; rooms without any are listed too."""
+    per_day: Mapping[str, dict[str, list[Raised]]] = {place.room: defaultdict(list) for place in rooms}
+    for alarm in raised:
+        per_day[alarm.room][day_name(alarm.at)].append(alarm)
+    return {
+        "unit": unit, "from": instant(start), "to": instant(end), "rule_set": rules.version, "alarms": sum(_count(days) for days in per_day.values()),
+        "rooms": [
+            {
+                "room": room, "alarms": _count(days),
+                "days": [
+                    {"day": day, "alarms": len(some), "by_level": Counter(one.level for one in some), "by_rule": Counter(one.rule for one in some)}
+                    for day, some in sorted(days.items())
+                ],
+            }
+            for room, days in per_day.items()
+        ],
+    }  # fmt: skip
+
+
+def _count(days: Mapping[str, Sequence[Raised]]) -> int:
+    return sum(len(some) for some in days.values())
+
+
+def day_name(at: int) -> str:
+    """The day of an instant, e.g. 2026-10-01."""
+    return datetime.fromtimestamp((day_of(at)[0] + _BEIJING_MS) / 1000, UTC).date().isoformat()
+
+
+def instant(at: int) -> str:
+    """ISO 8601 in UTC."""
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,49 @@
+"""The public holidays of China and the working days made up for them, filled into the rules that ask for them by the word `china`."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+
+import chinese_calendar  # type: ignore[import-untyped]
+
+from alarms.doors import CALENDAR
+from alarms.model import Rule, RuleSet
+
+_SHANGHAI = timedelta(hours=8)
+
+
+def filled(rules: RuleSet, now: int) -> RuleSet:
+    """The rules with the days of this year, the one before and the next in place of the word; years that nobody has announced yet are empty."""
+    if not any(_asks(rule) for rule in rules.rules):
+        return rules
+    year = (datetime.fromtimestamp(now / 1000, UTC) + _SHANGHAI).year
+    return RuleSet(tuple(_filled(rule, year) if _asks(rule) else rule for rule in rules.rules))
+
+
+def _asks(rule: Rule) -> bool:
+    return dict(rule.options).get("holidays") == CALENDAR
+
+
+def _filled(rule: Rule, year: int) -> Rule:
+    off, made_up = zip(*(days_of_year(number) for number in (year - 1, year, year + 1)), strict=True)
+    options = dict(rule.options)
+    options["holidays"] = ", ".join(filter(None, (CALENDAR, *off)))
+    options["workdays"] = ", ".join(filter(None, (str(options["workdays"]), *made_up)))
+    items = tuple(sorted(options.items()))
+    return replace(rule, options=items, by_medium=tuple((medium, variant and replace(variant, options=items)) for medium, variant in rule.by_medium))
+
+
+@cache
+def days_of_year(year: int) -> tuple[str, str]:
+    """(holidays on weekdays, worked weekend days) of a year, as the rules write days; empty for a year that is not announced."""
+    off, worked, day = [], [], date(year, 1, 1)
+    try:
+        while day.year == year:
+            if chinese_calendar.is_holiday(day) and day.weekday() < 5:
+                off.append(day.isoformat())
+            elif chinese_calendar.is_workday(day) and day.weekday() >= 5:
+                worked.append(day.isoformat())
+            day += timedelta(days=1)
+    except NotImplementedError:
+        return "", ""
+    return ", ".join(off), ", ".join(worked)
