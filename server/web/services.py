@@ -14,8 +14,8 @@ from server.live.board import Board
 from server.live.hub import Hub
 from server.org.accounts import SignInLimits
 from server.org.import_jobs import ImportJobs
-from server.reports.desk import Desk
 from server.pool import Pool
+from server.reports.desk import Desk
 from server.series import SeriesStore
 from server.store.session import Database
 from server.watch.commands import Command, Outcome
