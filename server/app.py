@@ -80,7 +80,6 @@ class Parts:
             settings, self.db, lambda name, result: self.metrics.notifications.labels(name, result).inc(), Knowledge(on_delays=on_delays(rules.rules))
         )
         self.rulebook = RuleBook(self.db, rules, self.clock(), lambda new: self.watch.adopt(new))  # noqa: PLW0108 - built below
-        self.dispatcher = _dispatcher(settings, self.db, self.metrics, rules)
         self.watch = Watch(
             self.db, self.rulebook.current, settings.watch, self.metrics, publish=self.hub.publish,
             nudge=self.dispatcher.nudge if self.dispatcher is not None else lambda: None,
