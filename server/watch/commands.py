@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from server.store.audit import Origin, origin
-
 from alarms.rules import RuleSet
+from server.store.audit import Origin, origin
 
 UNDO_MS = 10_000
 """A take-over may be undone by the same person for this long."""
