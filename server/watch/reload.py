@@ -46,12 +46,13 @@ def adopt(world: World, tx: Transaction, rules: RuleSet) -> Outcome:
     rule_sets.keep(tx.session, rules, tx.now)
     world.rule_set, world.by_name = rules, {rule.name: rule for rule in rules.rules}
     for room in world.rooms.values():
-        room.rules = rules.for_room(room.medium, room.path, room.code)
+        room.rules = rules.for_room(room.medium, room.path, room.code) if room.connected else ()
     for gateway in world.gateways.values():
         gateway.rules = rules.for_gateway(gateway.path) if gateway.path else ()
     for point in world.points.values():
         if (place := world.rooms.get(point.room or "")) is not None:
-            point.rules = rules.for_point(point.key.quantity, place.medium, place.path, place.code)
+            point.rules = world.point_rules(point, place)
+        point.loud()  # what was quiet under the old rules may not be under these
     for key, memory in world.memory.items():
         rule = world.rule(key)
         world.timers.set(key, None if rule is None else next_due(rule, memory.state))

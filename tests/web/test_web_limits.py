@@ -10,7 +10,7 @@ from server.cli import main
 from server.series import Row
 from server.store.tables import Alarm, AuditEntry, Point, Transition
 from server.store.tables_alarms import RuleSetVersion
-from tests.web.house import COUNTY, FOREIGN, ROOM, SISTER, T0, House
+from tests.web.house import COUNTY, FOREIGN, QUIET, ROOM, SISTER, T0, House
 
 DAY = 86_400_000
 BODY = {"rule": "humidity_high", "room": ROOM, "level": "warn", "limit": 57, "why": "汛期加严"}
@@ -69,6 +69,22 @@ def test_a_tightened_limit_holds_at_once_is_explained_audited_and_taken_back(fil
     assert rule["levels"][0]["above"] == 60
     [listed] = client.get(f"/api/v1/limits?room={ROOM}").json()["items"]
     assert listed["revoked_by"] == "in_charge"
+
+
+def test_new_rules_reach_points_that_were_quiet_and_no_room_that_is_not_connected(filled: House) -> None:
+    for _ in range(5):
+        filled.now += 30_000
+        filled.send(humidity=58)
+    assert filled.alarm(ROOM, "humidity_high") is None
+    client = in_charge(filled)
+    assert client.post("/api/v1/limits", json=BODY | {"room": "", "unit": COUNTY, "on_delay_s": 0}).status_code == 200
+    filled.now += 30_000
+    filled.send(humidity=58, outdoor=20)
+    assert filled.alarm(ROOM, "humidity_high").limit == 57
+    world = filled.watch._world
+    assert world.rooms[QUIET].rules == ()
+    outdoor = next(point for point in world.points.values() if point.key.channel == "outdoor" and point.room == ROOM)
+    assert {rule.kind for rule in outdoor.rules} == {"stale"}
 
 
 def test_a_change_ends_by_the_clock(filled: House) -> None:
