@@ -38,7 +38,7 @@ from server.metrics import Metrics
 from server.notify import compose
 from server.notify.outage import outages
 from server.notify.situation import Knowledge, on_delays
-from server.org import imports, search
+from server.org import imports, readings, search
 from server.org.accounts import SignInLimits
 from server.org.judging import all_limits
 from server.pool import Pool
@@ -111,6 +111,7 @@ class Parts:
     def _job_table(self) -> tuple[Job, ...]:
         return (
             Job("tidy_exports", self.desk.tidy, at=(3, 40)),
+            Job("manual_readings", lambda _now: readings.drain(self.db, self.store), every_s=30),
             Job("gauges", self._gauges, every_s=5),
             Job("fill_search", self._fill_search, every_s=60),
             Job("rules", self.rulebook.run_once, every_s=5),

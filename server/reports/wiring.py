@@ -4,6 +4,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from server.live.board import Board
+from server.reports import history_export
 from server.reports.desk import Desk, Runner
 from server.reports.sources import Bands, ReportSettings, Sources
 from server.series import SeriesStore
@@ -14,7 +15,7 @@ from server.store.tables import Room
 
 def open_desk(settings: Settings, db: Database, store: SeriesStore, bands: Callable[[Room], Bands], runner: Runner) -> Desk:
     """The desk of these settings; its files lie in the data folder."""
-    return Desk(report_sources(settings, db, store, bands), runner, settings.data_dir / "papers")
+    return Desk(report_sources(settings, db, store, bands), runner, settings.data_dir / "papers", {"history": history_export.product})
 
 
 def board_bands(board: Board) -> Callable[[Room], Bands]:

@@ -14,6 +14,7 @@ from alarms.lifecycle import AlarmState, next_due
 from alarms.rules import RuleSet
 from server.settings import WatchSettings
 from server.store import journal
+from server.store.manual import GATEWAY as MANUAL
 from server.store.session import Database
 from server.store.tables import Alarm, AlarmMemory, CoverageSpan, Gateway, Journal, Point, Room, Unit
 from server.store.tables_watch import AlarmGroup, AlarmGroupMember, Annunciation, LateMemory, RoomReport, ServerOutage, WatchPulse
@@ -43,7 +44,7 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
             world.rooms[room.code] = info
         for gateway in session.scalars(select(Gateway)):
             world.gateways[gateway.code] = gateway_info(world, gateway)
-        for row in session.scalars(select(Point)):
+        for row in session.scalars(select(Point).where(Point.gateway != MANUAL)):  # what people read has no deadline
             world.add_point(row)
         for kept in session.scalars(select(AlarmMemory)):
             world.memory[Key(kept.subject, kept.rule)] = Memory(AlarmState.from_dict(kept.body), kept.alarm)

@@ -24,6 +24,7 @@ from server.live.board import Board
 from server.live.hub import Hub
 from server.metrics import Metrics
 from server.org.accounts import SignInLimits, add_account
+from server.reports import history_export
 from server.reports.desk import Desk, Here
 from server.reports.sources import Sources
 from server.reports.wiring import board_bands
@@ -87,7 +88,7 @@ class House:
             data_folder=folder, limits=limits or SignInLimits(), tokens=tokens, banner=banner, version="0.1.0", ping_ms=ping_ms, command_timeout_s=20
         )
         sources = Sources(db=self.db, store=self.store, bands=board_bands(self.board), generator="ArchiveWatch 0.1.0")
-        self.desk = Desk(sources, Here(), folder / "papers")
+        self.desk = Desk(sources, Here(), folder / "papers", {"history": history_export.product})
         self.services = Services(
             db=self.db, watch=self.watch, hub=self.hub, board=self.board, store=self.store, desk=self.desk, settings=self.settings,
             clock=lambda: self.now, registry=self.metrics.registry, ready=lambda: self.reasons, rulebook=self.rulebook,

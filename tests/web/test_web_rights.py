@@ -29,7 +29,10 @@ READERS = {"duty", "in_charge", "inspector", "keeper", "system", "security", "se
 HANDLERS = {"duty", "in_charge", "service"}
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(("listUnits", "getUnit", "listRooms", "getRoom", "getHistory", "listAlarms", "getAlarm", "getCoverage", "stream"), READERS),
-    **dict.fromkeys(("getReport", "orderExport", "listExports", "getExport", "getExportFile", "listScorecards"), READERS),
+    **dict.fromkeys(
+        ("getReport", "orderExport", "listExports", "getExport", "getExportFile", "listScorecards", "listReadings", "listMissingReadings"), READERS
+    ),
+    "enterReading": HANDLERS,
     **dict.fromkeys(("acknowledge", "unacknowledge", "decline", "progress", "assist", "comment"), HANDLERS),
     **dict.fromkeys(("shelve", "unshelve", "reset", "setMaintenance"), HANDLERS),
     "outOfService": {"in_charge", "service"},
@@ -48,6 +51,7 @@ QUERY = {"getHistory": {"quantity": "temperature"}}
 BODIES: dict[str, Any] = {
     "acknowledge": {"note": "已到场查看"},
     "comment": {"note": "x"},
+    "enterReading": {"taken_at": "2026-09-20T00:00:00Z", "temperature": 20, "humidity": 50, "reader": "x", "key": "k", "confirmed": True},
     "shelve": {"until": "2026-09-22T00:00:00Z", "reason": "x"},
     "outOfService": {"reason": "x"},
     "setMaintenance": {"until": "2026-09-22T00:00:00Z", "reason": "x", "person": "王工"},

@@ -5,7 +5,7 @@ import words, { duration, number, ui } from './words.js';
 
 const HEIGHT = 230;
 const COLOURS = ['--series-1', '--series-2', '--series-3'];
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+export const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function grid(history, step) {
   const times = history.series.flatMap((s) => s.buckets.map((b) => Date.parse(b.time)));
@@ -44,7 +44,7 @@ function fillBand(u, ctx, band) {
   ctx.fillRect(u.bbox.left, top, u.bbox.width, bottom - top);
 }
 
-function ground(band, rows) {
+export function ground(band, rows) {
   return (u) => {
     u.ctx.save();
     u.ctx.beginPath();
@@ -57,7 +57,7 @@ function ground(band, rows) {
 }
 
 /** From the lowest to the highest of what is shown and of the band; a series switched off in the legend does not count. */
-function range(band) {
+export function range(band) {
   return (_, shownLow, shownHigh) => {
     const edges = [shownLow, shownHigh, ...(band ?? [])].filter((v) => v !== null && v !== undefined);
     const [low, high] = [Math.min(...edges), Math.max(...edges)];
@@ -90,7 +90,7 @@ function build(history, x, quantity) {
   return { data, series, seen: inside.length ? seen : x.map(() => null) };
 }
 
-const stamp = (options) => new Intl.DateTimeFormat(words.language === 'en' ? 'en-GB' : 'zh-CN', { timeZone: 'Asia/Shanghai', hour12: false, ...options });
+export const stamp = (options) => new Intl.DateTimeFormat(words.language === 'en' ? 'en-GB' : 'zh-CN', { timeZone: 'Asia/Shanghai', hour12: false, ...options });
 
 function draw(box, history) {
   const step = Number(box.dataset.step);

@@ -1,10 +1,10 @@
 """Papers and exports: order, look, fetch. Every order is in the audit log; a finished one keeps its hashes."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 from starlette.responses import FileResponse, Response
 
@@ -19,7 +19,7 @@ from server.store.tables import Unit
 from server.store.tables_papers import ExportJob
 from server.web.api.common import PROBLEMS, Cursor, Limit, Viewer, at, at_or_none, decode_cursor, decode_id, page
 from server.web.api.models import ExportView, Page, ScorePartView, ScoreView
-from server.web.auth import Principal, ServicesOf, require_unit
+from server.web.auth import Principal, ServicesOf, require_room, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.services import Services
 
@@ -30,6 +30,18 @@ Ident = Annotated[int, Path(ge=1, lt=1 << 63)]
 PeriodText = Annotated[str, Query(max_length=32, description="2026-10, 2026-Q3, 2026 or 2026-10-01..2026-10-15; left out: this month")]
 
 
+class HistoryOptions(BaseModel):
+    """What of the history is wanted; left out: temperature and humidity over the whole period, every sample."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    quantities: list[str] = Field(default=["temperature", "humidity"], max_length=12)
+    rooms: list[str] = Field(default=[], max_length=20, description="further rooms")
+    step: int = Field(0, ge=0, le=31_536_000, description="seconds; 0 is every sample")
+    since: int | None = Field(None, alias="from", ge=0, lt=1 << 53, description="UTC ms")
+    until: int | None = Field(None, alias="to", ge=0, lt=1 << 53, description="UTC ms")
+
+
 class OrderBody(BaseModel):
     """An order for a paper or a data export."""
 
@@ -37,7 +49,7 @@ class OrderBody(BaseModel):
     code: str = Field(max_length=16, description="room or unit code")
     period: str = Field("", max_length=64)
     format: str = Field("pdf", max_length=8)
-    options: dict[str, Any] = Field(default_factory=dict, description="history: quantities, step, rooms")
+    options: HistoryOptions | None = Field(None, description="of kind history")
 
 
 def period_of(text: str, now: int) -> Period:
@@ -65,7 +77,11 @@ def checked(services: Services, who: Principal, body: OrderBody) -> Wanted:
     period = period_of(body.period, services.clock())
     with services.db.read() as session:
         allowed(session, who, body.kind, body.code)
-    return Wanted(kind=body.kind, code=body.code, period=period.text, ending=body.format, by=who.name, options=body.options)
+    options = HistoryOptions() if body.options is None else body.options
+    for room in options.rooms:
+        require_room(services, who, room)
+    kept = options.model_dump(by_alias=True, exclude_none=True) if body.kind == "history" else {}
+    return Wanted(kind=body.kind, code=body.code, period=period.text, ending=body.format, by=who.name, options=kept)
 
 
 def place_order(services: Services, who: Principal, body: OrderBody) -> int:

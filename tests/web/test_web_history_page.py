@@ -1,0 +1,114 @@
+"""The history page: range in the address, tables, comparison, export as a job, remarks; and the page of papers."""
+
+import csv
+import io
+import json
+
+import pytest
+from python_calamine import CalamineWorkbook
+
+from server.store.tables_papers import ExportJob
+from server.web.pages.history import _instant
+from tests.web.house import COUNTY, FOREIGN, OTHER, QUIET, ROOM, House
+
+HTML = {"accept": "text/html"}
+
+
+@pytest.fixture(scope="module")
+def past(shared_house: House) -> House:
+    shared_house.history.run_once(shared_house.now)
+    return shared_house
+
+
+def test_the_range_stands_in_the_address(past: House) -> None:
+    client = past.client("inspector")
+    page = client.get(f"/rooms/{ROOM}/history?since=2026-09-20T08:00&until=2026-09-22T08:00&quantity=humidity&beside={OTHER}", headers=HTML)
+    assert page.status_code == 200
+    assert f'data-start="{_instant("2026-09-20T08:00", "since")}"' in page.text
+    assert page.text.count("data-rooms=") == 1
+    assert f"{ROOM},{OTHER}" in page.text
+    assert "二号库房" in page.text
+    assert "52" in page.text
+    for address in page.text.split('class="button" href="')[1:4]:
+        assert client.get(address.split('"')[0].replace("&amp;", "&"), headers=HTML).status_code == 200
+
+
+@pytest.mark.parametrize("span", ["today", "24h", "7d", "30d", "month", "365d", "nonsense"])
+def test_every_preset_shows_something(past: House, span: str) -> None:
+    page = past.client("duty").get(f"/rooms/{ROOM}/history?span={span}&quantity=dew_point&quantity=temperature", headers=HTML)
+    assert page.status_code == 200
+    assert "露点" in page.text
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("since=x&until=y", 422),
+        ("since=2026-09-22T08:00&until=2026-09-20T08:00", 422),
+        ("since=2001-01-01T00:00&until=2026-01-01T00:00", 422),
+        (f"beside={FOREIGN}", 403),
+    ],
+)
+def test_what_is_refused(past: House, query: str, status: int) -> None:
+    assert past.client("duty").get(f"/rooms/{ROOM}/history?{query}", headers=HTML).status_code == status
+
+
+def test_a_room_without_sensors_says_so(past: House) -> None:
+    assert "请按规定上午、下午人工抄录" in past.client("duty").get(f"/rooms/{QUIET}/history", headers=HTML).text
+
+
+@pytest.mark.parametrize("ending", ["csv", "xlsx", "json", "pdf"])
+@pytest.mark.parametrize("step", ["0", "600"])
+def test_the_range_is_exported_by_a_job(past: House, ending: str, step: str) -> None:
+    client = past.client("duty")
+    form = {"since": "2026-09-21T00:00", "until": "2026-09-22T12:00", "quantity": ["temperature", "humidity"], "format": ending, "step": step}
+    ordered = client.post(f"/rooms/{ROOM}/history/export", data=form, headers=HTML)
+    assert ordered.status_code == 303, ordered.text
+    ident = int(ordered.headers["location"].partition("job=")[2])
+    assert "排队" in client.get(ordered.headers["location"], headers=HTML).text
+    assert past.desk.run_once(past.now) == ident
+    with past.db.read() as session:
+        job = session.get_one(ExportJob, ident)
+        assert (job.state, job.error, job.done) == ("done", "", job.total)
+    content = client.get(f"/papers/{ident}/file").content
+    if ending == "csv":
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))[1:]
+        assert {float(row[7]) for row in rows if row[4] == "温度" and "outdoor" not in row[3]} == {21.4}
+    elif ending == "json":
+        assert {row["quantity"] for row in json.loads(content)} >= {"温度", "湿度"}
+    elif ending == "xlsx":
+        assert 21.4 in [cell for row in CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_index(0).to_python() for cell in row]
+    else:
+        assert content.startswith(b"%PDF")
+
+
+def test_an_export_of_a_sister_room_is_refused(past: House) -> None:
+    client = past.client("duty")
+    form = {"since": "2026-09-21T00:00", "until": "2026-09-22T00:00", "format": "csv", "step": "600"}
+    assert client.post(f"/rooms/{FOREIGN}/history/export", data=form, headers=HTML).status_code == 403
+    assert client.post(f"/rooms/{ROOM}/history/export", data=form | {"beside": FOREIGN}, headers=HTML).status_code == 403
+    assert client.post(f"/rooms/{ROOM}/history/export", data=form | {"step": "7"}, headers=HTML).status_code == 422
+    smuggled = {"kind": "history", "code": ROOM, "period": "2026-09", "format": "csv", "options": {"rooms": [FOREIGN]}}
+    assert client.post("/api/v1/exports", json=smuggled).status_code == 403
+
+
+def test_a_remark_comes_back_on_the_page(past: House) -> None:
+    client = past.client("duty")
+    form = {"since": "2026-09-20T00:00", "until": "2026-09-23T00:00", "at": "2026-09-21T10:00", "text": "空调检修"}
+    saved = client.post(f"/rooms/{ROOM}/history/remark", data=form, headers=HTML)
+    assert saved.status_code == 303, saved.text
+    assert "空调检修" in client.get(saved.headers["location"], headers=HTML).text
+    assert past.client("inspector").post(f"/rooms/{ROOM}/history/remark", data=form, headers=HTML).status_code == 403
+
+
+def test_a_paper_is_ordered_from_the_page(past: House) -> None:
+    client = past.client("duty")
+    page = client.get("/papers", headers=HTML)
+    assert "温湿度登记表" in page.text
+    assert FOREIGN[:12] not in page.text
+    ordered = client.post("/papers", data={"kind": "changes", "subject": COUNTY, "period": "2026-09", "format": "html"}, headers=HTML)
+    assert ordered.status_code == 303, ordered.text
+    past.desk.run_once(past.now)
+    listed = client.get(f"{ordered.headers['location']}&part=list", headers=HTML)
+    assert "已生成" in listed.text
+    assert client.post("/papers", data={"kind": "changes", "subject": COUNTY, "period": "x"}, headers=HTML).status_code == 422
