@@ -12,6 +12,7 @@ from server.store import (
     tables_incident,
     tables_org,
     tables_papers,
+    tables_security,
     tables_series,
     tables_watch,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "tables_incident",
     "tables_org",
     "tables_papers",
+    "tables_security",
     "tables_series",
     "tables_watch",
 ]
