@@ -49,6 +49,7 @@ class Place:
 
 
 OF_PLACE: dict[str, Callable[[Place], Any]] = {
+    "other": lambda place: place.room,
     "unit": lambda place: place.unit,
     "room": lambda place: place.room,
     "gateway": lambda place: place.gateway,
@@ -131,6 +132,27 @@ ROUTES: dict[str, dict[str, Any]] = {
     "GET /api/v1/imports/templates/{name}": {"name": "rooms"},
     "GET /api/v1/reports/{kind}": {"kind": ["register", "climate", "inspection", "scorecard", "changes"]},
     "GET /papers": {"code": "", "job": 1},
+    "POST /papers": {"kind": "register", "subject": "", "period": "2026-09", "format": "csv"},
+    "POST /rooms/{code}/history/export": {
+        "since": "2026-09-20T00:00",
+        "until": "2026-09-21T00:00",
+        "format": "csv",
+        "step": "600",
+        "quantity": "temperature",
+        "beside": "",
+    },
+    "POST /rooms/{code}/history/remark": {"at": "2026-09-21T00:00", "text": "x", "since": "2026-09-20T00:00", "until": "2026-09-21T00:00"},
+    "POST /rooms/{code}/readings": {
+        "taken_at": "2026-09-21T08:00",
+        "temperature": "20",
+        "humidity": "50",
+        "reader": "示例",
+        "key": "two",
+        "weather": "",
+        "measures": "",
+        "replaces": "",
+        "confirmed": "1",
+    },
     "GET /rooms/{code}/history": {"beside": Of("room"), "span": "7d", "since": "", "until": ""},
     "GET /rooms/{code}/readings": {"replaces": 1},
     "POST /api/v1/rooms/{code}/readings": {
