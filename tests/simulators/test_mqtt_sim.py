@@ -197,7 +197,7 @@ def test_devices_with_a_profile_say_what_the_profile_reads(broker: Broker) -> No
             for reading in readings(profile):
                 assert reading.quality is not Quality.BAD, reading
                 if reading.quantity in ("temperature", "humidity"):
-                    assert reading.value == pytest.approx(sensors.plant.value("R1", reading.quantity), abs=0.3)
+                    assert reading.value == pytest.approx(sensors.plant.value("R1", reading.quantity), abs=0.6)  # some report whole degrees
 
 
 def test_without_a_broker_nothing_is_said(free_port: int) -> None:
