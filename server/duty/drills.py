@@ -12,12 +12,12 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import chinese_calendar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contract.drill import DrillOrder
 from contract.sample import PointKey
+from server.duty.calendar import Workdays
 from server.store import audit, drills, units
 from server.store.session import Database
 from server.store.tables import Alarm, Gateway, GatewayCommand, Point
@@ -98,7 +98,7 @@ def plan(session: Session, unit: str, every_days: int, by: str, now: int) -> Non
 def _by_plan(session: Session, now: int) -> int:
     """Rooms whose turn has come, a minute's worth at a time, in working hours of working days."""
     at = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=now)).astimezone(BEIJING)
-    if not (_HOURS[0] <= at.time() < _HOURS[1] and _workday(at)):
+    if not (_HOURS[0] <= at.time() < _HOURS[1] and Workdays().works(at.date())):
         return 0
     begun = 0
     for standing in session.scalars(select(DrillPlan)).all():
@@ -109,13 +109,6 @@ def _by_plan(session: Session, now: int) -> int:
             _campaign(session, standing.unit, "定时", now, wanted)
             begun += len(wanted)
     return begun
-
-
-def _workday(at: datetime) -> bool:
-    try:
-        return bool(chinese_calendar.is_workday(at.date()))
-    except NotImplementedError:
-        return at.weekday() < 5  # a year that the calendar of holidays does not know yet
 
 
 # -- one drill ----------------------------------------------------------------------------------------------------------------------------
