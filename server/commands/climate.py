@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from server.commands import INVALID, NOT_FOUND, OK, USAGE, CommandError, add, emit
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
+_TEMPERATURES = (-40, 80)  # outside them neither a store room nor the formulas' fits mean anything
 
 
 def climate_series(args: argparse.Namespace) -> int:
@@ -38,6 +39,8 @@ def climate_point(args: argparse.Namespace) -> int:
     """Dew point, absolute humidity, EMC, preservation index and mould of one climate."""
     if args.temperature is None or args.humidity is None:
         raise CommandError("需要 --temperature 和 --humidity。", USAGE)
+    if not (_TEMPERATURES[0] <= args.temperature <= _TEMPERATURES[1] and 0 < args.humidity <= 100):
+        raise CommandError(f"温度应在 {_TEMPERATURES[0]}–{_TEMPERATURES[1]} ℃，相对湿度应大于 0、不超过 100 %RH。", INVALID)
     from alarms import climate  # noqa: PLC0415
 
     emit(climate.describe(args.temperature, args.humidity), args)

@@ -11,7 +11,7 @@ from server.web.labels import SPOKEN
 BEIJING = ZoneInfo("Asia/Shanghai")
 DASH = "—"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DECIMALS = {"temperature": 1, "dew_point": 1, "humidity": 0, "pressure": 0, "co2": 0, "illuminance": 0}
+_DECIMALS = {"temperature": 1, "dew_point": 1, "pressure": 0, "co2": 0, "illuminance": 0}
 
 
 def local(ms: int) -> datetime:
@@ -103,7 +103,8 @@ class Formats:
         """A range, e.g. 14–24 ℃; open sides as ≤ or ≥."""
         low, high = limits
         if low is None or high is None:
-            return DASH if low is high else f"≤ {self.value(quantity, high)}" if low is None else f"≥ {self.value(quantity, low)}"
+            unit = self.unit(quantity)
+            return DASH if low is high else f"≤ {high:g} {unit}" if low is None else f"≥ {low:g} {unit}"
         return f"{low:g}–{high:g} {self.unit(quantity)}"
 
     def side(self, view: PointView | None, limits: tuple[float | None, float | None]) -> str:

@@ -114,3 +114,9 @@ def test_the_cookie_is_secure_on_https(house: House) -> None:
 def test_sign_in_never_leads_to_another_site(house: House, target: str) -> None:
     answer = house.client().post("/login", data={"login": "duty", "password": PASSWORD, "next": target})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+def test_a_script_may_call_the_login_a_username(house: House) -> None:
+    answer = house.client().post("/api/v1/session", json={"username": "duty", "password": PASSWORD})
+    assert answer.status_code == 200
+    assert answer.json()["login"] == "duty"

@@ -135,7 +135,7 @@ def test_ages_and_durations(ms: int, age: str, duration: str) -> None:
 def test_numbers_and_times() -> None:
     fmt, english = Formats(Words("zh")), Formats(Words("en"))
     assert fmt.value("temperature", 24.64) == "24.6 ℃"
-    assert fmt.value("humidity", 68.2) == "68 %RH"
+    assert fmt.value("humidity", 60.4) == "60.4 %RH"  # 60 beside "above 60" would look like a lie
     assert fmt.value("temperature", None) == "—"
     assert fmt.value("door", 1) == "开"
     assert english.value("door", 1) == "open"

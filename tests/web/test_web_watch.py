@@ -37,6 +37,7 @@ def test_a_group_alarm_shows_its_rooms_and_whoever_may_not_see_it_sees_his_own_m
     assert {member["group"] for member in detail["members"]} == {group["id"]}
     page = province.get("/alarms", headers=HTML).text
     assert "合并告警 · 3 间" in page
+    assert "1 条告警待接手。" in province.get("/", headers=HTML).text  # the board counts as the list does: the group speaks for its members
     assert f'data-alarm-row="{detail["members"][0]["id"]}"' not in page
     assert f'data-alarm-row="{detail["members"][0]["id"]}"' in province.get(f"/alarms/{group['id']}", headers=HTML).text
     own = duty.get("/alarms", headers=HTML).text

@@ -10,7 +10,7 @@ export function fill(template, values) {
 
 export const ui = (key, values = {}) => fill(words.ui[key], values);
 
-const DECIMALS = { temperature: 1, dew_point: 1, humidity: 0, pressure: 0, co2: 0, illuminance: 0 };
+const DECIMALS = { temperature: 1, dew_point: 1, pressure: 0, co2: 0, illuminance: 0 };
 
 /** A value as the server's templates write it: a state by its word, a number with its decimals, — for none. */
 export function number(quantity, value) {

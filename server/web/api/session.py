@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import AliasChoices, BaseModel, Field, StringConstraints
 
 from server.org import accounts
 from server.web import rights
@@ -19,7 +19,7 @@ router = APIRouter(tags=["session"])
 class SignIn(BaseModel):
     """Login and password."""
 
-    login: Annotated[str, StringConstraints(min_length=1, max_length=60)]
+    login: Annotated[str, StringConstraints(min_length=1, max_length=60), Field(validation_alias=AliasChoices("login", "username"))]
     password: Annotated[str, Field(min_length=1, max_length=200)]
     code: Annotated[str, Field(max_length=8, description="of the authenticator, where the account has one")] = ""
 

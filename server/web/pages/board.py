@@ -8,10 +8,12 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from server.live.board import STATES, RoomTile
+from server.live.facts import AlarmFact
 from server.store import alarms, drills, units
 from server.store.tables import Alarm, Unit
 from server.web.auth import Principal, ServicesOf, principal, require_unit
 from server.web.pages.common import ScreensOf
+from server.web.pages.rows import WAITING
 from server.web.problems import NO_ACTION, ProblemError
 from server.web.rights import Action
 
@@ -19,7 +21,6 @@ router = APIRouter()
 
 PER_PAGE = 60
 GROUPS = (*STATES, "unconnected")
-WAITING = ("active_unacked", "cleared_unacked", "latched_unacked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +88,18 @@ def board(
         total=len(tiles),
         found=len(shown),
         pages=max(1, -(-len(shown) // PER_PAGE)),
-        waiting=sum(alarm.state in WAITING for alarm in services.board.alarms(top)),
+        waiting=_waiting(services.board.alarms(top)),
         latest=max(instants, default=None),
         children=children,
         chosen=chosen,
         groups=GROUPS,
     )
+
+
+def _waiting(found: list[AlarmFact]) -> int:
+    """How many wait to be taken over, counted as the list of alarms does: a group alarm speaks for its members."""
+    shown = {alarm.alarm_id for alarm in found}
+    return sum(alarm.state in WAITING and alarm.group not in shown for alarm in found)
 
 
 def _order(tile: RoomTile) -> tuple[int, bool, int, str, str]:
