@@ -20,7 +20,6 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from alarms.rules import RuleSet, default_rules, load_rules
-from server.duty import vacancy
 from server.duty.cards import default_cards, load_cards
 from server.duty.drills import Drills
 from server.duty.incidents import Incidents
@@ -32,11 +31,11 @@ from server.ingest.accept import Acceptor
 from server.ingest.downlink import Downlink
 from server.ingest.mqtt import Transport, wall_clock
 from server.jobs import Job, Jobs
+from server.jobs_duty import DutyConditions
 from server.live.board import STATES, Board
 from server.live.hub import Hub
 from server.metrics import Metrics
 from server.notify import compose
-from server.notify.outage import outages
 from server.notify.situation import Knowledge, on_delays
 from server.org import imports, readings, search
 from server.org.accounts import SignInLimits
@@ -49,8 +48,8 @@ from server.store import anchors, gateway_events
 from server.store.lock import StoreLock
 from server.store.migrate import migrate
 from server.store.session import Database
-from server.store.tables import Gateway, Unit
-from server.watch.commands import Condition, EndDrill, Reopen
+from server.store.tables import Gateway
+from server.watch.commands import EndDrill, Reopen
 from server.watch.loop import Watch
 from server.watch.rulebook import RuleBook
 from server.web import site
@@ -79,7 +78,8 @@ class Parts:
         self.dispatcher = compose.dispatcher(
             settings, self.db, lambda name, result: self.metrics.notifications.labels(name, result).inc(), Knowledge(on_delays=on_delays(rules.rules))
         )
-        self.rulebook = RuleBook(self.db, rules, self.clock(), lambda new: self.watch.adopt(new))  # noqa: PLW0108 - built below
+        self.workdays = compose.workdays(settings)
+        self.rulebook = RuleBook(self.db, rules, self.clock(), lambda new: self.watch.adopt(new), self.workdays.given)  # noqa: PLW0108 - built below
         self.watch = Watch(
             self.db, self.rulebook.current, settings.watch, self.metrics, publish=self.hub.publish,
             nudge=self.dispatcher.nudge if self.dispatcher is not None else lambda: None,
@@ -90,7 +90,9 @@ class Parts:
         self.history = History(self.db, self.store, limits=lambda: all_limits(self.board))
         self.cards = load_cards(settings.cards) if settings.cards is not None else default_cards()
         self.incidents = Incidents(self.db, self.store, self.cards, self._reopen)
-        self.drills = Drills(self.db, self._end_drill)
+        self.drills = Drills(self.db, self._end_drill, self.workdays)
+        names = self.dispatcher.channel_names if self.dispatcher is not None else ()
+        self.duty = DutyConditions(self.db, self.workdays, names, self.watch.submit)
         self.checks = WatchChecks(
             self.db,
             lambda room, quantity: self.board.present(room, quantity, self.clock()),
@@ -99,7 +101,6 @@ class Parts:
         self.pool = Pool()
         self.desk = open_desk(settings, self.db, self.store, board_bands(self.board), self.pool)
         self.jobs = Jobs(self._job_table(), self.metrics, self.clock)
-        self._workdays = compose.workdays(settings)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -117,29 +118,13 @@ class Parts:
             Job("rules", self.rulebook.run_once, every_s=5),
             Job("incidents", self._incidents, every_s=2),
             Job("drills", self._drills, every_s=1),
-            Job("duty", self._duty, every_s=15),
+            Job("duty", self.duty.run_once, every_s=15),
             Job("prune_journal", self.history.prune, every_s=3600),
             Job("compact_history", self.history.compact, every_s=600),
             Job("seal_history", lambda now: seal(self.db, self.store, now), at=(3, 20)),
             Job("expire_history", self._expire, at=(4, 20)),
             Job("audit_anchor", self._anchor, at=(0, 5)),
         )
-
-    def _duty(self, now: int) -> None:
-        """What is true outside of the samples: shifts without anybody, providers that take nothing."""
-        with self.db.read() as session:
-            top = session.scalar(select(Unit.code).where(Unit.parent.is_(None)).order_by(Unit.code).limit(1))
-            vacancies = vacancy.look(session, self._workdays, now)
-            names = self.dispatcher.channel_names if self.dispatcher is not None else ()
-            broken = outages(session, names, now)
-        for one in vacancies:
-            self.watch.submit(
-                Condition(subject=one.subject, rule=vacancy.RULE, active=one.active, unit=one.unit, level=one.level, note=one.note, by="系统")
-            )
-        for name in names if top is not None else ():
-            self.watch.submit(
-                Condition(subject=f"channel:{name}", rule="channel_outage", active=name in broken, unit=top or "", level="urgent", by="系统")
-            )
 
     def _incidents(self, now: int) -> None:
         self.incidents.run_once(now)
@@ -240,7 +225,7 @@ def build(settings: Settings) -> tuple[FastAPI, Parts]:
     services = Services(
         db=parts.db, watch=parts.watch, hub=parts.hub, board=parts.board, store=parts.store, desk=parts.desk, settings=_web_settings(settings),
         clock=parts.clock, registry=parts.metrics.registry, ready=parts.ready, cards=parts.cards,
-        rulebook=parts.rulebook, pool=parts.pool,
+        rulebook=parts.rulebook, pool=parts.pool, workdays=parts.workdays,
     )  # fmt: skip
 
     @contextlib.asynccontextmanager

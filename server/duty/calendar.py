@@ -26,6 +26,11 @@ class Workdays:
     def __init__(self, given: Mapping[date, bool] | None = None) -> None:
         self._given = dict(given or {})
 
+    @property
+    def given(self) -> Mapping[date, bool]:
+        """The days of the operator's file."""
+        return self._given
+
     def works(self, day: date) -> bool:
         """Whether a day is a workday."""
         if day in self._given:

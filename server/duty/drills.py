@@ -44,8 +44,8 @@ class NoRoomError(ValueError):
 class Drills:
     """The follower. `run_once(now)` begins, follows and ends drills; returns how many changed."""
 
-    def __init__(self, db: Database, end: Callable[[int], None]) -> None:
-        self._db, self._end = db, end
+    def __init__(self, db: Database, end: Callable[[int], None], workdays: Workdays | None = None) -> None:
+        self._db, self._end, self._workdays = db, end, workdays or Workdays()
 
     def run_once(self, now: int) -> int:
         """One round."""
@@ -62,7 +62,7 @@ class Drills:
         with self._db.write() as session:
             for row in due:
                 _advance(session, session.get_one(Drill, row.id), now)
-            return len(due) + _by_plan(session, now)
+            return len(due) + _by_plan(session, self._workdays, now)
 
 
 def order(session: Session, unit: str, by: str, now: int, *, room: str | None = None, quantity: str = "", note: str = "") -> DrillCampaign:
@@ -95,10 +95,10 @@ def plan(session: Session, unit: str, every_days: int, by: str, now: int) -> Non
     audit.append(session, by, "drill.plan", unit, {"every_days": every_days}, now)
 
 
-def _by_plan(session: Session, now: int) -> int:
+def _by_plan(session: Session, workdays: Workdays, now: int) -> int:
     """Rooms whose turn has come, a minute's worth at a time, in working hours of working days."""
     at = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=now)).astimezone(BEIJING)
-    if not (_HOURS[0] <= at.time() < _HOURS[1] and Workdays().works(at.date())):
+    if not (_HOURS[0] <= at.time() < _HOURS[1] and workdays.works(at.date())):
         return 0
     begun = 0
     for standing in session.scalars(select(DrillPlan)).all():

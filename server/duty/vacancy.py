@@ -1,6 +1,6 @@
-"""值班空缺: shifts to come in which nobody can be counted on, told before they begin."""
+"""值班空缺: shifts to come in which nobody can be counted on, and units that have nobody at all, told before the hour comes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -11,16 +11,21 @@ from server.duty.calendar import Workdays
 from server.duty.clock import local
 from server.duty.roster import Gap, gaps
 from server.duty.routing import e164, landline
-from server.store.tables import Alarm
-from server.store.tables_duty import Roster
+from server.store import people
+from server.store.tables import Alarm, Person, Room, Unit
+from server.store.tables_duty import Roster, UnitPair
 
 RULE = "duty_vacancy"
 AHEAD_MS = 24 * 3_600_000
 SOON_MS = 2 * 3_600_000
+EVENING = "18:00"
+"""From when a unit without a roster is on its own: until then somebody of it is in the office."""
 REASONS = {
     "nobody": "没有排人", "left": "人员已离岗", "transferred": "人员已调离", "on_leave": "请假且无替班", "no_phone": "没有可拨打的号码",
-    "unverified": "号码未验证",
+    "unverified": "号码未验证", "undrilled": "还没有参加过演练",
 }  # fmt: skip
+UNWATCHED = "没有值班表，也没有可以呼叫的值班员、值班室电话或结对单位"
+_DUTIES = ("duty_officer", "person_in_charge", "duty_leader")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +49,39 @@ def reaches(phone: str | None) -> bool:
 
 
 def look(session: Session, workdays: Workdays, now: int) -> list[Vacancy]:
-    """The gaps of all units with a roster within the next day, and the units whose gap has closed."""
-    units = session.scalars(select(Roster.unit).where(Roster.ended_at.is_(None)).distinct().order_by(Roster.unit)).all()
+    """The gaps of all units within the next day, the units with rooms in use that have nobody to call, and those where that is over."""
+    units = rostered(session)
     book = books.load(session, units, workdays, now)
-    found = {unit: found for unit in units if (found := [gap for gap in gaps(book, unit, now, now + AHEAD_MS, reaches) if gap.empty])}
+    planned = ((unit, [gap for gap in gaps(book, unit, now, now + AHEAD_MS, reaches) if gap.empty]) for unit in units)
+    vacant = {unit: _vacancy(unit, found, now) for unit, found in planned if found}
+    vacant |= {unit: Vacancy(unit, True, "alarm", f"{EVENING} 起：{UNWATCHED}") for unit in unwatched(session, units, now)}
     standing = session.scalars(select(Alarm.unit).where(Alarm.rule == RULE, Alarm.open_key.is_not(None), Alarm.cleared_at.is_(None))).all()
-    ended = [Vacancy(unit, active=False) for unit in standing if unit not in found]
-    return [*(_vacancy(unit, each, now) for unit, each in found.items()), *ended]
+    return [*vacant.values(), *(Vacancy(unit, active=False) for unit in standing if unit not in vacant)]
+
+
+def rostered(session: Session) -> Sequence[str]:
+    """Units with a roster."""
+    return session.scalars(select(Roster.unit).where(Roster.ended_at.is_(None)).distinct().order_by(Roster.unit)).all()
+
+
+def unwatched(session: Session, rostered: Iterable[str], now: int) -> list[str]:
+    """Units with rooms in use, without a roster of their own or of a paired unit, and without anybody who could be called."""
+    used = set(session.scalars(select(Room.unit).where(Room.stage == "in_use").distinct())) - set(rostered)
+    if not used:
+        return []
+    pairs = {row.unit: row.stand_in for row in session.scalars(select(UnitPair).where(UnitPair.unit.in_(used)))}
+    asked = used | set(pairs.values())
+    able = set(rostered) | {unit for unit, phone in _phones(session, asked, now) if reaches(phone)}
+    return sorted(unit for unit in used if unit not in able and pairs.get(unit) not in able)
+
+
+def _phones(session: Session, units: set[str], now: int) -> list[tuple[str, str | None]]:
+    """(unit, number) of duty rooms and of everybody who holds a duty there now or stands in for who does; also of the persons of the rooms."""
+    desks = session.execute(select(Unit.code, Unit.duty_phone).where(Unit.code.in_(units))).all()
+    own = session.execute(select(Person.unit, Person.phone).where(Person.unit.in_(units), Person.duty.in_(_DUTIES), Person.disabled_at.is_(None)))
+    rooms = select(Room.unit, Person.phone).join(Person, Person.id == Room.person).where(Room.unit.in_(units), Person.disabled_at.is_(None))
+    held = [(holder.unit, holder.person.phone) for holder in people.on_duty(session, list(units), _DUTIES, now)]
+    return [*((row[0], row[1]) for found in (desks, own, session.execute(rooms)) for row in found), *held]
 
 
 def _vacancy(unit: str, found: Sequence[Gap], now: int) -> Vacancy:

@@ -214,7 +214,7 @@ class Expander:
         reason, alarm = found.step.reason, found.alarm
         if alarm.drill and reason == "cleared":
             return 0
-        people = situation.told(session, alarm.id, states=situation.GONE)
+        people = situation.told(session, alarm.id, states=situation.CALLED)
         groups = {one.address: one for one in self._lines.broadcasts}
         facts = found.text_facts(self._knowledge, now)
         text = self._texts.follow_up("drill_taken" if alarm.drill else reason, facts)

@@ -31,8 +31,13 @@ def page(session: Session, scope: str | None, *, room: str = "", before: int | N
     return session.scalars(query.order_by(LimitChange.id.desc()).limit(limit)).all()
 
 
-def effective_rules(session: Session, base: RuleSet, now: int, more: Iterable[LimitChange] = ()) -> RuleSet:
-    """The rules of the files with the holidays filled in and the changes in force (and `more`, for a preview) as their lowest layers."""
+def effective_rules(
+    session: Session, base: RuleSet, now: int, more: Iterable[LimitChange] = (), given: holidays.Given = holidays.NONE_GIVEN
+) -> RuleSet:
+    """The rules of the files with the holidays filled in and the changes in force (and `more`, for a preview) as their lowest layers.
+
+    `given`: the days of the operator's file of holidays.
+    """
     shapes: dict[str, Rule] = {}
     for rule in base.rules:
         shapes.setdefault(rule.name, rule)
@@ -41,7 +46,7 @@ def effective_rules(session: Session, base: RuleSet, now: int, more: Iterable[Li
         if change.rule in shapes:  # a rule that the files no longer have cannot be tightened
             grouped.setdefault((change.rule, change.unit, change.room), []).append(change)
     layers = [_layer(shapes[name], AppliesTo(unit, (), (room,) if room else ()), some) for (name, unit, room), some in grouped.items()]
-    return holidays.filled(base.plus(RuleSet(tuple(layer for layer in layers if layer is not None))), now)
+    return holidays.filled(base.plus(RuleSet(tuple(layer for layer in layers if layer is not None))), now, given)
 
 
 def _layer(shape: Rule, scope: AppliesTo, changes: Sequence[LimitChange]) -> Rule | None:

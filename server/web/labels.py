@@ -217,6 +217,7 @@ AUDIT_ACTIONS = {
     "roster": "排班",
     "roster.end": "停用班次",
     "roster.day": "改班",
+    "unit.pair": "结对代管",
     "handover.give": "交班签名",
     "handover.take": "接班签名",
     "look": "派查",

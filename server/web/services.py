@@ -9,6 +9,7 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from server.duty.calendar import Workdays
 from server.duty.cards import Cards, default_cards
 from server.live.board import Board
 from server.live.hub import Hub
@@ -66,7 +67,7 @@ class WebSettings:
 class Services:
     """Everything a request may need. `clock` gives UTC ms; `ready` names what is not ready, with the reason: empty means ready.
 
-    `rulebook` holds the rules in force, `pool` does what takes long.
+    `rulebook` holds the rules in force, `pool` does what takes long, `workdays` is the calendar.
     """
 
     db: Database
@@ -83,3 +84,4 @@ class Services:
     imports: ImportJobs = field(default_factory=ImportJobs)
     rulebook: RuleBook
     pool: Pool = field(default_factory=Pool)
+    workdays: Workdays = field(default_factory=Workdays)

@@ -10,9 +10,9 @@ from server.duty.answers import Answer, read
 from server.duty.clock import local
 from server.notify.channels.twilio_voice import spoken
 from server.store.tables import Alarm, CoverageSpan, EscalationStep, Notification, Person, Transition, Unit
-from server.store.tables_duty import HandOver, LookItem, PhoneCheck
+from server.store.tables_duty import HandOver, LookItem, PhoneCheck, Roster
 from simulators.sms_wire import sign
-from tests.web.house import COUNTY, ROOM, House
+from tests.web.house import COUNTY, ROOM, SISTER, House
 
 URL, TOKEN = "https://watch.example.cn", "provider-token"
 PHONE = "+8613900001111"
@@ -75,6 +75,26 @@ def roster(client, **changes):
 )  # fmt: skip
 def test_replies_are_read(text, answer):
     assert read(text) == answer
+
+
+def test_a_unit_is_paired_by_a_level_above_both(duty):
+    path = f"/api/v1/units/{COUNTY}/pair"
+    assert duty.client("duty").put(path, json={"stand_in": SISTER}).status_code == 403
+    above = duty.client("province-duty")
+    assert above.put(path, json={"stand_in": SISTER}).json() == {"stand_in": SISTER}
+    assert (above.get(path).json(), above.put(path, json={"stand_in": COUNTY}).status_code) == ({"stand_in": SISTER}, 409)
+    assert above.post("/duty/pair", data={"unit": COUNTY, "stand_in": ""}).status_code == 303
+    assert above.get(path).json() == {"stand_in": ""}
+
+
+def test_a_shift_is_made_on_the_page(duty):
+    client = duty.client("duty")
+    form = {"unit": COUNTY, "name": "夜班", "role": "duty_officer", "starts": "18:00", "hours": "14", "days": "all", "turn_days": "1",
+            "anchor": "2026-09-01", "people": "d900\nd900 d901"}  # fmt: skip
+    assert client.post("/duty/roster", data=form).status_code == 303
+    [row] = rows(duty, Roster)
+    assert (row.people, row.minutes, row.starts_min) == ([[900], [900, 901]], 840, 1080)
+    assert client.post("/duty/roster", data=form | {"hours": "many"}).status_code == 422
 
 
 def test_a_roster_says_who_is_on_duty_and_a_hand_writes_over_a_day(duty):

@@ -14,8 +14,8 @@ from server.watch import commands
 from server.web import door, labels
 from server.web.api import views
 from server.web.api.common import PROBLEMS, Cursor, From, Instant, Limit, To, Viewer, at, decode_id, ms, page
-from server.web.api.duty import names_on_duty
 from server.web.api.models import AlarmDetail, AlarmView, CommandResult, EscalationView, Page
+from server.web.api.rosters import names_on_duty
 from server.web.auth import Principal, ServicesOf, require, require_alarm, require_unit
 from server.web.problems import invalid
 from server.web.rights import Action
@@ -124,7 +124,7 @@ def detail(ident: Ident, who: Viewer, services: ServicesOf) -> AlarmDetail:
         upcoming = None if step is None else EscalationView(reason=step.reason, step=step.step, due_at=at(step.due))
         incident = incidents.of_alarm(session, ident)
         members = views.alarm_views(session, alarms.members(session, ident)) if row.kind == "group" else []
-        present = names_on_duty(session, row.unit, services.clock())
+        present = names_on_duty(session, row.unit, services.workdays, services.clock())
     seen = sent if who.may(Action.NOTIFICATIONS) else []
     return AlarmDetail(
         **view.model_dump(),

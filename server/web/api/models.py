@@ -8,6 +8,12 @@ from pydantic import BaseModel, Field
 Item = TypeVar("Item")
 
 
+class Done(BaseModel):
+    """A sentence for the person."""
+
+    sentence: str
+
+
 class Page(BaseModel, Generic[Item]):
     """A part of a list. Follow `next` until it is null."""
 

@@ -10,7 +10,7 @@ from server.store.notifications import Sent
 from server.store.performance import chronic
 from server.web import door
 from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
-from server.web.api.duty import names_on_duty
+from server.web.api.rosters import names_on_duty
 from server.web.auth import ServicesOf, require_alarm
 from server.web.pages.common import ScreensOf
 from server.web.pages.rows import SILENT, WAITING, rows, spoken_for, worst_first
@@ -65,7 +65,7 @@ def detail(ident: Annotated[int, Path(ge=1)], request: Request, screens: Screens
         changes = alarms.transitions(session, ident)
         told = [Sent(n, alarm.room, alarm.unit, alarm.level) for n in alarms.notifications(session, ident)] if who.may(Action.NOTIFICATIONS) else []
         upcoming = alarms.next_escalation(session, ident)
-        present = names_on_duty(session, alarm.unit, services.clock())
+        present = names_on_duty(session, alarm.unit, services.workdays, services.clock())
         incident = incidents.of_alarm(session, ident)
         members = rows(session, services.board, worst_first(alarms.members(session, ident)), who, now) if alarm.kind == "group" else []
     said = door.DONE.get(done, "")

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from sqlalchemy import select
 from starlette.responses import RedirectResponse, Response
 
-from server.duty import handover, load
+from server.duty import handover, load, vacancy
 from server.duty.clock import local, midnight
 from server.store import units
 from server.store.tables import Person, Unit
 from server.store.tables_duty import Roster
 from server.web.api import duty as api
+from server.web.api import hand_overs, looks, rosters
 from server.web.api.common import Viewer
 from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.pages.common import ScreensOf
@@ -49,16 +50,20 @@ def desk(request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer
     first = _month(period if len(period) == 7 else "", now)
     following = (first + timedelta(days=32)).replace(day=1)
     with services.db.read() as session:
-        found = api.month(session, top.code, midnight(first), midnight(following))
-        names = session.scalars(select(Roster).where(Roster.unit == top.code, Roster.ended_at.is_(None)).order_by(Roster.starts_min)).all()
-        here = api.duty_now(session, top.code, now)
+        found = rosters.month(session, top.code, services.workdays, midnight(first), midnight(following))
+        shifts = session.scalars(select(Roster).where(Roster.unit == top.code, Roster.ended_at.is_(None)).order_by(Roster.starts_min)).all()
+        here = rosters.duty_now(session, top.code, services.workdays, now)
         below = units.children(session, top.code)
+        partner = rosters.pair_of(session, top.code)
+        unwatched = top.code in vacancy.unwatched(session, vacancy.rostered(session), now)
+        neighbours = [one for one in units.children(session, top.parent) if one.code != top.code] if top.parent else []
         staff = session.scalars(select(Person).where(Person.unit == top.code, Person.disabled_at.is_(None)).order_by(Person.code).limit(300)).all()
     days = [first + timedelta(days=n) for n in range((following - first).days)]
     cells = {(shift.roster, shift.day): shift for shift in found}
     return screens.page(
-        request, "duty.html", who=who, unit=top, rosters=names, days=days, cells=cells, on_duty=here, gaps=api.duty_gaps(top.code, who, services),
-        below=below, staff=staff, workdays=api.WORKDAYS, first=first, before=first - timedelta(days=1), following=following,
+        request, "duty.html", who=who, unit=top, rosters=shifts, days=days, cells=cells, on_duty=here,
+        gaps=rosters.duty_gaps(top.code, who, services), partner=partner, neighbours=neighbours, unwatched=unwatched,
+        below=below, staff=staff, workdays=services.workdays, first=first, before=first - timedelta(days=1), following=following,
         today=local(now).date(),
     )  # fmt: skip
 
@@ -70,11 +75,36 @@ async def write_day(request: Request, services: ServicesOf, who: Handling) -> Re
     unit, day = str(form.get("unit", "")), str(form.get("day", ""))
     chosen = [code for code in form.getlist("people") if isinstance(code, str) and code]
     try:
-        body = api.DayBody(name=str(form.get("name", "")), day=date.fromisoformat(day), people=chosen, why=str(form.get("note", ""))[:200])
+        body = rosters.DayBody(name=str(form.get("name", "")), day=date.fromisoformat(day), people=chosen, why=str(form.get("note", ""))[:200])
     except ValueError as error:
         raise invalid("日期写作 2026-11-26。", "day", "not a day") from error
-    api.write_day(services, who, unit, body)
+    rosters.write_day(services, who, unit, body)
     return RedirectResponse(f"/duty?unit={unit}&period={day[:7]}", 303)
+
+
+@router.post("/duty/roster")
+async def write_roster(request: Request, services: ServicesOf, who: Handling) -> Response:
+    """Make a shift or change the one of this name; people by personnel number, a turn in a line."""
+    form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
+    turns = [line.split() for line in form.get("people", "").splitlines() if line.strip()]
+    try:
+        body = rosters.RosterBody.model_validate(
+            {key: form[key] for key in ("name", "role", "starts", "days", "turn_days", "anchor") if key in form}
+            | {"minutes": round(float(form.get("hours", "")) * 60), "people": turns}
+        )
+    except ValueError as error:
+        raise invalid("请填写班次、时间、日子和人员。", "name", "not a roster") from error
+    rosters.set_roster(form.get("unit", ""), body, who, services)
+    return RedirectResponse(f"/duty?unit={form.get('unit', '')}", 303)
+
+
+@router.post("/duty/pair")
+async def pair(request: Request, services: ServicesOf, who: Handling) -> Response:
+    """结对代管: name the unit that stands in, or none."""
+    form = await request.form()
+    unit = str(form.get("unit", ""))
+    rosters.write_pair(services, who, unit, str(form.get("stand_in", ""))[:12])
+    return RedirectResponse(f"/duty?unit={unit}", 303)
 
 
 @router.get("/duty/hand-over")
@@ -83,7 +113,7 @@ def hand_over(request: Request, screens: ScreensOf, services: ServicesOf, who: T
     now = services.clock()
     top = _unit(services, who, unit)
     with services.db.read() as session:
-        since, until, body = handover.draft(session, top.code, now, api.WORKDAYS)
+        since, until, body = handover.draft(session, top.code, now, services.workdays)
         sheets = list(handover.sheets(session, top.code))
     waiting = next((sheet for sheet in sheets if sheet.taken_at is None), None)
     return screens.page(
@@ -97,9 +127,9 @@ async def sign(request: Request, services: ServicesOf, who: Handling) -> Respons
     form = await request.form()
     unit = str(form.get("unit", ""))
     if form.get("side") == "take":
-        api.take(unit, who, services)
+        hand_overs.take(unit, who, services)
     else:
-        api.give(unit, who, services, api.SignBody(remark=str(form.get("remark", ""))[:500]))
+        hand_overs.give(unit, who, services, hand_overs.SignBody(remark=str(form.get("remark", ""))[:500]))
     return RedirectResponse(f"/duty/hand-over?unit={unit}", 303)
 
 
@@ -117,7 +147,7 @@ def human_load(request: Request, screens: ScreensOf, services: ServicesOf, who: 
 def look_list(request: Request, screens: ScreensOf, services: ServicesOf, who: Telling, unit: UnitQuery = "", part: str = "") -> Response:
     """派查: one click, and how the answers stand; part=list only the list."""
     top = _unit(services, who, unit)
-    found = api.list_looks(top.code, who, services)
+    found = looks.list_looks(top.code, who, services)
     return screens.page(request, "_looks.html" if part == "list" else "looks.html", who=who, unit=top, looks=found)
 
 
@@ -126,14 +156,14 @@ async def send(request: Request, services: ServicesOf, who: Handling) -> Respons
     """派查 of all rooms of a unit and below that the system does not see."""
     form = await request.form()
     unit = str(form.get("unit", ""))
-    api.order_look(services, who, unit, [], str(form.get("note", ""))[:200])
+    looks.order_look(services, who, unit, [], str(form.get("note", ""))[:200])
     return RedirectResponse(f"/duty/looks?unit={unit}", 303)
 
 
 @router.post("/duty/alarms/{ident}/look")
 def send_for_alarm(ident: Annotated[int, Path(ge=1)], services: ServicesOf, who: Handling) -> Response:
     """派查 of every room that an alarm is about."""
-    look = api.look_for_alarm(ident, who, services)
+    look = looks.look_for_alarm(ident, who, services)
     return RedirectResponse(f"/duty/looks?unit={look.unit}", 303)
 
 
@@ -145,10 +175,10 @@ async def answer(request: Request, services: ServicesOf, who: Handling) -> Respo
     if not number.isascii() or not number.isdigit() or len(number) > 18:
         raise ProblemError(404, "没有这条派查。")
     try:
-        body = api.LookAnswer(room=str(form.get("room", "")), answer=str(form.get("answer", "")), person=str(form.get("person", "")))
+        body = looks.LookAnswer(room=str(form.get("room", "")), answer=str(form.get("answer", "")), person=str(form.get("person", "")))
     except ValueError as error:
         raise invalid("请写明是谁答复的。", "person", "required") from error
-    await api.answer_look(unit, int(number), body, who, services)
+    await looks.answer_look(unit, int(number), body, who, services)
     return RedirectResponse(f"/duty/looks?unit={unit}", 303)
 
 
