@@ -357,7 +357,7 @@ def _expire(state: AlarmState, now: int) -> Moved:
 
 
 def _shelve(rule: Rule, state: AlarmState, event: Shelve, now: int) -> Moved:
-    if rule.shelve_max_ms == 0:
+    if rule.shelve_max_ms == 0 or rule.two_persons:  # a shelf is one person's
         raise NotAllowedError("该告警不允许暂停提醒。")
     if not event.reason.strip():
         raise NotAllowedError("暂停提醒需要填写原因。")

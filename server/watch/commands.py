@@ -177,11 +177,15 @@ class Reload(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetStage(Command):
-    """阶段 of a room: not_connected | commissioning | trial | in_use | retired, with a reason."""
+    """阶段 of a room: not_connected | commissioning | trial | in_use | retired, with a reason.
+
+    `second`: the other person, whom a room with smoke needs when it is retired.
+    """
 
     room: str
     stage: str
     reason: str
+    second: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from concurrent.futures import Future
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 
 from alarms.rules import RuleSet
 from server.live.facts import Fact
@@ -37,6 +36,8 @@ TICK_MS = 250
 EXPIRE_EVERY_MS = 1_000
 GROUP_LIMIT, GROUP_SAMPLES = 64, 1_000
 """A group is closed at so many inputs or samples: what comes behind it, maybe smoke, must not wait for the judging of a whole province."""
+CAREFUL_MS = 60_000
+"""After a failure every input has a transaction of its own for so long: what cannot be judged then fails alone."""
 REFUSED_KEPT = 500
 
 Item = GatewayBirth | GatewayData | GatewayDeath | Command
@@ -53,7 +54,7 @@ class Watch:
         self._publish, self._nudge = publish, nudge
         self._queue: queue.Queue[tuple[Item, Future[Any]]] = queue.Queue()
         self._world: World | None = None
-        self._expired_at = 0
+        self._expired_at = self._careful_until = 0
 
     # -- doors (any thread) ---------------------------------------------------------------------------------------------------------------
 
@@ -103,14 +104,15 @@ class Watch:
         while not stop.is_set():
             try:
                 self.run_once(clock, wait_ms=TICK_MS)
-            except SQLAlchemyError:
+            except Exception:  # whatever it was: a writer that has died watches nobody
                 log.exception("a transaction failed; memory is read back and the gateways will send again")
                 self._metrics.commit_failures.inc()
+                self._careful_until = clock() + CAREFUL_MS
                 self._recover(stop, clock)
 
     def run_once(self, clock: Callable[[], int], *, wait_ms: int = 0) -> int:
         """Gather one group, judge it and time itself, commit, answer. Returns the number of samples committed."""
-        group = self._gather(wait_ms)
+        group = self._gather(wait_ms, 1 if clock() < self._careful_until else GROUP_LIMIT)
         now = clock()
         try:
             answers, samples, tx = self._commit(group, now)
@@ -125,10 +127,10 @@ class Watch:
         self._after(tx, samples, now)
         return samples
 
-    def _gather(self, wait_ms: int) -> list[tuple[Item, "Future[Any]"]]:
+    def _gather(self, wait_ms: int, most: int = GROUP_LIMIT) -> list[tuple[Item, "Future[Any]"]]:
         group: list[tuple[Item, Future[Any]]] = []
         timeout, samples = wait_ms / 1000, 0
-        while len(group) < GROUP_LIMIT and samples < GROUP_SAMPLES:
+        while len(group) < most and samples < GROUP_SAMPLES:
             try:
                 entry = self._queue.get(timeout=timeout) if timeout else self._queue.get_nowait()
             except queue.Empty:
@@ -182,7 +184,7 @@ class Watch:
         while not stop.wait(1):
             try:
                 self.open(clock())
-            except SQLAlchemyError:
-                log.warning("the database still cannot be read; trying again")
+            except Exception:
+                log.exception("memory still cannot be read back; trying again")
             else:
                 return

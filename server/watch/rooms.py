@@ -54,12 +54,17 @@ class Rooms:
         self._ledger.cover(room, self._steps.now)
         self._all(room, Unsuppress(MAINTENANCE) if until is None else Suppress(MAINTENANCE), heard=ALWAYS_HEARD)
 
-    def stage(self, room: RoomInfo, stage: str, by: str, reason: str) -> None:
+    def needs_two(self, room: RoomInfo, stage: str) -> bool:
+        """Whether this stage would end alarms that only two people may silence."""
+        ends = stage in UNCONNECTED and room.stage not in UNCONNECTED
+        return ends and any(rule.two_persons for ident in room.points for rule in self._world.points[ident].rules)
+
+    def stage(self, room: RoomInfo, stage: str, by: str, reason: str, second: str = "") -> None:
         """未接入 → 调试 → 试运行 → 在用 → 停用. Where nothing is expected any more, alarms go out of service; they return with the room."""
         left, room.stage = room.stage, stage
         self._write(room, {"stage": stage})
         if (stage in UNCONNECTED) != (left in UNCONNECTED):
-            event: Event = OutOfService(by, reason) if stage in UNCONNECTED else ReturnToService(by)
+            event: Event = OutOfService(by, reason, second) if stage in UNCONNECTED else ReturnToService(by)
             self._all(room, event, only_open=True)
             for ident in room.points:
                 point = self._world.points[ident]
@@ -92,6 +97,6 @@ class Rooms:
                 for rule in point.rules or self._world.rule_set.for_point(point.key.quantity, room.medium, room.path, room.code):
                     if not only_open or Key(point.subject, rule.name) in self._world.memory:
                         self._steps.point(point, rule, event, self._steps.now)
-        for rule in (*room.rules, self._world.builtin[ROOM_BLIND]):
+        for rule in (*(rule for rule in room.rules if rule.quantity not in heard), self._world.builtin[ROOM_BLIND]):
             if Key(room.subject, rule.name) in self._world.memory or not (only_open or rule.name == ROOM_BLIND):
                 self._steps.room(room, rule, event, self._steps.now)

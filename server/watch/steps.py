@@ -1,12 +1,17 @@
 """Feeding the pure core: which memory an event meets, and to whom its outcome belongs. One instance per transaction."""
 
-from alarms.lifecycle import INITIAL, Event, Step, step
+from alarms.lifecycle import INITIAL, Event, OutOfService, Step, Suppress, step
 from alarms.model import ANY
 from alarms.rules import Rule
 from server.metrics import Metrics
 from server.store.tables import Alarm
 from server.watch.commit import Subject, Transaction
 from server.watch.state import GatewayInfo, Key, Memory, PointInfo, RoomInfo, World
+
+
+def alone(rule: Rule, event: Event) -> bool:
+    """Whether an inhibit of the program, or of one person, meets a rule that only two people may silence: it is left as it is."""
+    return rule.two_persons and isinstance(event, Suppress | OutOfService) and not event.second
 
 
 class Steps:
@@ -18,6 +23,8 @@ class Steps:
 
     def point(self, point: PointInfo, rule: Rule, event: Event, at: int) -> Alarm | None:
         """One event for one rule of a point."""
+        if alone(rule, event):
+            return None
         key = Key(point.subject, rule.name)
         memory = self.world.memory.get(key)
         result = step(rule, memory.state if memory is not None else INITIAL, event, at)
@@ -38,6 +45,8 @@ class Steps:
 
     def feed(self, subject: Subject, rule: Rule, event: Event, at: int) -> Alarm | None:
         """One event for whatever the subject is."""
+        if alone(rule, event):
+            return None
         memory = self.world.memory.get(subject.key)
         return self._keep(subject, rule, memory, step(rule, memory.state if memory is not None else INITIAL, event, at))
 

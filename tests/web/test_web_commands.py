@@ -85,7 +85,21 @@ def test_out_of_service_takes_a_permit_and_comes_back(house: House) -> None:
     assert act(house.client("duty"), ident, "out-of-service", reason="x")[0] == 403
     client = house.client("in_charge")
     assert act(client, ident, "out-of-service", reason="更换探头，批准号 12")[0] == 403, "smoke is taken out of service by two people"
-    assert act(client, ident, "out-of-service", reason="更换探头，批准号 12", second="林一") == (200, "out_of_service")
+    for other in (
+        {"second": "林一"},
+        {"second": "duty", "second_password": "wrong horse 9"},
+        {"second": "in_charge", "second_password": PASSWORD},
+        {"second": "sister-in_charge", "second_password": PASSWORD},
+        {"second": "inspector", "second_password": PASSWORD},
+    ):
+        assert act(client, ident, "out-of-service", reason="更换探头，批准号 12", **other)[0] == 403, other
+    form = {"reason": "更换探头", "second": "duty"}
+    assert client.post(f"/alarms/{ident}/out-of-service", data=form).status_code == 403
+    assert state(client, ident) == "active_unacked"
+    assert client.post(f"/alarms/{ident}/out-of-service", data=form | {"second_password": PASSWORD}).status_code == 303
+    assert state(client, ident) == "out_of_service"
+    with house.db.read() as session:
+        assert session.query(Transition).filter_by(alarm=ident, name="out_of_service").one().by == "in_charge、陈值班"
     assert act(client, ident, "return-to-service")[0] == 200
     assert state(client, ident) == "active_unacked"
 

@@ -9,8 +9,11 @@ from server.org import checks, search
 from server.org.checks import CheckError
 from server.org.imports.plan import Checked, Column, Context, Kind, Plan, each, table_of
 from server.org.vocabulary import CITIES, MEDIA, ROOM_KINDS, STAGES, UNIT_KINDS
+from server.store.tables import Point
 
 _UNIT, _ROOM, _HOLDING, _CHANGE, _PERSON = (table_of(name) for name in ("unit", "room", "holding", "org_change", "person"))
+_ENDED = ("not_connected", "retired")
+"""Stages in which nothing is expected of a room and nothing alarms."""
 _FOLLOWED = {"parent": "move", "name": "rename"}
 
 
@@ -85,12 +88,19 @@ def plan_rooms(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         values["person"] = keepers[keeper]["id"] if keeper else None
         kind = ROOM_KINDS[values["kind"]]
         values["medium"] = room_medium(values["kind"], values["medium"])
-        if not values["demanded"] and old is None and values["stage"] not in ("not_connected", "retired"):
+        if not values["demanded"] and old is None and values["stage"] not in _ENDED:
             values["demanded"] = list(kind.demanded)
+        if old is not None and values["stage"] in _ENDED and old["stage"] not in _ENDED and _has_smoke(context, code):
+            raise CheckError("有烟感的库房须两人共同停用，请在库房页办理")
         values["search"] = search.of_place(values["name"], values["short_name"], code=code)
         return plan.put(_ROOM, {"code": code}, old, values, new={"code": code})
 
     each(rows, plan, lambda row: row.values["code"], take)
+
+
+def _has_smoke(context: Context, room: str) -> bool:
+    """Whether somebody would silence smoke alone by retiring the room."""
+    return context.session.scalar(select(Point.id).where(Point.room == room, Point.quantity.startswith("smoke")).limit(1)) is not None
 
 
 def room_medium(kind: str, medium: str) -> str:

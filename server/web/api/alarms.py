@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, StringConstraints
 from sqlalchemy import select
+from starlette.concurrency import run_in_threadpool
 
 from server.store import alarms, incidents, units
 from server.store.alarms import CLOSED, OPEN
@@ -19,6 +20,7 @@ from server.web.api.rosters import names_on_duty
 from server.web.auth import Principal, ServicesOf, require, require_alarm, require_unit
 from server.web.problems import invalid
 from server.web.rights import Action
+from server.web.second import Second, second_person
 from server.web.services import Services
 
 router = APIRouter(tags=["alarms"], responses=PROBLEMS)
@@ -55,10 +57,12 @@ class Pause(BaseModel):
 
 
 class Permit(BaseModel):
-    """停用: the permit or reason; smoke is taken out of service by two people, and `second` names the other one."""
+    """停用: the permit or reason. Smoke is taken out of service by two people: `second` is the other one's login, proven by his own password."""
 
     reason: Reason
     second: Annotated[str, StringConstraints(max_length=60, strip_whitespace=True)] = ""
+    second_password: Annotated[str, StringConstraints(max_length=200)] = ""
+    second_code: Annotated[str, StringConstraints(max_length=8)] = ""
 
 
 class Comment(BaseModel):
@@ -237,7 +241,15 @@ async def reset(ident: Ident, who: Resetting, services: ServicesOf, body: Remark
 @router.post("/alarms/{ident}/out-of-service", operation_id="outOfService", responses=_CONFLICT)
 async def out_of_service(ident: Ident, body: Permit, who: Retiring, services: ServicesOf) -> CommandResult:
     """停用 with a permit."""
-    return await run(services, commands.OutOfService(alarm=ident, by=who.name, account=who.account, reason=body.reason, second=body.second))
+    typed = Second(body.second, body.second_password, body.second_code)
+    second = await run_in_threadpool(_second, services, who, ident, typed)
+    return await run(services, commands.OutOfService(alarm=ident, by=who.name, account=who.account, reason=body.reason, second=second))
+
+
+def _second(services: Services, who: Principal, ident: int, typed: Second) -> str:
+    with services.db.read() as session:
+        unit = require_alarm(session, who, ident).unit
+    return second_person(services, who, unit, typed)
 
 
 @router.post("/alarms/{ident}/return-to-service", operation_id="returnToService", responses=_CONFLICT)

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, StringConstraints
+from starlette.concurrency import run_in_threadpool
 
 from server.watch import commands
 from server.web import door
@@ -11,15 +12,19 @@ from server.web.api.common import PROBLEMS
 from server.web.api.models import CommandResult
 from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.rights import Action
+from server.web.second import Second, second_person
 
 router = APIRouter(tags=["rooms"], responses=PROBLEMS)
 
 
 class StageBody(BaseModel):
-    """阶段 with the reason for the change."""
+    """阶段 with the reason for the change. A room with smoke is retired by two people: `second` is the other one's login, with his own password."""
 
     stage: Literal["not_connected", "commissioning", "trial", "in_use", "retired"]
     reason: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+    second: Annotated[str, StringConstraints(max_length=60, strip_whitespace=True)] = ""
+    second_password: Annotated[str, StringConstraints(max_length=200)] = ""
+    second_code: Annotated[str, StringConstraints(max_length=8)] = ""
 
 
 class ReportBody(BaseModel):
@@ -35,7 +40,9 @@ Deciding = Annotated[Principal, Depends(require(Action.OUT_OF_SERVICE))]
 async def stage(code: str, body: StageBody, who: Deciding, services: ServicesOf) -> CommandResult:
     """未接入 → 调试 → 试运行 → 在用 → 停用. Only 在用 counts in percentages; before it nobody outside is troubled by the room's alarms."""
     require_room(services, who, code)
-    command = commands.SetStage(room=code, by=who.name, account=who.account, via="api", stage=body.stage, reason=body.reason)
+    typed = Second(body.second, body.second_password, body.second_code)
+    second = await run_in_threadpool(second_person, services, who, code[:12], typed)
+    command = commands.SetStage(room=code, by=who.name, account=who.account, via="api", stage=body.stage, reason=body.reason, second=second)
     outcome = await door.submit(services, command)
     return CommandResult(room=code, state=outcome.state, sentence=door.sentence(command, outcome))
 

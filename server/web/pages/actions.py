@@ -18,6 +18,7 @@ from server.web.pages.rows import RIGHTS, AlarmRow, rows
 from server.web.problems import NO_ACTION, ProblemError, invalid
 from server.web.rights import Action
 from server.web.screens import Screens
+from server.web.second import Second, second_person
 from server.web.services import Services
 
 router = APIRouter()
@@ -80,7 +81,11 @@ def _row(services: Services, who: Principal, ident: int) -> AlarmRow:
 def _command(services: Services, who: Principal, ident: int, action: str, form: FormData) -> commands.AlarmCommand:
     if not who.may(RIGHTS[action]):
         raise ProblemError(403, NO_ACTION)
-    _row(services, who, ident)
+    row = _row(services, who, ident)
+    if action == "out-of-service":
+        typed = Second(_text(form, "second", 60), _text(form, "second_password", 200), _text(form, "second_code", 8))
+        second = second_person(services, who, row.alarm.unit, typed)
+        return commands.OutOfService(alarm=ident, by=who.name, account=who.account, via="page", reason=_reason(form), second=second)
     return BUILD[action]({"alarm": ident, "by": who.name, "account": who.account, "via": "page"}, form, services.clock())
 
 
