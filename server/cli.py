@@ -5,10 +5,10 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 invalid or conflict, 5 a dep
 
 import argparse
 
-from server.commands import INVALID, CommandError, account, auditing, backup, bench, climate, drill, importing, report, rules, say, service
+from server.commands import INVALID, CommandError, account, auditing, backup, bench, climate, drill, importing, report, rules, say, service, trace
 from server.store.lock import StoreTakenError
 
-MODULES = (service, importing, account, rules, climate, auditing, drill, bench, report, backup)
+MODULES = (service, importing, account, rules, climate, auditing, drill, bench, report, backup, trace)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -11,6 +11,8 @@ from server.store.units import below
 
 OPEN = "open"
 CLOSED = "closed"
+NUMBER_LENGTH = 6
+"""Digits of the number that every message of an alarm carries."""
 
 
 def page(
@@ -20,6 +22,7 @@ def page(
     states: Sequence[str] = (),
     level: str = "",
     room: str = "",
+    number: str = "",
     known_late: bool | None = None,
     since: int | None = None,
     until: int | None = None,
@@ -37,6 +40,7 @@ def page(
     for condition, wanted in (
         (Alarm.level == level, level),
         (Alarm.room == room, room),
+        (Alarm.number == number, number),
         (Alarm.known_late.is_(bool(known_late)), known_late is not None),
         (Alarm.raised_at >= (since or 0), since is not None),
         (Alarm.raised_at < (until or 0), until is not None),
