@@ -41,6 +41,7 @@ from server.org import imports, readings, search
 from server.org.accounts import SignInLimits
 from server.org.judging import all_limits
 from server.pool import Pool
+from server.reports.filing import Filing
 from server.reports.wiring import board_bands, open_desk
 from server.series.choose import open_store
 from server.settings import Settings
@@ -100,6 +101,8 @@ class Parts:
         )
         self.pool = Pool()
         self.desk = open_desk(settings, self.db, self.store, board_bands(self.board), self.pool)
+        sources = self.desk.sources
+        self.filing = Filing(self.db, self.store, self.cards, self.pool, settings.data_dir, sources.generator, sources.settings.forms)
         self.jobs = Jobs(self._job_table(), self.metrics, self.clock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -117,6 +120,7 @@ class Parts:
             Job("fill_search", self._fill_search, every_s=60),
             Job("rules", self.rulebook.run_once, every_s=5),
             Job("incidents", self._incidents, every_s=2),
+            Job("dossiers", self.filing.run_once, every_s=20),
             Job("drills", self._drills, every_s=1),
             Job("duty", self.duty.run_once, every_s=15),
             Job("prune_journal", self.history.prune, every_s=3600),

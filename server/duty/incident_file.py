@@ -14,7 +14,7 @@ from server.series import SeriesStore
 from server.store import alarms
 from server.store import incidents as store
 from server.store.tables import Alarm, Room, Snapshot
-from server.store.tables_incident import Incident, IncidentEntry
+from server.store.tables_incident import Incident, IncidentEntry, IncidentPhoto
 
 BEIJING = ZoneInfo("Asia/Shanghai")
 
@@ -31,7 +31,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
-    """An incident with everything around it."""
+    """An incident with everything around it; `photo_rule` is what the room's sheet says about pictures."""
 
     incident: Incident
     alarms: Sequence[Alarm]
@@ -39,6 +39,8 @@ class Whole:
     ticked: Mapping[int, IncidentEntry]
     timeline: Sequence[Line]
     stills: Sequence[Snapshot]
+    photos: Sequence[IncidentPhoto]
+    photo_rule: str
     holdings: Sequence[str]
     verdict: closure.Verdict | None
 
@@ -54,6 +56,8 @@ def read(session: Session, series: SeriesStore, cards: Cards, incident: Incident
         ticked=store.ticked(session, incident.id),
         timeline=_timeline(session, incident, found),
         stills=store.stills(session, incident),
+        photos=store.photos(session, incident.id),
+        photo_rule=sheet.photo_rule(session, incident.room),
         holdings=sheet.holdings(session, incident.room),
         verdict=None if incident.reported_at is None else incidents.sensor_says(session, series, card, incident, now),
     )

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 from server.duty import closure
 from server.duty.cards import Card, Cards, Situation, fill
 from server.duty.events import event_of
-from server.duty.sheet import filling
+from server.duty.sheet import filling, photo_rule, photos_allowed
 from server.series import GOOD, SeriesStore
 from server.store import audit, incidents
 from server.store.incidents import CLOSED, OPEN, REPORTED
 from server.store.session import Database
 from server.store.tables import Alarm, Point
-from server.store.tables_incident import Incident, IncidentAlarm, IncidentEntry
+from server.store.tables_incident import Incident, IncidentAlarm, IncidentEntry, IncidentPhoto
 
 CODES: Mapping[str, str] = MappingProxyType(
     {
@@ -150,6 +150,18 @@ def tick(session: Session, incident: Incident, card: Card, step: int, done: bool
 def log(session: Session, incident: Incident, text: str, by: str, now: int) -> None:
     """A line of the work log; also after closing, when something is remembered later."""
     note(session, incident, "log", now, by=by, text=text)
+
+
+def photograph(session: Session, incident: Incident, sha256: str, size: int, text: str, by: str, now: int) -> None:
+    """A picture taken on site. Raises NotPossibleError where the room's sheet does not allow it."""
+    if not photos_allowed(rule := photo_rule(session, incident.room)):
+        raise NotPossibleError(f"本室拍照规定：{rule}，不能上传照片。" if rule else "本室一室一卡没有写明允许拍照，不能上传照片。")
+    known = select(IncidentPhoto.id).where(IncidentPhoto.incident == incident.id, IncidentPhoto.sha256 == sha256)
+    if session.scalar(known) is not None:
+        return
+    session.add(IncidentPhoto(incident=incident.id, at=now, by=by[:60], note=text[:200], sha256=sha256, bytes=size))
+    note(session, incident, "photo", now, by=by, text=text, data={"sha256": sha256})
+    audit.append(session, by, "incident.photo", f"incident:{incident.id}", {"sha256": sha256}, now, unit=incident.unit)
 
 
 def report(session: Session, incident: Incident, code: str, text: str, by: str, now: int) -> None:

@@ -34,6 +34,17 @@ def filling(session: Session, room: str | None, unit: str) -> dict[str, str]:
     return values
 
 
+def photo_rule(session: Session, room: str | None) -> str:
+    """What the room's sheet says about pictures, '' where it says nothing: then none may be taken."""
+    written = organisation.sheet(session, room) if room is not None else None
+    return "" if written is None else str(written.body.get("photos", "")).strip()
+
+
+def photos_allowed(rule: str) -> bool:
+    """Whether a rule of the sheet allows pictures: it begins with 允许."""
+    return rule.startswith("允许")
+
+
 def holdings(session: Session, room: str | None) -> list[str]:
     """What is at stake in a room, what is saved first standing first."""
     found = organisation.holdings(session, room) if room is not None else ()

@@ -51,7 +51,7 @@ SHEET: Final[Mapping[str, str]] = MappingProxyType(
         "power_switch": "电源总开关", "water_valve": "水阀", "keys": "钥匙", "gas_extinguishing": "气体灭火", "fire_phone": "消防控制室电话",
         "spare_keys": "备用钥匙", "lock_without_power": "断电时门锁状态", "compact_shelving": "密集架操作", "cover_sheets": "遮盖布位置",
         "dehumidifier": "除湿机", "air_conditioner": "空调", "salvage_order": "抢救次序", "dangers": "危险提示",
-        "materials": "防汛物资", "contacts": "联系人",
+        "materials": "防汛物资", "contacts": "联系人", "photos": "拍照规定",
     }
 )  # fmt: skip
 """Fields of the room sheet 一室一卡, in the order in which they are read at the door."""

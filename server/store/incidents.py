@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.store.tables import Alarm, Snapshot
-from server.store.tables_incident import Dossier, Incident, IncidentAlarm, IncidentEntry
+from server.store.tables import Alarm, Point, Snapshot
+from server.store.tables_incident import Dossier, Incident, IncidentAlarm, IncidentEntry, IncidentPhoto
 from server.store.units import below
 
 OPEN, REPORTED, CLOSED = "open", "reported", "closed"
@@ -70,8 +70,25 @@ def dossier(session: Session, ident: int) -> Dossier | None:
     return session.scalar(select(Dossier).where(Dossier.incident == ident, Dossier.superseded.is_(False)).order_by(Dossier.id.desc()).limit(1))
 
 
+def points(session: Session, room: str) -> Sequence[Point]:
+    """The points of a room, in order."""
+    return session.scalars(select(Point).where(Point.room == room).order_by(Point.id)).all()
+
+
+def photos(session: Session, ident: int) -> Sequence[IncidentPhoto]:
+    """Pictures that people took for an incident, in order."""
+    return session.scalars(select(IncidentPhoto).where(IncidentPhoto.incident == ident).order_by(IncidentPhoto.id)).all()
+
+
+def last_entry(session: Session, ident: int) -> int:
+    """The id of the last entry of the work log that is not about filing; 0 without one."""
+    query = select(func.max(IncidentEntry.id)).where(IncidentEntry.incident == ident, IncidentEntry.kind != "filed")
+    return session.scalar(query) or 0
+
+
 def unfiled(session: Session, limit: int = 20) -> Sequence[Incident]:
-    """Closed incidents without papers."""
-    filed = select(Dossier.incident).where(Dossier.superseded.is_(False))
+    """Closed incidents without papers, or with an entry that came later than their papers."""
+    last = select(func.max(IncidentEntry.id)).where(IncidentEntry.incident == Dossier.incident, IncidentEntry.kind != "filed").scalar_subquery()
+    filed = select(Dossier.incident).where(Dossier.superseded.is_(False), Dossier.upto >= last)
     query = select(Incident).where(Incident.state == CLOSED, Incident.id.not_in(filed)).order_by(Incident.id)
     return session.scalars(query.limit(limit)).all()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, Boolean, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from server.store.tables import Base, _Id
@@ -45,7 +45,8 @@ class IncidentAlarm(Base):
 
 
 class IncidentEntry(Base):
-    """The work log, append-only. kind: opened | joined | step | unstep | log | report | waiting | reopened | closed | filed."""
+    """The work log, append-only. kind: opened | joined | step | unstep | log | photo | report | waiting | reopened | closed |
+    filed."""
 
     __tablename__ = "incident_entry"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -59,7 +60,10 @@ class IncidentEntry(Base):
 
 
 class Dossier(Base):
-    """事毕档成: the papers of a closed incident, files in the data folder under their SHA-256. A later one supersedes it."""
+    """事毕档成: the papers of a closed incident, files in the data folder under their SHA-256. A later one supersedes it.
+
+    `upto` is the last entry of the work log that stands in it.
+    """
 
     __tablename__ = "dossier"
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
@@ -67,5 +71,20 @@ class Dossier(Base):
     filed_at: Mapped[int]
     pdf_sha256: Mapped[str] = mapped_column(String(64))
     data_sha256: Mapped[str] = mapped_column(String(64))
+    upto: Mapped[int] = mapped_column(default=0)
     keep_until: Mapped[int]
     superseded: Mapped[bool] = mapped_column(Boolean, default=False)
+
+
+class IncidentPhoto(Base):
+    """A picture that somebody took on site, where the room's sheet allows it; the file lies in the data folder under its SHA-256."""
+
+    __tablename__ = "incident_photo"
+    __table_args__ = (UniqueConstraint("incident", "sha256"),)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    incident: Mapped[int] = mapped_column(ForeignKey("incident.id"), index=True)
+    at: Mapped[int]
+    by: Mapped[str] = mapped_column(String(60))
+    note: Mapped[str] = mapped_column(String(200), default="")
+    sha256: Mapped[str] = mapped_column(String(64))
+    bytes: Mapped[int]

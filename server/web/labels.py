@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from server.duty.incidents import CODES
+from server.duty.words import CHANNELS, EVENTS, INCIDENT_ENTRIES, INCIDENT_STATES, NOTIFICATION_STATES, REASONS, TRANSITIONS
 from server.web import labels_org
 
 ROOM_STATES = {
@@ -75,39 +76,6 @@ MEDIA = {
     "exhibition": "展览用房",
     "service": "办公用房",
 }
-EVENTS = {
-    "smoke": "烟感告警",
-    "smoke_lost": "烟感后失联",
-    "group_offline": "成片离线",
-    "group_restart": "中心恢复后成片离线",
-    "group_bus": "多个测点失联",
-    "group_power": "成片停电",
-    "group_weather": "成片温湿度越限",
-    "leak": "漏水",
-    "door_held": "库门未关",
-    "door": "门被打开",
-    "motion": "非法入侵",
-    "power": "停电",
-    "camera": "摄像机异常",
-    "gateway": "网关离线",
-    "blind": "值守中断",
-    "stale": "传感器失联",
-    "stuck": "数值不变",
-    "untrusted": "读数可疑",
-    "humidity_high": "湿度过高",
-    "humidity_low": "湿度过低",
-    "temperature_high": "温度过高",
-    "temperature_low": "温度过低",
-    "temperature_rate": "快速升温",
-    "humidity_swing": "湿度波动大",
-    "temperature_swing": "温度波动大",
-    "dew_point": "将要结露",
-    "mould": "霉变风险",
-    "tamper": "设备被拆",
-    "fault": "设备故障",
-    "battery": "电量不足",
-    "other": "异常",
-}
 STATES_OF = {
     "smoke": {0: "未见烟", 1: "有烟"},
     "leak": {0: "无水", 1: "有水"},
@@ -119,75 +87,9 @@ STATES_OF = {
     "relay": {0: "断", 1: "通"},
     "camera": {0: "有画面", 1: "无画面", 2: "黑屏", 3: "白屏", 4: "被遮挡", 5: "模糊", 6: "移位", 7: "画面不动"},
 }
-TRANSITIONS = {
-    "raised": "产生",
-    "re_raised": "再次产生",
-    "escalated": "级别升高",
-    "deescalated": "级别降低",
-    "re_alarmed": "再次提醒",
-    "known_late": "补记",
-    "cleared": "恢复",
-    "latched": "恢复，锁定",
-    "acknowledged": "接手",
-    "unacknowledged": "撤销接手",
-    "shelved": "暂停提醒",
-    "unshelved": "恢复提醒",
-    "shelf_expired": "暂停到期",
-    "suppressed": "自动抑制",
-    "unsuppressed": "抑制结束",
-    "out_of_service": "停用",
-    "returned": "恢复使用",
-    "reset": "复位",
-    "closed": "转为正常",
-    "comment": "备注",
-    "progress": "到场",
-    "assist": "求援",
-    "decline": "去不了",
-    "reopen": "退回",
-    "seen": "已看到",
-    "no_danger": "现场无险情",
-    "also_acknowledged": "另有人答复接手",
-    "take_over_expired": "接手超时，重新通知",
-}
-INCIDENT_STATES = {"open": "处置中", "reported": "待传感器核实", "closed": "已办结"}
-INCIDENT_ENTRIES = {
-    "opened": "事件开始",
-    "joined": "并入告警",
-    "step": "完成一步",
-    "unstep": "撤回一步",
-    "log": "记录",
-    "report": "报告处置结论",
-    "closed": "办结",
-    "reopened": "退回",
-    "filed": "归档",
-    "told": "通知送出",
-}
 DRILL_STATES = {"waiting": "等待", "sent": "已下发", "detected": "已测到", "ended": "完成", "failed": "未完成"}
 CHECK_STATES = {"open": "待答复", "right": "相符", "wrong": "不符", "missed": "未答复"}
 BEHAVIOURS = {"chattering": "频繁跳变", "fleeting": "一闪而过"}
-NOTIFICATION_STATES = {
-    "queued": "待发",
-    "claimed": "正在发送",
-    "sent": "已发出",
-    "delivered": "已送达",
-    "undelivered": "未送达",
-    "failed": "发送失败",
-    "dropped": "不再需要",
-    "merged": "并入汇总",
-}
-REASONS = {
-    "raised": "告警",
-    "escalated": "逐级上报",
-    "cleared": "恢复",
-    "taken": "已接手",
-    "assist": "求援",
-    "supervise": "监督线",
-    "progress": "询问进展",
-    "reopened": "退回",
-}
-REASONS |= {"digest": "早间汇总", "summary": "限频汇总", "verify": "号码验证", "test": "试发", "look": "派查", "vacancy": "值班空缺"}
-REASONS |= {"expire": "接手到期", "progressed": "进展"}
-CHANNELS = {"twilio_sms": "短信", "sms": "短信", "outbox_file": "短信（存文件）", "modem": "短信猫", "http_gateway": "短信", "voice": "语音"}
 CHANNELS |= {"email": "邮件", "webhook": "推送", "twilio_voice": "语音", "chat": "群消息", "screen": "屏幕", "siren": "警号"}
 LOOKS = {"waiting": "等待答复", "normal": "平安", "problem": "有情况", "unreachable": "联系不上"}
 PENDING = {"maintenance": "维护", "shelved": "暂停提醒", "look": "派查未答复", "gap": "值班空缺"}
@@ -247,6 +149,10 @@ AUDIT_ACTIONS = {
     "reopen": "退回",
     "incident.report": "报告处置结论",
     "incident.closed": "办结",
+    "incident.filed": "归档",
+    "incident.photo": "现场照片",
+    "photo_view": "查看照片",
+    "dossier.read": "取阅归档材料",
     "incident.reopened": "退回",
     "drill.order": "下达演练",
     "drill.plan": "定期演练",

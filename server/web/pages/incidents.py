@@ -4,11 +4,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse, Response
 
 from server.duty import incident_file
 from server.duty import incidents as duty
+from server.duty.sheet import photos_allowed
 from server.store import incidents, rooms, units
+from server.web import stills
+from server.web.api import incident_files
 from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
 from server.web.api.incidents import change, require_incident
 from server.web.auth import Principal, ServicesOf, require, require_room
@@ -52,7 +56,19 @@ def detail(ident: Ident, request: Request, screens: ScreensOf, services: Service
     title = f"{unit_name} {place[0] if place else ''}".strip()
     if paper == "card":
         return screens.page(request, "cards.html", who=who, cards=[whole.filled], title=title, room=incident.room)
-    return screens.page(request, "incident.html", who=who, whole=whole, title=title, codes=duty.CODES, dossier=filed)
+    return screens.page(
+        request, "incident.html", who=who, whole=whole, title=title, codes=duty.CODES, dossier=filed, may_photograph=photos_allowed(whole.photo_rule)
+    )
+
+
+@router.post("/incidents/{ident}/photos")
+async def photograph(ident: Ident, request: Request, services: ServicesOf, who: Annotated[Principal, Depends(require(Action.HANDLE))]) -> Response:
+    """A picture taken on site."""
+    form = await request.form()
+    file, note = form.get("file"), str(form.get("note", ""))[:200].strip()
+    content = await file.read(stills.MOST_BYTES + 1) if isinstance(file, UploadFile) else b""
+    await run_in_threadpool(incident_files.store, services, who, ident, content, note)
+    return RedirectResponse(f"/incidents/{ident}", 303)
 
 
 @router.post("/incidents/{ident}/{act}")

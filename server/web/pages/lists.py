@@ -33,7 +33,7 @@ def messages(
     cursor: Cursor = "",
 ) -> Response:
     """短信记录: who was told what, when, and whether it arrived; part=list only the rows."""
-    state = state if state in labels.NOTIFICATION_STATES else ""
+    state = state if state in labels.TABLES["notification"] else ""
     with services.db.read() as session:
         found = notifications.page(session, who.unit, state=state, before=decode_id(cursor), limit=PER_PAGE + 1)
         shown = found[:PER_PAGE]
