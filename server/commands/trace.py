@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 from server.commands import NOT_FOUND, OK, CommandError, add, database, emit, settings_of
 from server.commands.remote import ask, server_or_store
+from server.duty.words import TRANSITIONS
 from server.store import alarms, traces
 from server.store.tables import Alarm
-from server.web.labels import TRANSITIONS
 
 BEIJING = ZoneInfo("Asia/Shanghai")
 _STAGES = {"measured": "测得", "received": "中心收到", "step": "上报一级到时", "queued": "待发", "sent": "已交运营商", "receipt": "回执"}

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from server.duty import cards as action_cards
 from server.duty import closure, incidents, sheet
 from server.duty.cards import Cards, Filled, Situation
+from server.duty.words import RECEIPTS
 from server.series import SeriesStore
 from server.store import alarms
 from server.store import incidents as store
@@ -80,5 +81,9 @@ def _timeline(session: Session, incident: Incident, found: Sequence[Alarm]) -> l
     for alarm in found:
         lines += [Line(at=row.at, kind=row.name, by=row.by, text=row.note) for row in alarms.transitions(session, alarm.id)]
         told = alarms.notifications(session, alarm.id)
-        lines += [Line(at=row.sent_at, kind="told", by=row.person_name, text=row.receipt) for row in told if row.sent_at is not None]
+        lines += [
+            Line(at=row.sent_at, kind="told", by=row.person_name, text=RECEIPTS.get(row.receipt, row.receipt))
+            for row in told
+            if row.sent_at is not None
+        ]
     return sorted(lines, key=lambda line: line.at)

@@ -93,3 +93,4 @@ REASONS = {
     "expire": "接手到期", "progressed": "进展",
 }  # fmt: skip
 CHANNELS = {"twilio_sms": "短信", "sms": "短信", "outbox_file": "短信（存文件）", "modem": "短信猫", "http_gateway": "短信", "voice": "语音"}
+RECEIPTS = {"delivered": "已送达", "read": "已读", "undelivered": "未送达", "failed": "未送达", "canceled": "已取消", "sent": "已发出"}

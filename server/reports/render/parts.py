@@ -1,12 +1,13 @@
 """What the page-like renderers share: the paper as plain dictionaries with everything spelled out, curves as SVG, cells that no spreadsheet runs."""
 
+from datetime import datetime
 from html import escape
 from typing import Any
 
 import msgspec
 
 from server.reports.paper import Curve, Paper, Sheet, Table, head_rows, shown
-from server.reports.period import local
+from server.reports.period import DAY_MS, local
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 680, 190, 34, 18
 _COLOURS = ("#1f4e79", "#8a5a00", "#356859", "#6b4e8a")
@@ -74,9 +75,15 @@ class _Frame:
             index = (self.count - 1) * mark / max(marks - 1, 1)
             day = local(curve.since + round(index) * curve.step_ms)
             anchor = "start" if mark == 0 else "end" if mark == marks - 1 else "middle"
-            parts.append(f'<text x="{self.x(index):.1f}" y="{_HEIGHT - 5}" text-anchor="{anchor}">{day.month}/{day.day}</text>')
+            parts.append(f'<text x="{self.x(index):.1f}" y="{_HEIGHT - 5}" text-anchor="{anchor}">{self.label(curve, day)}</text>')
         parts.append(f'<path d="M{_LEFT} 14V{_HEIGHT - _BOTTOM}H{_WIDTH - 4}" stroke="#222" stroke-width=".7" fill="none"/>')
         return parts
+
+    @staticmethod
+    def label(curve: Curve, at: datetime) -> str:
+        """The day; within two days the clock."""
+        short = max(len(line.values) for line in curve.lines) * curve.step_ms <= 2 * DAY_MS
+        return f"{at:%H:%M}" if short else f"{at.month}/{at.day}"
 
     def line(self, values: tuple[float | None, ...], index: int, dashed: bool) -> str:
         path, pen = [], "M"

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
 from server.duty import handover, load, vacancy
@@ -35,6 +36,12 @@ def _unit(services: Services, who: Principal, code: str) -> Unit:
         return session.get_one(Unit, wanted)
 
 
+def _neighbours(session: Session, top: Unit, who: Principal) -> list[Unit]:
+    """The sisters of a unit that the asker may see: who could stand in for it."""
+    sisters = units.children(session, top.parent) if top.parent is not None else ()
+    return [one for one in sisters if one.code != top.code and units.within(session, one.code, who.unit)]
+
+
 def _month(text: str, now: int) -> date:
     try:
         return date.fromisoformat(f"{text}-01") if text else local(now).date().replace(day=1)
@@ -56,7 +63,7 @@ def desk(request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer
         below = units.children(session, top.code)
         partner = rosters.pair_of(session, top.code)
         unwatched = top.code in vacancy.unwatched(session, vacancy.rostered(session), now)
-        neighbours = [one for one in units.children(session, top.parent) if one.code != top.code] if top.parent else []
+        neighbours = _neighbours(session, top, who)
         staff = session.scalars(select(Person).where(Person.unit == top.code, Person.disabled_at.is_(None)).order_by(Person.code).limit(300)).all()
     days = [first + timedelta(days=n) for n in range((following - first).days)]
     cells = {(shift.roster, shift.day): shift for shift in found}
