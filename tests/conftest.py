@@ -1,13 +1,17 @@
 """Fixtures that every package's tests share."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from server.store.migrate import migrate
+from server.store.session import Database
 from simulators.broker import Broker
 from simulators.broker import free_port as pick_port
+from simulators.postgres import Postgres, PostgresError
 
 # A test never asserts the speed of the machine it runs on.
 settings.register_profile("any-machine", deadline=None)
@@ -31,3 +35,42 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     """A running MQTT broker of this test alone: `broker.host`, `.port`, `.address`; `.kill()`, `.start()`, `.pause()`, `.resume()`."""
     with Broker(tmp_path / "broker") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of this worker alone, without fsync; skipped with the reason where it cannot run."""
+    try:
+        running = Postgres().__enter__()
+    except PostgresError as error:
+        pytest.skip(f"PostgreSQL does not run here: {error}")
+    yield running
+    running.remove()
+
+
+@pytest.fixture(scope="session")
+def _migrated(postgres: Postgres) -> str:
+    """The name of a database at the newest schema, to make others of."""
+    postgres.psql("CREATE DATABASE migrated")
+    made = Database(postgres.url("migrated"))
+    migrate(made)
+    made.close()
+    return "migrated"
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres, _migrated: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database of this test alone, at the newest schema."""
+    name = f"test_{uuid.uuid4().hex}"
+    postgres.psql(f"CREATE DATABASE {name} TEMPLATE {_migrated} STRATEGY FILE_COPY")
+    yield postgres.url(name)
+    postgres.psql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of this test alone, once in SQLite (empty) and once in PostgreSQL (at the newest schema); `migrate` brings both to it."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'aw.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
