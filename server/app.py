@@ -20,6 +20,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from alarms.rules import RuleSet, default_rules, load_rules
+from server import wiring
 from server.duty.cards import default_cards, load_cards
 from server.duty.drills import Drills
 from server.duty.incidents import Incidents
@@ -128,7 +129,12 @@ class Parts:
             Job("seal_history", lambda now: seal(self.db, self.store, now), at=(3, 20)),
             Job("expire_history", self._expire, at=(4, 20)),
             Job("audit_anchor", self._anchor, at=(0, 5)),
+            *self._access_job(),
         )
+
+    def _access_job(self) -> tuple[Job, ...]:
+        access = wiring.access(self.settings, self.db)
+        return () if access is None else (Job("broker_access", access.run_once, every_s=2),)
 
     def _incidents(self, now: int) -> None:
         self.incidents.run_once(now)
@@ -229,7 +235,7 @@ def build(settings: Settings) -> tuple[FastAPI, Parts]:
     services = Services(
         db=parts.db, watch=parts.watch, hub=parts.hub, board=parts.board, store=parts.store, desk=parts.desk, settings=_web_settings(settings),
         clock=parts.clock, registry=parts.metrics.registry, ready=parts.ready, cards=parts.cards,
-        rulebook=parts.rulebook, pool=parts.pool, workdays=parts.workdays,
+        rulebook=parts.rulebook, pool=parts.pool, workdays=parts.workdays, reach=wiring.reach(settings),
     )  # fmt: skip
 
     @contextlib.asynccontextmanager

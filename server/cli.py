@@ -5,10 +5,26 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 invalid or conflict, 5 a dep
 
 import argparse
 
-from server.commands import INVALID, CommandError, account, auditing, backup, bench, climate, drill, importing, report, rules, say, service, trace
+from server.commands import (
+    INVALID,
+    CommandError,
+    account,
+    auditing,
+    backup,
+    bench,
+    climate,
+    drill,
+    gateway,
+    importing,
+    report,
+    rules,
+    say,
+    service,
+    trace,
+)
 from server.store.lock import StoreTakenError
 
-MODULES = (service, importing, account, rules, climate, auditing, drill, bench, report, backup, trace)
+MODULES = (service, importing, account, rules, climate, auditing, drill, bench, report, backup, trace, gateway)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from contract.located_yaml import LocatedYamlError, load_located
 
@@ -27,6 +27,27 @@ class BrokerSettings(_Frozen):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     keepalive_s: int = 20
+
+
+class GatewaySettings(_Frozen):
+    """How gateways reach the broker, as they are told when they are claimed, and the files by which the broker knows them.
+
+    `broker_host` and `broker_port` are those of `broker` unless the gateways see another address; `broker_ca` (PEM) is what they check the broker's
+    certificate against. `access` writes the broker's files into `access_folder` whenever credentials change, and then runs `reload`.
+    """
+
+    broker_host: str | None = None
+    broker_port: int | None = Field(default=None, ge=1, le=65535)
+    broker_ca: Path | None = None
+    access: Literal["mosquitto", "nats", "none"] = "none"
+    access_folder: Path | None = None
+    reload: tuple[str, ...] = Field(default=(), description="program and arguments, e.g. [systemctl, reload, mosquitto]")
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> "GatewaySettings":
+        if self.access != "none" and self.access_folder is None:
+            raise ValueError("access needs access_folder")
+        return self
 
 
 class WatchSettings(_Frozen):
@@ -130,6 +151,7 @@ class Settings(_Frozen):
     host_id: str = "aw"
     groups: tuple[str, ...] = ("+",)
     broker: BrokerSettings = BrokerSettings()
+    gateways: GatewaySettings = GatewaySettings()
     watch: WatchSettings = WatchSettings()
     series: SeriesSettings = SeriesSettings()
     sms: SmsSettings = SmsSettings()

@@ -109,7 +109,9 @@ class Postgres:
 
     def _run(self, program: str, *args: str) -> str:
         try:
-            done = subprocess.run([binaries() / program, *args], capture_output=True, text=True, cwd=self.folder, check=False, **self._user)
+            done: subprocess.CompletedProcess[str] = subprocess.run(
+                [binaries() / program, *args], capture_output=True, text=True, cwd=self.folder, check=False, **self._user
+            )
         except OSError as error:  # e.g. an environment in a home that the unprivileged user may not enter
             raise PostgresError(f"{program}: {error}") from error
         if done.returncode:

@@ -177,6 +177,12 @@ def latest(session: Session, *, action: str, subject: str, actor: str | None = N
     return session.scalar(query if actor is None else query.where(AuditEntry.actor == actor))
 
 
+def count_since(session: Session, *, action: str, subject: str, since: int, most: int) -> int:
+    """How many of the newest `most` entries of an action on a subject are not older than an instant (UTC ms)."""
+    newest = select(AuditEntry.at).where(AuditEntry.subject == subject, AuditEntry.action == action).order_by(AuditEntry.id.desc()).limit(most)
+    return sum(instant >= since for instant in session.scalars(newest))
+
+
 def oldest(session: Session) -> int | None:
     """Instant of the first entry (UTC ms)."""
     return session.scalar(select(func.min(AuditEntry.at)))

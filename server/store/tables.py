@@ -124,6 +124,8 @@ class Gateway(Base):
     changed_at: Mapped[int] = mapped_column(default=0)
     last_seen_at: Mapped[int] = mapped_column(default=0)
     bd_seq: Mapped[int | None]
+    born_stamp: Mapped[int | None]
+    """The gateway's own time (UTC ms) in its last birth: an older birth is a replay."""
     acknowledges: Mapped[bool] = mapped_column(Boolean, default=False)
     epoch: Mapped[str] = mapped_column(String(20), default="")
     clock_offset_ms: Mapped[int] = mapped_column(default=0)

@@ -10,9 +10,10 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.org import accounts, credentials
+from server.org import accounts, credentials, gateway_access
 from server.store import alarms as alarm_queries
 from server.store import audit, units
+from server.store import gateway_access as gateway_queries
 from server.store.tables import Alarm
 from server.web import problems, rights
 from server.web.problems import ProblemError
@@ -79,7 +80,7 @@ def principal_or_none(request: Request) -> Principal | None:
         digest = provided.settings.digest(key.strip())
         token = provided.settings.tokens.get(digest)
         if token is None:
-            return _by_key(provided, key.strip())
+            return _by_gateway(provided, key.strip()) if key.startswith(gateway_access.TOKEN_PREFIX) else _by_key(provided, key.strip())
         return Principal(name=token.name, role=token.role, unit=token.unit, session=digest[:12])
     cookie = request.cookies.get(COOKIE)
     who = accounts.identify(provided.db, cookie, provided.clock(), provided.settings.limits) if cookie else None
@@ -100,6 +101,13 @@ def _by_key(provided: Services, key: str) -> Principal | None:
         return Principal(
             name=f"{row.name}（{owner.display_name}）", role=owner.role, unit=row.unit, only=frozenset(row.actions), session=row.digest[:12]
         )
+
+
+def _by_gateway(provided: Services, key: str) -> Principal | None:
+    with provided.db.read() as session:
+        digest = provided.settings.digest(key)
+        code = gateway_queries.of_token(session, digest)
+        return None if code is None else Principal(name=code, role="gateway", unit=None, session=digest[:12])
 
 
 def _by_terminal(provided: Services, token: str) -> Principal | None:

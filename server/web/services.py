@@ -14,6 +14,7 @@ from server.duty.cards import Cards, default_cards
 from server.live.board import Board
 from server.live.hub import Hub
 from server.org.accounts import SignInLimits
+from server.org.claiming import Reach
 from server.org.import_jobs import ImportJobs
 from server.pool import Pool
 from server.reports.desk import Desk
@@ -67,7 +68,7 @@ class WebSettings:
 class Services:
     """Everything a request may need. `clock` gives UTC ms; `ready` names what is not ready, with the reason: empty means ready.
 
-    `rulebook` holds the rules in force, `pool` does what takes long, `workdays` is the calendar.
+    `rulebook` holds the rules in force, `pool` does what takes long, `workdays` is the calendar, `reach` says where gateways find the broker.
     """
 
     db: Database
@@ -85,3 +86,4 @@ class Services:
     rulebook: RuleBook
     pool: Pool = field(default_factory=Pool)
     workdays: Workdays = field(default_factory=Workdays)
+    reach: Reach = field(default_factory=lambda: Reach("127.0.0.1", 1883, "aw"))
