@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from contract.installation import usual
 from contract.profile import ProfileError, UnknownProfileError, catalogue, find, load_file
 from contract.profile_models import Profile
-from edge import check, decode, scan
+from edge import check, claim, decode, scan
 from edge.configfile import ConfigError, load, load_devices, read_secret
 from edge.plan import Plan, build
 from edge.settings import ModbusBus, RtuOverTcpBus, SerialBus, TcpBus
@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--seconds", type=float, default=3.0, help="听多久")
     found.add_argument("-o", "--output", type=Path, metavar="DIR", help="把画像写进这个文件夹（edge.yaml 的 profiles_dir）")
     found.add_argument("--json", action="store_true", help="只输出 JSON")
+    claim.add_arguments(commands.add_parser("claim", help="向中心认领：显示代码，取得身份和密码", description="向中心认领这台网关"))
     address = commands.add_parser("address", help="说明怎样修改设备地址", description="说明怎样修改设备地址")
     address.add_argument("--profile", required=True, help="设备画像")
     address.add_argument("--port", help="串口或 主机:端口")
@@ -71,7 +72,10 @@ def _line_arguments(command: argparse.ArgumentParser) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     args = parser().parse_args(arguments)
-    handlers = {"run": _run, "check": _check, "decode": _decode, "profiles": _profiles, "scan": _scan, "address": _address, "discover": _discover}
+    handlers = {
+        "run": _run, "check": _check, "decode": _decode, "profiles": _profiles, "scan": _scan, "address": _address, "discover": _discover,
+        "claim": claim.run,
+    }  # fmt: skip
     try:
         return handlers[args.command](args)
     except BrokenPipeError:  # the reader, e.g. `head`, has seen enough

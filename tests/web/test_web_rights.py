@@ -23,9 +23,10 @@ from tests.web.house import COUNTY, FOREIGN, GATEWAY_KEY, PROVINCE, ROLES, ROOM,
 from tests.web.town import Town
 from tests.web.walk_examples import PUBLIC as WALK_PUBLIC
 
-PUBLIC = {"health", "readiness", "metrics", "signIn"}
+PUBLIC = {"health", "readiness", "metrics", "signIn", "enrolGateway"}
 ANYBODY = {"currentSession", "signOut"}
 READERS = {"duty", "in_charge", "inspector", "keeper", "system", "security", "service"}
+KEEPERS = {"system", "service"}
 HANDLERS = {"duty", "in_charge", "service"}
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(("listUnits", "getUnit", "listRooms", "getRoom", "getHistory", "listAlarms", "getAlarm", "getCoverage", "stream"), READERS),
@@ -43,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "listAudit": {"security", "audit", "service"},  # what concerns the auditor's unit and those below
     "deliverSnapshot": {"gateway"},
     **dict.fromkeys(("listPeople", "listProposals"), READERS),
-    "listImports": {"system", "service"},
+    **dict.fromkeys(("listImports", "listWaitingGateways", "claimGateway"), KEEPERS),
     "listPoints": {"duty", "in_charge", "inspector", "keeper", "system", "service"},
     **dict.fromkeys(("getRoomSheet", "listNotices", "search"), READERS),
 }

@@ -204,7 +204,10 @@ ROUTES |= {
     "POST /changes/{ident}/decision": {"approve": "0"},
 }
 
+PLAIN |= {"public_key": "BmpuR8nDVXlFWNhDMCOdX+Z9sTsGLs/BfnqPRQ5bCAo=", "hint": "box", "version": "0.1.0", "replace": False}
+
 PUBLIC = {
+    "POST /api/v1/gateways/enrolments",  # a box without an identity: what it gets is sealed to its own key
     "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1/openapi.json",
     "POST /api/v1/session", "GET /login", "GET /login/certificate", "POST /login", "POST /logout",
     "POST /callbacks/voice/status", "POST /callbacks/voice/{notification}",

@@ -57,7 +57,7 @@ class ClaimBody(BaseModel):
     """Which box (by the code that it shows) goes to which unit."""
 
     code: str = Field(max_length=20)
-    unit: str = Field(max_length=12)
+    unit: str = Field(max_length=12, pattern=r"^\d{0,12}$")
     gateway: str = Field(default="", max_length=40, description="its code; empty takes the next one of the unit")
     name: str = Field(default="", max_length=120)
     replace: bool = Field(default=False, description="the box takes the place of another one, which loses its access")

@@ -8,14 +8,14 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from server.org import imports, notices
-from server.store import gateways, organisation, people, units
+from server.store import organisation, people, units
 from server.store.tables import Account, Person
 from server.store.tables_org import ImportRun, Notice
 from server.web import edits, problems, stills
 from server.web.api import imports as imports_api
 from server.web.api import people as people_api
 from server.web.api import sheets
-from server.web.api.common import Cursor, Viewer, decode_cursor, decode_id, encode_cursor
+from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
 from server.web.auth import Principal, ServicesOf, principal, require, require_room
 from server.web.pages.common import ScreensOf, by_script
 from server.web.pages.organisation import PER_PAGE, Reader
@@ -52,20 +52,6 @@ def devices(
     return screens.page(
         request, "devices.html", who=who, found=found[:PER_PAGE], more=more, chosen=chosen, due_days=DUE_DAYS, soon=now + 30 * _DAY_MS
     )
-
-
-@router.get("/gateways")
-def boxes(request: Request, screens: ScreensOf, services: ServicesOf, who: Keeper, cursor: Cursor = "") -> Response:
-    """Gateways; those that nobody has claimed for whoever sees the whole province."""
-    with services.db.read() as session:
-        top = who.unit is None or len(units.path(session, who.unit)) == 1
-        after = decode_cursor(cursor) if cursor else ""
-        found = gateways.page(session, who.unit, unclaimed=top, after=after, limit=PER_PAGE + 1)
-        shown = found[:PER_PAGE]
-        points = gateways.points(session, [row.code for row in shown])
-        names = units.names(session, [row.unit for row in shown if row.unit])
-    more = encode_cursor(shown[-1].code) if len(found) > PER_PAGE else None
-    return screens.page(request, "gateways.html", who=who, found=shown, points=points, names=names, more=more)
 
 
 @router.get("/imports")
