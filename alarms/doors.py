@@ -1,5 +1,6 @@
 """Rule kinds about doors: forced (opened without a grant) and off-hours (open outside the schedule). Calendar and grants are data, not clocks."""
 
+import math
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -31,6 +32,17 @@ def forced(options: Options, memory: Memory, at: int, quantity: str, value: floa
         opened, is_forced = -1.0, 0.0
     after = (grant, opened, is_forced)
     return (memory if after == memory else after), None if grant < 0 else is_forced
+
+
+def forced_still(_options: Options, memory: Memory, _inputs: Inputs, quantity: str, _source: int) -> Still | None:
+    """A door that stays as it is, and a reader that grants nothing."""
+    if not memory or (quantity == "grant" and memory[0] < 0):
+        return None
+    grant, opened, is_forced = memory
+    judged = None if grant < 0 else is_forced
+    if quantity == "grant" or opened < 0:
+        return Still(high=0.0, judged=judged)
+    return Still(low=math.nextafter(0.0, math.inf), judged=judged)
 
 
 _LATE_GRANT_MS = 2_000

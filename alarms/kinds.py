@@ -79,6 +79,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "forced": Kind(
             doors.forced,
             ("equals",),
+            doors.forced_still,
             subject="room",
             inputs=("door", "grant"),
             options={"within": _MINUTE / 2},
@@ -88,6 +89,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "deviation": Kind(
             sensors.deviation,
             _ABOVE,
+            sensors.deviation_still,
             subject="room",
             options={"around": NO_LIMIT, "every": _MINUTE, "within": 15 * _MINUTE},
             durations=_ROOM_CLOCKS,

@@ -35,6 +35,12 @@ def deviation(options: Options, memory: Memory, at: int, _quantity: str, value: 
     return memory, max(abs(reading - centre) for reading in values)
 
 
+def deviation_still(options: Options, memory: Memory, _inputs: Inputs, _quantity: str, source: int) -> Still | None:
+    """Readings of a sensor that come too early are not looked at."""
+    known = next((memory[i + 1] for i in range(0, len(memory), 3) if memory[i] == source), None)
+    return None if known is None else Still(until=known + float(options["every"]))
+
+
 def voting(options: Options, memory: Memory, _at: int, _quantity: str, value: float, source: int = 0) -> Judged:
     """How many sensors are at or beyond `least` now: the first one raises, each further one may raise the level, so nothing waits for a second.
 

@@ -19,8 +19,9 @@ from server.settings import WatchSettings
 from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Alarm, Gateway, Journal, Room, Unit
+from server.watch.inbox import GROUP_LIMIT, GROUP_SAMPLES
 from server.watch.inputs import GatewayBirth, GatewayData
-from server.watch.loop import GROUP_LIMIT, Watch
+from server.watch.loop import Watch
 
 T0 = 1_790_000_000_000
 UNIT = "350102000000"
@@ -78,7 +79,7 @@ class House:
     def step(self) -> int:
         """One group; instants differ so that the journal shows what one commit held."""
         self.now += 1
-        pending = self.watch._queue.qsize()  # births carry no samples, so only the queue tells when all are in
+        pending = len(self.watch.inbox)  # births carry no samples, so only the queue tells when all are in
         self.watch.run_once(lambda: self.now)
         return pending
 
@@ -88,7 +89,7 @@ class House:
         for tick in range(times):
             self.now = T0 + (self.now - T0) // (INTERVAL_S * 1000) * INTERVAL_S * 1000 + INTERVAL_S * 1000
             items = [self.data(code, tick) for code in self.gateways]
-            size = 1 if alone else GROUP_LIMIT
+            size = 1 if alone else max(1, min(GROUP_LIMIT, GROUP_SAMPLES // self.points))
             for start in range(0, len(items), size):
                 futures = [self.watch.offer(item) for item in items[start : start + size]]
                 self.now += 1
@@ -118,7 +119,7 @@ def measure(folder: Path, house: House, times: int, alone: bool) -> list[dict[st
     bodies = house.bodies(before)
     bare = bare_commits(folder, bodies)
     samples = times * len(house.gateways) * house.points
-    how = "one batch a commit" if alone else f"up to {GROUP_LIMIT} batches a commit"
+    how = "one batch a commit" if alone else f"up to {GROUP_SAMPLES:,} samples a commit"
     name = "bare SQLite FULL commits of the same bytes"
     one, other = spread(ours), spread(bare)
     written = sum(len(body) for some in bodies for body in some)

@@ -3,7 +3,7 @@
 DataSet, Template and extension values of foreign gateways are kept as opaque bytes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeAlias, cast
 
 import msgspec
@@ -11,7 +11,19 @@ from google.protobuf.message import DecodeError
 
 from contract.sparkplug_schema import DataType, payload_class
 
-__all__ = ["MAX_PAYLOAD", "MAX_TIMESTAMP", "DataType", "MalformedPayloadError", "Metric", "Payload", "Value", "decode", "encode", "reinterpret"]
+__all__ = [
+    "MAX_PAYLOAD",
+    "MAX_TIMESTAMP",
+    "DataType",
+    "MalformedPayloadError",
+    "Metric",
+    "Payload",
+    "Value",
+    "decode",
+    "encode",
+    "peek",
+    "reinterpret",
+]
 
 MAX_PAYLOAD: Final = 4 * 64 * 1024
 """Largest payload that is looked at, bytes. Our own batches stop at 64 KiB; a foreign birth may be larger."""
@@ -235,6 +247,22 @@ def _metric(message: Any) -> Metric:
         is_null,
         _properties(message.properties) if has("properties") else {},
     )
+
+
+def peek(data: bytes, aliases: Mapping[int, object]) -> Iterator[tuple[int, float | None]]:
+    """(alias, number) of the metrics of `aliases`, without reading the rest: None for a null or no number. Nothing from bytes that are no payload."""
+    message = _PayloadMessage()
+    try:
+        message.ParseFromString(data)
+    except DecodeError:
+        return
+    for metric in message.metrics:
+        if (alias := metric.alias) in aliases:
+            field = metric.WhichOneof("value")
+            yield alias, float(getattr(metric, field)) if field in _NUMBERS and not metric.is_null else None
+
+
+_NUMBERS: Final = ("int_value", "long_value", "float_value", "double_value", "boolean_value")
 
 
 def decode(data: bytes) -> Payload:

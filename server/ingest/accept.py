@@ -17,6 +17,7 @@ from contract.quantities import QUANTITIES
 from contract.sample import PointKey, Quality, Sample
 from contract.sparkplug import MalformedPayloadError, Payload, decode, encode
 from contract.topics import Kind, MalformedTopicError, Topic, parse
+from server.ingest.lanes import Lanes
 from server.ingest.mqtt import Incoming
 from server.ingest.session import NodeSession
 from server.metrics import Metrics
@@ -53,6 +54,7 @@ class Acceptor:
         self._watch, self._send, self._metrics, self._acknowledge = watch, send, metrics, acknowledge
         self._events = events
         self._nodes: dict[tuple[str, str], NodeSession] = {}
+        self._by_topic: dict[str, NodeSession] = {}
         self._connection = 0
 
     def accept(self, message: Incoming) -> None:
@@ -85,11 +87,11 @@ class Acceptor:
         self, incoming: "queue.Queue[Incoming]", stop: threading.Event, clock: Callable[[], int], also: Callable[[int], None] = lambda _now: None
     ) -> None:
         """The ingest thread. `also(now)` is called beside each tick."""
+        lanes = Lanes(incoming, self.hurries)
         while not stop.is_set():
             try:
-                self.accept(incoming.get(timeout=0.5))
-            except queue.Empty:
-                pass
+                if (message := lanes.next(0.5)) is not None:
+                    self.accept(message)
             except Exception:
                 # A fault of ours must not end ingestion for everybody: counted, logged whole, and the gateway resends.
                 self._metrics.refused.labels("internal").inc()
@@ -137,6 +139,7 @@ class Acceptor:
         if not node.born:
             self._ask_rebirth(topic, message.received_at, "data before birth")
             return
+        self._by_topic[message.topic] = node
         node.follow(payload.seq, message.received_at)
         data = read_data(payload, topic.node, node.names, device=topic.device, datatypes=node.datatypes)
         if data.events:
@@ -150,7 +153,7 @@ class Acceptor:
             outbox=data.outbox,
             gap=data.gap,
             offset_ms=node.clock(payload.timestamp, message.received_at),
-            urgent=any(_is_urgent(sample) for sample in data.samples),
+            urgent=node.news(data.samples),
         )
         self._watch.offer(item).add_done_callback(lambda done: self._answer(topic, done, message.received_at))
 
@@ -178,6 +181,11 @@ class Acceptor:
         Kind.NDEATH: _node_death,
         Kind.DDEATH: _device_death,
     }
+
+    def hurries(self, message: Incoming) -> bool:
+        """Whether a message that waits brings news of the alarm class (lanes.py)."""
+        node = self._by_topic.get(message.topic)
+        return node is not None and node.born and message.connection == self._connection and node.brings_news(message.payload)
 
     # -- helpers ------------------------------------------------------------------------------------------------------------------------
 
@@ -230,8 +238,3 @@ def _plausible(sample: Sample) -> Sample:
     if known is None or sample.value is None or known.low <= sample.value <= known.high:
         return sample
     return replace(sample, value=None, quality=Quality.BAD, reason="implausible")
-
-
-def _is_urgent(sample: Sample) -> bool:
-    known = QUANTITIES.get(sample.point.quantity)
-    return known is not None and known.urgent

@@ -4,13 +4,22 @@ Rules (Sparkplug 3.0): data before a birth, an unknown alias and a gap in seq as
 Requests are spaced, or a province that reconnects would be answered with a storm of births.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+from contract.quantities import QUANTITIES
+from contract.sample import Quality, Sample
+from contract.sparkplug import peek
 
 REBIRTH_SPACING_MS = 10_000
 REORDER_MS = 2_000
 OFFSET_FLOOR_MS = 2_000
 """Below this a difference of clocks cannot be told from the way of the message."""
+URGENT = frozenset(name for name, quantity in QUANTITIES.items() if quantity.urgent)
+
+
+def _hot(names: Mapping[int, str]) -> dict[int, str]:
+    return {alias: name for alias, name in names.items() if name and name.split("/")[1] in URGENT}
 
 
 @dataclass(slots=True)
@@ -25,6 +34,9 @@ class NodeSession:
     bd_seq: int | None = None
     acknowledges: bool = False
     offset_ms: int = 0
+    hot: dict[int, str] = field(default_factory=dict)
+    """Aliases of the alarm class and their metrics."""
+    _newest: dict[str, tuple[float | None, Quality]] = field(default_factory=dict)
     _seq: int | None = None
     _gap_since: int | None = None
     _asked_at: int | None = None
@@ -34,12 +46,14 @@ class NodeSession:
     ) -> None:
         """A node birth: everything known before is void."""
         self.names, self.datatypes = dict(names), dict(datatypes or {})
+        self.hot = _hot(names)
         self.born, self.bd_seq, self.acknowledges = True, bd_seq, acknowledges
         self._seq, self._gap_since = seq, None
 
     def device_birth(self, seq: int | None, names: Mapping[int, str], datatypes: Mapping[int, int], now: int) -> None:
         """A device of a born node adds its aliases."""
         self.names |= names
+        self.hot |= _hot(names)
         self.datatypes |= datatypes
         self.follow(seq, now)
 
@@ -57,6 +71,20 @@ class NodeSession:
         if self._seq is not None and seq != (self._seq + 1) % 256 and self._gap_since is None:
             self._gap_since = now
         self._seq = seq
+
+    def news(self, samples: Iterable[Sample]) -> bool:
+        """Whether they say anything new of the alarm class; what they say is remembered. Its repetition is no news."""
+        new = False
+        for sample in samples:
+            if sample.point.quantity in URGENT:
+                metric, said = sample.point.metric, (sample.value, sample.quality)
+                new = new or self._newest.get(metric) != said
+                self._newest[metric] = said
+        return new
+
+    def brings_news(self, payload: bytes) -> bool:
+        """The same of a message that has not been read yet, from the values of its hot aliases alone; nothing is remembered."""
+        return any(self._newest.get(self.hot[alias], (None, None))[0] != value for alias, value in peek(payload, self.hot))
 
     def clock(self, sent_at: int | None, received_at: int) -> int:
         """Offset to add to the node's clock, in ms; differences that the way of the message explains count as zero."""

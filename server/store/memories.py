@@ -1,6 +1,7 @@
 """The states of alarms as the watch writes them: many at once, one statement per kind."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import and_, bindparam, delete
@@ -44,14 +45,21 @@ def mark(session: Session, marks: Sequence[tuple[str, int, int, Sequence[Sequenc
 def _upsert(session: Session, table: type[Base], rows: list[dict[str, Any]], key: tuple[str, str] = ("subject", "rule")) -> None:
     if not rows:
         return
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
-    new = {name: statement.excluded[name] for name in rows[0] if name not in key}
-    session.connection().execute(statement.on_conflict_do_update(index_elements=key, set_=new), rows)
+    session.connection().execute(_statement(session.get_bind().dialect.name, table, key, tuple(rows[0])), rows)
+
+
+@cache
+def _statement(dialect: str, table: type[Base], key: tuple[str, str], columns: tuple[str, ...]) -> Any:
+    statement = (postgresql if dialect == "postgresql" else sqlite).insert(table.__table__)
+    return statement.on_conflict_do_update(index_elements=key, set_={name: statement.excluded[name] for name in columns if name not in key})
 
 
 def _delete(session: Session, table: type[AlarmMemory] | type[LateMemory], keys: Sequence[tuple[str, str]]) -> None:
     if keys:
-        columns = table.__table__.c
-        statement = delete(table.__table__).where(and_(columns.subject == bindparam("s"), columns.rule == bindparam("r")))  # type: ignore[arg-type]
-        session.connection().execute(statement, [{"s": subject, "r": rule} for subject, rule in keys])
+        session.connection().execute(_deletion(table), [{"s": subject, "r": rule} for subject, rule in keys])
+
+
+@cache
+def _deletion(table: type[AlarmMemory] | type[LateMemory]) -> Any:
+    columns = table.__table__.c
+    return delete(table.__table__).where(and_(columns.subject == bindparam("s"), columns.rule == bindparam("r")))  # type: ignore[arg-type]

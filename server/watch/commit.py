@@ -5,8 +5,9 @@ Everything here happens inside the caller's transaction. What people are shown (
 
 from collections.abc import Sequence
 from itertools import islice
+from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from alarms.grouping import stands_alone
@@ -16,14 +17,15 @@ from alarms.rules import Rule
 from server.duty.numbers import number
 from server.live.facts import AlarmFact, Fact
 from server.store import memories
-from server.store.tables import Alarm, EscalationStep, Notification, Transition
+from server.store.tables import Alarm, Transition
 from server.store.tables_watch import Annunciation
 from server.watch.behaviour import behaviour
 from server.watch.commands import UNDO_MS
+from server.watch.escalation import Escalations
 from server.watch.state import DRILL_SUFFIX, Key, Memory, World
 
-PENDING, CANCELLED = "pending", "cancelled"
-SUPERVISE = "supervise"
+_TRANSITION = insert(Transition.__table__).returning(Transition.__table__.c.id)  # type: ignore[arg-type]
+_ANNUNCIATION = insert(Annunciation.__table__)  # type: ignore[arg-type]
 _LAZY_MS, _LAZY_SLICE = 30_000, 100
 
 
@@ -34,6 +36,14 @@ class Subject:
 
     def __init__(self, key: Key, unit: str, room: str | None, quantity: str, kind: str = "") -> None:
         self.key, self.unit, self.room, self.quantity, self.kind = key, unit, room, quantity, kind
+
+
+class Asked(NamedTuple):
+    """A transition that asks people for attention."""
+
+    id: int
+    at: int
+    level: str
 
 
 class Transaction:
@@ -47,9 +57,9 @@ class Transaction:
         self.session, self.world, self.now = session, world, now
         self.facts: list[Fact] = []
         self.raised: list[int] = []
-        self.escalated = False
+        self.escalation = Escalations(session, now)
         self.changed: dict[int, tuple[Key, Alarm]] = {}
-        self.asked: list[tuple[Alarm, Transition]] = []
+        self.asked: list[tuple[Alarm, Asked]] = []
         self.named: dict[int, list[str]] = {}
         self._memories: dict[Key, Memory] = {}
 
@@ -87,61 +97,19 @@ class Transaction:
         person: int | None = None,
         annunciated: bool = False,
         value: float | None = None,
-    ) -> Transition:
-        """Record something that changes no state of the core, e.g. a comment or a progress report."""
-        row = Transition(
+    ) -> int:
+        """Record something that changes no state of the core, e.g. a comment or a progress report. Returns the id of the transition."""
+        ident = self._insert(
             alarm=alarm.id, at=self.now, name=name, before=alarm.state, after=alarm.state, level=alarm.level, by=by, via=via, note=note, value=value,
-            person=person,
+            rule_set="", limit=None, limit_origin="", person=person,
         )  # fmt: skip
-        self.session.add(row)
-        self.session.flush()
         if annunciated:
-            self.asked.append((alarm, row))
-        return row
+            self.asked.append((alarm, Asked(ident, self.now, alarm.level)))
+        return ident
 
-    def escalate(self, alarm: Alarm, annunciation: int, reason: str, due: int) -> None:
-        """Ask the dispatcher to tell people, from step 0 of the escalation table."""
-        self.escalated = True
-        row = {"alarm": alarm.id, "annunciation": annunciation, "reason": reason, "step": 0, "due": due, "state": PENDING}
-        self.session.execute(insert(EscalationStep).values(row))
-
-    def progressed(self, alarm: Alarm, transition: int) -> None:
-        """Progress was reported: the clock of the take-over starts anew (the dispatcher plans the next question)."""
-        asked = update(EscalationStep).where(EscalationStep.alarm == alarm.id, EscalationStep.state == PENDING)
-        self.session.execute(asked.where(EscalationStep.reason.in_(("progress", "expire"))).values(state=CANCELLED))
-        if alarm.acked_at is not None:
-            self.escalate(alarm, transition, "progressed", self.now)
-
-    def hold_escalation(self, alarm: Alarm) -> None:
-        """Stop what has not left yet: pending steps and messages that nobody has claimed. The supervision line goes on: an answer of the handler
-        never silences it; the dispatcher finds out by itself when it has nothing more to say."""
-        steps = update(EscalationStep).where(EscalationStep.alarm == alarm.id, EscalationStep.state == PENDING)
-        self.session.execute(steps.where(EscalationStep.reason != SUPERVISE).values(state=CANCELLED))
-        queued = update(Notification).where(Notification.alarm == alarm.id, Notification.state == "queued", Notification.reason != SUPERVISE)
-        self.session.execute(queued.values(state="dropped"))
-
-    def resume_escalation(self, alarm: Alarm) -> None:
-        """Give the due instants of the last annunciation back, after an undone take-over."""
-        newest = (
-            select(EscalationStep.annunciation)
-            .where(EscalationStep.alarm == alarm.id, EscalationStep.reason == "raised")
-            .order_by(EscalationStep.annunciation.desc())
-            .limit(1)
-            .scalar_subquery()
-        )
-        steps = update(EscalationStep).where(
-            EscalationStep.alarm == alarm.id,
-            EscalationStep.reason == "raised",
-            EscalationStep.annunciation == newest,
-            EscalationStep.state == CANCELLED,
-        )
-        self.session.execute(steps.values(state=PENDING))
-        dropped = update(Notification).where(
-            Notification.alarm == alarm.id,
-            Notification.state == "dropped",
-            Notification.escalation_step.in_(select(EscalationStep.id).where(EscalationStep.annunciation == newest)),
-        )
-        self.session.execute(dropped.values(state="queued"))
+    def _insert(self, **values: Any) -> int:
+        ident: int = self.session.connection().execute(_TRANSITION, values).scalar_one()
+        return ident
 
     # -- rows ---------------------------------------------------------------------------------------------------------------------------
 
@@ -174,6 +142,7 @@ class Transaction:
         self.session.add(alarm)
         self.session.flush()
         alarm.number = number(alarm.id)
+        self.escalation.opened(alarm.id)
         memory.alarm = alarm.id
         return alarm
 
@@ -194,35 +163,34 @@ class Transaction:
 
     def _transition(self, alarm: Alarm, change: Change, rule: Rule, via: str, person: int | None = None) -> None:
         rung = rule.rung(change.level) if change.level is not None else None
-        row = Transition(
+        level = change.level.word if change.level is not None else alarm.level
+        ident = self._insert(
             alarm=alarm.id, at=change.at, name=change.name, before=change.before, after=change.after,
-            level=change.level.word if change.level is not None else alarm.level, by=change.by, via=via, note=change.note, value=change.value,
+            level=level, by=change.by, via=via, note=change.note, value=change.value,
             rule_set=self.world.rule_set.version, limit=rung.limit if rung is not None else None,
             limit_origin=rung.origin if rung is not None else "",
             person=person,
         )  # fmt: skip
-        self.session.add(row)
-        self.session.flush()
         behaviour(self.world, alarm, change)
         self.named.setdefault(alarm.id, []).append(change.name)
         if change.annunciate:
-            self.asked.append((alarm, row))
-            self.hold_escalation(alarm)
-            self.escalate(alarm, row.id, "raised", self.now)
+            self.asked.append((alarm, Asked(ident, change.at, level)))
+            self.escalation.hold(alarm)
+            self.escalation.ask(alarm, ident, "raised", self.now)
             self.raised.append(change.at)
         elif change.name == "acknowledged":
-            self.hold_escalation(alarm)
+            self.escalation.hold(alarm)
             alarm.note = change.note
             # The word "somebody has it" waits until the take-over can no longer be undone.
-            self.escalate(alarm, row.id, "taken", self.now + UNDO_MS)
+            self.escalation.ask(alarm, ident, "taken", self.now + UNDO_MS)
         elif change.name == "unacknowledged":
-            self.hold_escalation(alarm)
-            self.resume_escalation(alarm)
+            self.escalation.hold(alarm)
+            self.escalation.resume(alarm)
         elif change.name in ("shelved", "suppressed", "out_of_service"):
-            self.hold_escalation(alarm)
+            self.escalation.hold(alarm)
         elif change.name == "cleared" and not rule.latch:
-            self.hold_escalation(alarm)
-            self.escalate(alarm, row.id, "cleared", self.now)
+            self.escalation.hold(alarm)
+            self.escalation.ask(alarm, ident, "cleared", self.now)
 
     def store(self, key: Key, memory: Memory, alarm: Alarm, *, annunciate: bool = True) -> None:
         """Keep a state and its row as they stand, after a change that came from outside the core."""
@@ -242,21 +210,21 @@ class Transaction:
         world = self.world
         if self.now - world.lazy_written_at >= _LAZY_MS and not world.writing:
             world.writing, world.lazy, world.lazy_written_at = world.lazy, {}, self.now
-        for key in list(islice(world.writing, _LAZY_SLICE)):  # a few at a time: nobody's alarm waits for them
+        for key in list(islice(world.writing, 0 if self.asked else _LAZY_SLICE)):  # a few at a time, and no alarm waits for them
             self._memories.setdefault(key, world.writing.pop(key))
         for key in self._memories:
             world.lazy.pop(key, None)
         gone = [key for key in self._memories if key not in world.memory]
         kept = [(key, memory.alarm, memory.state.to_dict()) for key, memory in self._memories.items() if key in world.memory]
         if self.asked:
-            rows = [{"transition": row.id, "alarm": alarm.id, "at": row.at, "level": row.level} for alarm, row in self.asked]
-            self.session.execute(insert(Annunciation), rows)
+            rows = [{"transition": one.id, "alarm": alarm.id, "at": one.at, "level": one.level} for alarm, one in self.asked]
+            self.session.connection().execute(_ANNUNCIATION, rows)
         memories.forget(self.session, gone)
         memories.keep(self.session, kept)
 
     def quieten(self, alarm: Alarm) -> None:
         """Take back what this transaction would have said of an alarm: another one speaks for it."""
-        self.hold_escalation(alarm)
+        self.escalation.hold(alarm)
         self.asked = [entry for entry in self.asked if entry[0] is not alarm]
         self.facts = [fact for fact in self.facts if not (isinstance(fact, AlarmFact) and fact.alarm_id == alarm.id)]
         self._publish(alarm, annunciate=False)

@@ -1,5 +1,6 @@
 """Gateways: what they declare, their deaths and returns, and the silence of a whole gateway."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import bindparam, update
@@ -18,6 +19,8 @@ from server.watch.steps import Steps
 
 SILENCE_MS = 90_000
 SEEN_SAVE_MS = 10_000
+ABSENT_EVERY_MS = 250
+"""How often all gateways are looked at; their absence is dated exactly all the same."""
 OFFLINE = "gateway_offline"
 FLAPS, FLAP_MS, STEADY_MS = 3, 10 * 60_000, 5 * 60_000
 """A link that fell three times in ten minutes flaps: its alarm stands until the link has held for five."""
@@ -46,8 +49,7 @@ class Gateways:
         self._session.flush()
         gateway = self._remember(row)
         if gateway.unit is not None:
-            for declaration in item.points:
-                self._declare(gateway, declaration)
+            self._declare(gateway, item.points)
             self.back(gateway, item.received_at)
         return gateway
 
@@ -60,8 +62,20 @@ class Gateways:
         self._world.gateways[row.code] = info
         return info
 
-    def _declare(self, gateway: GatewayInfo, declaration: PointDeclaration) -> None:
-        """A point of a birth. The server's own assignment of a room wins; a proposed one must lie inside the gateway's unit."""
+    def _declare(self, gateway: GatewayInfo, declarations: Iterable[PointDeclaration]) -> None:
+        """The points of a birth: those that are new or told otherwise are written together, and their rooms judged once."""
+        rows = [row for declaration in declarations if (row := self._row(gateway, declaration)) is not None]
+        self._session.flush()
+        points = [self._world.add_point(row) for row in rows]
+        for code in sorted({point.room for point in points if point.room is not None}):
+            self._ledger.cover(self._world.rooms[code], self._now)
+            self._ledger.recause(self._world.rooms[code], self._now)
+        for point in points:
+            self._world.watch_deadline(point)
+            self._tx.facts.append(point_fact(point, gateway))
+
+    def _row(self, gateway: GatewayInfo, declaration: PointDeclaration) -> Point | None:
+        """The row of a declared point that has to be written. The server's own assignment of a room wins; a proposed one must lie in the unit."""
         key = PointKey.of(gateway.code, declaration.metric)
         interval = int(declaration.interval_s * 1000) if declaration.interval_s is not None else None
         known = self._world.by_key.get(key)
@@ -76,16 +90,10 @@ class Gateways:
         else:
             if known.interval_ms == interval and (known.room is not None or accepted is None):
                 self._tx.facts.append(point_fact(known, gateway))
-                return
+                return None
             row = self._session.get_one(Point, known.id)
             row.interval_ms, row.room, row.klass = interval, row.room or accepted, declaration.klass
-        self._session.flush()
-        point = self._world.add_point(row)
-        self._world.watch_deadline(point)
-        if point.room is not None:
-            self._ledger.cover(self._world.rooms[point.room], self._now)
-            self._ledger.recause(self._world.rooms[point.room], self._now)
-        self._tx.facts.append(point_fact(point, gateway))
+        return row
 
     def seen(self, gateway: GatewayInfo, at: int) -> None:
         """A sign of life."""
@@ -158,6 +166,9 @@ class Gateways:
 
     def absent(self) -> None:
         """Find the gateways that have said nothing for too long; a claimed one that never spoke owes a birth since the server listens."""
+        if self._now - self._world.absent_at < ABSENT_EVERY_MS:
+            return
+        self._world.absent_at = self._now
         for gateway in self._world.gateways.values():
             if gateway.unit is not None and not gateway.missed and (gateway.acknowledges or not gateway.online):
                 since = max(gateway.last_seen_at, self._world.started_at) + SILENCE_MS

@@ -80,7 +80,7 @@ class Groups:
             except NotAllowedError:
                 continue  # e.g. one that a person has taken over himself
             self._tx.apply(self._subject_of(row, key), rule, memory, result, via=via)
-            self._tx.hold_escalation(row)
+            self._tx.escalation.hold(row)
 
     # -- members --------------------------------------------------------------------------------------------------------------------------
 

@@ -68,9 +68,9 @@ class Late:
         alarm = self._tx.new_row(self._steps.of_point(point, key), rule, memory, known_late=True)
         alarm.level = min(raised.level or Level.WARN, Level.URGENT).word
         late.alarm = alarm.id
-        row = self._tx.add_transition(alarm, "known_late", by="", via="", annunciated=alone, value=raised.value)
+        ident = self._tx.add_transition(alarm, "known_late", by="", via="", annunciated=alone, value=raised.value)
         if alone:
-            self._tx.escalate(alarm, row.id, "raised", self._steps.now)
+            self._tx.escalation.ask(alarm, ident, "raised", self._steps.now)
         self._tx.store(key, memory, alarm, annunciate=alone)
 
     def live(self, point: PointInfo, rule: Rule, alarm: Alarm, at: int) -> None:

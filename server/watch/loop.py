@@ -1,11 +1,10 @@
 """The writer: one thread runs batches, ticks and commands in turn, a group of them to one transaction.
 
-A group is closed after `gather_ms`, at once when it holds an alarm-class sample or a command. Answers and facts leave only after the commit. When a
-commit fails, memory is read back from the database, nobody is acknowledged, and the gateways send again.
+What makes a group is said in inbox.py. Answers and facts leave only after the commit. When a commit fails, memory is read back from the database,
+nobody is acknowledged, and the gateways send again.
 """
 
 import logging
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -24,6 +23,7 @@ from server.watch import conditions
 from server.watch.commands import Command, NewRules, Outcome
 from server.watch.commit import Transaction, alarm_fact
 from server.watch.facts import standing_facts
+from server.watch.inbox import Entry, Inbox, Item
 from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath, Receipt
 from server.watch.judge import Judge
 from server.watch.loading import load
@@ -34,13 +34,10 @@ log = logging.getLogger("server.watch")
 
 TICK_MS = 250
 EXPIRE_EVERY_MS = 1_000
-GROUP_LIMIT, GROUP_SAMPLES = 64, 1_000
-"""A group is closed at so many inputs or samples: what comes behind it, maybe smoke, must not wait for the judging of a whole province."""
 CAREFUL_MS = 60_000
 """After a failure every input has a transaction of its own for so long: what cannot be judged then fails alone."""
 REFUSED_KEPT = 500
 
-Item = GatewayBirth | GatewayData | GatewayDeath | Command
 Publish = Callable[[Sequence[Fact], int], None]
 
 
@@ -51,8 +48,8 @@ class Watch:
         self, db: Database, rules: RuleSet, settings: WatchSettings, metrics: Metrics, *, publish: Publish, nudge: Callable[[], None] = lambda: None
     ) -> None:
         self._db, self._rules, self._settings, self._metrics = db, rules, settings, metrics
-        self._publish, self._nudge = publish, nudge
-        self._queue: queue.Queue[tuple[Item, Future[Any]]] = queue.Queue()
+        self.publish, self._nudge = publish, nudge
+        self.inbox = Inbox(settings.gather_ms)
         self._world: World | None = None
         self._expired_at = self._careful_until = 0
 
@@ -60,11 +57,11 @@ class Watch:
 
     def offer(self, item: GatewayBirth | GatewayData | GatewayDeath) -> "Future[Receipt]":
         """Queue an input from ingest."""
-        return self._put(item)
+        return self.inbox.put(item)
 
     def submit(self, command: Command) -> "Future[Outcome]":
         """Queue a person's command."""
-        return self._put(command)
+        return self.inbox.put(command)
 
     def adopt(self, rules: RuleSet) -> "Future[Outcome]":
         """Judge by another rule set from the next transaction on, also after memory was read back."""
@@ -79,11 +76,6 @@ class Watch:
             newest = session.scalar(select(Refused.id).order_by(Refused.id.desc()).limit(1)) or 0
             session.query(Refused).filter(Refused.id <= newest - REFUSED_KEPT).delete()
 
-    def _put(self, item: Item) -> "Future[Any]":
-        future: Future[Any] = Future()
-        self._queue.put((item, future))
-        return future
-
     # -- the writer -------------------------------------------------------------------------------------------------------------------------
 
     def open(self, now: int) -> None:
@@ -97,7 +89,7 @@ class Watch:
             judge.finish()
         with self._db.read() as session:
             alarms = [alarm_fact(alarm) for alarm in session.scalars(select(Alarm).where(Alarm.open_key.is_not(None)))]
-            self._publish([*standing_facts(self._world, session), *alarms], now)
+            self.publish([*standing_facts(self._world, session), *alarms], now)
 
     def run(self, stop: threading.Event, clock: Callable[[], int]) -> None:
         """The writer thread."""
@@ -112,7 +104,7 @@ class Watch:
 
     def run_once(self, clock: Callable[[], int], *, wait_ms: int = 0) -> int:
         """Gather one group, judge it and time itself, commit, answer. Returns the number of samples committed."""
-        group = self._gather(wait_ms, 1 if clock() < self._careful_until else GROUP_LIMIT)
+        group = self.inbox.take(wait_ms, alone=clock() < self._careful_until)
         now = clock()
         try:
             answers, samples, tx = self._commit(group, now)
@@ -127,21 +119,7 @@ class Watch:
         self._after(tx, samples, now)
         return samples
 
-    def _gather(self, wait_ms: int, most: int = GROUP_LIMIT) -> list[tuple[Item, "Future[Any]"]]:
-        group: list[tuple[Item, Future[Any]]] = []
-        timeout, samples = wait_ms / 1000, 0
-        while len(group) < most and samples < GROUP_SAMPLES:
-            try:
-                entry = self._queue.get(timeout=timeout) if timeout else self._queue.get_nowait()
-            except queue.Empty:
-                break
-            group.append(entry)
-            samples += len(entry[0].samples) if isinstance(entry[0], GatewayData) else 0
-            hurry = isinstance(entry[0], Command) or (isinstance(entry[0], GatewayData) and entry[0].urgent)
-            timeout = 0 if hurry or not wait_ms else min(timeout, self._settings.gather_ms / 1000)
-        return group
-
-    def _commit(self, group: Sequence[tuple[Item, "Future[Any]"]], now: int) -> tuple[list[tuple["Future[Any]", Any]], int, Transaction]:
+    def _commit(self, group: Sequence[Entry], now: int) -> tuple[list[tuple["Future[Any]", Any]], int, Transaction]:
         assert self._world is not None, "open() first"  # noqa: S101 - a programming error, not an input
         answers: list[tuple[Future[Any], Any]] = []
         with self._db.write() as session:
@@ -176,8 +154,8 @@ class Watch:
         for at in tx.raised:
             self._metrics.sample_to_alarm.observe(max(now - at, 0) / 1000)
         if tx.facts:
-            self._publish(tx.facts, now)
-        if tx.escalated:
+            self.publish(tx.facts, now)
+        if tx.escalation.asked:
             self._nudge()
 
     def _recover(self, stop: threading.Event, clock: Callable[[], int]) -> None:

@@ -59,4 +59,4 @@ class Lost:
         asked = len(tx.asked)
         alarm = self._steps.feed(subject, rule, Tick(fresh=False, deadline=at), self._steps.now)
         if alarm is not None and len(tx.asked) > asked:
-            tx.escalate(alarm, tx.asked[-1][1].id, "assist", self._steps.now)
+            tx.escalation.ask(alarm, tx.asked[-1][1].id, "assist", self._steps.now)

@@ -113,22 +113,22 @@ def _note(world: World, tx: Transaction, judge: Judge, alarm: Alarm, command: co
     if alarm.closed_at is not None and not isinstance(command, commands.Comment | commands.Reopen):
         return NOT_FOUND
     name = _NOTES.get(type(command), type(command).__name__.lower())
-    row = tx.add_transition(alarm, name, by=command.by, via=command.via, note=getattr(command, "note", ""), person=command.person_id)
+    ident = tx.add_transition(alarm, name, by=command.by, via=command.via, note=getattr(command, "note", ""), person=command.person_id)
     if isinstance(command, commands.Progress) and (room := world.rooms.get(alarm.room or "")) is not None:
         judge.rooms.report(room, command.by, command.via, command.note)  # who is on site sees what no sensor does
     if isinstance(command, commands.Decline) and alarm.acked_by == command.by:
         conditions.release(world, tx, alarm)  # who had taken it over gives it back: everybody is asked anew
     if isinstance(command, commands.Progress | commands.NoDanger | commands.Assist):
-        tx.progressed(alarm, row.id)
+        tx.escalation.progressed(alarm, ident)
     if isinstance(command, commands.Decline | commands.Assist):
         # Whoever comes next is told at once; the owner of an acknowledged alarm stays its owner.
         pending = tx.session.query(EscalationStep).filter_by(alarm=alarm.id, state="pending", reason="raised").order_by(EscalationStep.due).first()
         if pending is not None:
             pending.due = min(pending.due, tx.now)
         elif isinstance(command, commands.Assist):
-            tx.escalate(alarm, row.id, "assist", tx.now)
+            tx.escalation.ask(alarm, ident, "assist", tx.now)
     elif isinstance(command, commands.Reopen):
-        tx.escalate(alarm, row.id, "reopened", tx.now)
+        tx.escalation.ask(alarm, ident, "reopened", tx.now)
     _audit(tx, command, alarm, alarm.state)
     return commands.Outcome(alarm=alarm.id, state=alarm.state)
 

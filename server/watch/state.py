@@ -254,6 +254,7 @@ class World:
         self.deadlines: list[tuple[int, int]] = []
         self.room_changes: list[tuple[int, str]] = []
         self.started_at = 0
+        self.absent_at = 0
 
     # -- building ---------------------------------------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ def raises(made, total, seed):
     for thread in threads:
         thread.start()
     committed = 0
-    while any(thread.is_alive() for thread in threads) or made.watch._queue.qsize():
+    while any(thread.is_alive() for thread in threads) or len(made.watch.inbox):
         committed += made.watch.run_once(lambda: made.now, wait_ms=1)
     return committed
 

@@ -1,0 +1,87 @@
+"""Due instants of the escalation, as one transaction of the watch asks for them, stops them and gives them back.
+
+The dispatcher does the telling; both meet in the table. The statements of the way from sample to alarm are built once: building them took longer than
+running them.
+"""
+
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.orm import Session
+
+from server.store.tables import Alarm, EscalationStep, Notification
+
+PENDING, CANCELLED = "pending", "cancelled"
+SUPERVISE = "supervise"
+_STEP, _MESSAGE = EscalationStep.__table__, Notification.__table__
+_ASK = insert(_STEP)  # type: ignore[arg-type]
+_HOLD = (
+    update(_STEP)  # type: ignore[arg-type]
+    .where(_STEP.c.alarm == bindparam("of"), _STEP.c.state == PENDING, _STEP.c.reason != SUPERVISE)
+    .values(state=CANCELLED)
+)
+_DROP = (
+    update(_MESSAGE)  # type: ignore[arg-type]
+    .where(_MESSAGE.c.alarm == bindparam("of"), _MESSAGE.c.state == "queued", _MESSAGE.c.reason != SUPERVISE)
+    .values(state="dropped")
+)
+
+
+class Escalations:
+    """Steps within one transaction at `now`; `asked` says whether the dispatcher has something new to look at."""
+
+    def __init__(self, session: Session, now: int) -> None:
+        self._session, self._now = session, now
+        self.asked = False
+        self._new: set[int] = set()
+
+    def opened(self, alarm: int) -> None:
+        """An alarm of this transaction: nothing of it can have been asked before."""
+        self._new.add(alarm)
+
+    def ask(self, alarm: Alarm, annunciation: int, reason: str, due: int) -> None:
+        """Ask the dispatcher to tell people, from step 0 of the escalation table."""
+        self.asked = True
+        row = {"alarm": alarm.id, "annunciation": annunciation, "reason": reason, "step": 0, "due": due, "state": PENDING, "held": False}
+        self._run(_ASK, row)
+        self._new.discard(alarm.id)
+
+    def progressed(self, alarm: Alarm, transition: int) -> None:
+        """Progress was reported: the clock of the take-over starts anew (the dispatcher plans the next question)."""
+        asked = update(EscalationStep).where(EscalationStep.alarm == alarm.id, EscalationStep.state == PENDING)
+        self._session.execute(asked.where(EscalationStep.reason.in_(("progress", "expire"))).values(state=CANCELLED))
+        if alarm.acked_at is not None:
+            self.ask(alarm, transition, "progressed", self._now)
+
+    def hold(self, alarm: Alarm) -> None:
+        """Stop what has not left yet: pending steps and messages that nobody has claimed. The supervision line goes on: an answer of the handler
+        never silences it; the dispatcher finds out by itself when it has nothing more to say."""
+        if alarm.id not in self._new:
+            self._run(_HOLD, {"of": alarm.id})
+            self._run(_DROP, {"of": alarm.id})
+
+    def resume(self, alarm: Alarm) -> None:
+        """Give the due instants of the last annunciation back, after an undone take-over."""
+        newest = (
+            select(EscalationStep.annunciation)
+            .where(EscalationStep.alarm == alarm.id, EscalationStep.reason == "raised")
+            .order_by(EscalationStep.annunciation.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        steps = update(EscalationStep).where(
+            EscalationStep.alarm == alarm.id,
+            EscalationStep.reason == "raised",
+            EscalationStep.annunciation == newest,
+            EscalationStep.state == CANCELLED,
+        )
+        self._session.execute(steps.values(state=PENDING))
+        dropped = update(Notification).where(
+            Notification.alarm == alarm.id,
+            Notification.state == "dropped",
+            Notification.escalation_step.in_(select(EscalationStep.id).where(EscalationStep.annunciation == newest)),
+        )
+        self._session.execute(dropped.values(state="queued"))
+
+    def _run(self, statement: Any, values: dict[str, Any]) -> None:
+        self._session.connection().execute(statement, values)
