@@ -9,10 +9,12 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from simulators import demo_check, wiring
+from simulators import demo_check, province_books, wiring
 from simulators.demo_site import BANNER, KEEPER_UNIT, PORTS, ROLES, Site, choose_ports
 from simulators.processes import Child, StartError, answers, command, run
 from simulators.province import small
@@ -103,9 +105,9 @@ def prepare(folder: Path, ports: Mapping[str, int], say: Callable[[str], None], 
         return site
     say("生成小型的省：4 级单位、39 间库房 / a small province")
     write(province, folder / "province")
+    province_books.write(province_books.make(province, 1, datetime.now(ZoneInfo("Asia/Shanghai")).date()), folder / "province")
     config = ["--config", str(folder / "server" / "server.yaml")]
-    for kind in ("units", "people", "rooms", "devices"):
-        run([*command("archivewatch"), "import", kind, str(folder / "province" / f"{kind}.csv"), *config])
+    run([*command("archivewatch"), "import", "all", str(folder / "province"), *config])
     if days:
         say(f"生成并导入 {days} 天历史（10 分钟一条，含室外天气）/ {days} days of history")
         source = ["--province", str(folder / "province"), "--days", str(days)]

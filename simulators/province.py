@@ -11,10 +11,12 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from simulators import wiring
+from simulators import province_books, wiring
 from simulators.fujian import CITIES, JINMEN, PINGTAN, PROVINCE, City, bureau
 from simulators.province_rows import Person, Point, Province, Room, Unit, write
 
@@ -28,9 +30,18 @@ _TOWNS = re.findall(
     "东街南街西街北街中山华侨温泉城关溪口龙门白沙大湖青口上街新店洪山桥头湖滨江滨东园西园南山北峰石井水门"
     "大田新桥长桥双溪水口三洲五里七里下洋上坪前洲后山金星银河红星永兴太平安宁和平团结胜利光明前进丰田榕树",
 )
-_SPECIAL = re.findall("..", "交通港口森林铁路机场水上园区轨道")
-# what a room is called in brackets -> its medium
-_MEDIA: Final[Mapping[str, str]] = {"": "paper", "特藏": "special", "磁带": "magnetic", "光盘": "optical", "胶片": "film_copy", "阅览": "reading"}
+# what a specialised station is for -> its kind
+_SPECIAL: Final[Mapping[str, str]] = {
+    "交通": "traffic", "港口": "port", "森林": "forest", "铁路": "railway", "机场": "airport", "水上": "water", "园区": "zone", "轨道": "metro",
+    "边防": "border", "监所": "detention",
+}  # fmt: skip
+# what a store is called in brackets -> its medium
+_MEDIA: Final[Mapping[str, str]] = {"": "paper", "特藏": "special", "磁带": "magnetic", "光盘": "optical", "胶片": "film_copy"}
+# premises that are no store -> name, kind and medium
+_OTHER: Final[Mapping[str, tuple[str, str, str]]] = {
+    "阅览": ("阅览室", "reading", "reading"), "整理": ("整理室", "sorting", "work"), "办公": ("办公室", "office", "service"),
+    "数字": ("数字化室", "digitising", "work"), "机房": ("机房", "server_room", "magnetic"), "展览": ("展览室", "exhibition", "exhibition"),
+}  # fmt: skip
 # quantity -> device and class in the rooms of the fleet; the edge gateways are in wiring.py
 _FLEET: Final[Mapping[str, tuple[str, str]]] = {
     "temperature": ("th", "measure"),
@@ -65,6 +76,7 @@ class _Site:
     climate: str
     group: str
     area: str
+    kind: str = ""
 
     @property
     def gateway(self) -> str:
@@ -86,11 +98,11 @@ class _Builder:
     def add(self, site: _Site, people: int, kinds: Sequence[str], feed: str = "fleet") -> None:
         """A unit with `people`, and one room with its points for each of `kinds` (keys of _MEDIA)."""
         # a landline that begins with 0 cannot exist
-        self._units.append(Unit(site.code, site.parent, site.level, site.name, site.short, f"+86{site.area}0{len(self._units) + 1:07d}"))
+        self._units.append(Unit(site.code, site.parent, site.level, site.name, site.short, f"+86{site.area}0{len(self._units) + 1:07d}", site.kind))
         keepers = self._staff(site, people)
         for index, kind in enumerate(kinds):
-            demanded = ["temperature", "humidity", "smoke"]
-            if kind != "阅览":
+            demanded = ["smoke"] if kind == "办公" else ["temperature", "humidity", "smoke"]
+            if kind not in _OTHER:
                 demanded += ["door", "leak"] if feed == "edge" or self._rng.random() < 0.3 else ["door"]
             room = _room(site, index + 1, kind, demanded, keepers[index % len(keepers)])
             self._rooms.append(room)
@@ -121,11 +133,16 @@ class _Builder:
 
 def _room(site: _Site, number: int, kind: str, demanded: Sequence[str], person: str) -> Room:
     code = f"{site.code}-{number:02d}"
-    if kind == "阅览":
-        names = (f"{site.name}阅览室", f"{site.local}阅览室", f"{site.place}阅览{number:02d}室", "reading")
+    where = f"档案楼 {1 + number % 4} 层{'东西南北'[number % 4]}侧"
+    if kind in _OTHER:
+        title, of, medium = _OTHER[kind]
+        names = (f"{site.name}{title}", f"{site.local}{kind}室" if kind != "机房" else f"{site.local}机房", f"{site.place}{kind}{number:02d}室", of)
     else:
-        names = (f"{site.name}{number}号档案库房{f'（{kind}）' if kind else ''}", f"{site.local}{number}号库", f"{site.place}{number:02d}库", "store")
-    return Room(code, site.code, *names, _MEDIA[kind], "in_use", site.climate, ";".join(demanded), person)
+        names, medium = (
+            (f"{site.name}{number}号档案库房{f'（{kind}）' if kind else ''}", f"{site.local}{number}号库", f"{site.place}{number:02d}库", "store"),
+            _MEDIA[kind],
+        )
+    return Room(code, site.code, *names, medium, "in_use", site.climate, ";".join(demanded), person, where)
 
 
 def _fleet_points(site: _Site, room: Room, demanded: Sequence[str]) -> Iterator[Point]:
@@ -163,11 +180,11 @@ def _county_site(city: City, code: str) -> _Site:
     return _Site(full, city.code + "000000", 3, office, office, name, name, city.climate, city.code, city.area)
 
 
-def _station_site(county: _Site, number: int, town: str) -> _Site:
+def _station_site(county: _Site, number: int, town: str, kind: str = "") -> _Site:
     """Station `number` of a county. Its code is synthetic: 9xx is no town code, so it cannot be taken for a real place."""
     code = f"{county.code[:6]}9{number:02d}000"
     name, short = f"{county.name}{town}所", f"{county.local}{town}所"
-    return _Site(code, county.code, 4, name, short, county.place + town, town, county.climate, county.group, county.area)
+    return _Site(code, county.code, 4, name, short, county.place + town, town, county.climate, county.group, county.area, kind)
 
 
 def small(seed: int = 1) -> Province:
@@ -201,13 +218,14 @@ def full(seed: int = 1) -> Province:
     build, rng = _Builder(seed), random.Random(f"towns/{seed}")
     counties = [_county_site(city, code) for city in CITIES for code in city.counties if code != JINMEN]
     counties.sort(key=lambda site: site.level)  # Pingtan, a city, before the counties
-    build.add(_province_site(), _STAFF[1][1], ("", "", "特藏", "磁带", "光盘", "胶片", "", "", "", "阅览", "", ""))
+    build.add(_province_site(), _STAFF[1][1], ("", "", "特藏", "磁带", "光盘", "胶片", "整理", "数字", "机房", "阅览", "展览", "办公"))
     for site in [_city_site(city) for city in CITIES] + [c for c in counties if c.level == 2]:
-        build.add(site, _STAFF[2][1], ("", "特藏", "磁带", "光盘", "", "阅览"))
+        build.add(site, _STAFF[2][1], ("", "特藏", "磁带", "光盘", "整理", "阅览"))
         build.add_weather(site)
+    third = itertools.cycle(("磁带", "数字", "阅览", "机房"))
     for site in counties:
         if site.level == 3:
-            build.add(site, _STAFF[3][1], ("", "特藏", "磁带"))
+            build.add(site, _STAFF[3][1], ("", "特藏", next(third)))
     extra = itertools.chain(itertools.repeat(1, _EXTRA_STATION_STAFF), itertools.repeat(0))
     for site in _stations(counties, rng):
         build.add(site, _STAFF[4][1] + next(extra), ("", "") if rng.random() < 0.33 else ("",))
@@ -222,9 +240,10 @@ def _stations(counties: Sequence[_Site], rng: random.Random) -> Iterator[_Site]:
         for site, count in zip(members, _apportion(share, [1] * len(members)), strict=True):
             order = counties.index(site)
             specials = len(range(order, _SPECIAL_STATIONS, len(counties)))
-            towns = [*rng.sample(_TOWNS, count), *(_SPECIAL[(order + k) % len(_SPECIAL)] for k in range(specials))]
+            names = tuple(_SPECIAL)
+            towns = [*rng.sample(_TOWNS, count), *(names[(order + k) % len(names)] for k in range(specials))]
             for index, town in enumerate(towns):
-                yield _station_site(site, index + 1, town)
+                yield _station_site(site, index + 1, town, _SPECIAL.get(town, "") if index >= count else "")
 
 
 def _apportion(total: int, weights: Sequence[int]) -> list[int]:
@@ -239,15 +258,19 @@ def _apportion(total: int, weights: Sequence[int]) -> list[int]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `archivewatch-sim province`."""
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where units.csv, people.csv, rooms.csv, devices.csv go")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where units.csv, people.csv, rooms.csv and the others go")
     parser.add_argument("--full", action="store_true", help="the whole province instead of the demo's")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--today", type=date.fromisoformat, default=None, metavar="DAY", help="calibrations lie around this day; default: today")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write the four files and print how many rows they have."""
+    """Write the files and print how many rows they have."""
     made = full(args.seed) if args.full else small(args.seed)
     write(made, args.output)
+    books = province_books.make(made, args.seed, args.today or datetime.now(ZoneInfo("Asia/Shanghai")).date())
+    province_books.write(books, args.output)
     counts = {"units": len(made.units), "people": len(made.people), "rooms": len(made.rooms), "points": len(made.points)}
+    counts |= {"sheets": len(books.sheets), "holdings": len(books.holdings), "calibrations": len(books.calibrations)}
     print(json.dumps({"folder": str(args.output), **counts}, ensure_ascii=False))
     return 0

@@ -1,4 +1,4 @@
-"""The four tables that describe a province, as rows and as CSV files that `archivewatch import` loads (UTF-8 with byte-order mark)."""
+"""The four main tables that describe a province, as rows and as CSV files that `archivewatch import` loads (UTF-8 with byte-order mark)."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from simulators.rooms import RoomSpec
 
 
 class Unit(NamedTuple):
-    """A unit of the organisation; `level` 1 province to 4 station, `parent` '' at the top."""
+    """A unit of the organisation; `level` 1 province to 4 station, `parent` '' at the top, `kind` '' for a territorial one."""
 
     code: str
     parent: str
@@ -19,6 +19,7 @@ class Unit(NamedTuple):
     name: str
     short_name: str
     duty_phone: str
+    kind: str = ""
 
 
 class Person(NamedTuple):
@@ -45,6 +46,7 @@ class Room(NamedTuple):
     city: str
     demanded: str
     person: str
+    location: str = ""
 
 
 class Point(NamedTuple):
@@ -108,18 +110,19 @@ def load_rooms(path: Path) -> tuple[Room, ...]:
 def write(province: Province, folder: Path) -> None:
     """Write units.csv, people.csv, rooms.csv and devices.csv into a folder (made if missing)."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "units.csv", Unit._fields, province.units)
-    _write(folder / "people.csv", Person._fields, province.people)
-    _write(folder / "rooms.csv", Room._fields, province.rooms)
+    write_rows(folder / "units.csv", Unit._fields, province.units)
+    write_rows(folder / "people.csv", Person._fields, province.people)
+    write_rows(folder / "rooms.csv", Room._fields, province.rooms)
     write_points(province.points, folder / "devices.csv")
 
 
 def write_points(points: Iterable[Point], path: Path) -> None:
     """Write devices.csv."""
-    _write(path, Point._fields, points)
+    write_rows(path, Point._fields, points)
 
 
-def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write one CSV file with a header (UTF-8 with byte-order mark)."""
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(columns)

@@ -25,10 +25,9 @@ def chained(previous, entry):
     if entry["version"] == 1:
         old = [previous, entry["at"], entry["actor"], entry["action"], entry["subject"], json.loads(entry["detail"])]
         return sha256(json.dumps(old, ensure_ascii=False, sort_keys=True, separators=(",", ":")))
-    body = "|".join([previous, str(entry["version"]), str(entry["id"]), str(entry["at"])]) + "|"
-    for name in TEXTS:
-        body += "-|" if entry[name] is None else f"{len(entry[name])}:{entry[name]}|"
-    return sha256(body)
+    texts = [entry[name] for name in TEXTS]
+    body = "|".join(["-" if text is None else f"{len(text)}:{text}" for text in texts])
+    return sha256(f"{previous}|{entry['version']}|{entry['id']}|{entry['at']}|{body}|")
 
 
 def entries(path):

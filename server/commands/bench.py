@@ -9,7 +9,7 @@ from typing import Any
 
 from server.commands import NOT_FOUND, CommandError, add
 
-NAMES = ("path", "ingest", "alarm", "history", "live", "edge", "org", "duty")
+NAMES = ("path", "ingest", "alarm", "history", "live", "edge", "org", "audit", "duty")
 
 
 def source_tree() -> Path:

@@ -1,4 +1,4 @@
-"""import: units, people, rooms, devices and history."""
+"""import: units, people, rooms, devices, sheets, holdings, calibrations, all of a folder, and history."""
 
 import argparse
 import time
@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from server.commands import INVALID, OK, CommandError, add, database, emit, now_ms, say, settings_of
+from server.commands import INVALID, NOT_FOUND, OK, USAGE, CommandError, add, database, emit, now_ms, say, settings_of
 from server.commands.remote import ask, server_or_store
 from server.commands.stores import open_series
 from server.org import imports
@@ -22,47 +22,86 @@ _SAY_ROWS = 5_000
 
 
 def import_command(args: argparse.Namespace) -> int:
-    """Load units, people, rooms, devices or history."""
+    """Load one table, every table of a folder, or history."""
     settings = settings_of(args)
     try:
         if args.kind == "history":
             with StoreLock(settings.data_dir):
                 return _import_history(database(settings), settings, args)
         with server_or_store(settings) as client:
-            result = _here(settings, args) if client is None else _there(client, args)
+            if args.kind == "all":
+                return _folder(settings, client, args)
+            result = _one(settings, client, args.kind, args.file, args.dry_run)
     except (OSError, ValueError) as error:
         raise CommandError(str(error), INVALID) from error
     for sentence in result["errors"][:20]:
         say(sentence)
-    text = f"{result['rows']} 行：新增 {result['created']}，更新 {result['updated']}，不变 {result['unchanged']}，有误 {len(result['errors'])}"
-    emit(result | {"dry_run": args.dry_run}, args, text + ("（试运行，未写入）" if args.dry_run else ""))
+    emit(result | {"dry_run": args.dry_run}, args, _sentence(result) + ("（试运行，未写入）" if args.dry_run else ""))
     return INVALID if result["errors"] else OK
+
+
+def _sentence(result: dict[str, Any]) -> str:
+    return f"{result['rows']} 行：新增 {result['created']}，更新 {result['updated']}，不变 {result['unchanged']}，有误 {len(result['errors'])}"
+
+
+def _folder(settings: Settings, client: httpx.Client | None, args: argparse.Namespace) -> int:
+    """Every table of a folder that has the name of a kind, in the order in which they refer to each other; the first wrong one ends it."""
+    if args.dry_run:
+        raise CommandError("整个目录不能试运行：后面的表要用前面的表写入的内容。", USAGE)
+    found = [(kind, path) for kind in imports.KINDS for path in (args.file / f"{kind}.csv", args.file / f"{kind}.xlsx") if path.exists()]
+    if not found:
+        raise CommandError(f"{args.file} 里没有 units.csv、people.csv 等表格。", NOT_FOUND)
+    began, results = time.monotonic(), []
+    for kind, path in found:
+        results.append(_one(settings, client, kind, path, False))
+        say(f"{path.name}  {_sentence(results[-1])}")
+        for sentence in results[-1]["errors"][:20]:
+            say(sentence)
+        if results[-1]["errors"]:
+            break
+    seconds = round(time.monotonic() - began, 1)
+    emit({"tables": results, "seconds": seconds}, args, f"{sum(each['rows'] for each in results)} 行，用时 {seconds} 秒")
+    return INVALID if results[-1]["errors"] else OK
 
 
 _TOLD = ("kind", "rows", "created", "updated", "unchanged")
 
 
-def _here(settings: Settings, args: argparse.Namespace) -> dict[str, Any]:
+def _one(settings: Settings, client: httpx.Client | None, kind: str, path: Path, dry_run: bool) -> dict[str, Any]:
+    return _here(settings, kind, path, dry_run) if client is None else _there(client, kind, path, dry_run)
+
+
+def _here(settings: Settings, kind: str, path: Path, dry_run: bool) -> dict[str, Any]:
     """No server runs: load into the store ourselves."""
     db = database(settings)
     try:
-        summary = imports.import_csv(db, args.kind, args.file, now=now_ms(), dry_run=args.dry_run)
+        summary = imports.import_csv(db, kind, path, now=now_ms(), dry_run=dry_run, progress=_Told())
     finally:
         db.close()
     return {name: getattr(summary, name) for name in (*_TOLD, "errors")}
 
 
-def _there(client: httpx.Client, args: argparse.Namespace) -> dict[str, Any]:
+class _Told:
+    """Says how far an import is, each _SAY_ROWS rows."""
+
+    def __init__(self) -> None:
+        self._said = 0
+
+    def __call__(self, done: int, rows: int) -> None:
+        if done - self._said >= _SAY_ROWS:
+            self._said = done
+            say(f"已写入 {done} / {rows} 行")
+
+
+def _there(client: httpx.Client, kind: str, path: Path, dry_run: bool) -> dict[str, Any]:
     """The running server loads it, and its watch goes on with the new rows; progress is said as it comes."""
-    files = {"file": (args.file.name, args.file.read_bytes())}
-    run = ask(client, "POST", "/imports", files=files, data={"kind": args.kind, "dry_run": str(args.dry_run).lower()}).json()
-    said = 0
+    files = {"file": (path.name, path.read_bytes())}
+    run = ask(client, "POST", "/imports", files=files, data={"kind": kind, "dry_run": str(dry_run).lower()}).json()
+    told = _Told()
     while run["state"] == imports.RUNNING:
         time.sleep(_ASK_S)
         run = ask(client, "GET", f"/imports/{run['id']}").json()
-        if run["done"] - said >= _SAY_ROWS:
-            said = run["done"]
-            say(f"已写入 {said} / {run['rows']} 行")
+        told(run["done"], run["rows"])
     if run["state"] == "failed":
         raise CommandError(run["sentence"], INVALID)
     sentences = [str(Wrong(error["line"], error["column"], error["sentence"], error["title"])) for error in run["errors"]]
@@ -87,7 +126,7 @@ def _import_history(db: Database, settings: Settings, args: argparse.Namespace) 
 
 def register(commands: Any) -> None:
     """Add the commands of this module."""
-    importing = add(commands, "import", import_command, "导入单位、人员、库房、设备或历史")
-    importing.add_argument("kind", choices=(*imports.KINDS, "history"))
-    importing.add_argument("file", type=Path)
+    importing = add(commands, "import", import_command, "导入单位、人员、库房、设备、一室一卡、馆藏、校准或历史")
+    importing.add_argument("kind", choices=(*imports.KINDS, "all", "history"), help="all：目录里的全部表格，按先后次序")
+    importing.add_argument("file", type=Path, help="表格；all 时为目录")
     importing.add_argument("--dry-run", action="store_true", help="只检查，不写入")

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from server.org import checks, people
 from server.org.checks import CheckError
 from server.org.imports.plan import Context
-from server.org.vocabulary import SHEET
+from server.org.vocabulary import SHEET, SHEET_TEXT
 from server.store import units
 from server.store.tables import Gateway, Person, Room, Unit
 from server.store.tables_org import Holding, OrgChange, PersonRole, RoomSheet
@@ -108,14 +108,14 @@ def _room(context: Context, code: str) -> Room:
 
 
 def sheet(context: Context, key: Cells, after: Cells, write: bool) -> Outcome:
-    """一室一卡: the fields of vocabulary.SHEET, up to 300 characters each."""
+    """一室一卡: the fields of vocabulary.SHEET, up to SHEET_TEXT characters each."""
     room = _room(context, key.get("code", ""))
     unknown = sorted(set(after) - set(SHEET))
     if unknown:
         raise CheckError(f"没有这一项：{'、'.join(unknown)}")
-    long = next((SHEET[name] for name, text in after.items() if len(text) > 300), None)
+    long = next((SHEET[name] for name, text in after.items() if len(text) > SHEET_TEXT), None)
     if long is not None:
-        raise CheckError(f"“{long}”最多 300 个字")
+        raise CheckError(f"“{long}”最多 {SHEET_TEXT} 个字")
     row = context.session.get(RoomSheet, room.code)
     body = dict(row.body) if row is not None else {}
     fresh = body | {name: text.strip() for name, text in after.items()}

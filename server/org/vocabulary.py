@@ -56,5 +56,7 @@ SHEET: Final[Mapping[str, str]] = MappingProxyType(
 )  # fmt: skip
 """Fields of the room sheet 一室一卡, in the order in which they are read at the door."""
 
+SHEET_TEXT = 300
+"""Longest text of one field of the sheet, in characters."""
 SHORT_NAME, SMS_PLACE = 6, 9
 """Longest short name and SMS place, in characters; longer ones are refused, never cut."""

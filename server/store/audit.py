@@ -72,18 +72,35 @@ def append(
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     last = session.execute(select(AuditEntry.id, AuditEntry.chain).order_by(AuditEntry.id.desc()).limit(1)).first()
     ident, previous = (last.id + 1, last.chain) if last is not None else (1, GENESIS)
-    where = origin()
-    entry = AuditEntry(
-        id=ident, at=now, actor=actor[:60], action=action[:40], subject=subject[:120], detail=detail, version=VERSION, unit=unit or where.unit,
-        address=where.address[:45], session=where.session[:16], before=before, after=after, reason=reason[:200],
-    )  # fmt: skip
-    entry.chain = link(
-        previous, VERSION, ident, now, entry.actor, entry.action, entry.subject, json.dumps(detail), entry.unit, entry.address, entry.session,
-        None if before is None else json.dumps(before), None if after is None else json.dumps(after), entry.reason,
-    )  # fmt: skip
+    entry = AuditEntry(**sealed(previous, ident, now, actor, action, subject, detail, unit=unit, before=before, after=after, reason=reason))
     session.add(entry)
     session.flush()
     return entry
+
+
+def sealed(
+    previous: str,
+    ident: int,
+    now: int,
+    actor: str,
+    action: str,
+    subject: str,
+    detail: dict[str, Any],
+    *,
+    unit: str = "",
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    reason: str = "",
+) -> dict[str, Any]:
+    """The columns of an entry that follows `previous`, its chain value among them."""
+    where = origin()
+    entry: dict[str, Any] = {
+        "id": ident, "at": now, "actor": actor[:60], "action": action[:40], "subject": subject[:120], "detail": detail, "version": VERSION,
+        "unit": unit or where.unit, "address": where.address[:45], "session": where.session[:16], "before": before, "after": after,
+        "reason": reason[:200],
+    }  # fmt: skip
+    texts = {name: None if entry[name] is None else json.dumps(entry[name]) for name in _DOCUMENTS}
+    return entry | {"chain": link(previous, *((entry | texts)[name] for name in COLUMNS[:-1]))}
 
 
 def link(previous: str, version: int, *values: int | str | None) -> str:
@@ -110,6 +127,16 @@ def stored() -> Select[Any]:
     return select(*columns).order_by(AuditEntry.id).execution_options(yield_per=5_000)
 
 
+def _tuples(session: Session) -> Iterator[tuple[Any, ...]]:
+    """All entries as the driver gives them: on SQLite past SQLAlchemy's rows, which cost as much as the hashing."""
+    if session.get_bind().dialect.name != "sqlite":
+        yield from session.execute(stored()).tuples()
+        return
+    cursor: Any = session.connection().connection.cursor()
+    cursor.execute(str(stored().compile(session.get_bind())))
+    yield from cursor
+
+
 @dataclass(frozen=True, slots=True)
 class Walk:
     """What a walk over the chain found: entries seen, the first that does not follow (None: all do), and the last entry's id and chain."""
@@ -123,8 +150,7 @@ class Walk:
 def walk(session: Session) -> Walk:
     """Check every entry against the one before it. Ids are without gaps: a removed entry is missed even where the chain was mended around it."""
     previous, expected, rows = GENESIS, 1, 0
-    for row in session.execute(stored()):
-        *values, chain = row
+    for *values, chain in _tuples(session):
         if values[1] != expected or link(previous, *values) != chain:
             return Walk(rows, values[1], expected - 1, previous)
         previous, expected, rows = chain, expected + 1, rows + 1

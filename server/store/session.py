@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
+from server.store.tree import UnitTree
+
 
 def _pragmas(connection: Any, _record: Any) -> None:
     # The driver's own transaction handling is switched off so that BEGIN is ours (below) and IMMEDIATE.
@@ -37,8 +39,9 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.engine = make_engine(url)
-        self._read = sessionmaker(self.engine)
-        self._write = sessionmaker(self.engine.execution_options(write=True))
+        self.tree = UnitTree(self.engine)
+        self._read = sessionmaker(self.engine, info={"tree": self.tree})
+        self._write = sessionmaker(self.engine.execution_options(write=True), info={"tree": self.tree})
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -49,8 +52,11 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One transaction: committed at the end, rolled back on an exception."""
-        with self._write() as session, session.begin():
-            yield session
+        try:
+            with self._write() as session, session.begin():
+                yield session
+        finally:
+            self.tree.settle()
 
     def close(self) -> None:
         """Release all connections."""

@@ -6,6 +6,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, aliased
 
 from server.store.tables import Room, Unit
+from server.store.tree import UnitTree
 
 
 def below(scope: str | None) -> Select[str]:
@@ -24,6 +25,14 @@ def within(session: Session, code: str, scope: str | None) -> bool:
 
 def path(session: Session, code: str) -> tuple[str, ...]:
     """Codes from the province down to and including `code`; empty when there is no such unit."""
+    tree: UnitTree | None = session.info.get("tree")
+    if tree is None or tree.in_flux or session.new or session.dirty:
+        return _path_in(session, code)
+    return tree.path(code)
+
+
+def _path_in(session: Session, code: str) -> tuple[str, ...]:
+    """As the asker's own transaction sees it."""
     up = select(Unit.code, Unit.parent).where(Unit.code == code).cte("up", recursive=True)
     up = up.union(select(Unit.code, Unit.parent).join(up, Unit.code == up.c.parent))
     parents = {row.code: row.parent for row in session.execute(select(up.c.code, up.c.parent))}

@@ -54,6 +54,7 @@ EDIT_KINDS = {
     "enable": "恢复人员",
     "merge": "单位并入",
     "sheet": "一室一卡",
+    "sheets": "一室一卡",
     "strike": "馆藏移出",
     "plan": "平面图",
 }

@@ -123,7 +123,7 @@ def test_seed_decides_everything(demo: Province) -> None:
 
 def test_files_read_back(tmp_path: Path, demo: Province) -> None:
     write(demo, tmp_path)
-    assert (tmp_path / "units.csv").read_bytes().startswith(b"\xef\xbb\xbfcode,parent,level,name,short_name,duty_phone\r\n")
+    assert (tmp_path / "units.csv").read_bytes().startswith(b"\xef\xbb\xbfcode,parent,level,name,short_name,duty_phone,kind\r\n")
     assert Province.load(tmp_path) == demo
     assert load_points(tmp_path / "devices.csv") == demo.points
     assert load_rooms(tmp_path / "rooms.csv") == demo.rooms

@@ -1,4 +1,4 @@
-"""Import of units, people, rooms, devices, holdings and calibrations from .xlsx and CSV.
+"""Import of units, people, rooms, devices, room sheets, holdings and calibrations from .xlsx and CSV.
 
 Every row is checked before anything is written; one wrong row keeps everything out. Idempotent by code. Writing goes in parts, each with the images
 that an undo needs; a part that fails takes the parts before it back.
@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from server.org.imports import boxes, places, staff, tables
+from server.org.imports import boxes, contents, places, staff, tables
 from server.org.imports.plan import Change, Context, Kind, Plan, Wrong, checked, chunks
 from server.org.imports.undo import undo_images
 from server.org.imports.write import PART, images, write_part
@@ -23,7 +23,7 @@ from server.store.session import Database
 from server.store.tables_org import ImportRun, OrgChange
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
-    {kind.name: kind for kind in (places.UNITS, staff.PEOPLE, places.ROOMS, boxes.DEVICES, places.HOLDINGS, boxes.CALIBRATIONS)}
+    {kind.name: kind for kind in (places.UNITS, staff.PEOPLE, places.ROOMS, boxes.DEVICES, contents.SHEETS, contents.HOLDINGS, boxes.CALIBRATIONS)}
 )
 _KEPT_ERRORS: Final = 1_000
 RUNNING: Final = "running"
@@ -57,8 +57,10 @@ def begin(db: Database, kind: str, name: str, content: bytes, *, by: str, unit: 
         return run.id
 
 
-def carry_out(db: Database, run: int, content: bytes, clock: Callable[[], int], *, grants: bool = True) -> Summary:
-    """Check and write a begun import; `grants`: the importer may appoint administrators.
+def carry_out(
+    db: Database, run: int, content: bytes, clock: Callable[[], int], *, grants: bool = True, progress: Callable[[int, int], None] | None = None
+) -> Summary:
+    """Check and write a begun import; `grants`: the importer may appoint administrators; `progress(done, rows)` hears how far the writing is.
 
     Raises TableError for a file that is no such table; the record says so as well.
     """
@@ -77,7 +79,7 @@ def carry_out(db: Database, run: int, content: bytes, clock: Callable[[], int], 
         state = "refused" if plan.errors else "checked"
         _finish(db, run, clock(), state=state, errors=[_wrong(error) for error in plan.errors[:_KEPT_ERRORS]], **counts)
         return summary
-    _write(db, run, plan, clock)
+    _write(db, run, plan, clock, progress or (lambda _done, _rows: None))
     summary.changed = touched(plan.changes)
     _finish(db, run, clock(), state="done", **counts)
     return summary
@@ -92,13 +94,15 @@ def _plan(db: Database, kind: Kind, lines: list[tables.Line], *, by: str, unit: 
     return plan
 
 
-def _write(db: Database, run: int, plan: Plan, clock: Callable[[], int]) -> None:
+def _write(db: Database, run: int, plan: Plan, clock: Callable[[], int], progress: Callable[[int, int], None]) -> None:
     total = max(1, len(plan.changes))
     try:
         for number, part in enumerate(chunks(plan.changes, PART)):
+            done = plan.rows * min(total, (number + 1) * PART) // total
             with db.write() as session:
                 write_part(session, run, number, part)
-                session.get_one(ImportRun, run).done = plan.rows * min(total, (number + 1) * PART) // total
+                session.get_one(ImportRun, run).done = done
+            progress(done, plan.rows)
     except SQLAlchemyError as error:
         with db.write() as session:
             undo_images(session, images(session, run))
@@ -187,8 +191,17 @@ def recover(db: Database, now: int) -> int:
     return len(cut)
 
 
-def import_csv(db: Database, kind: str, path: Path, *, now: int, actor: str = "cli", dry_run: bool = False) -> Summary:
+def import_csv(
+    db: Database,
+    kind: str,
+    path: Path,
+    *,
+    now: int,
+    actor: str = "cli",
+    dry_run: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Summary:
     """Load one file at once, for a command that holds the store. Raises OSError for an unreadable file, ValueError for one that is no such table."""
     content = path.read_bytes()
     run = begin(db, kind, path.name, content, by=actor, unit=None, now=now, dry_run=dry_run)
-    return carry_out(db, run, content, lambda: now)
+    return carry_out(db, run, content, lambda: now, progress=progress)

@@ -1,4 +1,4 @@
-"""Planning of units, rooms and holdings."""
+"""Planning of units and rooms."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from server.org.imports.plan import Checked, Column, Context, Kind, Plan, each, 
 from server.org.vocabulary import CITIES, MEDIA, ROOM_KINDS, STAGES, UNIT_KINDS
 from server.store.tables import Point
 
-_UNIT, _ROOM, _HOLDING, _CHANGE, _PERSON = (table_of(name) for name in ("unit", "room", "holding", "org_change", "person"))
+_UNIT, _ROOM, _CHANGE, _PERSON = (table_of(name) for name in ("unit", "room", "org_change", "person"))
 _ENDED = ("not_connected", "retired")
 """Stages in which nothing is expected of a room and nothing alarms."""
 _FOLLOWED = {"parent": "move", "name": "rename"}
@@ -111,30 +111,6 @@ def room_medium(kind: str, medium: str) -> str:
     return medium or allowed[0]
 
 
-def plan_holdings(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
-    """Fonds in rooms; unique by room, fonds and name."""
-    rooms = context.rows(_ROOM, "code", [row.values["room"] for row in rows])
-    known: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for room in context.session.execute(select(_HOLDING).where(_HOLDING.c.room.in_(rooms))).mappings() if len(rooms) <= 500 else _all(context):
-        known[room["room"], room["fonds"], room["name"]] = dict(room)
-
-    def take(row: Checked) -> str:
-        values = dict(row.values)
-        key = (values.pop("room"), values.pop("fonds"), values.pop("name"))
-        if key[0] not in rooms:
-            raise CheckError(f"没有库房 {key[0]}")
-        context.may(rooms[key[0]]["unit"])
-        plan.unit = rooms[key[0]]["unit"]
-        named = dict(zip(("room", "fonds", "name"), key, strict=True))
-        return plan.put(_HOLDING, named, known.get(key), values, new=named)
-
-    each(rows, plan, lambda row: (row.values["room"], row.values["fonds"], row.values["name"]), take)
-
-
-def _all(context: Context) -> Any:
-    return context.session.execute(select(_HOLDING)).mappings()
-
-
 UNITS = Kind(
     name="units",
     title="单位",
@@ -198,19 +174,5 @@ ROOMS = Kind(
         Column(name="demanded", title="应测的量", check=checks.quantities, help="用分号隔开", example="temperature;humidity;smoke"),
         Column(name="person", title="库房责任人编号", check=checks.text(32), example="P350102901000-0001"),
         Column(name="location", title="位置", check=checks.text(120), required=False, example="办公楼 3 层东侧"),
-    ),
-)
-HOLDINGS = Kind(
-    name="holdings",
-    title="馆藏",
-    plan=plan_holdings,
-    columns=(
-        Column(name="room", title="库房编号", check=checks.room_code, example="350102901000-01"),
-        Column(name="fonds", title="全宗号", check=checks.text(24, required=True), example="J012"),
-        Column(name="name", title="名称", check=checks.text(120, required=True), example="户籍档案"),
-        Column(name="volumes", title="卷（件）数", check=checks.number(0, 100_000_000, whole=True), example="3200"),
-        Column(name="years", title="年代", check=checks.text(24), required=False, example="1985—2020"),
-        Column(name="rank", title="抢救次序", check=checks.number(1, 9, whole=True), required=False, help="1 最先", example="1"),
-        Column(name="place", title="架位", check=checks.text(60), required=False, example="A 区 1—6 列"),
     ),
 )

@@ -1,0 +1,62 @@
+"""The tree of units in memory: whether a unit lies below another is asked many times in every request, and units hardly ever change.
+
+Whoever writes units through this process's database makes the next question read them again at once; what another process wrote is seen after
+RELOAD_S. Inside the very transaction that changed units the tree is not used: see units.path.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event, text
+
+RELOAD_S = 2.0
+_WRITES = ("INSERT INTO unit ", "UPDATE unit ", "DELETE FROM unit ")
+
+
+class UnitTree:
+    """Parents of all units of one database. Safe to use from any thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._state: tuple[int, float, Mapping[str, str | None]] = (-1, 0.0, {})
+        self._version = 0
+        self._mine = threading.local()
+        event.listen(engine, "after_cursor_execute", self._seen)
+
+    def _seen(self, _connection: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
+        if statement.startswith(_WRITES):
+            self._mine.written = True
+
+    @property
+    def in_flux(self) -> bool:
+        """Whether this thread's open transaction has changed units."""
+        return getattr(self._mine, "written", False)
+
+    def settle(self) -> None:
+        """This thread's transaction is over, either way."""
+        if self.in_flux:
+            self._mine.written = False
+            self._version += 1
+
+    def path(self, code: str) -> tuple[str, ...]:
+        """Codes from the top down to and including `code`; empty when there is no such unit."""
+        parents = self._parents()
+        line: list[str] = []
+        current: str | None = code
+        while current is not None and current in parents and current not in line:
+            line.append(current)
+            current = parents[current]
+        return tuple(reversed(line))
+
+    def _parents(self) -> Mapping[str, str | None]:
+        version, read_at, parents = self._state
+        now, wanted = time.monotonic(), self._version
+        if version == wanted and now - read_at < RELOAD_S:
+            return parents
+        # A connection of its own: the asker's may look at a snapshot from before the last change.
+        with self._engine.connect() as connection:
+            found = {row.code: row.parent for row in connection.execute(text("SELECT code, parent FROM unit"))}
+        self._state = (wanted, now, found)
+        return found

@@ -1,0 +1,62 @@
+"""The tree of units in memory says what the database says: at once after a change by this process, soon after one by another."""
+
+import pytest
+from sqlalchemy import text
+
+from server.store import tree, units
+from server.store.session import Database
+from server.store.tables import Unit
+from tests.org.conftest import CITY, COUNTY, PROVINCE, SISTER, STATION
+
+
+def within(db: Database, code: str, scope: str) -> bool:
+    with db.read() as session:
+        return units.within(session, code, scope)
+
+
+def test_a_path_goes_from_the_top_down(db: Database) -> None:
+    with db.read() as session:
+        assert units.path(session, STATION) == (PROVINCE, CITY, COUNTY, STATION)
+        assert units.path(session, "999999999999") == ()
+        assert [units.within(session, STATION, scope) for scope in (None, PROVINCE, COUNTY, STATION, SISTER)] == [True, True, True, True, False]
+        assert not units.within(session, COUNTY, STATION)
+
+
+@pytest.mark.parametrize("how", ["row", "statement"])
+def test_a_move_counts_inside_its_transaction_and_after_it(db: Database, how: str) -> None:
+    assert within(db, STATION, COUNTY)
+    with db.read() as old:
+        units.get(old, STATION)  # a snapshot from before the move
+        with db.write() as session:
+            if how == "row":
+                session.get_one(Unit, STATION).parent = SISTER
+                assert units.within(session, STATION, SISTER), "not even flushed"
+            else:
+                session.execute(text(f"UPDATE unit SET parent = '{SISTER}' WHERE code = '{STATION}'"))
+                assert units.within(session, STATION, SISTER)
+        assert units.within(old, STATION, SISTER), "rights follow the tree of now, whatever the asker's snapshot"
+    assert within(db, STATION, SISTER)
+    assert not within(db, STATION, COUNTY)
+
+
+def test_a_move_that_is_rolled_back_never_was(db: Database) -> None:
+    def fail() -> None:
+        with db.write() as session:
+            session.get_one(Unit, STATION).parent = SISTER
+            session.flush()
+            assert units.within(session, STATION, SISTER)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert within(db, STATION, COUNTY)
+
+
+def test_what_another_process_wrote_is_seen_after_a_while(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert within(db, STATION, COUNTY)
+    other = Database(str(db.engine.url))
+    with other.write() as session:
+        session.get_one(Unit, STATION).parent = SISTER
+    other.close()
+    monkeypatch.setattr(tree.time, "monotonic", lambda real=tree.time.monotonic: real() + tree.RELOAD_S)
+    assert within(db, STATION, SISTER)
