@@ -64,9 +64,10 @@ def rostered(session: Session) -> Sequence[str]:
     return session.scalars(select(Roster.unit).where(Roster.ended_at.is_(None)).distinct().order_by(Roster.unit)).all()
 
 
-def unwatched(session: Session, rostered: Iterable[str], now: int) -> list[str]:
-    """Units with rooms in use, without a roster of their own or of a paired unit, and without anybody who could be called."""
-    used = set(session.scalars(select(Room.unit).where(Room.stage == "in_use").distinct())) - set(rostered)
+def unwatched(session: Session, rostered: Iterable[str], now: int, *, unit: str | None = None) -> list[str]:
+    """Units (or this one alone) with rooms in use, without a roster of their own or of a paired unit, and without anybody who could be called."""
+    in_use = select(Room.unit).where(Room.stage == "in_use").distinct()
+    used = set(session.scalars(in_use if unit is None else in_use.where(Room.unit == unit))) - set(rostered)
     if not used:
         return []
     pairs = {row.unit: row.stand_in for row in session.scalars(select(UnitPair).where(UnitPair.unit.in_(used)))}

@@ -59,6 +59,7 @@ class Board:
         self._gateways: dict[str, GatewayFact] = {}
         self._floods: dict[str, FloodFact] = {}
         self._due: dict[str, int] = {}
+        self._standing: dict[str, tuple[int, int, RoomTile]] = {}
         self._ticked = 0
 
     def apply(self, facts: Iterable[Fact]) -> set[str]:
@@ -69,6 +70,7 @@ class Board:
                 changed |= self._fold(fact)
             for code in changed:
                 self._due[code] = self._next_change(code)
+                self._standing.pop(code, None)
         return changed
 
     def tick(self, now: int) -> set[str]:
@@ -91,6 +93,22 @@ class Board:
         with self._lock:
             codes = sorted(code for code, fact in self._rooms.items() if scope is None or scope in fact.unit_path)
         return [tile for code in codes if (tile := self.room(code, now)) is not None]
+
+    def overview(self, now: int, scope: str | None = None) -> list[RoomTile]:
+        """Like `rooms`, for counting, sorting and filtering: all but the ages of readings holds at `now`. Cheap where nothing has changed."""
+        with self._lock:
+            codes = sorted(code for code, fact in self._rooms.items() if scope is None or scope in fact.unit_path)
+        return [tile for code in codes if (tile := self._at(code, now)) is not None]
+
+    def _at(self, code: str, now: int) -> RoomTile | None:
+        with self._lock:
+            made_at, until, tile = self._standing.get(code, (now + 1, 0, None))
+            if tile is None or not made_at <= now < until:
+                tile = self.room(code, now)
+                if tile is not None:
+                    ends = [view.deadline_at for view in tile.points if view.deadline_at is not None] + [tile.fact.maintenance_until or 0]
+                    self._standing[code] = (now, min((end for end in ends if end > now), default=_NEVER), tile)
+            return tile
 
     def alarms(self, scope: str | None = None) -> list[AlarmFact]:
         """Open alarms of a subtree, worst first, then newest."""

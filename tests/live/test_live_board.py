@@ -1,5 +1,7 @@
 """The board never calls a room normal without fresh data, and time alone takes normal away."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -200,3 +202,32 @@ def test_ticks_report_every_change_of_state(samples: list[tuple[int, int]], step
         after = state(board, now)
         assert after == before or reported == {ROOM.code}
         before = after
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("read"), st.sampled_from((1, 2)), st.integers(0, 400), st.sampled_from(("good", "bad"))),
+    st.tuples(st.just("alarm"), st.sampled_from((7, 8)), st.sampled_from(("warn", "critical")), st.booleans()),
+    st.tuples(st.just("rest"), st.integers(0, 400)),
+    st.tuples(st.just("wait"), st.integers(0, 200)),
+    st.tuples(st.just("point"), st.integers(30, 300)),
+)
+
+
+@given(st.lists(STEPS, max_size=25))
+def test_the_overview_says_what_the_tiles_say(steps: list[tuple]) -> None:
+    board, now = Board(), T0
+    board.apply([ROOM, point(1, "temperature"), point(2, "humidity")])
+    for kind, *what in steps:
+        if kind == "read":
+            board.apply([reading(what[0], now - what[1] * 1_000, quality=what[2])])
+        elif kind == "alarm":
+            board.apply([alarm(what[0], what[1], closed=what[2])])
+        elif kind == "rest":
+            board.apply([replace(ROOM, maintenance_until=now + what[0] * 1_000)])
+        elif kind == "point":
+            board.apply([point(1, "temperature", deadline_ms=what[0] * 1_000)])
+        else:
+            now += what[0] * 1_000
+        [seen], [made] = board.overview(now), board.rooms(now)
+        assert (seen.state, seen.group, seen.missing, seen.cause, seen.alarms) == (made.state, made.group, made.missing, made.cause, made.alarms)
+        assert [(view.at, view.quality) for view in seen.points] == [(view.at, view.quality) for view in made.points]

@@ -58,8 +58,10 @@ def listing(
         with services.db.read() as session:
             require_unit(session, who, unit)
     after = decode_cursor(cursor) if cursor else ""
-    tiles = [tile for tile in services.board.rooms(services.clock(), unit or who.unit) if tile.code > after and (not wanted or tile.state in wanted)]
-    views = [RoomView.model_validate(summary(tile)) for tile in tiles[: limit + 1]]
+    now = services.clock()
+    codes = [tile.code for tile in services.board.overview(now, unit or who.unit) if tile.code > after and (not wanted or tile.state in wanted)]
+    tiles = (services.board.room(code, now) for code in codes[: limit + 1])
+    views = [RoomView.model_validate(summary(tile)) for tile in tiles if tile is not None]
     return page(request, views, limit, views[limit - 1].code if len(views) > limit else "")
 
 

@@ -42,5 +42,5 @@ def detail(code: str, who: Viewer, services: ServicesOf) -> UnitDetail:
         own = _views(session, [row])[0]
         children = _views(session, units.children(session, code))
         path = list(units.path(session, code))
-    states = Counter(tile.group for tile in services.board.rooms(services.clock(), code))
+    states = Counter(tile.group for tile in services.board.overview(services.clock(), code))
     return UnitDetail(**own.model_dump(), path=path, children=children, states=dict(states))

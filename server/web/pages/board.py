@@ -68,10 +68,10 @@ def board(
             require_unit(session, who, chosen.unit)
         top = chosen.unit or who.unit
         children: list[Unit] = list(units.children(session, top)) if top else []
-        tiles = services.board.rooms(now, top)
+        tiles = services.board.overview(now, top)
         shown = sorted(filter(chosen.keeps, tiles), key=_order)
         first = (chosen.page - 1) * PER_PAGE
-        on_page = shown[first : first + PER_PAGE]
+        on_page = [tile for one in shown[first : first + PER_PAGE] if (tile := services.board.room(one.code, now)) is not None]
         check = drills.open_check(session, who.unit) if who.may(Action.HANDLE) else None
         past = alarms.latest_by_room(session, [tile.code for tile in on_page if tile.worst is None])
     instants = [view.at for tile in tiles for view in tile.points if view.at is not None]

@@ -62,7 +62,7 @@ def desk(request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer
         here = rosters.duty_now(session, top.code, services.workdays, now)
         below = units.children(session, top.code)
         partner = rosters.pair_of(session, top.code)
-        unwatched = top.code in vacancy.unwatched(session, vacancy.rostered(session), now)
+        unwatched = bool(vacancy.unwatched(session, vacancy.rostered(session), now, unit=top.code))
         neighbours = _neighbours(session, top, who)
         staff = session.scalars(select(Person).where(Person.unit == top.code, Person.disabled_at.is_(None)).order_by(Person.code).limit(300)).all()
     days = [first + timedelta(days=n) for n in range((following - first).days)]
