@@ -235,7 +235,7 @@ def build(settings: Settings) -> tuple[FastAPI, Parts]:
     services = Services(
         db=parts.db, watch=parts.watch, hub=parts.hub, board=parts.board, store=parts.store, desk=parts.desk, settings=_web_settings(settings),
         clock=parts.clock, registry=parts.metrics.registry, ready=parts.ready, cards=parts.cards,
-        rulebook=parts.rulebook, pool=parts.pool, workdays=parts.workdays, reach=wiring.reach(settings),
+        rulebook=parts.rulebook, pool=parts.pool, watch_settings=settings.watch, workdays=parts.workdays, reach=wiring.reach(settings),
     )  # fmt: skip
 
     @contextlib.asynccontextmanager

@@ -6,7 +6,6 @@ was silent with its gateway counts as silent. Times are UTC ms, days those of As
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from math import isnan
 from typing import Any, NamedTuple
 
@@ -14,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from alarms.coverage import DAY_MS, day_of
+from alarms.coverage import DAY_MS
 from alarms.lifecycle import Change
 from alarms.model import Rule, RuleSet
 from alarms.replay import Reading, Track, walk
 from alarms.rules import parse_rules
 from alarms.screen import ScreenedCore
+from server.instants import day_name, instant
 from server.series import GOOD, SeriesStore
 from server.settings import WatchSettings
 from server.store import units
@@ -28,7 +28,6 @@ from server.store.tables import Point, Room
 
 _UNCERTAIN = 1
 _CHUNK = 256
-_BEIJING_MS = 8 * 3_600_000
 RAISING = ("raised", "re_raised")
 
 
@@ -161,13 +160,3 @@ def summary(raised: Iterable[Raised], rules: RuleSet, unit: str, start: int, end
 
 def _count(days: Mapping[str, Sequence[Raised]]) -> int:
     return sum(len(some) for some in days.values())
-
-
-def day_name(at: int) -> str:
-    """The day of an instant, e.g. 2026-10-01."""
-    return datetime.fromtimestamp((day_of(at)[0] + _BEIJING_MS) / 1000, UTC).date().isoformat()
-
-
-def instant(at: int) -> str:
-    """ISO 8601 in UTC."""
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat().replace("+00:00", "Z")

@@ -9,6 +9,7 @@ from server.commands import (
     INVALID,
     CommandError,
     account,
+    alarms,
     auditing,
     backup,
     bench,
@@ -24,7 +25,7 @@ from server.commands import (
 )
 from server.store.lock import StoreTakenError
 
-MODULES = (service, importing, account, rules, climate, auditing, drill, bench, report, backup, trace, gateway)
+MODULES = (service, importing, account, alarms, rules, climate, auditing, drill, bench, report, backup, trace, gateway)
 
 
 def parser() -> argparse.ArgumentParser:

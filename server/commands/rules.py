@@ -7,9 +7,10 @@ from typing import Any
 
 from alarms import timeline
 from alarms.rules import RuleError, RuleSet, default_rules, load_rules, parse_rules
-from server.backtest import backtest, here, instant, places, summary
+from server.backtest import backtest, here, places, summary
 from server.commands import FAILED, INVALID, NOT_FOUND, OK, USAGE, CommandError, add, database, emit, now_ms, say, series_store, settings_of
 from server.commands.remote import ask, server_or_store
+from server.instants import instant
 from server.settings import Settings
 from server.store import limits, units
 

@@ -1,6 +1,6 @@
 """Changed limits: who tightened what, why and until when; and the rule set that follows from the files and these changes together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -74,6 +74,9 @@ def _ladder(rule: Rule, changes: Sequence[LimitChange]) -> tuple[Rung, ...]:
         delay = change.on_delay_ms if change.on_delay_ms is not None else held.on_delay_ms if held else 0
         rungs[level] = Rung(level, side, limit if change.limit is None else change.limit, delay, values, f"{CHANGE}{change.id}")
     return cumulative([rungs[level] for level in sorted(rungs)])
+
+
+Told = Mapping[str, Mapping[str, Any]]
 
 
 def told(session: Session) -> dict[str, dict[str, Any]]:

@@ -1,5 +1,7 @@
 """Rule sets by version: what was in force when, so that an old alarm can be explained by the rules of its own day."""
 
+from functools import lru_cache
+
 from sqlalchemy.orm import Session
 
 from alarms.rules import RuleSet, parse_rules
@@ -16,4 +18,10 @@ def keep(session: Session, rules: RuleSet, now: int) -> None:
 def get(session: Session, version: str) -> RuleSet | None:
     """The rule set of a version, None when it was never in force here."""
     row = session.get(RuleSetVersion, version)
-    return None if row is None else parse_rules(row.body, f"rule set {version[:12]}")
+    return None if row is None else parsed(version, row.body)
+
+
+@lru_cache(maxsize=16)
+def parsed(version: str, body: str) -> RuleSet:
+    """A stored rule set; reading one takes longer than a page may, and a version never changes."""
+    return parse_rules(body, f"rule set {version[:12]}")

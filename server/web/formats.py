@@ -47,6 +47,11 @@ class Formats:
         date = f"{at.month}月{at.day}日" if at.year == today.year else f"{at.year}年{at.month}月{at.day}日"
         return f"{date} {at:%H:%M}"
 
+    @staticmethod
+    def ms(text: str) -> int:
+        """The instant of an ISO 8601 text, UTC ms."""
+        return round(datetime.fromisoformat(text).timestamp() * 1000)
+
     def day(self, ms: int) -> str:
         """The date without the year."""
         at = local(ms)

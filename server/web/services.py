@@ -19,6 +19,7 @@ from server.org.import_jobs import ImportJobs
 from server.pool import Pool
 from server.reports.desk import Desk
 from server.series import SeriesStore
+from server.settings import WatchSettings
 from server.store.session import Database
 from server.watch.commands import Command, Outcome
 from server.watch.rulebook import RuleBook
@@ -85,5 +86,6 @@ class Services:
     imports: ImportJobs = field(default_factory=ImportJobs)
     rulebook: RuleBook
     pool: Pool = field(default_factory=Pool)
+    watch_settings: WatchSettings = field(default_factory=WatchSettings)
     workdays: Workdays = field(default_factory=Workdays)
     reach: Reach = field(default_factory=lambda: Reach("127.0.0.1", 1883, "aw"))

@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from alarms.model import Level, Rule, RuleSet
 from alarms.rules import RuleError, parse_rules
-from server.backtest import backtest, day_name, places, summary
+from server.backtest import backtest, places, summary
+from server.instants import day_name
 from server.store import audit, limits, rooms
 from server.store.limits import effective_rules
 from server.store.tables_alarms import LimitChange
@@ -124,7 +125,7 @@ def preview(body: Tightening, who: Setter, services: ServicesOf) -> Preview:
         before = effective_rules(session, services.rulebook.base, now).named(body.rule)
         after = effective_rules(session, services.rulebook.base, now, [change]).named(body.rule)
     _check(before, after, change, services)
-    start, found = now - PREVIEW_DAYS * DAY_MS, places(services.db, change.unit, change.room)
+    start, found = now - PREVIEW_DAYS * DAY_MS, places(services.db, change.unit, change.room, services.watch_settings)
     old = backtest(services.store, before, found, start, now, services.pool.run)
     new = backtest(services.store, after, found, start, now, services.pool.run)
     per_day: dict[str, int] = {}
@@ -174,7 +175,7 @@ def run_backtest(body: Backtest, who: Setter, services: ServicesOf, start: From 
         rules = parse_rules(body.rules, "rules")
     except RuleError as error:
         raise invalid(f"规则文件有误：{error}", "body.rules", str(error)) from error
-    found = places(services.db, body.unit)
+    found = places(services.db, body.unit, settings=services.watch_settings)
     return summary(backtest(services.store, rules, found, since, until, services.pool.run), rules, body.unit, since, until, found)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
+from server.cases import explain_alarm
 from server.store import alarms, incidents
 from server.store.notifications import Sent
 from server.store.performance import chronic
@@ -67,6 +68,7 @@ def detail(ident: Annotated[int, Path(ge=1)], request: Request, screens: Screens
         upcoming = alarms.next_escalation(session, ident)
         present = names_on_duty(session, alarm.unit, services.workdays, services.clock())
         incident = incidents.of_alarm(session, ident)
+        reasons = explain_alarm(session, ident)
         members = rows(session, services.board, worst_first(alarms.members(session, ident)), who, now) if alarm.kind == "group" else []
     said = door.DONE.get(done, "")
     return screens.page(
@@ -81,4 +83,5 @@ def detail(ident: Annotated[int, Path(ge=1)], request: Request, screens: Screens
         said=said,
         rows=members,
         on_duty=present,
+        reasons=reasons,
     )
