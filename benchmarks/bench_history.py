@@ -1,215 +1,162 @@
-"""Figures of the embedded series store: write rate, size, query and compaction times, import. Prints one JSON object.
+"""The series store beside InfluxDB 1.6 and VictoriaMetrics on the same data in one run, then alone: a year of a room, the whole province, the loop.
 
-Beside the figures stands bare DuckDB: the same columns into a plain table, and the same hourly means out of it.
-python benchmarks/bench_history.py [--quick] [--folder DIR]
+Full: 500 rooms × 6 points × 30 days at a minute (129.6 million samples), the province (1,916 rooms) at 5 minutes; `quick`: 20 rooms, 10 days, and a
+fifth of the province. Questions go to another room each time, the same rooms for all; the figure is the median.
 """
 
-import argparse
-import json
-import os
-import platform
-import statistics
-import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import duckdb
-import numpy as np
+from benchmarks.figures import Row, row, spread, took_ms
+from benchmarks.history_alone import import_figures, loop_figures
+from benchmarks.series_data import HOUR, MINUTE, START, Plan, days
+from benchmarks.series_peers import Influx, Ours, Peer, Victoria
+from server.series.partition import DAY_MS
 
-from server.history import History
-from server.org.import_history import import_history
-from server.series import Row
-from server.series.batch import Batch
-from server.series.embedded import EmbeddedStore
-from server.series.partition import DAY_MS, day_of, day_start
-from server.store import journal
-from server.store.journal import JournalRow
-from server.store.session import Database
-from server.store.tables import Base, Point
-
-START = day_start(day_of(1_790_000_000_000))
-MINUTE = 60_000
+TIMES = 7
+PROVINCE_ROOMS, PROVINCE_POINTS = 1_916, 4
 
 
-def seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def run(folder: Path, quick: bool) -> dict[str, Any]:
+    """All figures; see the module."""
+    plan = Plan(20, 10) if quick else Plan(500, 30)
+    stores, missing = _stores(folder, plan)
+    try:
+        written = _write_all(stores, plan)
+        asked = {store.name: _ask(store, plan) for store in stores}
+    finally:
+        for store in stores:
+            store.close()
+    alone = _year(folder / "year", quick) | _province(folder / "province", quick)
+    rows = [*_written_rows(written), *_asked_rows(asked), *(_goal(*each) for each in _goals(written, asked, alone))]
+    details = {"samples": plan.samples, "written": written, "asked": asked, "alone": alone}
+    more = {"loop": loop_figures(folder / "loop", 100 if quick else 400), "import": import_figures(folder / "import", 10 if quick else 40)}
+    return {"rows": rows, **details, **more} | ({"missing": "; ".join(missing)} if missing else {})
 
 
-def in_ms(work: Callable[[], object], times: int = 15) -> dict[str, float]:
-    taken = sorted(1000 * seconds(work) for _ in range(times))
-    return {"median": round(statistics.median(taken), 1), "max": round(taken[-1], 1)}
+def _stores(folder: Path, plan: Plan) -> tuple[list[Peer], list[str]]:
+    stores: list[Peer] = [Ours(folder, plan)]
+    missing = []
+    for kind in (Victoria, Influx):
+        try:
+            stores.append(kind(folder, plan))
+        except FileNotFoundError as absent:
+            missing.append(str(absent))
+    return stores, missing
 
 
-def samples(points: int, instants: int, step_ms: int, seed: int = 1) -> Batch:
-    """Slow random walks at a resolution of 0.1, instant after instant, arriving 300 to 900 ms late."""
-    chance = np.random.default_rng(seed)
-    taken = START + np.repeat(np.arange(instants, dtype=np.int64) * step_ms, points)
-    value = np.round(20 + np.cumsum(chance.normal(0, 0.05, (instants, points)), axis=0), 1).ravel()
-    late = np.repeat(chance.integers(300, 900, instants), points)
-    point = np.tile(np.arange(1, points + 1, dtype=np.int64), instants)
-    return Batch(point, taken, value, np.full(len(point), 2, np.uint8), taken + late, np.zeros(len(point), np.int32))
+def _write_all(stores: list[Peer], plan: Plan) -> dict[str, dict[str, float]]:
+    """Each day to each store in turn, so that a change of load meets all; then each comes to rest and is weighed."""
+    spent = dict.fromkeys([store.name for store in stores], 0.0)
+    for day in days(plan):
+        for store in stores:
+            spent[store.name] += store.take(day)
+    found = {}
+    for store in stores:
+        rest = store.settle()
+        found[store.name] = {
+            "samples_per_s": plan.samples / spent[store.name] * 1000,
+            "rest_s": rest / 1000,
+            "samples_per_s_with_rest": plan.samples / (spent[store.name] + rest) * 1000,
+            "bytes_per_sample": store.size() / plan.samples,
+        }
+        if isinstance(store, Ours):
+            found[store.name]["bytes_per_sample_without_rollups"] = store.store.stats().bytes / plan.samples
+    return found
 
 
-def write_in_pieces(store: EmbeddedStore, batch: Batch, size: int) -> float:
-    return seconds(lambda: [store.write(batch.take(np.arange(start, min(start + size, len(batch))))) for start in range(0, len(batch), size)])
-
-
-def month(folder: Path, rooms: int) -> dict[str, object]:
-    """Rooms of four points at 10 minutes for 30 days: rate, size, one room over the whole period before and after the month is merged."""
-    store = EmbeddedStore(folder)
-    batch = samples(rooms * 4, 30 * 144, 10 * MINUTE)
-    wrote = write_in_pieces(store, batch, 20_000)
-    again = write_in_pieces(store, batch, 20_000)
-    room, end = [17, 18, 19, 20], START + 30 * DAY_MS
-    hot = in_ms(lambda: store.buckets(room, START, end, 3_600_000))
-    compacted = seconds(lambda: store.compact(START + 36 * DAY_MS))
-    days = in_ms(lambda: store.buckets(room, START, end, 3_600_000))
-    fine = in_ms(lambda: store.buckets(room, START, end, 10 * MINUTE))
-    size = store.stats().bytes / len(batch)
-    merged = seconds(lambda: store.compact(START + 90 * DAY_MS))
-    result = {
-        "rows": len(batch),
-        "write_rows_per_s": round(len(batch) / wrote),
-        "rewrite_of_known_rows_per_s": round(len(batch) / again),
-        "compact_days_s": round(compacted, 2),
-        "compact_rows_per_s": round(len(batch) / compacted),
-        "merge_month_s": round(merged, 2),
-        "bytes_per_row_days": round(size, 3),
-        "bytes_per_row_month": round(store.stats().bytes / len(batch), 3),
-        "room_30d_hourly_hot_ms": hot,
-        "room_30d_hourly_days_ms": days,
-        "room_30d_10min_days_ms": fine,
-        "room_30d_hourly_month_ms": in_ms(lambda: store.buckets(room, START, end, 3_600_000)),
-        "compliance_30d_ms": in_ms(lambda: store.compliance(17, START, end, 14, 24)),
-        "last_of_all_ms": in_ms(lambda: store.last(list(range(1, rooms * 4 + 1))), 5),
+def _ask(store: Peer, plan: Plan) -> dict[str, dict[str, float]]:
+    """Milliseconds of every question. Raises AssertionError when a store does not answer it in full."""
+    end, three = plan.end, START + 3 * DAY_MS
+    expected: dict[str, tuple[Callable[[int], int], int | None]] = {
+        "one series, raw, 3 days": (lambda n: store.raw(plan.room(31 * n)[:1], START, three), 3 * DAY_MS // plan.step_ms),
+        "one room, raw, the month": (lambda n: store.raw(plan.room(37 * n), START, end), plan.samples // plan.rooms),
+        "one room, hourly, the month": (lambda n: store.hourly(plan.room(41 * n), START, end), plan.points_of_room * plan.days * 24),
+        "all series, daily share in band": (lambda _: store.shares(START, end), None),
+        "all series, newest value": (lambda _: store.newest(end), plan.points),
     }
-    store.close()
-    return result
+    found = {}
+    for question, (ask, count) in expected.items():
+        if count is not None and (got := ask(0)) != count:
+            raise AssertionError(f"{store.name} answers “{question}” with {got} values instead of {count}")
+        found[question] = _median(ask)
+    return found
 
 
-def day(folder: Path, points: int) -> dict[str, object]:
-    """24 h at 10 s, half of it in the hot table; one room in minutes and raw."""
-    store = EmbeddedStore(folder)
-    batch = samples(points, 8640, 10_000)
-    wrote = write_in_pieces(store, batch, 20_000)
-    room, end = [17, 18, 19, 20], START + DAY_MS
-    hot = in_ms(lambda: store.buckets(room, START, end, MINUTE, 30_000))
-    compacted = seconds(lambda: store.compact(end + DAY_MS))
-    result = {
-        "rows": len(batch),
-        "write_rows_per_s": round(len(batch) / wrote),
-        "compact_rows_per_s": round(len(batch) / compacted),
-        "bytes_per_row": round(store.stats().bytes / len(batch), 3),
-        "room_24h_10s_minutes_hot_ms": hot,
-        "room_24h_10s_minutes_file_ms": in_ms(lambda: store.buckets(room, START, end, MINUTE, 30_000)),
-        "room_24h_10s_raw_ms": in_ms(lambda: store.raw(room, START, end), 5),
-    }
-    store.close()
-    return result
+def _median(ask: Callable[[int], object], times: int = TIMES) -> dict[str, float]:
+    return spread([took_ms(partial(ask, number)) for number in range(1, times + 1)])
 
 
-def loop(folder: Path, entries: int) -> dict[str, object]:
-    """The history loop: journal entries of 500 samples into the store."""
-    db = Database(f"sqlite:///{folder}.db")
-    Base.metadata.create_all(db.engine)
-    store = EmbeddedStore(folder)
-    history = History(db, store)
-    rows = [[JournalRow(n, START + k * 1000, 20.0 + n % 90 / 10, 2, False, START + k * 1000 + 500) for n in range(500)] for k in range(entries)]
-
-    def fill() -> None:
-        with db.write() as session:
-            for some in rows:
-                journal.append(session, some, START)
-
-    filled = seconds(fill)
-    drained = seconds(lambda: [None for _ in iter(lambda: history.run_once(START), 0)])
-    few = [Row(n, START + DAY_MS + n, 20.0, 2, START + DAY_MS) for n in range(100)]
-    one = in_ms(lambda: store.write([row._replace(taken_at=row.taken_at + time.perf_counter_ns() % 10**9) for row in few]))
-    store.close()
-    db.close()
-    return {"append_rows_per_s": round(500 * entries / filled), "drain_rows_per_s": round(500 * entries / drained), "write_100_rows_ms": one}
+def _year(folder: Path, quick: bool) -> dict[str, Any]:
+    """One year of a few rooms, merged to months: a room of it in hours, and a month of it raw."""
+    plan = Plan(3, 365, 10 * MINUTE if quick else MINUTE)
+    folder.mkdir()
+    ours = Ours(folder, plan)
+    try:
+        for day in days(plan):
+            ours.take(day)
+        ours.store.compact(plan.end + 60 * DAY_MS)
+        month = START + 30 * DAY_MS
+        return {
+            "year_hourly_ms": _median(lambda n: ours.hourly(plan.room(n), START, plan.end)),
+            "year_month_raw_ms": _median(lambda n: ours.raw(plan.room(n), month, month + 30 * DAY_MS)),
+            "year_files": ours.store.stats().files,
+        }
+    finally:
+        ours.close()
 
 
-def load(folder: Path, rooms: int) -> dict[str, object]:
-    """`archivewatch import history`: rooms × 30 days × 144 a day × 4 points."""
-    db = Database(f"sqlite:///{folder}.db")
-    Base.metadata.create_all(db.engine)
-    names = ("temperature", "humidity", "co2", "door")
-    with db.write() as session:
-        session.add_all(Point(gateway=f"G{room}", device="d1", quantity=name, created_at=0) for room in range(rooms) for name in names)
-    pairs = ", ".join(f"('{name}')" for name in names)
-    file = folder.with_suffix(".parquet")
-    with duckdb.connect() as connection:
-        connection.execute(
-            f"COPY (SELECT 'G' || r || '/d1/' || q AS point_key, {START} + k * 600000 AS time, "
-            f"round(20 + sin(k / 50 + r) * 3 + random(), 1) AS value, 'good' AS quality "
-            f"FROM range({rooms}) a(r), (VALUES {pairs}) b(q), range(4320) c(k)) "
-            f"TO '{file}' (FORMAT parquet)"
-        )
-    store = EmbeddedStore(folder)
-    took = seconds(lambda: import_history(db, store, file, now=START + 60 * DAY_MS))
-    rows = store.count()
-    store.close()
-    db.close()
-    return {"rows": rows, "import_s": round(took, 2), "import_rows_per_s": round(rows / took)}
+def _province(folder: Path, quick: bool) -> dict[str, Any]:
+    """Every room of the province for a month: write, compact, compliance of all, bytes."""
+    folder.mkdir()
+    plan = Plan(PROVINCE_ROOMS // 5 if quick else PROVINCE_ROOMS, 30, 30 * MINUTE if quick else 5 * MINUTE, PROVINCE_POINTS)
+    ours = Ours(folder, plan)
+    try:
+        wrote = sum(ours.take(day) for day in days(plan))
+        rest = ours.settle()
+        limits = plan.limits()
+        return {
+            "province_rooms": plan.rooms,
+            "province_samples": plan.samples,
+            "province_samples_per_s": plan.samples / wrote * 1000,
+            "province_compact_s": rest / 1000,
+            "province_bytes_per_sample": ours.store.stats().bytes / plan.samples,
+            "province_month_compliance_ms": _median(lambda _: ours.store.figures(limits, START, plan.end)),
+            "province_month_hourly_of_a_room_ms": _median(lambda n: ours.store.figures(plan.limits(plan.room(n)), START, plan.end, HOUR)),
+        }
+    finally:
+        ours.close()
 
 
-def bare(folder: Path, rooms: int) -> tuple[float, float]:
-    """Bare DuckDB with the batch of `month`: rows a second into a plain table in pieces of 20,000, ms of one room's 30 days in hours."""
-    batch = samples(rooms * 4, 30 * 144, 10 * MINUTE)
-    with duckdb.connect(str(folder.with_suffix(".duckdb"))) as connection:
-        connection.execute("CREATE TABLE plain (point BIGINT, taken BIGINT, value DOUBLE)")
-
-        def write(start: int) -> None:
-            part = slice(start, start + 20_000)
-            piece = {"point": batch.point[part], "taken": batch.taken_at[part], "value": batch.value[part]}  # noqa: F841 - DuckDB finds it by name
-            connection.execute("INSERT INTO plain SELECT * FROM piece")
-
-        wrote = seconds(lambda: [write(start) for start in range(0, len(batch), 20_000)])
-        query = "SELECT point, taken // 3600000, min(value), avg(value), max(value), count(*) FROM plain WHERE point BETWEEN 17 AND 20 GROUP BY ALL"
-        return len(batch) / wrote, in_ms(lambda: connection.execute(query).fetchall())["median"]
+def _written_rows(written: dict[str, dict[str, float]]) -> list[Row]:
+    ours = written[Ours.name]
+    rows = []
+    for name, peer in written.items():
+        if name != Ours.name:
+            for key, unit in (("samples_per_s", "/s"), ("samples_per_s_with_rest", "/s"), ("bytes_per_sample", "B")):
+                words = {"samples_per_s": "samples written", "samples_per_s_with_rest": "… until compacted", "bytes_per_sample": "bytes per sample"}
+                rows.append(row(words[key], ours[key], unit, name, peer[key]))
+    return rows
 
 
-def beside(figure: str, value: float, unit: str, bare_value: float) -> dict[str, object]:
-    """A line of the table of `make bench`."""
-    shown = [round(number) if number >= 1000 else round(number, 3) for number in (value, bare_value)]
-    names = ("figure", "value", "unit", "baseline", "baseline_value", "ratio")
-    return dict(zip(names, (figure, shown[0], unit, "bare DuckDB", shown[1], round(value / bare_value, 4)), strict=True))
+def _asked_rows(asked: dict[str, dict[str, dict[str, float]]]) -> list[Row]:
+    peers = [name for name in asked if name != Ours.name]
+    return [row(question, mine["p50"], "ms", name, asked[name][question]["p50"]) for question, mine in asked[Ours.name].items() for name in peers]
 
 
-def run(folder: Path, quick: bool) -> dict[str, object]:
-    """All figures; `quick` takes about 15 s."""
-    rooms = 10 if quick else 40
-    wrote, read = bare(folder / "bare", rooms)
-    months = month(folder / "month", rooms)
-    return {
-        "bench": "history",
-        "rows": [
-            beside("rows written, new", float(months["write_rows_per_s"]), "/s", wrote),  # type: ignore[arg-type]
-            beside("rows compacted to days", float(months["compact_rows_per_s"]), "/s", wrote),  # type: ignore[arg-type]
-            beside("one room, 30 days in hours, hot: median", months["room_30d_hourly_hot_ms"]["median"], "ms", read),  # type: ignore[index]
-            beside("one room, 30 days in hours, day files: median", months["room_30d_hourly_days_ms"]["median"], "ms", read),  # type: ignore[index]
-            beside("one room, 30 days in hours, month file: median", months["room_30d_hourly_month_ms"]["median"], "ms", read),  # type: ignore[index]
-        ],
-        "month_10min": months,
-        "day_10s": day(folder / "day", 40 if quick else 200),
-        "loop": loop(folder / "loop", 100 if quick else 400),
-        "import": load(folder / "import", 10 if quick else 40),
-        "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version(), "duckdb": duckdb.__version__},
-    }
+def _goals(
+    written: dict[str, dict[str, float]], asked: dict[str, dict[str, dict[str, float]]], alone: dict[str, Any]
+) -> list[tuple[str, float, str, float]]:
+    return [
+        ("goal: bytes per sample, without roll-ups", written[Ours.name]["bytes_per_sample_without_rollups"], "B", 0.5),
+        ("goal: samples written", written[Ours.name]["samples_per_s"], "/s", 1_000_000),
+        ("goal: one room, one year, hourly", alone["year_hourly_ms"]["p50"], "ms", 50),
+        ("goal: one room, one month, raw", asked[Ours.name]["one room, raw, the month"]["p50"], "ms", 150),
+        ("goal: province, one month, compliance of all", alone["province_month_compliance_ms"]["p50"], "ms", 1_000),
+    ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        print(json.dumps(run(Path(folder), options.quick), indent=1))
-
-
-if __name__ == "__main__":
-    main()
+def _goal(figure: str, value: float, unit: str, goal: float) -> Row:
+    return row(figure, value, unit, "the goal", goal)

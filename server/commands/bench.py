@@ -9,7 +9,7 @@ from typing import Any
 
 from server.commands import NOT_FOUND, CommandError, add
 
-NAMES = ("path", "ingest", "alarm", "history", "live", "edge", "org", "audit", "duty")
+NAMES = ("path", "ingest", "alarm", "history", "live", "edge", "org", "audit", "duty", "reports")
 
 
 def source_tree() -> Path:

@@ -28,7 +28,7 @@ BUCKET = f"(point >> 4) & {BUCKETS - 1}"
 COLUMNS = """point, taken_at, coalesce(scaled / scale::DOUBLE, value) AS value, quality,
   taken_at + delay * 1000 AS received_at, coalesce(reason, '') AS reason"""
 _DELAY = "ceil((received_at - taken_at) / 1000.0)::BIGINT"
-_OPTIONS = "FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, ROW_GROUP_SIZE 16384, DICTIONARY_SIZE_LIMIT 1"
+_OPTIONS = "FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, ROW_GROUP_SIZE 32768, DICTIONARY_SIZE_LIMIT 1"
 _IDENTITY = f"point, taken_at, value, quality, reason, {_DELAY}"
 _SCALES = (1, 10, 100, 1000)
 

@@ -18,14 +18,14 @@ from server.series.partition import BUCKETS, COLUMNS, bucket_of
 HOT = "hot"
 FILES = f"(SELECT {COLUMNS} FROM read_parquet($files))"  # noqa: S608
 _ROW = "point, taken_at, value, quality, received_at, reason"
-_CHOSEN = "point BETWEEN $low AND $high AND point IN (SELECT unnest($points)) AND taken_at BETWEEN $first AND $last"
+_IN_LIST = 64  # so many points are named in the statement itself, where Parquet files can skip by them; more go into a join
 
 
 def samples(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int) -> Samples:
     """The samples of [first, last] (both inclusive), sorted by point and time."""
-    found = []
+    found, chosen = [], _chosen(points)
     for source, parameters in _sources(connection, folder, points, first, last):
-        query = f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality FROM {source} WHERE {_CHOSEN}"  # noqa: S608
+        query = f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality FROM {source} WHERE {chosen}"  # noqa: S608
         found.append(connection.execute(query, parameters).fetchnumpy())
     point, taken, value, quality = (np.concatenate([part[name] for part in found]) for name in ("point", "taken_at", "value", "quality"))
     order = np.lexsort((taken, point))
@@ -34,15 +34,15 @@ def samples(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequenc
 
 def batch(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int) -> Batch:
     """Whole rows of [first, last] as columns, sorted by point and time."""
-    found, said = [], dict[tuple[int, int], str]()
+    found, said, chosen = [], dict[tuple[int, int], str](), _chosen(points)
     for source, parameters in _sources(connection, folder, points, first, last):
         query = (
             f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality, received_at, reason <> '' AS said FROM {source} "  # noqa: S608
-            f"WHERE {_CHOSEN}"
+            f"WHERE {chosen}"
         )
         found.append(connection.execute(query, parameters).fetchnumpy())
         if found[-1]["said"].any():  # few samples have a reason: only theirs become Python strings
-            query = f"SELECT point, taken_at, reason FROM {source} WHERE {_CHOSEN} AND reason <> ''"  # noqa: S608
+            query = f"SELECT point, taken_at, reason FROM {source} WHERE {chosen} AND reason <> ''"  # noqa: S608
             said.update({(point, taken): reason for point, taken, reason in connection.execute(query, parameters).fetchall()})
     names = ("point", "taken_at", "value", "quality", "received_at", "said")
     columns = [np.concatenate([np.asarray(part[name]) for part in found]) for name in names]
@@ -64,21 +64,31 @@ def extent(connection: duckdb.DuckDBPyConnection) -> tuple[int, int] | None:
 def rows(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int, limit: int | None) -> list[Row]:
     """Whole rows of [first, last], sorted by point and time; at most `limit`."""
     sources = [*_sources(connection, folder, points, first, last)]
-    union = " UNION ALL ".join(f"SELECT {_ROW} FROM {source} WHERE {_CHOSEN}" for source, _ in sources)  # noqa: S608
+    union = " UNION ALL ".join(f"SELECT {_ROW} FROM {source} WHERE {_chosen(points)}" for source, _ in sources)  # noqa: S608
     found = connection.execute(f"{union} ORDER BY point, taken_at LIMIT $limit", sources[-1][1] | {"limit": limit})
     return [Row(*row) for row in found.fetchall()]
 
 
 def newest(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], since: int) -> dict[int, Row]:
-    """The newest row of each point at `since` or later; files are opened from the newest backwards and only as far as needed."""
+    """The newest row of each point at `since` or later. Files are opened from the newest backwards and only as far as needed, one of each bucket
+    at a time.
+    """
     best = _newest_of(connection, HOT, {}, points, since)
     wanted = {bucket: [point for point in points if bucket_of(point) == bucket] for bucket in {bucket_of(point) for point in points}}
-    for file in sorted(files(connection, since, 1 << 62, list(wanted)), key=lambda each: each.last, reverse=True):
-        missing = [point for point in wanted[file.bucket] if point not in best or best[point].taken_at < file.last]
-        if missing:
-            found = _newest_of(connection, FILES, {"files": [str(folder / file.file)]}, missing, since)
-            best.update({point: row for point, row in found.items() if point not in best or best[point].taken_at < row.taken_at})
-    return best
+    waiting: dict[int, list[File]] = {bucket: [] for bucket in wanted}
+    for file in sorted(files(connection, since, 1 << 62, list(wanted)), key=lambda each: each.last):
+        waiting[file.bucket].append(file)
+    while True:
+        opened, missing = [], list[int]()
+        for bucket, listed in waiting.items():
+            lacking = [point for point in wanted[bucket] if listed and (point not in best or best[point].taken_at < listed[-1].last)]
+            if lacking:
+                opened.append(str(folder / listed.pop().file))
+                missing += lacking
+        if not opened:
+            return best
+        found = _newest_of(connection, FILES, {"files": opened}, missing, since)
+        best.update({point: row for point, row in found.items() if point not in best or best[point].taken_at < row.taken_at})
 
 
 def known(connection: duckdb.DuckDBPyConnection, folder: Path, batch: Batch) -> tuple[Array, Floats]:
@@ -106,10 +116,21 @@ def _touches(file: File, batch: Batch) -> bool:
     return bool(((batch.point[inside] >> 4) % BUCKETS == file.bucket).any())
 
 
+def _chosen(points: Sequence[int]) -> str:
+    """WHERE clause of the rows asked for, with the parameters of _sources."""
+    some = ", ".join(str(int(point)) for point in points) if len(points) <= _IN_LIST else "SELECT unnest($points)"
+    return f"point BETWEEN $low AND $high AND point IN ({some}) AND taken_at BETWEEN $first AND $last"
+
+
 def _sources(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int) -> list[tuple[str, dict[str, Any]]]:
-    chosen: dict[str, Any] = {"points": list(points), "low": min(points), "high": max(points), "first": first, "last": last}
-    found: list[tuple[str, dict[str, Any]]] = [(HOT, chosen)]
+    """Where the rows asked for may lie, at least one place: FROM clauses, and their parameters. The hot table only if it has rows of this time."""
+    chosen: dict[str, Any] = {"low": min(points), "high": max(points), "first": first, "last": last}
+    if len(points) > _IN_LIST:
+        chosen["points"] = list(points)
     listed = files(connection, first, last, [*{bucket_of(point) for point in points}])
+    found: list[tuple[str, dict[str, Any]]] = []
+    if not listed or connection.execute("SELECT 1 FROM hot WHERE taken_at BETWEEN ? AND ? LIMIT 1", [first, last]).fetchall():
+        found.append((HOT, chosen))
     if listed:
         found.append((FILES, chosen | {"files": [str(folder / file.file) for file in listed]}))
     return found
