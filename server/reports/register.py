@@ -5,7 +5,7 @@ of that half-day stands, with the reader's name.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.reports.paper import MISSING, Cell, Column, Facts, Paper, Sheet, Table
-from server.reports.period import DAY_MS, HOUR_MS, Period, at_clock, local, midnight
+from server.reports.period import HOUR_MS, Period, at_clock, local, midnight
 from server.reports.sources import CLIMATE, Place, Reading, Sources, chunks, nearest, places
 from server.reports.words import band_text, medium
 from server.store import manual
@@ -73,9 +73,11 @@ def _month(sources: Sources, rooms: Sequence[Room], month: Period, now: int) -> 
         by_hand = manual.valid(session, [room.code for room in rooms], month.since, month.until)
         measures = _measures(session, [room.code for room in rooms], month.since, month.until)
     times = sources.settings.times
-    instants = [at for day in month.dates() for clock in times if (at := at_clock(day, clock)) <= now]
     idents = sorted({ident for place in found for ident in place.points()})
-    readings = nearest(sources.store, idents, instants, sources.settings.tolerance_ms)
+    readings: dict[tuple[int, int], Reading] = {}
+    for clock in times:
+        instants = [at for day in month.dates() if (at := at_clock(day, clock)) <= now]
+        readings |= nearest(sources.store, idents, instants, sources.settings.tolerance_ms)
     return [_sheet(sources, place, month, readings, by_hand[place.code], measures, now) for place in found]
 
 
@@ -196,11 +198,6 @@ def _measures(session: Session, rooms: Sequence[str], start: int, end: int) -> d
         for at, note, room in session.execute(query):
             found[room or "", local(at).date()].append(note)
     return found
-
-
-def due_slots(day: date, times: tuple[str, str], now: int) -> Iterable[tuple[int, int]]:
-    """(half, set time) of the readings that should be there by now."""
-    return ((half, at) for half, clock in enumerate(times) if (at := at_clock(day, clock)) <= now and now - at < 2 * DAY_MS)
 
 
 def paper(sources: Sources, rooms: Sequence[Room], unit_name: str, subject: tuple[str, str], period: Period, now: int, progress: Progress) -> Paper:

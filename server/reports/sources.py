@@ -12,8 +12,9 @@ import numpy as np
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from server.reports.period import HOUR_MS
+from server.reports.period import DAY_MS, HOUR_MS
 from server.series import GOOD, Compliance, Limits, SeriesStore
+from server.series.partition import ZONE_MS
 from server.store import manual
 from server.store.session import Database
 from server.store.tables import Gateway, Person, Point, Room, Unit
@@ -109,17 +110,22 @@ def places(session: Session, sources: Sources, rooms: Sequence[Room]) -> list[Pl
 
 
 def nearest(store: SeriesStore, points: Sequence[int], instants: Sequence[int], tolerance_ms: int) -> dict[tuple[int, int], Reading]:
-    """The good sample nearest to each instant, at most `tolerance_ms` away; by (point, instant). The earlier one wins a tie."""
-    found: dict[tuple[int, int], Reading] = {}
-    for instant in instants if points else ():
-        batch = store.samples(points, instant - tolerance_ms, instant + tolerance_ms + 1)
-        good = np.flatnonzero((batch.quality == GOOD) & np.isfinite(batch.value))
-        point, taken = batch.point[good], batch.taken_at[good]
-        order = np.lexsort((taken, np.abs(taken - instant), point))
-        first = order[np.flatnonzero(np.diff(point[order], prepend=-1))]
-        for ident, at, value in zip(point[first].tolist(), taken[first].tolist(), batch.value[good][first].tolist(), strict=True):
-            found[ident, instant] = Reading(at, value)
-    return found
+    """The good sample nearest to each instant, at most `tolerance_ms` away; by (point, instant). The earlier one wins a tie.
+
+    `instants` lie at one time of day in Beijing, each on another day, ascending; the tolerance is below half a day.
+    """
+    if not points or not instants:
+        return {}
+    clock = (instants[0] + ZONE_MS) % DAY_MS
+    batch = store.at_clock(points, instants[0] - tolerance_ms, instants[-1] + tolerance_ms + 1, clock, tolerance_ms)
+    good = batch.take((batch.quality == GOOD) & np.isfinite(batch.value))
+    instant = (good.taken_at + ZONE_MS - clock + DAY_MS // 2) // DAY_MS * DAY_MS + clock - ZONE_MS
+    order = np.lexsort((good.taken_at, np.abs(good.taken_at - instant), instant, good.point))
+    point, instant = good.point[order], instant[order]
+    first = np.flatnonzero((np.diff(point, prepend=-1) != 0) | (np.diff(instant, prepend=-1) != 0))
+    chosen = good.take(order[first])
+    readings = map(Reading, chosen.taken_at.tolist(), chosen.value.tolist())
+    return dict(zip(zip(chosen.point.tolist(), instant[first].tolist(), strict=True), readings, strict=True))
 
 
 def hours(store: SeriesStore, place: Place, start: int, end: int, step_ms: int = HOUR_MS) -> list[Hour]:

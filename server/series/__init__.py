@@ -132,6 +132,9 @@ class SeriesStore(Protocol):
     def samples(self, points: Sequence[int], start: int, end: int) -> Batch:
         """All samples of [start, end) as columns, sorted by point and time: `raw` without making a Python object of each."""
 
+    def at_clock(self, points: Sequence[int], start: int, end: int, clock_ms: int, tolerance_ms: int) -> Batch:
+        """Samples of [start, end) taken at most `tolerance_ms` before or after a time of day (ms since midnight in Shanghai); sorted as `samples`."""
+
     def extent(self) -> tuple[int, int] | None:
         """Times of the first and the last sample stored, None when there is none; may reach a little further."""
 

@@ -100,6 +100,14 @@ class EmbeddedStore(Answers):
         with self._hot.reading() as connection:
             return queries.batch(connection, self._hot.folder, points, start, end - 1)
 
+    def at_clock(self, points: Sequence[int], start: int, end: int, clock_ms: int, tolerance_ms: int) -> Batch:
+        """See SeriesStore.at_clock; one pass over the period, however many days it has."""
+        if not points or end <= start:
+            return Batch.of(())
+        since = (clock_ms - tolerance_ms - ZONE_MS) % DAY_MS
+        with self._hot.reading() as connection:
+            return queries.batch(connection, self._hot.folder, points, start, end - 1, f"(taken_at - {since}) % {DAY_MS} <= {2 * tolerance_ms}")
+
     def extent(self) -> tuple[int, int] | None:
         """See SeriesStore.extent."""
         with self._hot.reading() as connection:

@@ -32,9 +32,9 @@ def samples(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequenc
     return Samples(point[order], taken[order], value[order], quality[order])
 
 
-def batch(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int) -> Batch:
-    """Whole rows of [first, last] as columns, sorted by point and time."""
-    found, said, chosen = [], dict[tuple[int, int], str](), _chosen(points)
+def batch(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int, also: str = "true") -> Batch:
+    """Whole rows of [first, last] as columns, sorted by point and time; `also` is a further condition."""
+    found, said, chosen = [], dict[tuple[int, int], str](), f"{_chosen(points)} AND {also}"
     for source, parameters in _sources(connection, folder, points, first, last):
         query = (
             f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality, received_at, reason <> '' AS said FROM {source} "  # noqa: S608

@@ -191,3 +191,13 @@ def test_the_extent_reaches_from_the_first_to_the_last_sample(store):
     assert store.extent() == (T0 - 3 * MINUTE, T0 + 900 * MINUTE)
     store.compact(T0 + 10**10)
     assert store.extent() == (T0 - 3 * MINUTE, T0 + 900 * MINUTE)
+
+
+def test_samples_about_a_time_of_day(store):
+    nine, midnight = 9 * 60 * MINUTE, T0 - (T0 + 8 * 60 * MINUTE) % (1440 * MINUTE)
+    at = [nine - 6, nine - 5, nine + 5, nine + 6, 1440 * MINUTE + nine, 1440 * MINUTE + nine + 700, 2880 * MINUTE + nine]
+    store.write([Row(point, midnight + offset, 20.0, 2, midnight + offset) for offset in at for point in (1, 2)])
+    found = store.at_clock([1], midnight, midnight + 2880 * MINUTE + nine, nine, 5)
+    assert (found.point.tolist(), (found.taken_at - midnight).tolist()) == ([1] * 3, [at[1], at[2], at[4]])
+    around = store.at_clock([1], midnight, midnight + 5 * 1440 * MINUTE, 1440 * MINUTE - 2, nine)
+    assert len(around) == 2, "a window reaches over midnight: nine hours after 23:59:59.998 is 08:59:59.998"
