@@ -6,16 +6,18 @@ A reading carries the canonical unit of its quantity. Which room it belongs to i
 from collections.abc import Iterator, Mapping, Sequence
 
 from contract import frames
-from contract.engineering import engineering, raw_of
+from contract.block_decoder import BlockDecoder, decoded, points_of, span
+from contract.engineering import raw_of
 from contract.frames import BIT_READS, FrameError, Request, parse_reply, parse_request
 from contract.mqtt_decoding import Message, decode_message, subscription
 from contract.mqtt_encoding import encode_message
-from contract.profile_models import Point, Profile
+from contract.profile_models import Profile
 from contract.profile_transport import Block
-from contract.readings import Reading, reading
-from contract.registers import put, register_count, take
+from contract.readings import Reading
+from contract.registers import put
 
 __all__ = [
+    "BlockDecoder",
     "Message",
     "Reading",
     "block_request",
@@ -30,25 +32,10 @@ __all__ = [
 ]
 
 
-def points_of(profile: Profile, block_id: str) -> tuple[Point, ...]:
-    """The points whose values lie in a block."""
-    return tuple(point for point in profile.points if point.block == block_id)
-
-
-def span(block: Block, point: Point) -> int:
-    """How many items (registers, or bits in a bit block) a point takes of its block."""
-    return 1 if block.fc in BIT_READS or point.bit is not None else register_count(point)
-
-
 def block_request(profile: Profile, block_id: str, unit: int) -> bytes:
     """The RTU request that reads a block. Raises KeyError for an unknown block."""
     block = profile.block(block_id)
     return frames.request(unit, block.fc, block.address, block.count)
-
-
-def _decoded(point: Point, words: Sequence[int], at: int, length: int) -> Reading:
-    field = take(point, words, at)
-    return reading(point, engineering(point, field.raw, field.pattern), tuple(words[at : at + length]))
 
 
 def decode_block(profile: Profile, block_id: str, words: Sequence[int]) -> list[Reading]:
@@ -56,10 +43,7 @@ def decode_block(profile: Profile, block_id: str, words: Sequence[int]) -> list[
 
     Raises KeyError for an unknown block, FrameError("mismatch") for another number of items than the block has.
     """
-    block = profile.block(block_id)
-    if len(words) != block.count:
-        raise FrameError("mismatch", f"block {block_id} has {block.count} items, {len(words)} were given")
-    return [_decoded(point, words, point.at, span(block, point)) for point in points_of(profile, block_id)]
+    return BlockDecoder(profile, block_id)(words)
 
 
 def encode_block(profile: Profile, block_id: str, values: Mapping[str, float | None]) -> list[int]:
@@ -122,4 +106,4 @@ def _covered(profile: Profile, asked: Request, words: Sequence[int]) -> Iterator
             continue
         at, length = block.address + point.at - asked.address, span(block, point)
         if at >= 0 and at + length <= asked.count:
-            yield _decoded(point, words, at, length)
+            yield decoded(point, words, at, length)

@@ -3,6 +3,7 @@
 Limits and CRC follow the Modbus application and serial line specifications. A frame with a wrong CRC is refused, never repaired.
 """
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -167,20 +168,29 @@ def parse_reply(asked: bytes | Request | None, frame: bytes, *, any_address: boo
     if isinstance(asked, bytes):
         asked = parse_request(asked)
     _check_frame(frame)
-    unit, fc = frame[0], frame[1]
+    return parse_body(asked, frame[:-2], any_address=any_address, fc04_reply=fc04_reply)
+
+
+def parse_body(asked: Request | None, body: bytes, *, any_address: bool = False, fc04_reply: bool = False) -> Reply:
+    """As `parse_reply`, for a reply without its CRC: Modbus TCP has none. Raises FrameError: short, exception or mismatch."""
+    if len(body) < 3:
+        raise FrameError("short", f"{len(body)} bytes are no reply")
+    unit, fc = body[0], body[1]
     if asked is not None and unit != asked.unit and not any_address:
         raise FrameError("mismatch", f"unit {unit} answered, unit {asked.unit} was asked")
     swapped = asked is not None and fc04_reply and (fc & 0x7F, asked.fc) == (4, 3)
     if asked is not None and fc & 0x7F != asked.fc and not swapped:
         raise FrameError("mismatch", f"function {fc & 0x7F} answered, function {asked.fc} was asked")
     if fc & 0x80:
-        raise FrameError("exception", EXCEPTIONS.get(frame[2], f"exception code {frame[2]}"), frame[2])
+        raise FrameError("exception", EXCEPTIONS.get(body[2], f"exception code {body[2]}"), body[2])
     if fc not in READS:
-        echo = _registers(frame[2:6])
+        echo = _registers(body[2:6])
         if asked is not None and echo != (asked.address, asked.count):
             raise FrameError("mismatch", f"{echo} was echoed, {(asked.address, asked.count)} was written")
         return Reply(unit, fc, echo)
-    return Reply(unit, fc, _content(frame[3:-2], fc, asked, swapped))
+    if len(body) != 3 + body[2]:
+        raise FrameError("mismatch", f"{body[2]} data bytes were announced, {len(body) - 3} came")
+    return Reply(unit, fc, _content(body[3:], fc, asked, swapped))
 
 
 def _check_frame(frame: bytes) -> None:
@@ -212,7 +222,7 @@ def _content(data: bytes, fc: int, asked: Request | None, longer: bool) -> tuple
 def _registers(data: bytes) -> tuple[int, ...]:
     if len(data) % 2:
         raise FrameError("mismatch", f"{len(data)} data bytes are no whole registers")
-    return tuple(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
+    return struct.unpack(f">{len(data) // 2}H", data)
 
 
 def build_reply(asked: Request, values: Sequence[int]) -> bytes:

@@ -5,11 +5,13 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from contract.engineering import engineering
 from contract.frames import FrameError

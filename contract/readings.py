@@ -1,6 +1,6 @@
 """One decoded value of a device."""
 
-from dataclasses import dataclass
+import msgspec
 
 from contract.engineering import Judged
 from contract.profile_models import Point
@@ -8,8 +8,7 @@ from contract.quantities import quantity
 from contract.sample import Quality
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """What a point of a profile reads. `value` is in the quantity's canonical unit, an integer for states, None when bad.
 
     `text` is the map's name of the raw value, `raw` the registers behind it: kept because a bad reading shows nothing else.

@@ -5,9 +5,12 @@ per interval. News of an alarm-class quantity goes to the urgent lane; its repet
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
+from contract.profile_models import Confirm
 from contract.quantities import QUANTITIES, Kind
 from contract.readings import Reading
 from contract.sample import Quality, Sample
@@ -33,6 +36,7 @@ class _State:
     """What is remembered of one point."""
 
     planned: PlannedPoint
+    deadband: float
     memory: Memory | None = None
     pending: Unconfirmed | None = None
     pending_verdict: Verdict | None = None
@@ -44,8 +48,11 @@ class Intake:
     """`awake_since` (UTC ms) is when the devices were powered, as far as anybody knows. `now` is UTC ms, `mono` monotonic ms."""
 
     def __init__(self, devices: Iterable[Device], stamper: Stamper, awake_since: int) -> None:
-        self._states = {(device.name, point_id): _State(planned) for device in devices for point_id, planned in device.points.items()}
-        self._awake = {device: awake_since for device, _ in self._states}
+        self._devices = {
+            device.name: {point_id: _State(planned, _deadband(planned)) for point_id, planned in device.points.items()} for device in devices
+        }
+        self._awake = dict.fromkeys(self._devices, awake_since)
+        self._pending: dict[str, _State] = {}  # by metric: alarms that wait for their second look
         self._stamper = stamper
         self.undeclared = 0
 
@@ -57,25 +64,35 @@ class Intake:
         self, device: str, readings: Sequence[Reading], now: int, mono: float, *, event: int | None = None, period_ms: float = 0
     ) -> list[Report]:
         """What to send of readings that were taken at `now`, or at the device's own time `event`. `period_ms` is the time to the next reading."""
-        reports = [self._one(device, reading, now, mono, event, period_ms) for reading in readings]
-        return [report for report in reports if report is not None]
+        states, awake = self._devices.get(device, {}), self._awake.get(device, now)
+        reports = []
+        for reading in readings:
+            state = states.get(reading.point_id)
+            if state is None:
+                self.undeclared += 1
+            elif (report := self._one(state, reading, now, mono, awake, event, period_ms)) is not None:
+                reports.append(report)
+        return reports
 
-    def _one(self, device: str, reading: Reading, now: int, mono: float, event: int | None, period_ms: float) -> Report | None:
-        state = self._states.get((device, reading.point_id))
-        if state is None:
-            self.undeclared += 1
-            return None
+    def _one(self, state: _State, reading: Reading, now: int, mono: float, awake: int, event: int | None, period_ms: float) -> Report | None:
         limits = state.planned.limits
-        verdict, state.memory = judge(limits, state.memory, reading, now, self._awake[device])
-        believed = state.sent is not None and state.sent.value is not None and state.sent.value != 0
-        counts, state.pending = confirm(limits.confirm, state.pending, verdict, now, believed)
-        state.pending_verdict = None if counts else verdict
-        if not counts:
+        verdict, state.memory = judge(limits, state.memory, reading, now, awake)
+        if limits.confirm is not None and not self._confirmed(state, limits.confirm, verdict, now):
             return None
         changed = _changed(state, verdict)
         if state.planned.on_change and not changed and mono + period_ms / 2 - state.sent_at < state.planned.interval_s * 1000:
             return None
         return self._report(state, verdict, now, mono, event, changed)
+
+    def _confirmed(self, state: _State, rule: Confirm, verdict: Verdict, now: int) -> bool:
+        believed = state.sent is not None and state.sent.value is not None and state.sent.value != 0
+        counts, state.pending = confirm(rule, state.pending, verdict, now, believed)
+        state.pending_verdict = None if counts else verdict
+        if counts:
+            self._pending.pop(state.planned.key.metric, None)
+        else:
+            self._pending[state.planned.key.metric] = state
+        return counts
 
     def _report(self, state: _State, verdict: Verdict, now: int, mono: float, event: int | None, changed: bool) -> Report:
         planned = state.planned
@@ -89,8 +106,9 @@ class Intake:
     def tick(self, now: int, mono: float) -> list[Report]:
         """Alarms that nobody could look at a second time in time: told with a doubt, rather than lost."""
         reports = []
-        for state in self._states.values():
+        for metric, state in list(self._pending.items()):
             if state.pending_verdict is not None and overdue(state.planned.limits.confirm, state.pending, now):
+                del self._pending[metric]
                 verdict = replace(state.pending_verdict, quality=Quality.UNCERTAIN, reason=state.pending_verdict.reason or "unconfirmed")
                 state.pending = state.pending_verdict = None
                 reports.append(self._report(state, verdict, now, mono, None, True))
@@ -99,11 +117,10 @@ class Intake:
     def lost(self, device: str, reason: str, now: int, mono: float, *, stale: bool = False) -> list[Report]:
         """One last sample per point of a device that is gone: BAD with the reason, or STALE with the last value where the device said so itself."""
         reports = []
-        for (name, _), state in self._states.items():
-            if name == device:
-                known = state.sent.value if stale and state.sent is not None else None
-                verdict = Verdict(known, Quality.BAD if known is None else Quality.STALE, reason)
-                reports.append(self._report(state, verdict, now, mono, None, _changed(state, verdict)))
+        for state in self._devices.get(device, {}).values():
+            known = state.sent.value if stale and state.sent is not None else None
+            verdict = Verdict(known, Quality.BAD if known is None else Quality.STALE, reason)
+            reports.append(self._report(state, verdict, now, mono, None, _changed(state, verdict)))
         return reports
 
     def refused(self, device: Device, blocks: Iterable[str], reason: str, now: int, mono: float, period_ms: float) -> list[Report]:
@@ -119,19 +136,24 @@ class Intake:
     @property
     def latest(self) -> Mapping[str, Sample]:
         """The last sample sent of each metric."""
-        return {state.planned.key.metric: state.sent for state in self._states.values() if state.sent is not None}
+        states = (state for device in self._devices.values() for state in device.values())
+        return {state.planned.key.metric: state.sent for state in states if state.sent is not None}
 
 
 def _changed(state: _State, verdict: Verdict) -> bool:
     """Whether a verdict is news against what was sent last."""
     sent = state.sent
-    if sent is None or (sent.quality, sent.reason) != (verdict.quality, verdict.reason):
+    if sent is None or sent.quality is not verdict.quality or sent.reason != verdict.reason:
         return True
     if sent.value is None or verdict.value is None:
         return sent.value is not verdict.value
-    quantity = QUANTITIES[state.planned.key.quantity]
+    return abs(sent.value - verdict.value) > state.deadband
+
+
+def _deadband(planned: PlannedPoint) -> float:
+    """How far a value may go before it is news; a state's steps are whole, so any is."""
+    quantity = QUANTITIES[planned.key.quantity]
     if quantity.kind is Kind.STATE:
-        return sent.value != verdict.value
-    own = state.planned.point.deadband
-    deadband = own if own is not None else _SMOKE_DEADBAND if quantity.urgent else 0.0
-    return abs(sent.value - verdict.value) > deadband
+        return 0.0
+    own = planned.point.deadband
+    return own if own is not None else _SMOKE_DEADBAND if quantity.urgent else 0.0

@@ -1,6 +1,6 @@
 """One loop per bus: who is asked next, what becomes of the answer, and who is left alone for a while.
 
-Deadlines are monotonic and a missed one is not made up for. A device that fails is asked again soon, then quarantined: it is probed at growing
+A device that fails is asked again soon, then quarantined: it is probed at growing
 distances, one probe at a time, and only when no healthy device is waiting. So a silent device costs its neighbours one timeout now and then. Trouble
 is logged when it begins and when it ends, not in between.
 """
@@ -16,16 +16,15 @@ from typing import Final
 from contract.readings import Reading
 from contract.writing import Order
 from edge.drivers import Arrival, Driver, DriverError
-from edge.health import Health, failed, goes_offline, quarantined
+from edge.health import Health, failed, goes_offline
 from edge.intake import Intake, Report
 from edge.orders import Orders
-from edge.plan import Device, Job
+from edge.plan import Device
+from edge.schedule import Schedule, Turn
 
 _log = logging.getLogger("edge.polling")
 
-_FIRST_MS: Final = 3_000
 _AGAIN_MS: Final = 1_000  # soonest second try of a device that failed once
-_PROBE_WAITS_MS: Final = 60_000
 _SILENT_INTERVALS: Final = 3  # of a device that speaks by itself
 _SILENT_MS: Final = 60_000
 _IDLE_MS: Final = 1_000
@@ -34,29 +33,6 @@ _BUS_REASON: Final = "bus_unreachable"  # told of the bus once, not of each devi
 Sink = Callable[[Sequence[Report]], None]
 StillSink = Callable[[Device, Arrival, int, float], None]
 Rehearse = Callable[[str, Sequence[Reading], int], list[Report]]
-
-
-@dataclass(slots=True)
-class _Turn:
-    """A job and when it is due (monotonic ms). `phase` is its place in the period, from the second reading on."""
-
-    job: Job
-    due: float
-    phase: float
-    begun: bool = False
-
-    def serve(self, mono: float, base: float) -> None:
-        """It is read now: set the next due instant. What was missed is not made up for."""
-        period = self.job.period_s * 1000
-        if not self.begun:
-            self.begun, self.due = True, base + self.phase - period
-        self.due += period * max(1, math.ceil((mono - self.due) / period + 1e-9))
-
-
-def _turn(job: Job, noise: random.Random) -> _Turn:
-    """First readings come soon after the start; then each job has its own place in the period, so that neither devices nor gateways keep step."""
-    period = job.period_s * 1000
-    return _Turn(job, noise.uniform(0, min(period, _FIRST_MS)), noise.uniform(0, period))
 
 
 @dataclass(slots=True)
@@ -87,7 +63,6 @@ class BusLoop:
         rehearse: Rehearse = lambda _device, _readings, _now: [],
     ) -> None:
         self.name = name
-        noise = noise or random.Random()  # noqa: S311
         self.counters = Counters()
         self.health = {device.name: Health() for device in devices}
         self.trouble = ""
@@ -95,7 +70,8 @@ class BusLoop:
         self._orders, self._ordered = orders, asyncio.Event()
         self._rehearse = rehearse
         self._devices = {device.name: device for device in devices}
-        self._turns = [] if speaks else [_turn(job, noise) for device in devices for job in device.jobs]
+        self._schedule = Schedule(() if speaks else devices, noise or random.Random(), self.health.__getitem__)  # noqa: S311
+        self._failing: set[str] = set()  # and nobody was told yet
         self._heard: dict[str, float] = {}  # of devices that speak: mono of the last message
         self._started: float | None = None
 
@@ -124,8 +100,7 @@ class BusLoop:
         now, mono = clock()
         if self._started is None:
             self._started = mono
-            for turn in self._turns:
-                turn.due += mono
+            self._schedule.start(mono)
         self._report(self._intake.tick(now, mono))
         if self._speaks:
             await self.hear_once(clock)
@@ -133,29 +108,21 @@ class BusLoop:
             return clock()[1]
         if self._orders is not None and self._orders.due <= mono:
             self._arrived(await self._orders.serve(self._driver, clock), *clock(), 0)
-        elif (next_turn := self._next(mono)) is not None:
-            await self._serve(next_turn, clock)
+        elif (turn := self._schedule.take(mono)) is not None:
+            try:
+                await self._serve(turn, clock)
+            finally:
+                self._schedule.put(turn)
         now, mono = clock()
         self._notice_offline(now, mono)
         ordered = float("inf") if self._orders is None else self._orders.due
-        return max(mono, min(ordered, min((self._due(turn) for turn in self._turns), default=mono + _IDLE_MS)))
+        due = self._schedule.next_due()
+        return max(mono, min(ordered, mono + _IDLE_MS if math.isinf(due) else due))
 
-    def _due(self, turn: _Turn) -> float:
-        return max(turn.due, self.health[turn.job.device.name].retry_at)
-
-    def _next(self, mono: float) -> _Turn | None:
-        """The longest overdue job of a healthy device; a quarantined one only when none of those waits, or after a minute."""
-        due = [turn for turn in self._turns if self._due(turn) <= mono]
-        return min(due, key=lambda turn: (self._yields(turn, mono), self._due(turn)), default=None)
-
-    def _yields(self, turn: _Turn, mono: float) -> bool:
-        device = turn.job.device
-        return quarantined(self.health[device.name], device.profile.health) and mono - self._due(turn) < _PROBE_WAITS_MS
-
-    async def _serve(self, turn: _Turn, clock: Callable[[], tuple[int, float]]) -> None:
+    async def _serve(self, turn: Turn, clock: Callable[[], tuple[int, float]]) -> None:
         job, started = turn.job, clock()[1]
         period = job.period_s * 1000
-        self.counters.late += started - self._due(turn) > period
+        self.counters.late += started - self._schedule.due_at(turn) > period
         turn.serve(started, self._started or 0.0)
         self.counters.reads += 1
         try:
@@ -189,6 +156,7 @@ class BusLoop:
             _log.log(level, "设备 %s 恢复应答（中断 %.0f 秒）", device, (mono - health.failing_since) / 1000)
             self._intake.woke(device, now)
         self.health[device] = Health()
+        self._failing.discard(device)
 
     def _bus_works(self) -> None:
         if self.trouble:
@@ -197,7 +165,7 @@ class BusLoop:
 
     # ------------------------------------------------------------------------------------------------------------------------------ failure
 
-    def _failed(self, turn: _Turn, error: DriverError, now: int, mono: float) -> None:
+    def _failed(self, turn: Turn, error: DriverError, now: int, mono: float) -> None:
         device, health = turn.job.device, self.health[turn.job.device.name]
         rule = device.profile.health
         if error.bus:
@@ -207,6 +175,7 @@ class BusLoop:
             return
         self.counters.failures += 1
         self.health[device.name] = failed(health, rule, error.kind, mono, error.wait_s * 1000, backoff=not error.bus)
+        self._failing.add(device.name)
         if health.failures < rule.offline_failures:
             turn.due = min(turn.due, mono + max(_AGAIN_MS, error.wait_s * 1000))
         _log.debug("%s", error)
@@ -217,18 +186,20 @@ class BusLoop:
             _log.warning("%s；设备读数暂停", error)
         self.trouble = str(error)
 
-    def _refused(self, turn: _Turn, error: DriverError, now: int, mono: float) -> None:
+    def _refused(self, turn: Turn, error: DriverError, now: int, mono: float) -> None:
         """It answers, so it is not silent; but what it should tell is BAD."""
         device = turn.job.device
         if self.health[device.name].kind != error.kind:
             _log.warning("%s", error)
         self.health[device.name] = replace(Health(), kind=error.kind)
+        self._failing.discard(device.name)
         self._heard[device.name] = mono
         blocks = [block for read in turn.job.reads for block, _ in read.blocks]
         self._report(self._intake.refused(device, blocks, error.kind, now, mono, turn.job.period_s * 1000))
 
     def _notice_offline(self, now: int, mono: float) -> None:
-        for name, health in self.health.items():
+        for name in list(self._failing):
+            health = self.health[name]
             if goes_offline(health, self._devices[name].profile.health, mono):
                 reason = _BUS_REASON if health.kind == "unreachable" else f"device_{health.kind}"
                 self._gone(name, reason, now, mono)
@@ -239,6 +210,7 @@ class BusLoop:
         if health.told:
             return
         since = mono if health.failing_since is None else health.failing_since
+        self._failing.discard(device)
         self.health[device] = replace(health, told=True, failing_since=since, kind=reason)
         _log.log(logging.DEBUG if reason == _BUS_REASON else logging.WARNING, "设备 %s 失联（%s）", device, reason)
         self._report(self._intake.lost(device, reason, now, mono, stale=stale))

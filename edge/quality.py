@@ -7,6 +7,8 @@ a fire is a step too, and the server must see it. So they are UNCERTAIN, and onl
 
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from contract.profile_models import Confirm, Point
 from contract.quantities import Kind, quantity
 from contract.readings import Reading
@@ -33,8 +35,7 @@ class Limits:
         return cls(point.max_step_per_min, point.stuck_s, warmup, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(msgspec.Struct, frozen=True, gc=False):
     """What is remembered of a point: the last usable value and its instant, since when it has not changed, since when the device has been awake."""
 
     value: float
@@ -43,8 +44,7 @@ class Memory:
     awake_since: int
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """A value with its quality; `value` is None exactly when it is BAD."""
 
     value: float | None
@@ -57,8 +57,8 @@ def judge(limits: Limits, before: Memory | None, reading: Reading, at: int, awak
     if reading.quality is Quality.BAD or reading.value is None:
         return Verdict(None, Quality.BAD, reading.reason or "null_value"), before
     value = float(reading.value)
-    same = before is not None and before.value == value and before.awake_since == awake_since
-    now = Memory(value, at, before.unchanged_since if before is not None and same else at, awake_since)
+    since = before.unchanged_since if before is not None and before.value == value and before.awake_since == awake_since else at
+    now = Memory(value, at, since, awake_since)
     reason = _doubt(limits, before, now) or reading.reason
     return Verdict(value, Quality.UNCERTAIN if reason else Quality.GOOD, reason), now
 

@@ -11,14 +11,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
+from msgspec.structs import replace
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.framer import FramerType
 
-from contract.decoding import decode_block
+from contract.decoding import BlockDecoder
 from contract.frames import FrameError, Reply, Request
 from contract.profile_transport import Identify
 from contract.readings import Reading
@@ -68,6 +68,7 @@ class ModbusDriver:
         self._hold: dict[int, float] = {}  # unit -> not to be asked before
         self._asked_at: dict[int, float] = {}
         self._identified: dict[str, tuple[float, bool]] = {}
+        self._decoders: dict[tuple[str, str], BlockDecoder] = {}
         self.counters: dict[str, int] = {}
 
     # ------------------------------------------------------------------------------------------------------------------------- three methods
@@ -89,7 +90,7 @@ class ModbusDriver:
         readings: list[Reading] = []
         for read in job.reads:
             reply = await self._ask(device, Request(device.unit, read.fc, read.address, read.count))
-            readings += _decoded(device, read, reply)
+            readings += self._decoded(device, read, reply)
         return [Arrival(device.name, tuple(readings if genuine else map(_doubted, readings)))]
 
     async def close(self) -> None:
@@ -156,7 +157,8 @@ class ModbusDriver:
         self._exchange, self._stray = exchange, b""
         self._asked_at[request.unit] = self._now()
         try:
-            await asyncio.wait_for(self._send(client, request, write), self._timeout_s(device))
+            async with asyncio.timeout(self._timeout_s(device)):
+                await self._send(client, request, write)
         except TimeoutError:
             raise self._timed_out(device, exchange) if client.connected else self._dropped("对方断开") from None
         except ModbusException as error:
@@ -262,6 +264,17 @@ class ModbusDriver:
             return self._bus.quiet_ms / 1000
         return max((self._timeout_s(device) for device in self._devices), default=1.0)
 
+    # ----------------------------------------------------------------------------------------------------------------------------- decoding
+
+    def _decoded(self, device: Device, read: Read, reply: Reply) -> list[Reading]:
+        readings: list[Reading] = []
+        for block_id, offset in read.blocks:
+            decoder = self._decoders.get((device.name, block_id))
+            if decoder is None:
+                decoder = self._decoders[device.name, block_id] = BlockDecoder(device.profile, block_id, device.points)
+            readings += decoder(reply.words[offset : offset + decoder.count])
+        return readings
+
     # ----------------------------------------------------------------------------------------------------------------------------- identity
 
     async def _identify(self, device: Device) -> bool:
@@ -287,14 +300,6 @@ class ModbusDriver:
                 return False
             raise
         return [word & check.mask for word in reply.words] == [word & check.mask for word in check.equals or ()]
-
-
-def _decoded(device: Device, read: Read, reply: Reply) -> list[Reading]:
-    readings: list[Reading] = []
-    for block_id, offset in read.blocks:
-        count = device.profile.block(block_id).count
-        readings += decode_block(device.profile, block_id, reply.words[offset : offset + count])
-    return [reading for reading in readings if reading.point_id in device.points]
 
 
 def _doubted(reading: Reading) -> Reading:

@@ -4,9 +4,10 @@ The library above sees only frames that passed here. It would take any well-form
 of a frame would cost it the frame.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from contract.frames import FrameError, Reply, Request, crc16, parse_reply, reply_length
+from contract.frames import FrameError, Reply, Request, crc16, parse_body, parse_reply, reply_length
 
 
 @dataclass(slots=True)
@@ -41,7 +42,7 @@ class Exchange:
             if length is None or at + length > len(data):
                 continue
             frame = data[at : at + length]
-            if self._accept(frame):
+            if self._accept(parse_reply, frame):
                 return frame
         if self.heard and not self.trouble:
             self.trouble = "short"
@@ -56,17 +57,16 @@ class Exchange:
             frame, data = data[: 6 + length], data[6 + length :]
             if len(frame) < 6 + length:
                 break
-            body = frame[6:]
             if transaction != self.transaction:
                 self.trouble = "mismatch"
-            elif self._accept(body + crc16(body).to_bytes(2, "little")):
+            elif self._accept(parse_body, frame[6:]):
                 return frame
         return b""
 
-    def _accept(self, frame: bytes) -> bool:
-        """Whether an RTU frame is the answer; a good one of somebody else is noted."""
+    def _accept(self, parse: Callable[..., Reply], frame: bytes) -> bool:
+        """Whether a frame, or a body on TCP, is the answer; a good one of somebody else is noted."""
         try:
-            self.reply = parse_reply(self.asked, frame, fc04_reply=self.fc04_reply)
+            self.reply = parse(self.asked, frame, fc04_reply=self.fc04_reply)
         except FrameError as error:
             if error.kind == "exception":
                 self.exception = error

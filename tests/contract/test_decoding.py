@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.block_decoder import decoded
 from contract.decoding import decode_block, decode_exchange, encode_block
 from contract.engineering import engineering, raw_of
 from contract.frames import FrameError, Request, build_exception, build_reply, request
@@ -228,3 +229,19 @@ def test_the_same_bytes_mean_what_the_profile_says() -> None:
     asked, reply = bytes.fromhex("01 03 00 06 00 01 64 0B"), bytes.fromhex("01 03 02 00 BD 78 35")
     found = {name: decode_exchange(find(name), asked, reply)[0] for name in ("jxct-jxbs-3001-o3", "jxct-jxbs-3001-co", "jxct-jxbs-3001-tvoc")}
     assert [(one.quantity, one.value, one.unit) for one in found.values()] == [("o3", 1.89, "ppm"), ("co", 18.9, "ppm"), ("tvoc", 189, "ppb")]
+
+
+PLAIN = [
+    {"type": kind, "order": order, "scale": scale, "offset": offset, "special": {0x8000: "probe", 0xFFFF: "open"}, "suspect": (-5, 50), **wide}
+    for kind, order in (("u16", "ABCD"), ("i16", "ABCD"), ("u32", "ABCD"), ("i32", "CDAB"), ("i32", "BADC"), ("u8", "ABCD"))
+    for scale, offset, wide in (("1/10", "0", {}), ("5/9", "-160/9", {}), ("3", "1/7", WIDE))
+]
+
+
+@given(st.sampled_from(PLAIN), st.lists(st.integers(0, 0xFFFF), min_size=4, max_size=4))
+def test_the_short_way_and_the_long_way_agree(fields: dict[str, Any], words: list[int]) -> None:
+    """A plain number is decoded by one division; it must be the very float, quality and reason of exact arithmetic."""
+    two = fields["type"][1:] == "32"
+    sensor = profile(*({**fields, "at": at} for at in ((0, 2) if two else (0, 1, 2, 3))))
+    expected = [decoded(point, words, point.at, 1 + two) for point in sensor.points]
+    assert decode_block(sensor, "b", words) == expected
