@@ -9,11 +9,13 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from types import MappingProxyType
-
-import cel
+from typing import TYPE_CHECKING
 
 from alarms.conditions import Judged, Memory, Options, gather
 from contract.quantities import QUANTITIES
+
+if TYPE_CHECKING:
+    import cel  # 10 MB with its command line: loaded with the first formula, which few gateways have
 
 _TOKEN = re.compile(r"(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|&&|\|\||[<>=!]=|/(?!/)|[-+*<>!?:(),]|\s+")
 _FUNCTIONS: Mapping[str, Callable[..., float]] = MappingProxyType({"min": min, "max": max, "abs": abs})
@@ -24,7 +26,18 @@ Formula = Callable[[Values], float | None]
 
 @cache
 def inputs_of(text: str) -> tuple[str, ...]:
-    """The quantities a formula names, in alphabetical order. Raises ValueError for what is not a formula over known quantities."""
+    """The quantities a formula names, in alphabetical order, after trying it. Raises ValueError for what is not a formula over known quantities."""
+    names = names_of(text)
+    try:  # CEL knows types only when it runs: what cannot be computed from plain numbers never could
+        _program(text).execute(_context(dict.fromkeys(names, 1.5)))
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(f"{text!r} cannot be computed: {str(error).split('.')[0]}") from error
+    return names
+
+
+@cache
+def names_of(text: str) -> tuple[str, ...]:
+    """The quantities a formula names, without trying it: for rules that were tried where they were made. Raises ValueError."""
     found = _tokens(text)
     names = {match["name"] for match in found if match["name"]} - _FUNCTIONS.keys() - _TRUTHS
     if words := names & {"and", "or", "not"}:
@@ -33,17 +46,13 @@ def inputs_of(text: str) -> tuple[str, ...]:
         raise ValueError(f"unknown quantity {min(unknown)!r}")
     if not names:
         raise ValueError(f"{text!r} names no quantity")
-    try:  # CEL knows types only when it runs: what cannot be computed from plain numbers never could
-        _program(text).execute(_context(dict.fromkeys(names, 1.5)))
-    except (TypeError, RuntimeError) as error:
-        raise ValueError(f"{text!r} cannot be computed: {str(error).split('.')[0]}") from error
     return tuple(sorted(names))
 
 
 def evaluate(options: Options, memory: Memory, at: int, quantity: str, value: float, _source: int = 0) -> Judged:
     """Judge the formula once all its quantities are known."""
     text = str(options["expression"])
-    memory, values = gather(inputs_of(text), options, memory, at, quantity, value)
+    memory, values = gather(names_of(text), options, memory, at, quantity, value)
     return memory, None if values is None else compiled(text)(values)
 
 
@@ -63,8 +72,10 @@ def compiled(text: str) -> Formula:
 
 
 @cache
-def _program(text: str) -> cel.Program:
+def _program(text: str) -> "cel.Program":
     """Compiled with every number as a double: CEL does not add integers to doubles."""
+    import cel  # noqa: PLC0415 - see above
+
     written = "".join(f"double({match[0]})" if match["number"] else match[0] for match in _tokens(text))
     try:
         return cel.compile(written)
@@ -72,7 +83,9 @@ def _program(text: str) -> cel.Program:
         raise ValueError(f"{text!r} is not a formula") from error
 
 
-def _context(values: Values) -> cel.Context:
+def _context(values: Values) -> "cel.Context":
+    import cel  # noqa: PLC0415 - see above
+
     return cel.Context(variables={name: float(value) for name, value in values.items()}, functions=dict(_FUNCTIONS))
 
 

@@ -18,7 +18,8 @@ class Kind:
     """One rule kind.
 
     `sides` may stand in its ladder. `inputs` are the quantities it needs when they are fixed (subject room); `inputs_of` finds them in the
-    option `expression`. `options` are the file's extra keys with their defaults; those in `durations` are written like 30m and held in ms.
+    option `expression` and tries it, `names_of` only finds them.
+    `options` are the file's extra keys with their defaults; those in `durations` are written like 30m and held in ms.
     `silent` marks the kind whose breach is the absence of samples; `bare` rungs carry no limit; `limit_is_duration` limits are written like
     12h and compared in ms; `derived` limits are not readings and so have no plausible range. `over_sensors`: a room rule over all sensors of one
     quantity. `judges_bad`: unusable readings are judged too. `checks` reads text options when a file is loaded. `still` says which readings the
@@ -31,6 +32,7 @@ class Kind:
     subject: Subject = "point"
     inputs: tuple[str, ...] = ()
     inputs_of: Callable[[str], tuple[str, ...]] | None = None
+    names_of: Callable[[str], tuple[str, ...]] | None = None
     options: Mapping[str, Option] = field(default_factory=dict)
     durations: frozenset[str] = frozenset()
     silent: bool = False
@@ -123,6 +125,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             conditions.gather_still,
             subject="room",
             inputs_of=expression.inputs_of,
+            names_of=expression.names_of,
             options={"expression": "", "every": _MINUTE, "within": 15 * _MINUTE},
             durations=_ROOM_CLOCKS,
             derived=True,

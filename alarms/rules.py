@@ -36,9 +36,12 @@ _VARIANT_KEYS = ("ladder", "deadband", "off_delay", "source")
 _KEYS = ("name", "kind", "quantity", "subject", "latch", "re_alarm", "shelve_max", "two_persons", "applies_to", "by_medium", *_VARIANT_KEYS)
 
 
-def parse_rules(content: str, source: str) -> RuleSet:
-    """Parse the text of a rule file (or of a rule-test file: its `tests` are left alone). Raises RuleError naming `source`."""
-    return rules_of(read(content, source))
+def parse_rules(content: str, source: str, *, tried: bool = False) -> RuleSet:
+    """Parse the text of a rule file (or of a rule-test file: its `tests` are left alone). Raises RuleError naming `source`.
+
+    `tried`: its formulas have proved themselves elsewhere, and are not compiled; that spares a gateway the compiler.
+    """
+    return rules_of(read(content, source), tried=tried)
 
 
 def load_rules(path: Path) -> RuleSet:
@@ -49,22 +52,22 @@ def load_rules(path: Path) -> RuleSet:
 @cache
 def default_rules() -> RuleSet:
     """The rules the product ships with."""
-    return parse_rules(files("alarms").joinpath("default-rules.yaml").read_text(encoding="utf-8"), "default-rules.yaml")
+    return parse_rules(files("alarms").joinpath("default-rules.yaml").read_text(encoding="utf-8"), "default-rules.yaml", tried=True)
 
 
-def rules_of(top: Block) -> RuleSet:
-    """The rule set of a parsed file. Raises RuleError."""
+def rules_of(top: Block, *, tried: bool = False) -> RuleSet:
+    """The rule set of a parsed file; `tried` as in `parse_rules`. Raises RuleError."""
     top.only(("rules", "tests", "applies_to"))
     scope = _scope(top.block("applies_to"))
     blocks = top.blocks("rules")
-    rules = tuple(_rule(block, scope) for block in blocks)
+    rules = tuple(_rule(block, scope, tried) for block in blocks)
     try:
         return RuleSet(rules)
     except LayerError as error:
         raise blocks[error.index].error(str(error), "name") from error
 
 
-def _rule(block: Block, scope: AppliesTo) -> Rule:
+def _rule(block: Block, scope: AppliesTo, tried: bool) -> Rule:
     kind_name = block.need("kind", _kind_name)
     kind = KINDS[kind_name]
     block.only((*_KEYS, *kind.options))
@@ -83,7 +86,7 @@ def _rule(block: Block, scope: AppliesTo) -> Rule:
         two_persons=block.get("two_persons", truth, False),
         applies_to=own,
         subject="gateway" if block.get("subject", text, str(kind.subject)) == "gateway" else kind.subject,
-        inputs=(quantity,) if kind.over_sensors else _inputs(block, kind),
+        inputs=(quantity,) if kind.over_sensors else _inputs(block, kind, tried),
         options=_options(block, kind),
         source=block.get("source", text, ""),
     )
@@ -129,8 +132,8 @@ def _quantity(block: Block, kind_name: str, kind: Kind) -> str:
     return name
 
 
-def _inputs(block: Block, kind: Kind) -> tuple[str, ...]:
-    find = kind.inputs_of
+def _inputs(block: Block, kind: Kind, tried: bool) -> tuple[str, ...]:
+    find = kind.names_of if tried else kind.inputs_of
     return block.need("expression", lambda value: find(text(value))) if find else kind.inputs
 
 

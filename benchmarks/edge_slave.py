@@ -1,7 +1,7 @@
 """A Modbus TCP slave for the figures of the edge: fast enough to be no part of what is measured. Every unit answers every register read.
 
 python -m benchmarks.edge_slave: prints its port. The registers of a reply change with each request by a unit or two, like a probe that is
-read faster than its room changes. With --change-s N register 0 is a counter (1000 and up) that steps at random instants, about each N seconds; each
+read faster than its room changes. With --change-s N register 0 is a counter (250 and up) that steps at random instants, about each N seconds; each
 step is printed as "<value> <UTC ns>".
 """
 
@@ -58,7 +58,7 @@ class Slave(asyncio.Protocol):
 async def change(counter: Counter, every_s: float) -> None:
     """Step the counter at instants that no poll can keep step with."""
     noise = random.Random(1)
-    for value in count(1000):
+    for value in count(250):
         await asyncio.sleep(noise.uniform(0.6, 1.4) * every_s)
         counter.value = value
         print(value, time.time_ns(), flush=True)
@@ -72,7 +72,7 @@ async def main() -> None:
     server = await asyncio.get_running_loop().create_server(lambda: Slave(counter), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     if every_s:
-        counter.value = 999
+        counter.value = 249
         await change(counter, every_s)
     await server.serve_forever()
 

@@ -6,6 +6,7 @@ Times are integers, UTC milliseconds. A missing reading is the absence of a samp
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -16,6 +17,11 @@ class Quality(StrEnum):
     UNCERTAIN = "uncertain"
     BAD = "bad"
     STALE = "stale"
+
+
+@lru_cache(maxsize=1 << 17)
+def _metric(device: str, quantity: str, channel: str) -> str:
+    return "/".join(part for part in (device, quantity, channel) if part)
 
 
 class PointKey(NamedTuple):
@@ -29,7 +35,7 @@ class PointKey(NamedTuple):
     @property
     def metric(self) -> str:
         """Sparkplug metric name, `<device>/<quantity>[/<channel>]`."""
-        return "/".join(part for part in (self.device, self.quantity, self.channel) if part)
+        return _metric(self.device, self.quantity, self.channel)
 
     def __str__(self) -> str:
         return f"{self.gateway}/{self.metric}"

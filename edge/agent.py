@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from contract.drill import drill_of
 from contract.sample import Sample
@@ -28,10 +28,12 @@ from edge.settings import CameraBus
 from edge.siren import Siren
 from edge.sounder import Sounder
 from edge.statefile import CountedFile, write_atomic
-from edge.stills import Still, Stills
 from edge.taken import Stamper
 from edge.uplink import Identity, Uplink
-from edge.witness import Witness
+
+if TYPE_CHECKING:  # cameras cost an HTTP client, 5 MB: loaded where there are some
+    from edge.stills import Stills
+    from edge.witness import Witness
 
 _log = logging.getLogger("edge.agent")
 
@@ -132,9 +134,11 @@ class Agent:
         if self._siren is not None:
             self._siren.test(drill, seconds, both()[1])
 
-    def _witnesses(self) -> Witness | None:
+    def _witnesses(self) -> "Witness | None":
         if self._stills is None:
             return None
+        from edge.witness import Witness  # noqa: PLC0415 - see above
+
         cameras = [(device, self._drivers[name], self._plan.bus(name)) for name in self._drivers for device in self._plan.buses[name]]
         return Witness(self._stills, [(device, driver, bus) for device, driver, bus in cameras if isinstance(bus, CameraBus)])
 
@@ -147,6 +151,8 @@ class Agent:
 
     def _still(self, device: Device, arrival: Arrival, now: int, mono: float) -> None:
         if self._stills is not None:
+            from edge.stills import Still  # noqa: PLC0415 - see above
+
             self._stills.offer(Still(device.name, device.settings.room, now, arrival.still, arrival.verdict), mono)
 
     # ------------------------------------------------------------------------------------------------------------------------------ running
@@ -255,11 +261,13 @@ class Agent:
         return {"trouble": loop.trouble, **asdict(loop.counters), "errors": dict(getattr(self._drivers[loop.name], "counters", {}))}
 
 
-def _stills(plan: Plan) -> Stills | None:
+def _stills(plan: Plan) -> "Stills | None":
     settings = plan.settings
     cameras = [bus for bus in settings.buses if isinstance(bus, CameraBus)]
     if settings.server_url is None or not cameras:
         return None
+    from edge.stills import Stills  # noqa: PLC0415 - see above
+
     token = read_secret(settings.server_token_file) if settings.server_token_file else ""
     before = max(bus.keep_before for bus in cameras)
     return Stills(settings.server_url, settings.gateway, token, min(bus.still_s for bus in cameras), before)

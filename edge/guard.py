@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from alarms.kinds import KINDS
 from alarms.lifecycle import INITIAL, AlarmState, Seen, Tick, advance, step
+from alarms.quiet import NEVER, Quiet, quiet
 from alarms.rules import Level, Rule, RuleError, RuleSet, default_rules, parse_rules
 from contract.sample import Sample
 from edge.intake import Report
@@ -33,7 +35,7 @@ class Rules:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self.current = parse_rules(path.read_text(encoding="utf-8"), path.name)
+            self.current = parse_rules(path.read_text(encoding="utf-8"), path.name, tried=True)
         except FileNotFoundError:
             self.current = default_rules()
         except (OSError, UnicodeDecodeError, RuleError) as error:
@@ -51,7 +53,7 @@ class Rules:
             _log.warning("服务器发来的告警规则超过 64 KiB，未采用")
             return False
         try:
-            self.current = parse_rules(text, "Node Control/Rules")
+            self.current = parse_rules(text, "Node Control/Rules", tried=True)
             write_atomic(self._path, text, durable=True)
         except RuleError as error:
             _log.warning("服务器发来的告警规则不能用：%s", error)
@@ -82,6 +84,10 @@ class _Watched:
     rules: tuple[Rule, ...] = ()
     states: dict[str, AlarmState] | None = None
     deadline: int | None = None
+    band: Quiet = NEVER
+    """What changes nothing for all the rules together: most readings of a calm room need not be judged one by one."""
+    judges_bad: bool = False
+    last_at: int = -1
 
 
 class Guard:
@@ -128,25 +134,46 @@ class Guard:
         self._version = current.version
         mine = current.only(_KINDS)
         for watched in self._watched.values():
-            watched.rules, watched.states = self._of(mine, watched.planned), {}
+            watched.rules, watched.states, watched.band = self._of(mine, watched.planned), {}, NEVER
+            watched.judges_bad = any(KINDS[rule.kind].judges_bad for rule in watched.rules)
 
     def _of(self, rules: RuleSet, planned: PlannedPoint) -> tuple[Rule, ...]:
         return rules.for_point(planned.key.quantity, self._settings.medium, _unit_path(planned.room), planned.room)
 
     def _see(self, watched: _Watched, sample: Sample) -> None:
         event = Seen(sample.taken_at, sample.value, sample.quality, sample.point.quantity)
-        for rule in watched.rules:
-            before = advance(rule, self._state(watched, rule), sample.taken_at, watched.deadline)
-            self._move(watched, rule, before, sample.taken_at)
-            self._move(watched, rule, step(rule, self._state(watched, rule), event, sample.taken_at), sample.taken_at)
+        if not self._changes_nothing(watched, event):
+            self._judge(watched, event, sample)
+        watched.last_at = max(watched.last_at, sample.taken_at)
         if event.usable:
             silence = max(_INTERVALS * int(watched.planned.interval_s * 1000), _LEAST_SILENCE_MS)
             watched.deadline = sample.taken_at + silence
 
+    @staticmethod
+    def _changes_nothing(watched: _Watched, event: Seen) -> bool:
+        overdue = watched.deadline is None or event.at > watched.deadline
+        if overdue or event.at <= watched.last_at:
+            return False
+        return watched.band.holds(event.at, event.value or 0) if event.usable else not watched.judges_bad
+
+    def _judge(self, watched: _Watched, event: Seen, sample: Sample) -> None:
+        for rule in watched.rules:
+            before = advance(rule, self._state(watched, rule), sample.taken_at, watched.deadline)
+            self._move(watched, rule, before, sample.taken_at)
+            self._move(watched, rule, step(rule, self._state(watched, rule), event, sample.taken_at), sample.taken_at)
+        watched.band = NEVER
+        if event.usable and event.value is not None:
+            for at, rule in enumerate(watched.rules):
+                band = quiet(rule, self._state(watched, rule), event.value, sample.point.quantity)
+                watched.band = band if not at else watched.band.both(band)
+
     def _tick(self, watched: _Watched, now: int) -> None:
         if watched.deadline is None:
             return  # a point that was never heard is the centre's and the installer's business
+        if now < watched.deadline and now < watched.band.until:
+            return  # no timer is due and nobody is silent
         event = Tick(watched.deadline >= now, watched.deadline)
+        watched.band = NEVER
         for rule in watched.rules:
             self._move(watched, rule, step(rule, self._state(watched, rule), event, now), now)
 

@@ -149,12 +149,16 @@ class SpoolSettings(_Model):
 
 
 class UplinkSettings(_Model):
-    """How the spool is drained; see edge/window.py for the resend rule."""
+    """How the spool is drained; see edge/window.py for the resend rule.
+
+    Readings wait up to `flush_ms` for company before they are written and sent. A larger value spares an SD card on a gateway with many fast devices,
+    and delays what is not alarm-class by as much.
+    """
 
     window: int = Field(20, ge=1, le=1000)
     resend_s: float = Field(15, gt=0)
     urgent_resend_s: float = Field(2, gt=0)
-    flush_ms: int = Field(1000, ge=10, le=60_000)
+    flush_ms: int = Field(20, ge=10, le=60_000)
     max_samples: int = Field(500, ge=1, le=500)
     max_bytes: int = Field(65_536, ge=256, le=65_536)
     acknowledgement: Literal["end_to_end", "none"] = "end_to_end"

@@ -325,3 +325,13 @@ def test_levels_have_words() -> None:
     assert Level.of("urgent") is Level.URGENT
     with pytest.raises(ValueError, match="'bad' is not a level"):
         Level.of("bad")
+
+
+def test_formulas_of_the_shipped_rules_are_tried_here() -> None:
+    """Everywhere else they count as tried, and no compiler is loaded for them."""
+    content = files("alarms").joinpath("default-rules.yaml").read_text(encoding="utf-8")
+    assert parse_rules(content, "default-rules.yaml") == default_rules()
+    untried = 'rules:\n  - {name: f, kind: expression, expression: "0 < temperature < 5", ladder: {warn: {equals: 1}}}\n'
+    assert parse_rules(untried, "x", tried=True).rules[0].inputs == ("temperature",)
+    with pytest.raises(RuleError, match="cannot be computed"):
+        parse_rules(untried, "x")

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import random
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alarms.quiet import NEVER
 from alarms.rules import default_rules, parse_rules
 from contract.sample import Quality, Sample
 from edge.guard import Duty, Guard, LocalAlarm, Rules
@@ -254,3 +256,27 @@ def test_a_program_that_fails_is_told_of(tmp_path: Path, caplog: pytest.LogCaptu
     words = [record.message for record in caplog.records]
     assert any("失败（3）" in word for word in words)
     assert any("不能运行" in word for word in words)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_skipping_calm_readings_changes_nothing(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same story with every reading judged by every rule, and with the calm ones passed by: the same words at the same instants."""
+
+    def story(folder: Path) -> list[tuple[int, Any]]:
+        folder.mkdir()
+        noise, post, heard = random.Random(seed), Post(folder, "", level="warn"), []
+        value = 22.0
+        for _ in range(400):
+            value += noise.choice((-3, -0.2, 0, 0.1, 0.2, 4)) if noise.random() < 0.3 else noise.uniform(-0.1, 0.1)
+            post.watches = noise.random() < 0.2 if noise.random() < 0.1 else post.watches
+            if noise.random() < 0.9:
+                post.see("th/temperature", value, noise.choice((Quality.GOOD, Quality.GOOD, Quality.UNCERTAIN)))
+                post.see("th/humidity", None if noise.random() < 0.2 else 55 + value % 20)
+            post.see("sm/smoke", float(noise.random() < 0.03))
+            heard += [(post.now, alarm) for alarm in post.wait(noise.choice((1_000, 10_000, 30_000, 400_000)))]
+        return heard
+
+    quick = story(tmp_path / "quick")
+    monkeypatch.setattr("edge.guard.quiet", lambda *_: NEVER)
+    assert story(tmp_path / "slow") == quick
+    assert len({alarm.rule for _, alarm in quick}) > 2
