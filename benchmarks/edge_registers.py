@@ -76,38 +76,38 @@ def prepared(port: int, folder: Path) -> Plan:
 
 
 class Watch:
-    """CPU and wall time from the end of the warm-up on."""
+    """CPU and wall time of `seconds`, from the moment on at which `warm` requests are through."""
 
-    def __init__(self, warm_s: float) -> None:
-        self.begins = time.monotonic() + warm_s
-        self._at: tuple[float, float, int] | None = None
+    def __init__(self, seconds: float, warm: int) -> None:
+        self._seconds, self._warm, self._at = seconds, warm, (0.0, 0.0, 0)
 
-    def look(self, requests: int) -> None:
-        """Called now and then; the first time behind the warm-up counts."""
-        if self._at is None and time.monotonic() >= self.begins:
-            self._at = time.monotonic(), time.process_time(), requests
+    def goes_on(self, requests: int) -> bool:
+        """Asked now and then; False when the time is over."""
+        began = self._at[0]
+        if not began and requests >= self._warm:
+            began = time.monotonic()
+            self._at = began, time.process_time(), requests
+        return not began or time.monotonic() < began + self._seconds
 
     def result(self, requests: int) -> dict[str, float]:
-        assert self._at is not None
         began, spent, before = self._at
         return {"requests": requests - before, "seconds": time.monotonic() - began, "cpu_s": time.process_time() - spent}
 
 
 async def bare(port: int, seconds: float) -> dict[str, float]:
     """Ask with the library alone, at the same pace."""
-    watch, total = Watch(1), 0
+    watch, total = Watch(seconds, 500), 0
 
     async def line(number: int) -> None:
         nonlocal total
         client = AsyncModbusTcpClient("127.0.0.1", port=port)
         await client.connect()
         due = time.monotonic() + number / 1000
-        while (now := time.monotonic()) < watch.begins + seconds:
-            await asyncio.sleep(max(0.0, due - now))
+        while watch.goes_on(total):
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
             reply = await client.read_holding_registers(0, count=REGISTERS, device_id=1 + total % DEVICES)
             assert len(reply.registers) == REGISTERS
             due, total = due + 1 / DEVICES, total + 1
-            watch.look(total)
         client.close()
 
     await asyncio.gather(*(line(number) for number in range(CONNECTIONS)))
@@ -127,12 +127,11 @@ async def ours(found: Plan, seconds: float, folder: Path) -> dict[str, float]:
         driver = create(found.bus(name), some)
         await driver.open()
         loops.append(BusLoop(name, driver, some, intake, sink))
-    watch = Watch(6)
+    watch = Watch(seconds, 2 * CONNECTIONS * DEVICES)  # by then every device was read, and told its first values
 
     async def run(loop: BusLoop) -> None:
-        while time.monotonic() < watch.begins + seconds:
+        while watch.goes_on(sum(each.counters.reads for each in loops)):
             due = await loop.run_once(both)
-            watch.look(sum(each.counters.reads for each in loops))
             await loop.pause(max(0.0, due - both()[1]) / 1000)
 
     await asyncio.gather(*map(run, loops))

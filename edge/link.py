@@ -160,7 +160,9 @@ class _Session:
             if settings.tls is not None:
                 self.client.tls_set_context(tls_context(settings.tls))
             self.client.connect(settings.host, settings.port, settings.keepalive_s)
-            self.client.loop_forever()
+            # Not loop_forever(): only loop() and loop_start() make the pipe by which a publish ends the wait for the socket, up to a second long.
+            while self.client.loop() is mqtt.MQTT_ERR_SUCCESS:
+                continue
         except (OSError, ValueError) as error:
             self._reason = explain(error)
         except Exception:

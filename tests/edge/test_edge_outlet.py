@@ -47,7 +47,7 @@ class Store:
         self.start()
 
     def start(self) -> None:
-        settings = UplinkSettings()
+        settings = UplinkSettings(flush_ms=1000)
         uplink = Uplink(Identity("350128", "gw-1", "aw"), settings, Nowhere(), POINTS, lambda: 0)
         spool = SpoolSettings(ring_samples=self.ring)
         self.outlet = Outlet(self.folder, "gw-1", POINTS, spool, settings, uplink, threading.Event(), self.latest, self.trace)

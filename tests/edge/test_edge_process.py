@@ -405,6 +405,9 @@ def test_the_link_reports_up_messages_and_down(broker: Broker) -> None:
     assert collected(link, bool, news) == [Up()]
     link.publish("a/2", b"hello")
     assert collected(link, bool, news) == [Arrived("a/2", b"hello")]
+    session = link._session
+    assert session is not None
+    assert session.client._sockpairW is not None, "without this pipe a publish waits up to a second for the loop to look"
     broker.kill()
     (down,) = collected(link, bool, news)
     assert isinstance(down, Down)
