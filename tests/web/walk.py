@@ -5,7 +5,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -185,7 +185,12 @@ def targets(route: Route, place: Place, *, filtered: bool) -> Iterator[str]:
         example = value(route, name, place)
         options = example if isinstance(example, list) else [example]
         choices = [{**chosen, name: option} for chosen in choices for option in options]
-    query = {name: value(route, name, place) for name, required in route.query if required or (filtered and meaning(route, name) is not None)}
+    given = ROUTES.get(route.key, {})
+    query = {
+        name: value(route, name, place)
+        for name, required in route.query
+        if required or (filtered and meaning(route, name) is not None) or (name in given and not isinstance(given[name], Of))
+    }
     for chosen in choices:
         path = re.sub(r"{(\w+)(:\w+)?}", lambda match, chosen=chosen: quote(str(chosen[match[1]]), safe=""), route.path)
         yield f"{path}?{urlencode(query)}" if query else path
@@ -234,9 +239,11 @@ class Walk:
     reached: dict[str, set[str]] = field(default_factory=dict)
     asked: int = 0
 
-    async def all(self, characters: list[Character], places: Mapping[str, Place], stranger: Character) -> None:
-        """Everybody asks every route for what is his and for what is not."""
+    async def all(self, characters: list[Character], places: Mapping[str, Place], stranger: Character, only: Sequence[str] = ()) -> None:
+        """Everybody asks every route (or `only` these paths) for what is his and for what is not."""
         for route in routes(self.app):
+            if only and route.path not in only:
+                continue
             self.reached.setdefault(route.key, set())
             if route.key not in PUBLIC | OWN and not (route.signed and route.actions):
                 self.faults.append(
