@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint bench soak chaos assets dist lock clean
+.PHONY: help setup demo test lint audit bench soak chaos assets dist lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -20,10 +20,14 @@ test: setup  ## set up and run the tests
 	  echo "== what failed while both cores were busy is run once more, alone; it must pass then =="; \
 	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m "not soak" $(ARGS); }
 
-lint: setup  ## ruff, mypy, import contracts
+lint: setup  ## ruff, mypy, import contracts, bandit
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/bandit -q -ll -c pyproject.toml -r alarms contract edge server simulators
+
+audit: setup  ## known vulnerabilities of the locked packages (ARGS=--offline-ok where the service cannot be reached)
+	@$(BIN)/python tools/audit.py $(ARGS)
 
 bench: setup  ## print measured figures (ARGS=--quick)
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -55,7 +55,7 @@ from server.watch.commands import EndDrill, Reopen
 from server.watch.loop import Watch
 from server.watch.rulebook import RuleBook
 from server.web import site
-from server.web.services import ApiToken, Services, WebSettings
+from server.web.services import ApiToken, Rates, Services, WebSettings
 
 log = logging.getLogger("server")
 
@@ -310,7 +310,7 @@ def _web_settings(settings: Settings) -> WebSettings:
     return WebSettings(
         data_folder=settings.data_dir, limits=limits, tokens=tokens, banner=settings.banner,
         provider_token=_secret(settings.sms.token_file) if settings.sms.kind == "twilio" else "", public_url=settings.public_url or "",
-        trusted_proxies=settings.trusted_proxies,
+        trusted_proxies=settings.trusted_proxies, rates=Rates(**settings.rates.model_dump()),
         version=version("archivewatch"),
     )  # fmt: skip
 

@@ -14,6 +14,10 @@ _PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322}
 _NEVER = tuple(map(ipaddress.ip_network, ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", "::/128", "fe80::/10", "ff00::/8")))
 
 
+ANYWHERE = ("0.0.0.0/0", "::/0")
+"""Every network but those that are never called; loopback is not among them, it has to be named."""
+
+
 class ForbiddenTargetError(ValueError):
     """The address must not be called; the sentence is for the person who entered it."""
 
@@ -59,7 +63,15 @@ def _inside(address: Address, networks: Sequence[Network]) -> bool:
         address = address.ipv4_mapped or address.sixtofour or address.teredo[1]  # type: ignore[index]
     if any(address in network for network in _NEVER if network.version == address.version):
         return False
-    return any(address in network for network in networks if network.version == address.version)
+    inside = [network for network in networks if network.version == address.version and address in network]
+    return any(network.is_loopback for network in inside) if address.is_loopback else bool(inside)
+
+
+def configured(url: str, allowed: Sequence[str], *, resolve: Resolve | None = None) -> Target:
+    """Judge an address of the settings: loopback counts as named where the address itself says so. Raises ForbiddenTargetError."""
+    host = (urlsplit(url).hostname or "") if "[" not in url or "]" in url else ""
+    named = ("127.0.0.0/8", "::1/128") if host in ("localhost", "::1") or host.startswith("127.") else ()
+    return check(url, (*allowed, *named), resolve=resolve)
 
 
 def _resolve(host: str, port: int) -> list[str]:

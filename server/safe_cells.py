@@ -9,8 +9,13 @@ _STARTS = frozenset("=+-@\t\r\n|%")
 
 
 def cell(value: object) -> object:
-    """One cell: text whose first visible character starts a formula, in half or full width, gets a leading apostrophe; all else is left alone."""
-    if not isinstance(value, str) or not value:
+    """One cell: text is made inert, all else is left alone."""
+    return harmless(value) if isinstance(value, str) and value else value
+
+
+def harmless(value: str) -> str:
+    """Text whose first visible character starts a formula, in half or full width, gets a leading apostrophe."""
+    if not value:
         return value
     visible = unicodedata.normalize("NFKC", value).lstrip(" \u00a0\u200b\u200e\u200f\u202a\u202b\u202d\u202e\u2060\ufeff")
     if value[0] in "\t\r\n" or (visible and visible[0] in _STARTS):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from contract.located_yaml import LocatedYamlError, load_located
+from server.net_guard import ANYWHERE
 
 
 class SettingsError(ValueError):
@@ -142,6 +143,14 @@ class SignInSettings(_Frozen):
     lock_min: float = 15
 
 
+class RateSettings(_Frozen):
+    """Per minute: failed sign-ins of an address; requests, and orders of papers and exports, of a session, key or address. 0 = no limit."""
+
+    sign_in: int = Field(default=20, ge=0)
+    requests: int = Field(default=3_000, ge=0)
+    exports: int = Field(default=60, ge=0)
+
+
 class Settings(_Frozen):
     """All of server.yaml. Relative paths count from the file's folder."""
 
@@ -159,6 +168,8 @@ class Settings(_Frozen):
     public_url: str | None = Field(default=None, description="our own address as a provider calls it, e.g. https://aw.example.org")
     holidays: Path | None = Field(default=None, description="days that are worked or not, over the library's calendar")
     sign_in: SignInSettings = SignInSettings()
+    rates: RateSettings = RateSettings()
+    outgoing_networks: tuple[str, ...] = Field(default=ANYWHERE, description="where webhooks, HTTP gateways and chat relays may lead, as CIDR")
     reports: ReportSettings = ReportSettings()
     rules: Path | None = None
     escalation: Path | None = None

@@ -67,5 +67,6 @@ def _open(entry: ChannelEntry, settings: Settings) -> Channel:
     made = ChannelSettings(
         name=entry.name, account_sid=entry.account_sid, token=secret(entry.token_file), sender=entry.sender, base_url=entry.base_url,
         timeout_s=entry.timeout_s, outbox=settings.data_dir / "outbox.jsonl", public_url=settings.public_url or "", options=dict(entry.options),
+        networks=settings.outgoing_networks,
     )  # fmt: skip
     return open_channel(entry.kind, made)

@@ -18,9 +18,9 @@ from server.org import sources as found_in
 from server.reports.kinds import Progress
 from server.reports.paper import Column, Paper, Sheet, Table, sealed
 from server.reports.period import DAY_MS, local, parse_period
-from server.reports.render.parts import harmless
 from server.reports.render.pdf import render as render_pdf
 from server.reports.sources import Sources
+from server.safe_cells import harmless
 from server.series import Limits
 from server.store.tables import Point, Room
 from server.store.tables_papers import ExportJob

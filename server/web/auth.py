@@ -2,13 +2,9 @@
 
 from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
-from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.org import accounts, credentials, gateway_access
 from server.store import alarms as alarm_queries
@@ -25,7 +21,6 @@ TERMINAL = "aw_terminal"
 DUTY_PATHS = ("/me/security", "/logout", "/api/v1/session")
 DUTIES = {"password": "请先更换密码。", "totp": "管理员请先登记动态码验证器。"}
 """What somebody must do before anything else; only the pages for it are open to him."""
-_SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,57 +163,3 @@ def require_alarm(session: Session, who: Principal, ident: int) -> Alarm:
     if not units.within(session, alarm.unit, who.unit):
         raise ProblemError(403, problems.NO_RIGHT)
     return alarm
-
-
-class SameOrigin:
-    """ASGI guard against forged requests, and the headers that every answer carries.
-
-    A browser tells where an unsafe request comes from (Sec-Fetch-Site, or Origin on plain HTTP). One that comes from elsewhere is refused unless it
-    brings a bearer key, which no browser adds by itself. A request with neither header is not from a browser.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check, then pass on."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        if scope["method"] not in _SAFE and not headers.get("authorization") and not _same_origin(headers):
-            await self._refuse()(scope, receive, send)
-            return
-
-        async def with_headers(message: dict[str, object]) -> None:
-            if message["type"] == "http.response.start":
-                present = message.setdefault("headers", [])
-                assert isinstance(present, list)  # noqa: S101 - ASGI
-                present.extend(_SECURITY)
-            await send(message)
-
-        await self.app(scope, receive, with_headers)  # type: ignore[arg-type]
-
-    @staticmethod
-    def _refuse() -> Response:
-        body = {
-            "type": "urn:archivewatch:problem:foreign_origin", "title": "没有权限", "status": 403, "detail": "请求来自别的网站，已拒绝。",
-            "instance": "", "code": "foreign_origin", "trace_id": "", "errors": [],
-        }  # fmt: skip
-        return JSONResponse(body, 403, media_type=problems.MEDIA_TYPE)
-
-
-def _same_origin(headers: Headers) -> bool:
-    site = headers.get("sec-fetch-site")
-    if site is not None:
-        return site in ("same-origin", "none")
-    origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host")
-
-
-_POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
-_SECURITY = [
-    (b"content-security-policy", _POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-]

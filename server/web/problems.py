@@ -83,28 +83,29 @@ def install(app: FastAPI) -> None:
 
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101 - registered for this type
-    return _answer(request, document(request, error.status, error.detail, code=error.code, **error.extra), error.headers)
+    return answer(request, document(request, error.status, error.detail, code=error.code, **error.extra), error.headers)
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this type
     details = {404: "没有这个地址。", 405: "这个地址不支持这种操作。", 413: "内容过大。"}
-    return _answer(request, document(request, error.status_code, details.get(error.status_code, str(error.detail))), error.headers)
+    return answer(request, document(request, error.status_code, details.get(error.status_code, str(error.detail))), error.headers)
 
 
 async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type
     errors = [{"where": ".".join(str(part) for part in item["loc"]), "message": item["msg"]} for item in error.errors()]
-    return _answer(request, document(request, 422, "内容不符合要求，请看各项说明。", errors=errors))
+    return answer(request, document(request, 422, "内容不符合要求，请看各项说明。", errors=errors))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     body = document(request, 500, "系统出错，已记录。请稍后再试，或凭参考号联系管理员。")
     log.error("unexpected error, trace %s, %s %s", body["trace_id"], request.method, request.url.path, exc_info=error)
-    return _answer(request, body)
+    return answer(request, body)
 
 
-def _answer(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+def answer(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """A problem for whoever asks: a document for programs, a page for people, the sign-in for strangers with a browser."""
     status = int(body["status"])
     if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
         return JSONResponse(body, status, dict(headers or {}), media_type=MEDIA_TYPE)

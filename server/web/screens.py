@@ -9,9 +9,9 @@ from starlette.responses import HTMLResponse, Response
 
 from server.live.board import STATES
 from server.store import units
-from server.web import labels
+from server.web import guard, labels
 from server.web.assets import Assets
-from server.web.auth import Principal, principal_or_none, services
+from server.web.auth import COOKIE, Principal, principal_or_none, services
 from server.web.formats import Formats
 from server.web.i18n import LANGUAGES, SOURCE, Words
 from server.web.rights import Action
@@ -34,6 +34,8 @@ class Screens:
         language = self.language(request)
         template = self._environments[language].get_template(name)
         body = template.render(**self._common(request, who, language), **context)
+        if cookie := request.cookies.get(COOKIE):
+            body = guard.with_tokens(body, cookie)
         response = HTMLResponse(body, status, headers={"Cache-Control": "no-store", "Content-Language": language, "Vary": "Cookie, HX-Request"})
         if request.query_params.get("lang") in LANGUAGES:
             response.set_cookie(LANGUAGE_COOKIE, language, max_age=31_536_000, samesite="lax", path="/")

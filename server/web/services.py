@@ -42,6 +42,15 @@ class ApiToken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """Per minute; 0 = no limit. Failed sign-ins count per address, requests and exports per session, key or, without either, address."""
+
+    sign_in: int = 0
+    requests: int = 0
+    exports: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebSettings:
     """Settings of the web part. `tokens` maps SHA-256 (hex) of a bearer key to what it may do; keys themselves are never held."""
 
@@ -55,6 +64,7 @@ class WebSettings:
     """Where the outside world finds this server, e.g. https://watch.example.cn; "" when it does not."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or CIDR of reverse proxies whose X-Forwarded-For is believed."""
+    rates: Rates = field(default_factory=Rates)
     version: str = ""
     command_timeout_s: float = 10.0
     ping_ms: int = 5_000

@@ -10,7 +10,8 @@ from starlette.types import Lifespan
 from server.web import api, callbacks, calls, pages, problems
 from server.web.api import PREFIX, health
 from server.web.assets import Assets, CachedFiles
-from server.web.auth import SameOrigin
+from server.web.guard import SameOrigin
+from server.web.rates import RateLimit
 from server.web.screens import Screens
 from server.web.services import Services
 from server.web.whence import Whence
@@ -41,6 +42,7 @@ def build(services: Services, *, lifespan: Lifespan[Any] | None = None, dashboar
     app.include_router(callbacks.router)
     app.include_router(calls.router)
     app.mount("/static", CachedFiles(directory=folder / "static"))
-    app.add_middleware(SameOrigin)
+    app.add_middleware(RateLimit, rates=services.settings.rates, clock=services.clock)
+    app.add_middleware(SameOrigin, most_body=MOST_BODY)
     app.add_middleware(Whence, trusted=services.settings.trusted_proxies)
     return app

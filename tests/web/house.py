@@ -115,6 +115,7 @@ class House:
     def client(self, login: str | None = None) -> TestClient:
         """A browser, signed in as `login` (e.g. duty, sister-duty, province-audit)."""
         client = TestClient(self.app, base_url="http://testserver", follow_redirects=False, raise_server_exceptions=False)
+        client.headers["Sec-Fetch-Site"] = "same-origin"
         if login is not None:
             answer = client.post("/api/v1/session", json={"login": login, "password": PASSWORD})
             assert answer.status_code == 200, answer.text

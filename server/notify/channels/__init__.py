@@ -12,6 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
+from server.net_guard import ANYWHERE
+
 CHANNELS: Mapping[str, str] = MappingProxyType(
     {
         "twilio": "twilio_sms", "outbox_file": "outbox_file", "twilio_voice": "twilio_voice", "http": "http_gateway", "modem": "modem",
@@ -133,6 +135,8 @@ class ChannelSettings:
     outbox: Path = Path("outbox.jsonl")
     public_url: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    networks: tuple[str, ...] = ANYWHERE
+    """Where addresses of the settings may lead (CIDR)."""
 
     def __repr__(self) -> str:
         return f"ChannelSettings(account_sid={self.account_sid!r}, sender={self.sender!r}, base_url={self.base_url!r}, outbox={str(self.outbox)!r})"

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import apprise
 
+from server import net_guard
 from server.notify.channels import Abilities, ChannelError, ChannelSettings, Failure, Message, OneWay, Receipt
 
 logging.getLogger("apprise").setLevel(logging.ERROR)
@@ -31,12 +32,16 @@ class Chat(OneWay):
                 setattr(plugin, address, urlsplit(getattr(plugin, address))._replace(scheme=there.scheme, netloc=there.netloc).geturl())
         # One request per message; the outbox retries by itself.
         plugin.socket_connect_timeout = plugin.socket_read_timeout = settings.timeout_s
-        self._plugin = plugin
+        self._plugin, self._relay, self._networks = plugin, settings.base_url, settings.networks
 
     def send(self, message: Message) -> Receipt:
         """Post the text. Raises ChannelError."""
         try:
+            if self._relay:
+                net_guard.configured(self._relay, self._networks)
             accepted = self._plugin.send(body=message.text, title="")
+        except net_guard.ForbiddenTargetError as error:
+            raise ChannelError(f"群消息的地址不可用：{error}", Failure.RETRY) from error
         except (TypeError, ValueError) as error:
             raise ChannelError("群消息地址有误", Failure.PERMANENT) from error
         if not accepted:

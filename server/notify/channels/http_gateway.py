@@ -34,6 +34,7 @@ class HttpGateway:
             raise ValueError("the HTTP gateway needs base_url")
         self.name = settings.name or "http_gateway"
         self._url, self._token, self._sender, self._timeout = settings.base_url, settings.token, settings.sender, settings.timeout_s
+        self._networks = settings.networks
         self._fields = {name: name for name in _NAMES} | _mapping(settings.options.get("fields", "{}"), "fields")
         self._templates = _mapping(settings.options.get("templates", "{}"), "templates")
         self._lookup = settings.options.get("lookup_url", "")
@@ -43,7 +44,7 @@ class HttpGateway:
     def send(self, message: Message) -> Receipt:
         """One POST. Raises ChannelError; an answer 2xx whose `code` is neither 0 nor "OK" is a refusal."""
         body = json.dumps(self._body(message), ensure_ascii=False, separators=(",", ":")).encode()
-        answer = post(self._url, body, self._headers(body), self._timeout, WHAT)
+        answer = post(self._url, body, self._headers(body), self._timeout, WHAT, self._networks)
         return self._receipt(_document(answer.content), message)
 
     def lookup(self, message: Message) -> Receipt | None:
@@ -61,7 +62,7 @@ class HttpGateway:
         """Nothing is held open between two messages."""
 
     def _ask(self, ident: str, ours: object) -> Receipt | None:
-        answer = get(self._lookup.replace("{id}", ident), self._headers(b""), self._timeout, WHAT)
+        answer = get(self._lookup.replace("{id}", ident), self._headers(b""), self._timeout, WHAT, self._networks)
         if answer.status_code == 404:
             return None
         if not answer.is_success:

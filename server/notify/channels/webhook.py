@@ -23,6 +23,7 @@ class Webhook(OneWay):
         if not settings.base_url:
             raise ValueError("the webhook needs base_url")
         self.name, self._url, self._timeout = settings.name or "webhook", settings.base_url, settings.timeout_s
+        self._networks = settings.networks
         self._signer = Signer(settings.token) if settings.token else None
         self._source = settings.options.get("source", "/archivewatch")
 
@@ -30,7 +31,7 @@ class Webhook(OneWay):
         """One POST. Raises ChannelError."""
         body = json.dumps(self._event(message), ensure_ascii=False).encode()
         headers = {"Content-Type": "application/cloudevents+json; charset=utf-8", **self._signed(message, body)}
-        post(self._url, body, headers, self._timeout, "推送接收方")
+        post(self._url, body, headers, self._timeout, "推送接收方", self._networks)
         return Receipt(f"{self.name}-{message.id}", "delivered")
 
     def _event(self, message: Message) -> dict[str, object]:

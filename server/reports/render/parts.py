@@ -11,7 +11,6 @@ from server.reports.period import DAY_MS, local
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 680, 190, 34, 18
 _COLOURS = ("#1f4e79", "#8a5a00", "#356859", "#6b4e8a")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class FormError(ValueError):
@@ -25,11 +24,6 @@ def spelled(paper: Paper) -> dict[str, Any]:
     for sheet, plain in zip(paper.sheets, whole["sheets"], strict=True):
         _spell(sheet, plain)
     return whole
-
-
-def harmless(text: str) -> str:
-    """Text that a spreadsheet would run as a formula, made inert by a leading apostrophe; numbers are written as numbers and are not affected."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def svg(curve: Curve) -> str:

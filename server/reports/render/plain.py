@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from server.reports.paper import Facts, Paper, Table, shown
-from server.reports.render.parts import harmless
+from server.safe_cells import harmless
 
 
 def csv(paper: Paper, _forms: Path | None) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import xlsxwriter
 
 from server.reports.paper import Column, Facts, Paper, Sheet, Table, Text, head_rows, shown
-from server.reports.render.parts import harmless
+from server.safe_cells import harmless
 
 _OPTIONS = {"constant_memory": True, "in_memory": False, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
 _FONT = "宋体"
