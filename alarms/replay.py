@@ -75,6 +75,10 @@ class Walk:
                 self._order(what)
             elif track is not None:
                 self.see(track, what)
+        self.settle(until)
+
+    def settle(self, until: int) -> None:
+        """Let time pass."""
         self._take(step(self.rule, self.state, Tick(self.deadline >= until, self.deadline), until))
 
     def see(self, track: Track, reading: Reading) -> None:

@@ -51,6 +51,7 @@ from server.store.lock import StoreLock
 from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Gateway
+from server.trials import Trials
 from server.watch.commands import EndDrill, Reopen
 from server.watch.loop import Watch
 from server.watch.rulebook import RuleBook
@@ -100,6 +101,7 @@ class Parts:
             lambda room, quantity: self.board.present(room, quantity, self.clock()),
             WatchCheckSettings(per_day=settings.watch_checks_per_day),
         )
+        self.trials = Trials(self.db, settings.watch)
         self.pool = Pool()
         self.desk = open_desk(settings, self.db, self.store, board_bands(self.board), self.pool)
         sources = self.desk.sources
@@ -120,6 +122,7 @@ class Parts:
             Job("gauges", self._gauges, every_s=5),
             Job("fill_search", self._fill_search, every_s=60),
             Job("rules", self.rulebook.run_once, every_s=5),
+            Job("trials", self.trials.run_once, every_s=15),
             Job("incidents", self._incidents, every_s=2),
             Job("dossiers", self.filing.run_once, every_s=20),
             Job("drills", self._drills, every_s=1),

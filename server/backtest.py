@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
 
 from alarms.coverage import DAY_MS
 from alarms.lifecycle import Change
@@ -21,23 +20,11 @@ from alarms.rules import parse_rules
 from alarms.screen import ScreenedCore
 from server.instants import day_name, instant
 from server.series import GOOD, SeriesStore
-from server.settings import WatchSettings
-from server.store import units
-from server.store.session import Database
-from server.store.tables import Point, Room
+from server.store.places import Place
 
 _UNCERTAIN = 1
 _CHUNK = 256
 RAISING = ("raised", "re_raised")
-
-
-class Place(NamedTuple):
-    """A room with its points: (id, quantity, allowed silence in ms)."""
-
-    room: str
-    medium: str
-    path: tuple[str, ...]
-    points: tuple[tuple[int, str, int], ...]
 
 
 class Samples(NamedTuple):
@@ -69,23 +56,12 @@ def backtest(store: SeriesStore, rules: RuleSet, rooms: Sequence[Place], start: 
     """What a rule set would have raised in these rooms in [start, end). `run` is a Pool's, or `here`."""
     found: list[Raised] = []
     body = rules.canonical()
-    for place in rooms:
+    for whole in rooms:
+        place = whole._replace(points=tuple(point for point in whole.points if any(rule.wants(point[1]) for rule in rules.rules)))
         samples = load(store, place, start, end)
         if len(samples.at):
             found += run(judge, body, place, samples, start, end)
     return sorted(found, key=lambda raised: (raised.room, raised.at, raised.rule))
-
-
-def places(db: Database, unit: str, room: str | None = None, settings: WatchSettings | None = None, *, bare: bool = False) -> list[Place]:
-    """The rooms of a unit and below it that have points, or one of them; `bare`: those without points too."""
-    settings = settings or WatchSettings()
-    with db.read() as session:
-        query = select(Room).where(Room.unit.in_(units.below(unit))).order_by(Room.code)
-        rows = session.scalars(query if room is None else query.where(Room.code == room)).all()
-        points: dict[str, list[tuple[int, str, int]]] = defaultdict(list)
-        for point in session.scalars(select(Point).where(Point.room.in_([row.code for row in rows])).order_by(Point.id)):
-            points[point.room or ""].append((point.id, point.quantity, settings.allowed_ms(point.interval_ms)))
-        return [Place(row.code, row.medium, units.path(session, row.unit), tuple(points[row.code])) for row in rows if bare or points[row.code]]
 
 
 def load(store: SeriesStore, place: Place, start: int, end: int) -> Samples:

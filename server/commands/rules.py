@@ -7,12 +7,13 @@ from typing import Any
 
 from alarms import timeline
 from alarms.rules import RuleError, RuleSet, default_rules, load_rules, parse_rules
-from server.backtest import backtest, here, places, summary
-from server.commands import FAILED, INVALID, NOT_FOUND, OK, USAGE, CommandError, add, database, emit, now_ms, say, series_store, settings_of
+from server.backtest import backtest, here, summary
+from server.commands import FAILED, INVALID, NOT_FOUND, OK, USAGE, CommandError, add, database, emit, now_ms, say, series_store, settings_of, trials
 from server.commands.remote import ask, server_or_store
 from server.instants import instant
 from server.settings import Settings
 from server.store import limits, units
+from server.store.places import places
 
 BEIJING = timezone(timedelta(hours=8))
 
@@ -107,9 +108,9 @@ def _backtest(settings: Settings, rules: RuleSet, unit: str, since: int, until: 
     with db.read() as session:
         if units.get(session, unit) is None:
             raise CommandError(f"没有这个单位：{unit}", NOT_FOUND)
+        rooms = places(session, unit, settings.watch)
     store = series_store(settings)
     try:
-        rooms = places(db, unit, settings=settings.watch)
         return summary(backtest(store, rules, rooms, since, until, here), rules, unit, since, until, rooms)
     finally:
         store.close()
@@ -148,3 +149,4 @@ def register(commands: Any) -> None:
     back.add_argument("--from", dest="start", required=True, help="起始日期或时间（北京时间）")
     back.add_argument("--to", dest="end", required=True, help="结束日期或时间（不含）")
     back.add_argument("--unit", required=True, help="单位代码，含下级")
+    trials.add_to(group)

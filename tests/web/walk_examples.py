@@ -44,6 +44,7 @@ class Place:
     campaign: int = 0
     export: int = 0
     limit: int = 0
+    trial: int = 0
     marks: tuple[str, ...] = ()
     extra: Mapping[str, Any] | None = None
 
@@ -71,6 +72,7 @@ OF_PLACE: dict[str, Callable[[Place], Any]] = {
     "campaign": lambda place: place.campaign,
     "export": lambda place: place.export,
     "limit_id": lambda place: place.limit,
+    "trial_id": lambda place: place.trial,
 }
 
 CODE_OF = {
@@ -97,6 +99,7 @@ PLAIN: dict[str, Any] = {
     "day": "2026-09-21", "minutes": "30", "on_behalf_of": "", "via": "", "text": "x", "status": "", "view": "", "second": "王工",
     "number": 1, "paper": "", "every_days": 30,
     "rule": "humidity_high", "why": "汛期加严", "on_delay_s": 60, "rules": "rules: []",
+    "second_password": "", "second_code": "",
     "write": "relay1", "value": True, "two_people": False, "order": 1,
     "pixels": "500", "most": 10, "folder": "no-absolute-path", "month": "2026-09",
     "daily": "false", "known_late": "false",

@@ -8,10 +8,11 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from alarms.model import Level, Rule, RuleSet
 from alarms.rules import RuleError, parse_rules
-from server.backtest import backtest, places, summary
+from server.backtest import backtest, summary
 from server.instants import day_name
 from server.store import audit, limits, rooms
 from server.store.limits import effective_rules
+from server.store.places import Place, places
 from server.store.tables_alarms import LimitChange
 from server.web.api.common import PROBLEMS, Cursor, From, Instant, Limit, To, Viewer, at, at_or_none, decode_id, ms, page, span
 from server.web.api.history import DAY_MS
@@ -125,7 +126,7 @@ def preview(body: Tightening, who: Setter, services: ServicesOf) -> Preview:
         before = effective_rules(session, services.rulebook.base, now).named(body.rule)
         after = effective_rules(session, services.rulebook.base, now, [change]).named(body.rule)
     _check(before, after, change, services)
-    start, found = now - PREVIEW_DAYS * DAY_MS, places(services.db, change.unit, change.room, services.watch_settings)
+    start, found = now - PREVIEW_DAYS * DAY_MS, _places(services, change.unit, change.room)
     old = backtest(services.store, before, found, start, now, services.pool.run)
     new = backtest(services.store, after, found, start, now, services.pool.run)
     per_day: dict[str, int] = {}
@@ -175,8 +176,13 @@ def run_backtest(body: Backtest, who: Setter, services: ServicesOf, start: From 
         rules = parse_rules(body.rules, "rules")
     except RuleError as error:
         raise invalid(f"规则文件有误：{error}", "body.rules", str(error)) from error
-    found = places(services.db, body.unit, settings=services.watch_settings)
+    found = _places(services, body.unit)
     return summary(backtest(services.store, rules, found, since, until, services.pool.run), rules, body.unit, since, until, found)
+
+
+def _places(services: Services, unit: str, room: str | None = None, *, bare: bool = False) -> list[Place]:
+    with services.db.read() as session:
+        return places(session, unit, services.watch_settings, room, bare=bare)
 
 
 def _change(body: Tightening, who: Principal, services: Services, now: int) -> LimitChange:
@@ -212,7 +218,7 @@ def _check(before: RuleSet, after: RuleSet, change: LimitChange, services: Servi
     except RuleError as error:
         raise invalid(f"限值不合理：{error.reason}", "body.limit", error.reason) from error
     level = Level.of(change.level)
-    for place in places(services.db, change.unit, change.room, bare=True):
+    for place in _places(services, change.unit, change.room, bare=True):
         old, new = (rules.effective(change.rule, place.medium, place.path, place.room) for rules in (before, after))
         if new is not None and (old is None or _asked(new, level) != _asked(old, level)):
             return
