@@ -46,7 +46,7 @@ from server.reports.filing import Filing
 from server.reports.wiring import board_bands, open_desk
 from server.series.choose import open_store
 from server.settings import Settings
-from server.store import anchors, gateway_events
+from server.store import anchors, gateway_events, gateways
 from server.store.lock import StoreLock
 from server.store.migrate import migrate
 from server.store.session import Database
@@ -88,7 +88,10 @@ class Parts:
             nudge=self.dispatcher.nudge if self.dispatcher is not None else lambda: None,
         )  # fmt: skip
         self.transport = _transport(settings, self.clock, self.metrics)
-        self.acceptor = Acceptor(self.watch, self.transport.send, self.metrics, acknowledge=settings.watch.acknowledge_gateways, events=self._logbook)
+        self.acceptor = Acceptor(
+            self.watch, self.transport.send, self.metrics, acknowledge=settings.watch.acknowledge_gateways, events=self._logbook,
+            last_birth=self._last_birth,
+        )  # fmt: skip
         self.downlink = Downlink(self.db, self.transport.send)
         self.history = History(self.db, self.store, limits=lambda: all_limits(self.board))
         self.cards = load_cards(settings.cards) if settings.cards is not None else default_cards()
@@ -114,6 +117,10 @@ class Parts:
         """From the ingest thread: a logbook is no reading, so it does not wait for the writer."""
         with self.db.write() as session:
             return gateway_events.take(session, gateway, entries, now)
+
+    def _last_birth(self, group: str, node: str) -> tuple[int | None, int | None]:
+        with self.db.read() as session:
+            return gateways.last_birth(session, group, node)
 
     def _job_table(self) -> tuple[Job, ...]:
         return (

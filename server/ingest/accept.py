@@ -39,7 +39,8 @@ class WatchDoor(Protocol):
 class Acceptor:
     """Turns messages into inputs of the watch.
 
-    `send(topic, payload)` publishes commands, `events(gateway, entries, now)` keeps what a logbook says and returns the ids that it has.
+    `send(topic, payload)` publishes commands, `events(gateway, entries, now)` keeps what a logbook says and returns the ids that it has,
+    `last_birth(group, node)` tells session number and own time (UTC ms) of the last birth before our start.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Acceptor:
         *,
         acknowledge: bool = True,
         events: Callable[[str, Sequence[str], int], Sequence[str]] = lambda _gateway, _events, _now: (),
+        last_birth: Callable[[str, str], tuple[int | None, int | None]] = lambda _group, _node: (None, None),
     ) -> None:
         self._watch, self._send, self._metrics, self._acknowledge = watch, send, metrics, acknowledge
-        self._events = events
+        self._events, self._last_birth = events, last_birth
         self._nodes: dict[tuple[str, str], NodeSession] = {}
         self._by_topic: dict[str, NodeSession] = {}
         self._connection = 0
@@ -105,23 +107,30 @@ class Acceptor:
     def _node_birth(self, topic: Topic, payload: Payload, message: Incoming) -> None:
         birth = read_birth(payload)
         node = self._node(topic)
+        if node.replayed_birth(birth.bd_seq, payload.timestamp, message.received_at):
+            self._replayed(topic)
+            return
         node.birth(
             bd_seq=birth.bd_seq,
             seq=payload.seq,
             names=birth.names,
             datatypes=_datatypes(birth),
             acknowledges=birth.outbox is not None,
+            stamp=payload.timestamp,
         )
         offset = node.clock(payload.timestamp, message.received_at)
         self._offer_birth(topic, message, GatewayBirth(
             gateway=topic.node, group=topic.group, received_at=message.received_at, bd_seq=birth.bd_seq, outbox=birth.outbox,
-            points=birth.points, rules_version=birth.rules_version, offset_ms=offset,
+            points=birth.points, rules_version=birth.rules_version, offset_ms=offset, stamp=payload.timestamp,
         ))  # fmt: skip
         if birth.outbox is None:
             self._offer_values(topic, message, birth, offset)
 
     def _device_birth(self, topic: Topic, payload: Payload, message: Incoming) -> None:
         node = self._node(topic)
+        if node.replayed(payload.seq, payload.timestamp, message.received_at):
+            self._replayed(topic)
+            return
         if not node.born:
             self._ask_rebirth(topic, message.received_at, "device birth before node birth")
             return
@@ -136,6 +145,9 @@ class Acceptor:
 
     def _data(self, topic: Topic, payload: Payload, message: Incoming) -> None:
         node = self._node(topic)
+        if node.replayed(payload.seq, payload.timestamp, message.received_at):
+            self._replayed(topic)
+            return
         if not node.born:
             self._ask_rebirth(topic, message.received_at, "data before birth")
             return
@@ -148,6 +160,7 @@ class Acceptor:
                 return
         item = GatewayData(
             gateway=topic.node,
+            group=topic.group,
             received_at=message.received_at,
             samples=tuple(map(_plausible, data.samples)),
             outbox=data.outbox,
@@ -166,12 +179,18 @@ class Acceptor:
     def _node_death(self, topic: Topic, payload: Payload, message: Incoming) -> None:
         bd_seq = next((int(metric.value) for metric in payload.metrics if metric.name == "bdSeq" and isinstance(metric.value, int)), None)
         if self._node(topic).death(bd_seq):
-            self._watch.offer(GatewayDeath(gateway=topic.node, at=message.received_at))
+            self._watch.offer(GatewayDeath(gateway=topic.node, group=topic.group, at=message.received_at))
+        else:
+            self._replayed(topic)
 
     def _device_death(self, topic: Topic, payload: Payload, message: Incoming) -> None:
-        self._node(topic).follow(payload.seq, message.received_at)
+        node = self._node(topic)
+        if node.replayed(payload.seq, payload.timestamp, message.received_at):
+            self._replayed(topic)
+            return
+        node.follow(payload.seq, message.received_at)
         at = min(payload.timestamp or message.received_at, message.received_at)
-        self._watch.offer(GatewayDeath(gateway=topic.node, at=at, device=topic.device))
+        self._watch.offer(GatewayDeath(gateway=topic.node, group=topic.group, at=at, device=topic.device))
 
     _HANDLERS = {  # noqa: RUF012 - a literal table
         Kind.NBIRTH: _node_birth,
@@ -190,7 +209,15 @@ class Acceptor:
     # -- helpers ------------------------------------------------------------------------------------------------------------------------
 
     def _node(self, topic: Topic) -> NodeSession:
-        return self._nodes.setdefault((topic.group, topic.node), NodeSession(topic.group, topic.node))
+        node = self._nodes.get((topic.group, topic.node))
+        if node is None:
+            node = self._nodes[topic.group, topic.node] = NodeSession(topic.group, topic.node)
+            node.bd_seq, node.stamp = self._last_birth(topic.group, topic.node)
+        return node
+
+    def _replayed(self, topic: Topic) -> None:
+        self._metrics.refused.labels("replayed").inc()
+        log.debug("%s was sent again; it changes nothing", topic)
 
     def _offer_birth(self, topic: Topic, message: Incoming, birth: GatewayBirth) -> None:
         self._watch.offer(birth).add_done_callback(lambda done: self._answer(topic, done, message.received_at))
@@ -203,7 +230,7 @@ class Acceptor:
             if value.value is not None or value.quality is Quality.BAD
         )
         if samples:
-            self._watch.offer(GatewayData(gateway=topic.node, received_at=message.received_at, samples=samples, offset_ms=offset))
+            self._watch.offer(GatewayData(gateway=topic.node, group=topic.group, received_at=message.received_at, samples=samples, offset_ms=offset))
 
     def _answer(self, topic: Topic, done: "Future[Receipt]", now: int) -> None:
         if done.cancelled() or done.exception() is not None:

@@ -4,6 +4,7 @@ Rules (Sparkplug 3.0): data before a birth, an unknown alias and a gap in seq as
 Requests are spaced, or a province that reconnects would be answered with a storm of births.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +14,9 @@ from contract.sparkplug import peek
 
 REBIRTH_SPACING_MS = 10_000
 REORDER_MS = 2_000
+SOLICITED_MS = 30_000
+"""A birth that comes within this time after we asked for one answers us, whatever the node's clock says."""
+REMEMBERED = 512
 OFFSET_FLOOR_MS = 2_000
 """Below this a difference of clocks cannot be told from the way of the message."""
 URGENT = frozenset(name for name, quantity in QUANTITIES.items() if quantity.urgent)
@@ -37,14 +41,54 @@ class NodeSession:
     hot: dict[int, str] = field(default_factory=dict)
     """Aliases of the alarm class and their metrics."""
     _newest: dict[str, tuple[float | None, Quality]] = field(default_factory=dict)
+    stamp: int | None = None
+    """The node's own time in its last birth, UTC ms; also of one before our start, so that an old birth is known for one."""
+    _met: deque[tuple[int | None, int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _seq: int | None = None
     _gap_since: int | None = None
     _asked_at: int | None = None
 
+    def replayed_birth(self, bd_seq: int | None, stamp: int | None, now: int) -> bool:
+        """Whether a birth is one of the past, sent again: not newer than the last by the node's clock, nor by its count of sessions.
+
+        A clock may go back: then the session counts on (by less than half of its circle), or the birth is the answer to our own question.
+        """
+        if stamp is None or self.stamp is None or stamp > self.stamp:
+            return False
+        ahead = None if bd_seq is None or self.bd_seq is None else (bd_seq - self.bd_seq) % 256
+        if ahead is not None and 0 < ahead < 128:
+            return False
+        return stamp == self.stamp or ahead != 0 or self._asked_at is None or now - self._asked_at > SOLICITED_MS
+
+    def replayed(self, seq: int | None, stamp: int | None, now: int) -> bool:
+        """Whether a message of the node was met before, or is older than its birth and does not continue what came last.
+
+        One that is out of order as well as old may also mean a clock that went back and a lost message: a birth that we ask for tells.
+        """
+        if stamp is None:
+            return False
+        if seq is not None and (seq, stamp) in self._met:
+            return True
+        follows = self.born and self._seq is not None and seq == (self._seq + 1) % 256
+        if self.stamp is not None and stamp < self.stamp and not follows:
+            if self.born and self._gap_since is None:
+                self._gap_since = now
+            return True
+        self._met.append((seq, stamp))
+        return False
+
     def birth(
-        self, *, bd_seq: int | None, seq: int | None, names: Mapping[int, str], acknowledges: bool, datatypes: Mapping[int, int] | None = None
+        self,
+        *,
+        bd_seq: int | None,
+        seq: int | None,
+        names: Mapping[int, str],
+        acknowledges: bool,
+        datatypes: Mapping[int, int] | None = None,
+        stamp: int | None = None,
     ) -> None:
         """A node birth: everything known before is void."""
+        self.stamp = stamp
         self.names, self.datatypes = dict(names), dict(datatypes or {})
         self.hot = _hot(names)
         self.born, self.bd_seq, self.acknowledges = True, bd_seq, acknowledges

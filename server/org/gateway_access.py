@@ -77,6 +77,7 @@ def _keep(session: Session, gateway: Gateway, made: Secrets, by: str, now: int, 
         session.add(row)
     row.mosquitto, row.nats, row.token = mosquitto_digest(made.password), nats_digest(made.password), credentials.digest(made.token)
     row.made_at, row.made_by, row.revoked_at = now, by[:120], None
+    gateway.born_stamp = None  # another box may stand there now, with a clock and a count of its own
     session.flush()
     audit.append(session, by, action, f"gateway:{gateway.code}", {"group": gateway.group_id}, now, unit=gateway.unit, reason=reason)
 

@@ -26,3 +26,9 @@ def watermarks(session: Session, codes: Sequence[str]) -> dict[str, tuple[str, i
     """(epoch, highest contiguous sequence, sequences lost for good) of each gateway's present spool."""
     query = select(Watermark).join(Gateway, (Gateway.code == Watermark.gateway) & (Gateway.epoch == Watermark.epoch)).where(Gateway.code.in_(codes))
     return {row.gateway: (row.epoch, row.upto, row.lost) for row in session.scalars(query)}
+
+
+def last_birth(session: Session, group: str, code: str) -> tuple[int | None, int | None]:
+    """Session number (bdSeq) and own time (UTC ms) of a gateway's last birth."""
+    row = session.execute(select(Gateway.bd_seq, Gateway.born_stamp).where(Gateway.code == code, Gateway.group_id == group)).first()
+    return (None, None) if row is None else (row[0], row[1])

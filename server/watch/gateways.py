@@ -43,6 +43,7 @@ class Gateways:
         if not row.online:
             row.online, row.changed_at = True, self._now
         row.bd_seq, row.last_seen_at, row.clock_offset_ms = item.bd_seq, item.received_at, item.offset_ms
+        row.born_stamp = item.stamp if item.stamp is not None else row.born_stamp
         row.rules_version = item.rules_version or row.rules_version
         if item.outbox is not None:
             row.acknowledges, row.epoch = True, str(item.outbox.epoch)
@@ -57,7 +58,7 @@ class Gateways:
         info = gateway_info(self._world, row)
         known = self._world.gateways.get(row.code)
         if known is not None:
-            known.unit, known.path, known.rules, known.acknowledges = info.unit, info.path, info.rules, info.acknowledges
+            known.unit, known.path, known.rules, known.acknowledges, known.group = info.unit, info.path, info.rules, info.acknowledges, info.group
             return known
         self._world.gateways[row.code] = info
         return info

@@ -21,6 +21,8 @@ class GatewayBirth:
     points: tuple[PointDeclaration, ...]
     rules_version: str = ""
     offset_ms: int = 0
+    stamp: int | None = None
+    """The gateway's own time in the birth, UTC ms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,7 @@ class GatewayDeath:
     gateway: str
     at: int
     device: str | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +46,8 @@ class GatewayData:
     gap: str | None = None
     offset_ms: int = 0
     urgent: bool = False
+    group: str = ""
+    """The topic's group; "" is not checked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ class Judge:
         if gateway is None or gateway.unit is None:
             self._metrics.refused.labels("unclaimed").inc()
             return Receipt(claimed=False)
+        if gateway.strange(item.group):
+            return self._wrong_group()
         self._gateways.seen(gateway, item.received_at)
         if item.outbox is None:
             self._samples.take(item)
@@ -62,6 +64,9 @@ class Judge:
 
     def birth(self, item: GatewayBirth) -> Receipt:
         """A gateway says who it is and what it measures."""
+        known = self._world.gateways.get(item.gateway)
+        if known is not None and known.strange(item.group):
+            return self._wrong_group()
         if self._gateways.born(item).unit is None:
             return Receipt(claimed=False)
         if item.outbox is None:
@@ -74,6 +79,8 @@ class Judge:
         gateway = self._world.gateways.get(item.gateway)
         if gateway is None:
             return Receipt(claimed=False)
+        if gateway.strange(item.group):
+            return self._wrong_group()
         if item.device is not None:
             for point in self._gateways.points(gateway):
                 if point.key.device == item.device:
@@ -81,6 +88,11 @@ class Judge:
         elif gateway.online:
             self._gateways.gone(gateway, item.at)
         return Receipt()
+
+    def _wrong_group(self) -> Receipt:
+        """A claimed gateway's name under another group is somebody else: neither believed nor acknowledged."""
+        self._metrics.refused.labels("wrong_group").inc()
+        return Receipt(claimed=False)
 
     def end_drill(self, alarm: Alarm) -> None:
         """A drill is over; its alarm clears and closes."""

@@ -102,7 +102,7 @@ def _gateways(world: World, tx: Transaction, codes: Iterable[str]) -> None:
             if known.unit is None and info.unit is not None:
                 # Its birth was not listened to while nobody had claimed it: ask for another.
                 tx.session.add(GatewayCommand(gateway=code, kind="rebirth", created_at=tx.now, expires_at=tx.now + _REBIRTH_MS))
-            known.unit, known.path, known.rules = info.unit, info.path, info.rules
+            known.unit, known.path, known.rules, known.group = info.unit, info.path, info.rules, info.group
 
 
 def _points(world: World, tx: Transaction, gateways: Iterable[str], idents: Iterable[int]) -> None:

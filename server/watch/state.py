@@ -139,6 +139,11 @@ class GatewayInfo:
     """Its last deaths, for telling a link that flaps."""
     steady_at: int | None = None
     """A flapping link counts as back from here on, if it holds."""
+    group: str = ""
+
+    def strange(self, group: str) -> bool:
+        """Whether a message under that group is not this gateway's: its name alone proves nothing."""
+        return bool(group and self.group and self.unit is not None and group != self.group)
 
     @property
     def subject(self) -> str:
@@ -346,4 +351,6 @@ def gateway_info(world: World, row: Gateway) -> GatewayInfo:
     """The memory of one gateway."""
     path = world.units.get(row.unit or "", ())
     rules = world.rule_set.for_gateway(path) if path else ()
-    return GatewayInfo(row.code, row.unit, path, row.online, row.acknowledges, row.changed_at, row.last_seen_at, row.last_seen_at, rules)
+    info = GatewayInfo(row.code, row.unit, path, row.online, row.acknowledges, row.changed_at, row.last_seen_at, row.last_seen_at, rules)
+    info.group = row.group_id
+    return info
