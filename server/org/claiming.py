@@ -68,9 +68,10 @@ class Claim:
 def ask(session: Session, public_key: str, *, hint: str, version: str, address: str, now: int) -> GatewayEnrolment:
     """A box asks, again and again until it is claimed. Raises ValueError for what is no key, TooManyError when too many wait."""
     raw = base64.b64decode(public_key, validate=True)
-    X25519PublicKey.from_public_bytes(raw)
+    key = X25519PublicKey.from_public_bytes(raw)
     row = queries.enrolment(session, base64.b64encode(raw).decode())
     if row is None:
+        X25519PrivateKey.generate().exchange(key)  # refuses the few keys with which a secret would be no secret
         queries.forget(session, unseen_since=now - _FORGET_MS, claimed_before=now - _COLLECT_MS)
         if queries.count_waiting(session) >= MOST or queries.count_waiting(session, address) >= MOST_PER_ADDRESS:
             raise TooManyError("等待认领的网关太多，请先处理或稍后再试。")

@@ -44,6 +44,11 @@ def _path_in(session: Session, code: str) -> tuple[str, ...]:
     return tuple(line)
 
 
+def named(session: Session, scope: str | None, name: str) -> list[str]:
+    """Codes of the units of a subtree with exactly this name."""
+    return list(session.scalars(select(Unit.code).where(Unit.name == name, Unit.code.in_(below(scope))).order_by(Unit.code)))
+
+
 def names(session: Session, codes: Sequence[str]) -> dict[str, str]:
     """Full name per unit code, for those that exist."""
     return {row.code: row.name for row in session.execute(select(Unit.code, Unit.name).where(Unit.code.in_(codes)))}

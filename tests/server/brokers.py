@@ -24,11 +24,11 @@ CONFIG = {"mosquitto": "mosquitto.conf", "nats": "nats-server.conf"}
 LIVING = {"mosquitto": ("passwords", "acl"), "nats": ("users.conf",)}
 
 
-def until(true, seconds, what):
+def until(true, seconds, what, every=0.02):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def installed(kind):

@@ -49,12 +49,14 @@ def _unit(session: Session, who: Principal, text: str) -> str:
     """The unit that somebody typed: its code, or a name or pinyin initials that only one has. Raises ProblemError 422."""
     if text.isascii() and text.isdigit():
         return text
-    hits = [hit for hit in organisation.search(session, who.unit, text, people=False, limit=6) if hit.kind == "unit"] if text else []
-    exact = [hit for hit in hits if hit.name == text]
-    if len(exact or hits) != 1:
-        found = "、".join(f"{hit.name} {hit.code}" for hit in hits)
-        raise invalid(f"有几个单位像“{text}”，请填 12 位编号：{found}" if hits else "请填写归属单位的 12 位编号或名称。", "unit", "not one unit")
-    return (exact or hits)[0].ident
+    named = units.named(session, who.unit, text) if text else []
+    if len(named) != 1 and text:
+        named = named or [hit.ident for hit in organisation.search(session, who.unit, text, people=False, limit=6) if hit.kind == "unit"]
+    if len(named) != 1:
+        raise invalid(
+            f"有几个单位像“{text}”，请填 12 位编号：{'、'.join(named)}" if named else "请填写归属单位的 12 位编号或名称。", "unit", "not one"
+        )
+    return named[0]
 
 
 @router.get("/gateways")
