@@ -259,7 +259,8 @@ def test_from_an_unknown_box_to_a_gateway_that_is_online_and_out_again(tmp_path:
         gone = people["keeper"].request("DELETE", "/api/v1/gateways/GW-350102-01/credentials", json={"reason": "被盗"})
         assert gone.status_code == 204
         assert httpx.post(f"{url}/api/v1/snapshots", headers=token, trust_env=False).status_code == 401
-        until(lambda: "拒绝登录" in (home / "data" / "status.json").read_text("utf-8"), 60, "the gateway is put out, and says why", 0.3)
+        status = home / "data" / "status.json"
+        until(lambda: status.exists() and "拒绝登录" in status.read_text("utf-8"), 60, "the gateway is put out, and says why", 0.3)
         with db.read() as session:
             actions = [row.action for row in session.scalars(select(AuditEntry).order_by(AuditEntry.id))]
             assert audit.verify(session) is None
