@@ -91,7 +91,7 @@ class Desk:
 
     def once(self, wanted: Wanted, now: int) -> Made:
         """Make a paper for somebody who waits: kept nowhere, its hashes are in the audit log. Raises UnknownSubjectError, PeriodError, FormError."""
-        paper, _ = kinds.make(self.sources, wanted.kind, wanted.code, parse_period(wanted.period), now)
+        paper, _ = kinds.make(self.sources, wanted.kind, wanted.code, parse_period(wanted.period), now, by=wanted.by)
         content: bytes = self._runner.run(render, paper, wanted.ending, self.sources.settings.forms)
         made = Made(content, kinds.file_name(paper, wanted.ending), hashlib.sha256(content).hexdigest(), paper.digest)
         detail = {"period": wanted.period, "ending": wanted.ending, "sha256": made.sha256, "digest": made.digest}
@@ -202,7 +202,7 @@ class Desk:
             digest = self._products[job.kind](self.sources, self._runner, job, partial, progress)
             name = f"{job.title.replace(' ', '_')}_{job.period}.{job.ending}"
         else:
-            paper, _ = kinds.make(self.sources, job.kind, job.subject, parse_period(job.period), now, progress)
+            paper, _ = kinds.make(self.sources, job.kind, job.subject, parse_period(job.period), now, progress, by=job.asked_by)
             partial.write_bytes(self._runner.run(render, paper, job.ending, self.sources.settings.forms))
             name, digest = kinds.file_name(paper, job.ending), paper.digest
         os.replace(partial, target)

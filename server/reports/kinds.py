@@ -3,9 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from msgspec import structs
 from sqlalchemy.orm import Session
 
-from server.reports import changes, climate, inspection, register, scorecard
+from server.reports import analysis, changes, climate, inspection, performance, register, scorecard
 from server.reports.measures import rooms_of
 from server.reports.paper import Paper, sealed
 from server.reports.period import Period
@@ -46,6 +47,10 @@ KINDS: dict[str, Kind] = {
         "温湿度登记表", True, lambda s, o, p, now, progress: register.paper(s, o.rooms, o.unit_name, (o.code, o.name), p, now, progress)
     ),
     "climate": Kind("库房气候报告", True, lambda s, o, p, now, _progress: climate.paper(s, o.rooms, o.unit_name, (o.code, o.name), p, now)),
+    "analysis": Kind(
+        "温湿度综合分析（年度）", True, lambda s, o, p, now, progress: analysis.paper(s, o.rooms, o.unit_name, (o.code, o.name), p, now, progress)
+    ),
+    "performance": Kind("告警系统绩效报告", False, _unit(performance.paper)),
     "inspection": Kind("值守检查报告", False, _unit(inspection.paper)),
     "scorecard": Kind("绩效考评（初评）", False, _unit(scorecard.paper)),
     "changes": Kind("设置与设备变更清单", False, _unit(changes.paper)),
@@ -68,11 +73,14 @@ def order(session: Session, kind: str, code: str) -> Order:
     return Order(code, found.name, code, found.name, rooms_of(session, code) if KINDS[kind].of_room else ())
 
 
-def make(sources: Sources, kind: str, code: str, period: Period, now: int, progress: Progress = lambda _done, _total: None) -> tuple[Paper, Order]:
-    """Make a paper and seal it. Raises UnknownSubjectError."""
+def make(
+    sources: Sources, kind: str, code: str, period: Period, now: int, progress: Progress = lambda _done, _total: None, *, by: str = ""
+) -> tuple[Paper, Order]:
+    """Make a paper for somebody and seal it. Raises UnknownSubjectError."""
     with sources.db.read() as session:
         wanted = order(session, kind, code)
-    return sealed(KINDS[kind].make(sources, wanted, period, now, progress)), wanted
+    made = KINDS[kind].make(sources, wanted, period, now, progress)
+    return sealed(structs.replace(made, made_for=by)), wanted
 
 
 def file_name(paper: Paper, ending: str) -> str:

@@ -87,7 +87,9 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Paper(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole paper. `generated_at`, `since`, `until` are UTC ms; `digest` is the SHA-256 over everything else (see sealed)."""
+    """The whole paper. `generated_at`, `since`, `until` are UTC ms; `made_for` is who ordered it; `digest` is the SHA-256 over everything else (see
+    sealed).
+    """
 
     kind: str
     title: str
@@ -102,6 +104,7 @@ class Paper(msgspec.Struct, frozen=True, kw_only=True):
     generator: str
     sheets: tuple[Sheet, ...]
     landscape: bool = False
+    made_for: str = ""
     digest: str = ""
 
 

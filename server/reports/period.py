@@ -67,6 +67,12 @@ def parse_period(text: str) -> Period:
     return found
 
 
+def previous(period: Period) -> Period:
+    """The same days a year before; 29 February becomes the 28th."""
+    first, last = _year_before(period.first), _year_before(period.last)
+    return Period(f"{first}..{last}", f"{_spoken(first)}至{_spoken(last)}", first, last)
+
+
 def midnight(day: date) -> int:
     """UTC ms of 00:00 in Beijing."""
     return round(datetime(day.year, day.month, day.day, tzinfo=ZONE).timestamp()) * 1000
@@ -129,6 +135,12 @@ def _year_fits(year: str) -> bool:
 
 def _spoken(day: date) -> str:
     return f"{day.year}年{day.month}月{day.day}日"
+
+
+def _year_before(day: date) -> date:
+    if (day + timedelta(days=1)).day == 1:
+        return _month_end(day.year - 1, day.month)
+    return day.replace(year=day.year - 1)
 
 
 def _month_end(year: int, month: int) -> date:

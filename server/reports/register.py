@@ -49,6 +49,41 @@ def build(sources: Sources, rooms: Sequence[Room], period: Period, now: int, pro
     return sheets
 
 
+class Recorded(NamedTuple):
+    """How many half-days of a room should have a value by now, how many have one for temperature and humidity, how many of these by hand."""
+
+    due: int
+    done: int
+    by_hand: int
+
+
+def recorded(sources: Sources, found: Sequence[Place], period: Period, now: int) -> dict[str, Recorded]:
+    """Count what the registers of these rooms would show, by room."""
+    with sources.db.read() as session:
+        by_hand = manual.valid(session, [place.code for place in found], period.since, period.until)
+    readings, instants = _readings(sources, found, period, now)
+    return {place.code: _recorded(place, instants, readings, by_hand[place.code]) for place in found}
+
+
+def _recorded(place: Place, instants: Sequence[int], readings: Mapping[tuple[int, int], Reading], by_hand: Sequence[ManualReading]) -> Recorded:
+    entered = {(local(row.taken_at).date(), _half_of(row.taken_at)) for row in by_hand if row.temperature is not None and row.humidity is not None}
+    sensed = {at for at in instants if None not in _pair(place.inside, at, readings)}
+    hand = sum(1 for at in instants if at not in sensed and (local(at).date(), _half_of(at)) in entered)
+    return Recorded(len(instants), len(sensed) + hand, hand)
+
+
+def _readings(sources: Sources, found: Sequence[Place], period: Period, now: int) -> tuple[dict[tuple[int, int], Reading], list[int]]:
+    """The readings at the set times of a period up to now, and these times."""
+    idents = sorted({ident for place in found for ident in place.points()})
+    readings: dict[tuple[int, int], Reading] = {}
+    due: list[int] = []
+    for clock in sources.settings.times:
+        instants = [at for day in period.dates() if (at := at_clock(day, clock)) <= now]
+        readings |= nearest(sources.store, idents, instants, sources.settings.tolerance_ms)
+        due += instants
+    return readings, due
+
+
 def columns(times: tuple[str, str]) -> tuple[Column, ...]:
     """The heads of the form."""
     halves: list[Column] = []
@@ -72,12 +107,7 @@ def _month(sources: Sources, rooms: Sequence[Room], month: Period, now: int) -> 
         found = places(session, sources, rooms)
         by_hand = manual.valid(session, [room.code for room in rooms], month.since, month.until)
         measures = _measures(session, [room.code for room in rooms], month.since, month.until)
-    times = sources.settings.times
-    idents = sorted({ident for place in found for ident in place.points()})
-    readings: dict[tuple[int, int], Reading] = {}
-    for clock in times:
-        instants = [at for day in month.dates() if (at := at_clock(day, clock)) <= now]
-        readings |= nearest(sources.store, idents, instants, sources.settings.tolerance_ms)
+    readings, _ = _readings(sources, found, month, now)
     return [_sheet(sources, place, month, readings, by_hand[place.code], measures, now) for place in found]
 
 

@@ -14,6 +14,7 @@ from docx.oxml.ns import qn
 from docx.shared import Mm, Pt
 
 from server.reports.paper import Column, Curve, Facts, Paper, Sheet, Table, Text, head_rows, shown
+from server.reports.render.parts import origin
 
 _NAME = "paper.docx"
 _SONG, _HEI = "宋体", "黑体"
@@ -28,7 +29,7 @@ def render(paper: Paper, forms: Path | None) -> bytes:
         if index:
             document.add_page_break()
         _sheet(document, sheet)
-    _paragraph(document, f"{paper.generator}　内容校验值（SHA-256）{paper.digest}", size=8)
+    _paragraph(document, f"{origin(paper)}　内容校验值（SHA-256）{paper.digest}", size=8)
     document.core_properties.title = f"{paper.title} {paper.subject} {paper.period_label}"
     document.core_properties.author = paper.unit
     document.core_properties.created = datetime.fromtimestamp(paper.generated_at // 1000, UTC).replace(tzinfo=None)

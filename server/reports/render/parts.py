@@ -21,9 +21,16 @@ def spelled(paper: Paper) -> dict[str, Any]:
     """The paper for templates: headings placed, cells as text, curves drawn."""
     whole: dict[str, Any] = msgspec.to_builtins(paper)
     whole["generated_label"] = f"{local(paper.generated_at):%Y-%m-%d %H:%M}"
+    whole["origin"] = origin(paper)
     for sheet, plain in zip(paper.sheets, whole["sheets"], strict=True):
         _spell(sheet, plain)
     return whole
+
+
+def origin(paper: Paper) -> str:
+    """Which program made the paper, for whom and when: on every page, so that a copy tells where it came from."""
+    person = f"由 {paper.made_for} " if paper.made_for else ""
+    return f"{paper.generator} {person}生成于 {local(paper.generated_at):%Y-%m-%d %H:%M}"
 
 
 def svg(curve: Curve) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from server.reports.paper import Facts, Paper, Table, shown
+from server.reports.render.parts import origin
 from server.safe_cells import harmless
 
 
@@ -27,7 +28,7 @@ def csv(paper: Paper, _forms: Path | None) -> bytes:
                 out.writerows([harmless(name), harmless(value)] for name, value in block.pairs)
         out.writerows([harmless(note)] for note in sheet.notes)
     out.writerow([])
-    out.writerow([paper.generator, "SHA-256", paper.digest])
+    out.writerow([origin(paper), "SHA-256", paper.digest])
     return stream.getvalue().encode("utf-8-sig")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import xlsxwriter
 
 from server.reports.paper import Column, Facts, Paper, Sheet, Table, Text, head_rows, shown
+from server.reports.render.parts import origin
 from server.safe_cells import harmless
 
 _OPTIONS = {"constant_memory": True, "in_memory": False, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
@@ -75,7 +76,7 @@ class _Writer:
         self._lines(page, tuple(f"注 {index}. {note}" for index, note in enumerate(sheet.notes, 1)))
         self._row += 1
         self._lines(page, tuple(f"{role}：＿＿＿＿＿＿　　　　年　　月　　日" for role in sheet.signatures))
-        self._line(page, f"{self._paper.generator}　内容校验值 {self._paper.digest}")
+        self._line(page, f"{origin(self._paper)}　内容校验值 {self._paper.digest}")
 
     def _setup(self, page: Any, sheet: Sheet) -> None:
         page.set_paper(9)  # A4
@@ -84,7 +85,7 @@ class _Writer:
         page.fit_to_pages(1, 0)
         page.set_margins(left=0.5, right=0.5, top=0.6, bottom=0.7)
         page.center_horizontally()
-        page.set_footer(f"&L&8{self._paper.generator}　{self._paper.digest[:16]}&R&8第 &P 页 共 &N 页")
+        page.set_footer(f"&L&8{origin(self._paper).replace('&', '&&')}　{self._paper.digest[:16]}&R&8第 &P 页 共 &N 页")
         widest = max((block for block in sheet.blocks if isinstance(block, Table)), key=lambda table: len(table.columns), default=None)
         if widest is not None:
             whole = sum(column.width for column in widest.columns)
