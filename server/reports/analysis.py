@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from server.reports.account import Fix
-from server.reports.climate import ACCOUNT_NOTE, Climate, extremes, fixes_table, sentences, survey
+from server.reports.climate import Climate, extremes, fixes_table, sentences, survey
 from server.reports.paper import Block, Cell, Column, Curve, Facts, Line, Paper, Sheet, Table, Text
 from server.reports.period import DAY_MS, HOUR_MS, Period, previous
 from server.reports.register import Recorded, recorded
@@ -85,7 +85,7 @@ def _whole(found: Sequence[Analysed], name: str, period: Period) -> Sheet:
             _measures(found),
             _plan(found),
         ),
-        notes=(TIME_WEIGHTED, ACCOUNT_NOTE, "“应登记”为到编制时为止每天上午、下午各一次；自动登记和人工抄录都算已登记。"),
+        notes=(TIME_WEIGHTED, "纸寿账只作比较，不是承诺。“应登记”为到编制时为止每天上午、下午各一次；自动登记和人工抄录都算已登记。"),
         signatures=("编制", "库房负责人", "单位负责人"),
     )
 
@@ -189,7 +189,7 @@ def _plan(found: Sequence[Analysed]) -> Text:
     if blind:
         lines.append(f"查明测量中断的原因并恢复：{'、'.join(blind[:5])}。")
     lines.append("温湿度仪器按期校准，附证书。")
-    return Text(title="五、下一年管理计划（草案，请补充）", paragraphs=tuple(lines), numbered=True, blank_lines=3)
+    return Text(title="五、下一年管理计划（草案，请补充）", paragraphs=tuple(lines), numbered=True, blank_lines=2)
 
 
 # --- one room ---------------------------------------------------------------------------------------------------------------------------

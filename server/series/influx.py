@@ -1,4 +1,5 @@
 """The series store of the Influx family: InfluxDB 1.8, 2.x, 3 and clustered engines that speak line protocol in and InfluxQL out.
+VictoriaMetrics takes the writes; it has no InfluxQL, and reading from it raises SeriesError.
 
 Writes go synchronously through influxdb-client, whose batching mode would drop a batch after its last retry without telling anybody. One measurement
 `sample`: tag `point`, fields `v` (float, absent when nothing usable was read), `q` (quality code), `recv` (time of arrival), `r` (reason, absent when
@@ -34,6 +35,7 @@ _LINES_AT_ONCE = 5_000
 _REFUSALS = 100  # more than this in one request is no bad point but a wrong setting
 _BAD_REQUEST = (400, 413, 422)
 _EVER = 1 << 62
+_MEASUREMENTS = ("sample", "mark")
 
 
 class InfluxStore(Answers):
@@ -200,6 +202,8 @@ class InfluxStore(Answers):
         series: list[dict[str, Any]] = result.get("series", [])
         if "error" in result or result.get("partial") or any(each.get("partial") for each in series):
             raise SeriesError(f"the series store answered a query only in part: {result.get('error', 'row limit')}")
+        if any(each.get("name") not in _MEASUREMENTS for each in series):
+            raise SeriesError("the series store does not answer a query: it takes line protocol but has no InfluxQL, so nothing can be read here")
         return series
 
     def _select(self, fields: str, points: Sequence[int], first: int, last: int, tail: str = "") -> list[dict[str, Any]]:
