@@ -1,4 +1,4 @@
-"""The write path of the Influx family against a real VictoriaMetrics: what was written is there, and what it cannot answer is an error, not silence."""
+"""The Influx family writing to a real VictoriaMetrics: what was written is there; what it cannot answer is an error, not silence."""
 
 import json
 import shutil
