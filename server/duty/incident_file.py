@@ -45,6 +45,11 @@ class Whole:
     holdings: Sequence[str]
     verdict: closure.Verdict | None
 
+    @property
+    def proposal(self) -> str:
+        """The closing code that was proposed by an answer: 现场无险情 opens closing as 误报."""
+        return "false_alarm" if any(line.kind == "no_danger" for line in self.timeline) else ""
+
 
 def read(session: Session, series: SeriesStore, cards: Cards, incident: Incident, now: int, translate: Mapping[str, str] | None = None) -> Whole:
     """Read an incident. `translate` turns the card's sentences into another language."""

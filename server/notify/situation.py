@@ -4,13 +4,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from alarms.rules import Rule
 from server.duty.routing import Recipient, StepContext, e164
 from server.notify.texts import AlarmFacts
-from server.store.tables import Account, Alarm, EscalationStep, Notification, Person, Room, Transition, Unit
+from server.store.tables import Alarm, EscalationStep, Notification, Person, Room, Transition, Unit
 
 REACHED = ("queued", "claimed", "sent", "delivered", "merged")
 """States of a message that has gone or still will."""
@@ -135,15 +135,15 @@ def taker(session: Session, alarm: int) -> Transition | None:
 
 
 def takers(session: Session, alarm: int) -> frozenset[int]:
-    """Ids of the persons who took an alarm over last; where it is not proven, by the name, the account or `name（desk代为接手）` of the take-over."""
+    """Ids of the persons who took an alarm over last. Where nobody is proven, those of the same name among the called.
+
+    Whoever is on his way must not be told to stay at home.
+    """
     last = taker(session, alarm)
     if last is not None and last.person is not None:
         return frozenset({last.person})
-    by = "" if last is None else last.by
-    names = [name for name in {by, by.partition("（")[0]} if name]
-    accounts = select(Account.person).where(or_(Account.display_name.in_(names), Account.login.in_(names)), Account.person.is_not(None))
-    persons = select(Person.id).where(or_(Person.name.in_(names), Person.code.in_(names)))
-    return frozenset(int(ident) for query in (accounts, persons) for ident in session.scalars(query) if ident is not None)
+    name = "" if last is None else last.by.partition("（")[0]
+    return frozenset(one.person_id for one in told(session, alarm, states=CALLED) if name and one.person_id is not None and one.name == name)
 
 
 _POSTS = {"duty_officer": "值班员", "person_in_charge": "责任人", "archive_head": "负责人", "duty_leader": "带班领导"}

@@ -13,7 +13,7 @@ from alarms.lifecycle import (
     step,
 )
 from server.store import audit
-from server.store.tables import Alarm, AuditEntry, EscalationStep, Room
+from server.store.tables import Account, Alarm, AuditEntry, EscalationStep, Room
 from server.watch import commands, conditions
 from server.watch.commit import Subject, Transaction
 from server.watch.judge import Judge
@@ -65,7 +65,7 @@ def _step(world: World, tx: Transaction, judge: Judge, alarm: Alarm, command: co
     before = alarm.state
     memory.alarm = alarm.id
     subject = Subject(key, alarm.unit, alarm.room, alarm.quantity, alarm.kind)
-    tx.apply(subject, rule, memory, result, via=command.via, person=command.person_id)
+    tx.apply(subject, rule, memory, result, via=command.via, person=_person(tx, command))
     if alarm.kind == "group" and isinstance(command, commands.Acknowledge | commands.Unacknowledge):
         judge.groups.follow(alarm, _event(command))
     if not result.transitions:
@@ -78,9 +78,22 @@ def _conflict(tx: Transaction, alarm: Alarm, command: commands.AlarmCommand) -> 
     """Two answers to one alarm: the first stands, the second is on the record and is told who was first."""
     if not isinstance(command, commands.Acknowledge) or not alarm.acked_by:
         return commands.Outcome(code="conflict", alarm=alarm.id, state=alarm.state, sentence="告警已变化，请看最新状态。")
-    if alarm.acked_by != _event(command).by:  # type: ignore[union-attr]
-        tx.add_transition(alarm, "also_acknowledged", by=command.by, via=command.via, note=command.note)
+    if alarm.acked_by != _speaker(command):
+        by = _speaker(command)
+        tx.add_transition(alarm, "also_acknowledged", by=by, via=command.via, note=command.note, person=_person(tx, command))
     return commands.Outcome(code="conflict", alarm=alarm.id, state=alarm.state, sentence=f"已由{alarm.acked_by}接手，你的答复已记录。")
+
+
+def _speaker(command: commands.Acknowledge) -> str:
+    return f"{command.on_behalf_of}（{command.by}代为接手）" if command.on_behalf_of else command.by
+
+
+def _person(tx: Transaction, command: commands.AlarmCommand) -> int | None:
+    """Who acts: whom a code or a tested number proves, else the person of the account, unless it speaks for somebody else."""
+    if command.person_id is not None or command.account is None or (isinstance(command, commands.Acknowledge) and command.on_behalf_of):
+        return command.person_id
+    account = tx.session.get(Account, command.account)
+    return None if account is None else account.person
 
 
 def _just_closed(memory: Memory, alarm: Alarm, command: commands.AlarmCommand, now: int) -> int | None:
@@ -92,8 +105,7 @@ def _just_closed(memory: Memory, alarm: Alarm, command: commands.AlarmCommand, n
 def _event(command: commands.AlarmCommand) -> Event:  # noqa: PLR0911 - a literal table of types
     match command:
         case commands.Acknowledge():
-            by = f"{command.on_behalf_of}（{command.by}代为接手）" if command.on_behalf_of else command.by
-            return Acknowledge(by, command.note)
+            return Acknowledge(_speaker(command), command.note)
         case commands.Unacknowledge():
             return Unacknowledge(command.by)
         case commands.Shelve():
@@ -113,7 +125,7 @@ def _note(world: World, tx: Transaction, judge: Judge, alarm: Alarm, command: co
     if alarm.closed_at is not None and not isinstance(command, commands.Comment | commands.Reopen):
         return NOT_FOUND
     name = _NOTES.get(type(command), type(command).__name__.lower())
-    ident = tx.add_transition(alarm, name, by=command.by, via=command.via, note=getattr(command, "note", ""), person=command.person_id)
+    ident = tx.add_transition(alarm, name, by=command.by, via=command.via, note=getattr(command, "note", ""), person=_person(tx, command))
     if isinstance(command, commands.Progress) and (room := world.rooms.get(alarm.room or "")) is not None:
         judge.rooms.report(room, command.by, command.via, command.note)  # who is on site sees what no sensor does
     if isinstance(command, commands.Decline) and alarm.acked_by == command.by:

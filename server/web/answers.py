@@ -28,6 +28,14 @@ _SAID = {
 }  # fmt: skip
 
 
+_REFUSED = {
+    404: "没有这条告警，或已经办结。",
+    409: "已有人接手，或告警已变化。你的答复已记录，请致电值班室。",
+    403: "现在不能这样答复，请致电值班室。",
+}
+_LATER = "没有记录成功，请再试一次，或致电值班室。"
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who answers. `proven`: the number is registered and tested, or a duty room's."""
@@ -82,7 +90,7 @@ async def _act(services: Services, alarm: int, digit: int, who: Caller, via: str
     try:
         await door.submit(services, _ACTS[digit](alarm=alarm, by=who.name, via=via, person_id=who.person))
     except ProblemError as problem:
-        return str(problem.detail)
+        return _REFUSED.get(problem.status, _LATER)  # the watch's own sentence may name a person, which no message may
     return _SAID[digit]
 
 

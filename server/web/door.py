@@ -15,6 +15,7 @@ DONE = {
     "Unacknowledge": "已撤销接手。",
     "Decline": "已转给下一位。",
     "Progress": "已记录到场。",
+    "NoDanger": "已记录：现场无险情。锁定的告警还要复位。",
     "Assist": "已求援，上一级会收到通知。",
     "Shelve": "已暂停提醒。",
     "Unshelve": "已恢复提醒。",

@@ -7,9 +7,11 @@ import pytest
 from sqlalchemy import select
 
 from server.duty.answers import Answer, read
+from server.duty.cards import default_cards
 from server.duty.clock import local
+from server.duty.incidents import Incidents
 from server.notify.channels.twilio_voice import spoken
-from server.store.tables import Alarm, CoverageSpan, EscalationStep, Notification, Person, Transition, Unit
+from server.store.tables import Account, Alarm, CoverageSpan, EscalationStep, Notification, Person, Transition, Unit
 from server.store.tables_duty import HandOver, LookItem, PhoneCheck, Roster
 from simulators.sms_wire import sign
 from tests.web.house import COUNTY, ROOM, SISTER, House
@@ -241,3 +243,57 @@ def test_the_load_of_people_and_the_pages(duty):
     form = {"unit": COUNTY, "name": "夜班", "day": local(duty.now).date().isoformat(), "people": "d901", "note": "换"}
     assert client.post("/duty/day", data=form).status_code == 303
     assert "吴昼" in client.get("/duty").text
+
+
+def alarms_of(duty, alarm):
+    return duty.client("duty").get(f"/api/v1/alarms/{alarm}").json()
+
+
+def test_the_desk_takes_over_for_one_of_the_called_with_two_clicks(duty):
+    alarm = duty.smoke()
+    called(duty, alarm)
+    client = duty.client("duty")
+    dialog = client.get(f"/alarms/{alarm}/dialog/acknowledge").text
+    assert '<button type="submit" name="behalf" value="周夜">' in dialog
+    form = {"behalf": "周夜", "on_behalf_of": ""}
+    assert client.post(f"/alarms/{alarm}/acknowledge", data=form).status_code == 303
+    [change] = rows(duty, Transition, Transition.alarm == alarm, Transition.name == "acknowledged")
+    assert (change.by, change.person) == ("周夜（陈值班代为接手）", 900)
+
+
+def test_a_second_answer_is_kept_and_shown_and_names_nobody_in_a_message(duty):
+    alarm = duty.smoke()
+    _, number = called(duty, alarm)
+    duty.client("duty").post(f"/api/v1/alarms/{alarm}/acknowledge", json={})
+    answer = posted(duty, "/callbacks/sms/inbound", MessageSid="SM77", From=PHONE, Body=f"1 {number}")
+    assert said(answer) == ["已有人接手，或告警已变化。你的答复已记录，请致电值班室。"]
+    assert alarms_of(duty, alarm)["also_answered"] == ["周夜"]
+    assert "另有人答复接手" in duty.client("duty").get(f"/alarms/{alarm}").text
+    [second] = rows(duty, Transition, Transition.name == "also_acknowledged")
+    assert second.person == 900
+
+
+@pytest.mark.parametrize(("path", "name"), [("no-danger", "no_danger"), ("progress", "progress"), ("assist", "assist"), ("decline", "decline")])
+def test_every_answer_says_whose_it_is(duty, path, name):
+    alarm = duty.smoke()
+    called(duty, alarm)
+    with duty.db.write() as session:
+        session.query(Account).filter_by(login="duty").one().person = 901
+    client = duty.client("duty")
+    for body in ({}, {"on_behalf_of": "周夜", "note": "电话"}, {"code": "d901", "via": "voice"}, {"on_behalf_of": "路人"}):
+        assert client.post(f"/api/v1/alarms/{alarm}/{path}", json=body).status_code == 200
+    found = rows(duty, Transition, Transition.alarm == alarm, Transition.name == name)
+    assert [(row.by, row.person, row.via) for row in found] == [
+        ("陈值班", 901, "api"), ("周夜（陈值班代为答复）", 900, "api"),
+        ("吴昼（陈值班代为答复）", 901, "voice"), ("路人（陈值班代为答复）", None, "api"),
+    ]  # fmt: skip
+    assert client.post(f"/api/v1/alarms/{alarm}/{path}", json={"code": "nobody"}).status_code == 422
+
+
+def test_no_danger_on_the_page_proposes_a_false_alarm(duty):
+    alarm = duty.smoke()
+    client = duty.client("duty")
+    Incidents(duty.db, duty.store, default_cards(), lambda _alarm, _sentence: None).run_once(duty.now)
+    assert client.post(f"/alarms/{alarm}/no-danger", data={"note": "灰尘"}).status_code == 303
+    incident = alarms_of(duty, alarm)["incident"]
+    assert 'value="false_alarm" required checked' in client.get(f"/incidents/{incident}").text

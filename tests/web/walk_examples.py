@@ -96,7 +96,7 @@ PLAIN: dict[str, Any] = {
     "page": 1, "part": "", "q": "", "next": "/", "done": "1", "since": EARLIER, "until": LATER, "last-event-id": "", "lang": "zh",
     "period": "2026-09", "format": "csv", "device": "cam", "sha256": hashlib.sha256(STILL).hexdigest(), "taken_at": EARLIER, "reason": "检查",
     "note": "已到场查看", "level": "", "kind": "", "by": "", "name": "示例", "file": STILL, "login": "nobody", "password": "correct horse 8",
-    "day": "2026-09-21", "minutes": "30", "on_behalf_of": "", "via": "", "text": "x", "status": "", "view": "", "second": "王工",
+    "day": "2026-09-21", "minutes": "30", "on_behalf_of": "", "behalf": "", "via": "", "text": "x", "status": "", "view": "", "second": "王工",
     "number": 1, "paper": "", "every_days": 30,
     "rule": "humidity_high", "why": "汛期加严", "on_delay_s": 60, "rules": "rules: []",
     "second_password": "", "second_code": "",

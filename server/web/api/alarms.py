@@ -4,13 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, StringConstraints
-from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
-from server.store import alarms, incidents, units
+from server.store import alarms, incidents
 from server.store.alarms import CLOSED, OPEN
 from server.store.notifications import Sent
-from server.store.tables import Person
 from server.watch import commands
 from server.web import door, labels
 from server.web.api import views
@@ -18,6 +16,7 @@ from server.web.api.common import PROBLEMS, Cursor, From, Instant, Limit, To, Vi
 from server.web.api.models import AlarmDetail, AlarmView, CommandResult, EscalationView, Page
 from server.web.api.rosters import names_on_duty
 from server.web.auth import Principal, ServicesOf, require, require_alarm, require_unit
+from server.web.behalf import Said, said
 from server.web.problems import invalid
 from server.web.rights import Action
 from server.web.second import Second, second_person
@@ -42,7 +41,7 @@ class Remark(BaseModel):
 
 
 class TakeOver(Remark):
-    """接手. `on_behalf_of` names who said it by phone; `code` is that person's own code and proves who it was."""
+    """接手 or another answer. `on_behalf_of` names who said it by phone; `code` is that person's own code and proves who it was."""
 
     on_behalf_of: Annotated[str, StringConstraints(max_length=60, strip_whitespace=True)] = ""
     via: Via = "api"
@@ -140,6 +139,7 @@ def detail(ident: Ident, who: Viewer, services: ServicesOf) -> AlarmDetail:
         incident=incident and incident.id,
         members=members,
         on_duty=present,
+        also_answered=[change.by for change in changes if change.name == "also_acknowledged"],
     )
 
 
@@ -169,25 +169,31 @@ async def run(services: Services, command: commands.AlarmCommand) -> CommandResu
     return CommandResult(alarm=outcome.alarm or command.alarm, state=outcome.state, sentence=door.sentence(command, outcome))
 
 
-def named_person(services: Services, who: Principal, code: str) -> str:
-    """The name behind a person's own code. Raises ProblemError 422 for one that is unknown or belongs neither below the asker nor above him."""
-    with services.db.read() as session:
-        person = session.scalar(select(Person).where(Person.code == code))
-        known = person is not None and (units.within(session, person.unit, who.unit) or units.within(session, who.unit or "", person.unit))
-        if person is None or not known:
-            raise invalid("没有这个人员编号。", "body.code", "unknown")
-        return person.name
+def caller(ident: Ident, body: TakeOver, who: Handling, services: ServicesOf) -> Said:
+    """Dependency: whom the asker speaks for."""
+    return said(services, who, ident, body.on_behalf_of, body.code)
 
 
-def caller(body: TakeOver, who: Handling, services: ServicesOf) -> TakeOver:
-    """Dependency: the body, with the person's name filled in from his code."""
-    return body.model_copy(update={"on_behalf_of": named_person(services, who, body.code)}) if body.code else body
+Speaking = Annotated[Said, Depends(caller)]
+Answering = type[commands.Decline] | type[commands.Progress] | type[commands.Assist] | type[commands.NoDanger]
+
+
+async def reply(kind: Answering, ident: int, who: Principal, services: Services, body: TakeOver | None) -> CommandResult:
+    """One of the answers beside 接手, by the asker or on behalf of whom he names."""
+    given = body or TakeOver()
+    speaker = await run_in_threadpool(said, services, who, ident, given.on_behalf_of, given.code)
+    command = kind(
+        alarm=ident, by=speaker.by(who), account=None if speaker.name else who.account, person_id=speaker.person, via=given.via, note=given.note
+    )
+    return await run(services, command)
 
 
 @router.post("/alarms/{ident}/acknowledge", operation_id="acknowledge", responses=_CONFLICT)
-async def acknowledge(ident: Ident, body: Annotated[TakeOver, Depends(caller)], who: Handling, services: ServicesOf) -> CommandResult:
+async def acknowledge(ident: Ident, body: TakeOver, who: Handling, speaker: Speaking, services: ServicesOf) -> CommandResult:
     """接手: I have it and I act."""
-    command = commands.Acknowledge(alarm=ident, by=who.name, account=who.account, via=body.via, note=body.note, on_behalf_of=body.on_behalf_of)
+    command = commands.Acknowledge(
+        alarm=ident, by=who.name, account=who.account, person_id=speaker.person, via=body.via, note=body.note, on_behalf_of=speaker.name
+    )
     return await run(services, command)
 
 
@@ -198,21 +204,27 @@ async def unacknowledge(ident: Ident, who: Handling, services: ServicesOf) -> Co
 
 
 @router.post("/alarms/{ident}/decline", operation_id="decline", responses=_CONFLICT)
-async def decline(ident: Ident, who: Handling, services: ServicesOf, body: Remark | None = None) -> CommandResult:
+async def decline(ident: Ident, who: Handling, services: ServicesOf, body: TakeOver | None = None) -> CommandResult:
     """去不了: on to the next person at once."""
-    return await run(services, commands.Decline(alarm=ident, by=who.name, account=who.account, note=_note(body)))
+    return await reply(commands.Decline, ident, who, services, body)
 
 
 @router.post("/alarms/{ident}/progress", operation_id="progress", responses=_CONFLICT)
-async def progress(ident: Ident, who: Handling, services: ServicesOf, body: Remark | None = None) -> CommandResult:
+async def progress(ident: Ident, who: Handling, services: ServicesOf, body: TakeOver | None = None) -> CommandResult:
     """到场, or any progress."""
-    return await run(services, commands.Progress(alarm=ident, by=who.name, account=who.account, note=_note(body)))
+    return await reply(commands.Progress, ident, who, services, body)
 
 
 @router.post("/alarms/{ident}/assist", operation_id="assist", responses=_CONFLICT)
-async def assist(ident: Ident, who: Handling, services: ServicesOf, body: Remark | None = None) -> CommandResult:
+async def assist(ident: Ident, who: Handling, services: ServicesOf, body: TakeOver | None = None) -> CommandResult:
     """求援: one level up at once, the owner stays."""
-    return await run(services, commands.Assist(alarm=ident, by=who.name, account=who.account, note=_note(body)))
+    return await reply(commands.Assist, ident, who, services, body)
+
+
+@router.post("/alarms/{ident}/no-danger", operation_id="noDanger", responses=_CONFLICT)
+async def no_danger(ident: Ident, who: Handling, services: ServicesOf, body: TakeOver | None = None) -> CommandResult:
+    """现场无险情: somebody has looked; proposes 误报 for the closing, a locked alarm still wants its 复位."""
+    return await reply(commands.NoDanger, ident, who, services, body)
 
 
 @router.post("/alarms/{ident}/comment", operation_id="comment", responses=_CONFLICT)

@@ -141,6 +141,7 @@ class AlarmDetail(AlarmView):
     next_escalation: EscalationView | None
     incident: int | None = None
     members: list[AlarmView] = Field(default_factory=list, description="of a group alarm: what it stands for, those that have left included")
+    also_answered: list[str] = Field(default_factory=list, description="who else said that he takes it over")
     on_duty: list[str] = Field(default_factory=list, description="who is on duty for the unit now")
 
 

@@ -13,8 +13,9 @@ from server.watch import commands
 from server.web import door, labels
 from server.web.api.common import Viewer
 from server.web.auth import Principal, ServicesOf, require_alarm, require_room
+from server.web.behalf import said
 from server.web.pages.common import ScreensOf, by_script
-from server.web.pages.rows import RIGHTS, AlarmRow, rows
+from server.web.pages.rows import RIGHTS, AlarmRow, rows, with_called
 from server.web.problems import NO_ACTION, ProblemError, invalid
 from server.web.rights import Action
 from server.web.screens import Screens
@@ -42,6 +43,11 @@ def _note(form: FormData) -> str:
     return "；".join([*ticked, *filter(None, [_text(form, "note")])])
 
 
+def _behalf(form: FormData) -> str:
+    """For whom the desk takes over: one of the called, or a name typed in."""
+    return _text(form, "behalf", 60) or _text(form, "on_behalf_of", 60)
+
+
 def _reason(form: FormData) -> str:
     reason = _text(form, "reason", 200)
     if not reason:
@@ -57,11 +63,12 @@ def _until(form: FormData, now: int, offered: Mapping[int, str]) -> int:
 
 
 BUILD: Mapping[str, Build] = {
-    "acknowledge": lambda base, form, _: commands.Acknowledge(**base, note=_note(form), on_behalf_of=_text(form, "on_behalf_of", 60)),
+    "acknowledge": lambda base, form, _: commands.Acknowledge(**base, note=_note(form), on_behalf_of=_behalf(form)),
     "unacknowledge": lambda base, _, __: commands.Unacknowledge(**base),
     "decline": lambda base, form, _: commands.Decline(**base, note=_note(form)),
     "progress": lambda base, form, _: commands.Progress(**base, note=_note(form)),
     "assist": lambda base, form, _: commands.Assist(**base, note=_note(form)),
+    "no-danger": lambda base, form, _: commands.NoDanger(**base, note=_note(form)),
     "comment": lambda base, form, _: commands.Comment(**base, note=_note(form)),
     "shelve": lambda base, form, now: commands.Shelve(**base, until=_until(form, now, labels.SHELVES), reason=_reason(form)),
     "unshelve": lambda base, _, __: commands.Unshelve(**base),
@@ -72,10 +79,11 @@ BUILD: Mapping[str, Build] = {
 """How each button's form becomes a command."""
 
 
-def _row(services: Services, who: Principal, ident: int) -> AlarmRow:
+def _row(services: Services, who: Principal, ident: int, *, called: bool = False) -> AlarmRow:
     with services.db.read() as session:
         alarm = require_alarm(session, who, ident)
-        return rows(session, services.board, [alarm], who, services.clock())[0]
+        [row] = rows(session, services.board, [alarm], who, services.clock())
+        return with_called(session, row) if called else row
 
 
 def _command(services: Services, who: Principal, ident: int, action: str, form: FormData) -> commands.AlarmCommand:
@@ -86,13 +94,16 @@ def _command(services: Services, who: Principal, ident: int, action: str, form: 
         typed = Second(_text(form, "second", 60), _text(form, "second_password", 200), _text(form, "second_code", 8))
         second = second_person(services, who, row.alarm.unit, typed)
         return commands.OutOfService(alarm=ident, by=who.name, account=who.account, via="page", reason=_reason(form), second=second)
-    return BUILD[action]({"alarm": ident, "by": who.name, "account": who.account, "via": "page"}, form, services.clock())
+    base: dict[str, Any] = {"alarm": ident, "by": who.name, "account": who.account, "via": "page"}
+    if action == "acknowledge" and (name := _behalf(form)):
+        base["person_id"] = said(services, who, ident, name, "").person
+    return BUILD[action](base, form, services.clock())
 
 
 @router.get("/alarms/{ident}/dialog/{action}")
 def dialog(ident: Ident, action: str, request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer) -> Response:
     """The form of one command, for the dialog of a page."""
-    row = _row(services, who, ident)
+    row = _row(services, who, ident, called=True)
     if action not in BUILD:
         raise ProblemError(404, "没有这个地址。")
     if not who.may(RIGHTS[action]):

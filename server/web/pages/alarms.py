@@ -14,7 +14,7 @@ from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
 from server.web.api.rosters import names_on_duty
 from server.web.auth import ServicesOf, require_alarm
 from server.web.pages.common import ScreensOf
-from server.web.pages.rows import SILENT, WAITING, rows, spoken_for, worst_first
+from server.web.pages.rows import SILENT, WAITING, rows, spoken_for, with_called, worst_first
 from server.web.rights import Action
 
 router = APIRouter()
@@ -62,7 +62,7 @@ def detail(ident: Annotated[int, Path(ge=1)], request: Request, screens: Screens
     now = services.clock()
     with services.db.read() as session:
         alarm = require_alarm(session, who, ident)
-        row = rows(session, services.board, [alarm], who, now)[0]
+        row = with_called(session, rows(session, services.board, [alarm], who, now)[0])
         changes = alarms.transitions(session, ident)
         told = [Sent(n, alarm.room, alarm.unit, alarm.level) for n in alarms.notifications(session, ident)] if who.may(Action.NOTIFICATIONS) else []
         upcoming = alarms.next_escalation(session, ident)
@@ -77,6 +77,7 @@ def detail(ident: Annotated[int, Path(ge=1)], request: Request, screens: Screens
         who=who,
         row=row,
         changes=changes,
+        also=[change.by for change in changes if change.name == "also_acknowledged"],
         told=told,
         upcoming=upcoming,
         incident=incident,

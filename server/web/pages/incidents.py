@@ -57,7 +57,15 @@ def detail(ident: Ident, request: Request, screens: ScreensOf, services: Service
     if paper == "card":
         return screens.page(request, "cards.html", who=who, cards=[whole.filled], title=title, room=incident.room)
     return screens.page(
-        request, "incident.html", who=who, whole=whole, title=title, codes=duty.CODES, dossier=filed, may_photograph=photos_allowed(whole.photo_rule)
+        request,
+        "incident.html",
+        who=who,
+        whole=whole,
+        title=title,
+        codes=duty.CODES,
+        dossier=filed,
+        proposal=whole.proposal,
+        may_photograph=photos_allowed(whole.photo_rule),
     )
 
 

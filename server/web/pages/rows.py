@@ -1,7 +1,7 @@
 """Alarms as rows of a list, with what stands beside them now and what the asker may do."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
@@ -11,6 +11,7 @@ from server.store.tables import Alarm
 from server.watch.commands import UNDO_MS
 from server.watch.commit import alone
 from server.web.auth import Principal
+from server.web.behalf import called
 from server.web.rights import Action
 
 WAITING = ("active_unacked", "cleared_unacked", "latched_unacked")
@@ -21,7 +22,7 @@ BOOLEAN_KINDS = ("group", "lost", "state", "camera", "stale", "stuck")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmRow:
-    """One alarm for a template. `value` is the present value of what it is about."""
+    """One alarm for a template. `value` is the present value of what it is about, `called` are names of those who were called (see with_called)."""
 
     alarm: Alarm
     room_name: str
@@ -29,6 +30,7 @@ class AlarmRow:
     value: PointView | None
     who: Principal
     now: int
+    called: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -68,8 +70,8 @@ class AlarmRow:
         if state in SILENT:
             return (*_LIFT.get(state, ()), "comment")
         if self.waiting:
-            return ("acknowledge", "decline", "assist", "shelve", "out-of-service", "comment")
-        own = ("unacknowledge", "progress", "assist", "decline", "comment")
+            return ("acknowledge", "decline", "assist", "no-danger", "shelve", "out-of-service", "comment")
+        own = ("unacknowledge", "progress", "assist", "no-danger", "decline", "comment")
         return (*own, "reset") if state == "latched_acked" else (*own, "shelve", "out-of-service")
 
 
@@ -79,6 +81,7 @@ RIGHTS = {
     "decline": Action.HANDLE,
     "progress": Action.HANDLE,
     "assist": Action.HANDLE,
+    "no-danger": Action.HANDLE,
     "comment": Action.HANDLE,
     "shelve": Action.SILENCE,
     "unshelve": Action.SILENCE,
@@ -104,6 +107,11 @@ def rows(session: Session, board: Board, found: Sequence[Alarm], who: Principal,
         )
         for alarm in found
     ]
+
+
+def with_called(session: Session, row: AlarmRow) -> AlarmRow:
+    """The row with those for whom the desk may take over; only where the asker may see who was called."""
+    return replace(row, called=tuple(dict.fromkeys(called(session, row.alarm.id).values()))) if row.who.may(Action.NOTIFICATIONS) else row
 
 
 def spoken_for(found: Sequence[Alarm]) -> list[Alarm]:
