@@ -110,8 +110,8 @@ class Desk:
             session.add(change)
             session.flush()
             tx = self._transaction(session)
-            tx.hold_escalation(row)
-            tx.escalate(row, change.id, "raised", self.now)
+            tx.escalation.hold(row)
+            tx.escalation.ask(row, change.id, "raised", self.now)
             return row.id
 
     def acknowledge(self, alarm, by="王仓"):
@@ -126,7 +126,7 @@ class Desk:
         with self.db.write() as session:
             tx = self._transaction(session)
             row = tx.add_transition(session.get_one(Alarm, alarm), "assist", by="王仓", via="page")
-            tx.escalate(session.get_one(Alarm, alarm), row.id, "assist", self.now)
+            tx.escalation.ask(session.get_one(Alarm, alarm), row, "assist", self.now)
 
     def undo(self, alarm):
         """The take-over is taken back."""
@@ -135,8 +135,8 @@ class Desk:
             row.state = "active_unacked"
             tx = self._transaction(session)
             tx.add_transition(row, "unacknowledged", by="王仓", via="page")
-            tx.hold_escalation(row)
-            tx.resume_escalation(row)
+            tx.escalation.hold(row)
+            tx.escalation.resume(row)
 
     def set(self, table, ident, **changes):
         with self.db.write() as session:
@@ -166,8 +166,8 @@ class Desk:
             session.add(change)
             session.flush()
             tx = self._transaction(session)
-            tx.hold_escalation(row)
-            tx.escalate(row, change.id, reason, self.now + delay)
+            tx.escalation.hold(row)
+            tx.escalation.ask(row, change.id, reason, self.now + delay)
 
     def _transaction(self, session):
         return Transaction(session, World(RuleSet(), WatchSettings()), self.now)
