@@ -1,23 +1,19 @@
-"""Climate and preservation figures. Pure; formulas, ranges and sources per function (numbers of sections are those of domain.md).
+"""Climate and preservation figures of one climate; climate_series.py has those of a record. Pure; formulas, ranges and sources per function.
 
 Units: temperature °C, relative humidity %RH (0-100), pressure hPa, absolute humidity g/m³, mixing ratio g/kg, times UTC ms. None means "not
-defined there", never 0 or NaN. Series figures weigh by time: a sample holds until the next one, at most `hold_ms`; the rest of the time is
-not covered, is neither good nor bad, and every percentage is returned beside its coverage.
+defined there", never 0 or NaN.
 """
 
 import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 KELVIN = 273.15
 GAS = 8.314
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 STANDARD_PRESSURE = 1013.25
-TWPI_MIN_COVERAGE = 90.0
 
 
 # --- 2.1 psychrometrics: Sonntag/Magnus over water, -45…60 °C --------------------------------------------------------------------------
@@ -87,6 +83,17 @@ def lifetime_multiplier(t: float, rh: float, energy: float = 100_000) -> float |
     if rh <= 0:
         return None
     return float((50 / rh) ** 1.3 * math.exp(energy / GAS * (1 / (t + KELVIN) - 1 / 293.15)))
+
+
+def paper_moisture(t: float, rh: float) -> float:
+    """Water in paper, % of its dry mass (Paltakari/Karlsson; about 10-80 %RH). Other than emc(), which is for wood."""
+    return float(100 * (math.log(1 - rh / 100) / (1.67 * t - 285.655)) ** (1 / (2.491 - 0.012 * t)))
+
+
+def years_to_brittle(t: float, rh: float, ph: float, polymerisation: float = 1000) -> float:
+    """Years until paper of that pH has worn from a degree of polymerisation to 250 (Strlič et al. 2015). For comparing climates, never a promise."""
+    water = paper_moisture(t, rh)
+    return (1 / 250 - 1 / polymerisation) / math.exp(36.981 + 36.720 * water / 100 + 0.244 * math.log(10**-ph) - 14299 / (t + KELVIN))
 
 
 # --- 2.5 mould -------------------------------------------------------------------------------------------------------------------------
@@ -169,228 +176,61 @@ def mould_step(state: MouldIndex, t: float, rh: float, hours: float = 1.0, mater
     return MouldIndex(max(0.0, state.value - material.decline * lost / 24), dry)
 
 
-# --- series ----------------------------------------------------------------------------------------------------------------------------
+def isopleth(t: float) -> float:
+    """%RH from which spores may germinate at t (LIM, Zeng 2023); two prints of it differ in a factor, this one gives 75.6 at 20 °C."""
+    return 100 * (0.02633 * math.cosh(0.10083 * (t - 30)) + 0.7153)
 
 
-class Air(NamedTuple):
-    """One valid sample of a room's air."""
+# --- ventilation -----------------------------------------------------------------------------------------------------------------------
 
-    at: int
-    temperature: float
-    humidity: float
+_DRIER_BY, _MILD = 0.5, (10.0, 28.0)
 
 
-def held(series: Sequence[Air], end: int, hold_ms: int) -> Iterator[tuple[Air, int]]:
-    """Each sample with the ms it stands for: until the next one or `end`, at most `hold_ms`. The series is in time order."""
-    following = [*(air.at for air in series[1:]), end]
-    for air, until in zip(series, following, strict=False):
-        if until > air.at:
-            yield air, min(until - air.at, hold_ms)
+class Ventilation(NamedTuple):
+    """Whether to open windows: open, keep (as they are) or close, and why; water in both airs (g/m³), and the %RH that outdoor air would have
+    inside, brought to the room's temperature."""
+
+    advice: Literal["open", "keep", "close"]
+    reason: Literal["drier", "hardly_drier", "wetter", "too_cold_or_hot", "bad_weather"]
+    inside_g_m3: float
+    outside_g_m3: float
+    becomes_rh: float
 
 
-def coverage_percent(series: Sequence[Air], start: int, end: int, hold_ms: int) -> float:
-    """Share of [start, end) that samples stand for."""
-    return 100 * sum(ms for _, ms in held(series, end, hold_ms)) / (end - start) if end > start else 0.0
+def ventilation(inside: tuple[float, float], outside: tuple[float, float], *, bad_weather: bool = False) -> Ventilation:
+    """By absolute humidity and never by %RH; both airs as (°C, %RH).
 
-
-def twpi(weighted: Sequence[tuple[float, float]]) -> float | None:
-    """Time-weighted preservation index: harmonic mean of (index, duration) pairs (2.4). None without any duration."""
-    total = sum(duration for _, duration in weighted)
-    return total / sum(duration / index for index, duration in weighted) if total > 0 else None
-
-
-def twpi_of(series: Sequence[Air], start: int, end: int, hold_ms: int) -> tuple[float | None, float]:
-    """(TWPI in years or None below 90 % coverage, coverage %). Uncovered time counts in neither sum. Unsmoothed; see smoothed()."""
-    covered = coverage_percent(series, start, end, hold_ms)
-    value = twpi([(preservation_index(air.temperature, air.humidity), ms) for air, ms in held(series, end, hold_ms)])
-    return (value if covered >= TWPI_MIN_COVERAGE else None), covered
-
-
-def smoothed(series: Sequence[Air], temperature_ms: int = DAY_MS, humidity_ms: int = 30 * DAY_MS) -> list[Air]:
-    """Trailing running means as IPI uses before TWPI: 24 h of temperature, 30 d of humidity. Plain means: for evenly spaced series."""
-    temperatures = _running([(air.at, air.temperature) for air in series], temperature_ms)
-    humidities = _running([(air.at, air.humidity) for air in series], humidity_ms)
-    return [Air(air.at, t, rh) for air, t, rh in zip(series, temperatures, humidities, strict=True)]
-
-
-def _running(points: Sequence[tuple[int, float]], window_ms: int) -> list[float]:
-    means, first, total = [], 0, 0.0
-    for count, (at, value) in enumerate(points, start=1):
-        total += value
-        while points[first][0] <= at - window_ms:
-            total -= points[first][1]
-            first += 1
-        means.append(total / (count - first))
-    return means
-
-
-def mould_risk_factor(weighted: Sequence[tuple[float | None, float]]) -> tuple[float, float]:
-    """(factor now, highest reached) from (days to mould or None, days) pairs. At 1 germination is expected and the count starts again (IPI).
-
-    Harmless time adds nothing and takes nothing away.
+    Open only when the air outside holds 0.5 g/m³ less than inside, in 10-28 °C, without rain or haze; close when it holds as much or more.
     """
-    factor = highest = 0.0
-    for needed, days in weighted:
-        if needed is None:
-            continue
-        factor += days / needed
-        highest = max(highest, factor)
-        if factor >= 1:
-            factor = 0.0
-    return factor, highest
+    mine, theirs = absolute_humidity(*inside), absolute_humidity(*outside)
+    becomes = humidity_from_absolute(inside[0], theirs)
+    if theirs >= mine:
+        return Ventilation("close", "wetter", mine, theirs, becomes)
+    if bad_weather:
+        return Ventilation("close", "bad_weather", mine, theirs, becomes)
+    if not _MILD[0] <= outside[0] <= _MILD[1]:
+        return Ventilation("keep", "too_cold_or_hot", mine, theirs, becomes)
+    if theirs >= mine - _DRIER_BY:
+        return Ventilation("keep", "hardly_drier", mine, theirs, becomes)
+    return Ventilation("open", "drier", mine, theirs, becomes)
 
 
-def mould_risk_of(series: Sequence[Air], end: int, hold_ms: int) -> tuple[float, float]:
-    """mould_risk_factor of a series."""
-    return mould_risk_factor([(days_to_mould(air.temperature, air.humidity), ms / DAY_MS) for air, ms in held(series, end, hold_ms)])
+# --- summary, with the keys of the command line and the API ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
-    """Inclusive limits; None = no limit on that side."""
-
-    low: float | None = None
-    high: float | None = None
-
-    def holds(self, value: float) -> bool:
-        """Whether a value lies inside."""
-        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
-
-
-@dataclass(frozen=True, slots=True)
-class Compliance:
-    """Time-weighted shares of the covered time inside the band, in % (None without data), and the coverage they stand on (2.8)."""
-
-    temperature: float | None
-    humidity: float | None
-    joint: float | None
-    coverage: float
-    humid_degree_hours: float
-
-
-def compliance(series: Sequence[Air], temperature: Band, humidity: Band, start: int, end: int, hold_ms: int) -> Compliance:
-    """How much of the time the room kept its band. `humid_degree_hours` = sum of %RH above the band times hours."""
-    weights = list(held(series, end, hold_ms))
-    total = sum(ms for _, ms in weights)
-
-    def share(inside: Callable[[Air], bool]) -> float | None:
-        return 100 * sum(ms for air, ms in weights if inside(air)) / total if total else None
-
-    over = sum(max(0.0, air.humidity - humidity.high) * ms for air, ms in weights) if humidity.high is not None else 0.0
-    return Compliance(
-        temperature=share(lambda air: temperature.holds(air.temperature)),
-        humidity=share(lambda air: humidity.holds(air.humidity)),
-        joint=share(lambda air: temperature.holds(air.temperature) and humidity.holds(air.humidity)),
-        coverage=coverage_percent(series, start, end, hold_ms),
-        humid_degree_hours=over / HOUR_MS,
-    )
-
-
-def equivalent_lifetime(weighted: Sequence[tuple[float, float]]) -> float | None:
-    """Harmonic mean of (lifetime multiplier, duration) pairs: what the whole time did to the paper."""
-    return twpi(weighted)
-
-
-# --- 2.9 EN 15757 ----------------------------------------------------------------------------------------------------------------------
-
-_EN_WINDOW_MS = 15 * DAY_MS
-_EN_FLOOR = 10.0
-_EN_SHARE = 0.07
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Linear interpolation between order statistics. Raises ValueError for no values."""
-    if not values:
-        raise ValueError("a percentile needs values")
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
-
-
-def centred_mean(points: Sequence[tuple[int, float]]) -> list[float]:
-    """Centred moving average of 30 days (15 before, 15 after) at each point; shorter at the ends."""
-    times = [at for at, _ in points]
-    sums = [0.0]
-    for _, value in points:
-        sums.append(sums[-1] + value)
-    means = []
-    for at in times:
-        first, last = bisect_left(times, at - _EN_WINDOW_MS), bisect_right(times, at + _EN_WINDOW_MS)
-        means.append((sums[last] - sums[first]) / (last - first))
-    return means
-
-
-def en15757_limits(points: Sequence[tuple[int, float]]) -> tuple[float, float] | None:
-    """(lowest, highest) allowed deviation from the 30-day mean: 7th and 93rd percentile of the residuals, at least ±10 %RH (2.9).
-
-    `points`: hourly (at, %RH), in time order; the standard asks for 13 months. None without points. The band at an instant is the 30-day
-    mean there plus these.
-    """
-    if not points:
-        return None
-    residuals = [value - mean for (_, value), mean in zip(points, centred_mean(points), strict=True)]
-    return min(percentile(residuals, _EN_SHARE), -_EN_FLOOR), max(percentile(residuals, 1 - _EN_SHARE), _EN_FLOOR)
-
-
-def hourly(series: Sequence[Air]) -> list[tuple[int, float]]:
-    """Hourly means of humidity as en15757_limits wants them; hours without samples are left out."""
-    sums: dict[int, list[float]] = {}
-    for air in series:
-        sums.setdefault(air.at // HOUR_MS, []).append(air.humidity)
-    return [(hour * HOUR_MS, sum(values) / len(values)) for hour, values in sorted(sums.items())]
-
-
-def typical_step(series: Sequence[Air]) -> int:
-    """Median distance of neighbouring samples in ms (0 for fewer than two): the base for `hold_ms` of an unknown file."""
-    steps = sorted(b.at - a.at for a, b in pairwise(series))
-    return steps[len(steps) // 2] if steps else 0
-
-
-# --- summaries, with the keys of the command line and the API --------------------------------------------------------------------------
-
-PAPER_TEMPERATURE, PAPER_HUMIDITY = Band(14, 24), Band(45, 60)
-_HOLD_STEPS = 3
-_HOLD_MIN_MS = 180_000
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
+def rounded(value: float | None, digits: int) -> float | None:
+    """For people; None stays None."""
     return None if value is None else round(value, digits)
 
 
 def describe(t: float, rh: float) -> dict[str, float | None]:
     """What one climate means; null where a figure is not defined (days_to_mould: no risk)."""
     return {
-        "dew_point_c": _rounded(dew_point(t, rh), 2),
+        "dew_point_c": rounded(dew_point(t, rh), 2),
         "absolute_humidity_g_m3": round(absolute_humidity(t, rh), 3),
         "mixing_ratio_g_kg": round(mixing_ratio(t, rh), 3),
         "emc_percent": round(emc(t, rh), 3),
         "preservation_index_years": round(preservation_index(t, rh), 2),
-        "days_to_mould": _rounded(days_to_mould(t, rh), 2),
-        "lifetime_multiplier": _rounded(lifetime_multiplier(t, rh), 3),
-    }
-
-
-def describe_series(series: Sequence[Air], temperature: Band = PAPER_TEMPERATURE, humidity: Band = PAPER_HUMIDITY) -> dict[str, float | None]:
-    """What a whole series means, from its first sample to one step after the last; a sample holds for three steps (at least 3 min).
-
-    mould_risk_factor is the highest reached; en15757_low/high are deviations from the 30-day mean. Raises ValueError for an empty series.
-    """
-    if not series:
-        raise ValueError("the series is empty")
-    step = typical_step(series)
-    start, end, hold = series[0].at, series[-1].at + max(step, 1), max(_HOLD_STEPS * step, _HOLD_MIN_MS)
-    kept = compliance(series, temperature, humidity, start, end, hold)
-    moisture = [emc(air.temperature, air.humidity) for air in series]
-    low, high = en15757_limits(hourly(series)) or (None, None)
-    return {
-        "twpi_years": _rounded(twpi_of(series, start, end, hold)[0], 2),
-        "mould_risk_factor": round(mould_risk_of(series, end, hold)[1], 4),
-        "compliance_percent": _rounded(kept.joint, 2),
-        "coverage_percent": round(kept.coverage, 2),
-        "emc_min": round(min(moisture), 3),
-        "emc_max": round(max(moisture), 3),
-        "en15757_low": _rounded(low, 2),
-        "en15757_high": _rounded(high, 2),
+        "days_to_mould": rounded(days_to_mould(t, rh), 2),
+        "lifetime_multiplier": rounded(lifetime_multiplier(t, rh), 3),
     }

@@ -67,7 +67,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "stuck": Kind(
             conditions.stuck, _ABOVE, conditions.stuck_still, options={"every": 0.0}, durations=_CLOCKS, limit_is_duration=True, derived=True
         ),
-        "step": Kind(sensors.step, _ABOVE, options={"window": 15 * _MINUTE, "every": _MINUTE}, durations=_CLOCKS, derived=True),
+        "step": Kind(sensors.step, _ABOVE, sensors.step_still, options={"window": 15 * _MINUTE, "every": _MINUTE}, durations=_CLOCKS, derived=True),
         "implausible": Kind(
             sensors.implausible, _ABOVE, sensors.implausible_still, options={"low": NO_LIMIT, "high": -NO_LIMIT}, derived=True, judges_bad=True
         ),

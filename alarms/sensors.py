@@ -73,10 +73,16 @@ def implausible_still(options: Options, memory: Memory, _inputs: Inputs, _quanti
 
 
 def step(options: Options, memory: Memory, at: int, _quantity: str, value: float, _source: int = 0) -> Judged:
-    """How far the reading has jumped from the one before. Of readings closer than `every` the first is kept; after a gap longer than `window` nothing
-    is compared. Memory: instant and value.
+    """How far the reading has jumped from the one before. Of readings closer than `every` only the first is looked at; after a gap longer than
+    `window` nothing is compared. Memory: instant and value.
     """
+    if memory and at - memory[0] < float(options["every"]):
+        return memory, None
     if not memory or at - memory[0] > float(options["window"]):
         return (float(at), value), None
-    jump = abs(value - memory[1])
-    return (memory if at - memory[0] < float(options["every"]) else (float(at), value)), jump
+    return (float(at), value), abs(value - memory[1])
+
+
+def step_still(options: Options, memory: Memory, _inputs: Inputs, _quantity: str, _source: int) -> Still | None:
+    """Readings that come too early are not looked at."""
+    return Still(until=memory[0] + float(options["every"])) if memory else None

@@ -35,7 +35,7 @@ def rate(rule: Rule, events: list[tuple[Event, int]], seconds: float) -> float:
 
 POINTS, BATCH, CHANGING = 50_000, 5_000, 0.01
 SITES = (("humidity", 52.0, 63.0), ("temperature", 20.0, 25.0), ("smoke", 0.0, 1.0), ("door", 0.0, 1.0), ("leak", 0.0, 1.0), ("power", 1.0, 0.0))
-PLAIN_KINDS, WINDOW_KINDS = ("threshold", "state", "stale"), ("rate", "heat", "swing", "stuck", "implausible", "off_hours")
+PLAIN_KINDS, WINDOW_KINDS = ("threshold", "state", "stale"), ("rate", "heat", "swing", "stuck", "step", "implausible", "off_hours")
 
 
 def screened(kinds: Sequence[str], rounds: int) -> dict[str, float]:

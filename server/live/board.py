@@ -133,6 +133,11 @@ class Board:
         """The newest fact about a point."""
         return self._points.get(point_id)
 
+    def view(self, point_id: int, now: int) -> PointView | None:
+        """One point with its newest reading as it may be shown now; also one that belongs to no room."""
+        point = self._points.get(point_id)
+        return None if point is None else view_of(point, self._readings.get(point_id), now)
+
     def points(self) -> list[int]:
         """Ids of all points."""
         with self._lock:

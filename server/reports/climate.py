@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import NamedTuple
 
-from alarms.climate import TWPI_MIN_COVERAGE, days_to_mould, emc, mould_risk_factor, preservation_index, twpi
+from alarms.climate import days_to_mould, emc, preservation_index
+from alarms.climate_series import TWPI_MIN_COVERAGE, mould_risk_factor, twpi
 from server.reports.account import REFERENCE, Account, account, cost_days
 from server.reports.paper import Block, Cell, Column, Curve, Facts, Line, Paper, Sheet, Table, Text
 from server.reports.period import DAY_MS, HOUR_MS, Period, local

@@ -42,6 +42,14 @@ ALARM_STATES = {
 }
 QUALITIES = {"good": "有效", "uncertain": "存疑", "bad": "无效", "stale": "过期", "missing": "缺测"}
 COVERAGE = {"watched": "值守有效", "degraded": "部分值守", "blind": "值守中断", "manual": "人工值守", "unknown": "无记录"}
+AIRING = {"open": "可以通风", "keep": "不必通风", "close": "勿开窗通风"}
+AIRING_REASONS = {
+    "drier": "室外空气更干",
+    "hardly_drier": "室外只略干一点",
+    "wetter": "室外空气更湿",
+    "too_cold_or_hot": "室外太冷或太热",
+    "bad_weather": "有雨或雾霾",
+}
 CAUSES = {
     "power": "停电",
     "network": "网络中断",
@@ -220,6 +228,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "level": LEVELS,
     "quality": QUALITIES,
     "coverage": COVERAGE,
+    "airing": AIRING,
+    "airing_reason": AIRING_REASONS,
     "cause": CAUSES,
     "stage": STAGES,
     "medium": MEDIA,

@@ -3,10 +3,12 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
 
 from server.live import wire
 from server.live.board import STATES, RoomTile
 from server.store import coverage
+from server.web.airing import airing
 from server.web.api.common import PROBLEMS, Cursor, Limit, Viewer, at, at_or_none, decode_cursor, page
 from server.web.api.models import CoverageView, Page, PointValue, RoomDetail, RoomView
 from server.web.auth import ServicesOf, require_room, require_unit
@@ -63,6 +65,29 @@ def listing(
     tiles = (services.board.room(code, now) for code in codes[: limit + 1])
     views = [RoomView.model_validate(summary(tile)) for tile in tiles if tile is not None]
     return page(request, views, limit, views[limit - 1].code if len(views) > limit else "")
+
+
+class VentilationView(BaseModel):
+    """Whether to open the windows, by the water in both airs. `advice` null: a value of one of the two airs is missing or old."""
+
+    advice: str | None = Field(None, description="open | keep | close")
+    reason: str | None = Field(None, description="drier | hardly_drier | wetter | too_cold_or_hot | bad_weather")
+    inside_g_m3: float | None = None
+    outside_g_m3: float | None = None
+    becomes_rh: float | None = Field(None, description="%RH that the outdoor air would have at the room's temperature")
+
+
+@router.get("/rooms/{code}/ventilation", operation_id="getVentilation")
+def ventilation(code: str, who: Viewer, services: ServicesOf) -> VentilationView:
+    """Ventilation advice of this moment."""
+    require_room(services, who, code)
+    now = services.clock()
+    tile = services.board.room(code, now)
+    if tile is None:
+        raise ProblemError(404, "没有这间库房。")
+    with services.db.read() as session:
+        found = airing(services, session, tile, now)
+    return VentilationView() if found is None else VentilationView(**found._asdict())
 
 
 @router.get("/rooms/{code}", operation_id="getRoom")

@@ -12,6 +12,7 @@ from server.live.wire import HEADLINES
 from server.org.sources import Source
 from server.series import Bucket
 from server.store import alarms, coverage, rooms, units
+from server.web.airing import airing
 from server.web.api import history
 from server.web.api.common import Viewer
 from server.web.api.history import DAY_MS
@@ -87,6 +88,7 @@ def page(
         person = rooms.person(session, code)
         phone = rooms.duty_phone(session, tile.fact.unit)
         still = rooms.latest_still(session, code) if who.may(Action.PICTURES) else None
+        air = airing(services, session, tile, now)
         today = _today(coverage.stretches(session, [code], day_start(now), now)[code], now)
     return screens.page(
         request,
@@ -101,6 +103,7 @@ def page(
         phone=phone,
         still=still,
         today=today,
+        air=air,
         charts=[] if part else _charts(services, tile, now),
         minutes=MAINTENANCE_MINUTES,
     )
