@@ -130,7 +130,7 @@ def stored() -> Select[Any]:
 def _tuples(session: Session) -> Iterator[tuple[Any, ...]]:
     """All entries as the driver gives them: on SQLite past SQLAlchemy's rows, which cost as much as the hashing."""
     if session.get_bind().dialect.name != "sqlite":
-        yield from session.execute(stored()).tuples()
+        yield from map(tuple, session.execute(stored()))
         return
     cursor: Any = session.connection().connection.cursor()
     cursor.execute(str(stored().compile(session.get_bind())))

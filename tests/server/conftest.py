@@ -47,9 +47,9 @@ class Slice:
 
     T0, ROOM, OTHER, GATEWAY = T0, ROOM, OTHER, GATEWAY
 
-    def __init__(self, folder, rules=RULES):
+    def __init__(self, folder, rules=RULES, url=None):
         self.folder, self.rules = folder, rules
-        self.db = Database(f"sqlite:///{folder / 'aw.db'}")
+        self.db = Database(url or f"sqlite:///{folder / 'aw.db'}")
         migrate(self.db)
         self.now = T0
         self.facts = []
@@ -118,10 +118,10 @@ class Slice:
         return future.result(0)
 
 
-def populated(folder, rules=RULES):
-    """The county with its people, rooms and gateway, the watch open."""
+def populated(folder, rules=RULES, url=None):
+    """The county with its people, rooms and gateway, the watch open; in SQLite unless `url` names another database."""
     folder.mkdir(exist_ok=True)
-    made = Slice(folder, rules)
+    made = Slice(folder, rules, url)
     with made.db.write() as session:
         session.add(Unit(code="350000000000", level=1, name="福建省厅", short_name="省厅"))
         session.flush()

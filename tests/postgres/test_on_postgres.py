@@ -1,0 +1,162 @@
+"""The same product on PostgreSQL: schema, triggers, upserts, the way of a sample to a message, import, backup, and the whole server."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DatabaseError
+from starlette.testclient import TestClient
+
+from server.app import build
+from server.history import History, backup
+from server.org import imports
+from server.series.choose import open_store
+from server.settings import load_settings
+from server.store import audit, schema, triggers
+from server.store.migrate import migrate
+from server.store.session import Database
+from server.store.tables import Alarm, AlarmMemory, EscalationStep, Journal, Person, Point, Room, Transition, Unit, Watermark
+from server.watch.commands import Reset
+from tests.server.conftest import GATEWAY, ROOM, populated
+
+T0 = 1_790_000_000_000
+PROVINCE = Path(__file__).resolve().parents[2] / "deploy" / "province"
+
+
+@pytest.fixture
+def db(postgres_url):
+    made = Database(postgres_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def made(postgres_url, tmp_path):
+    """The county of the watch tests, its rows in PostgreSQL."""
+    found = populated(tmp_path / "slice", url=postgres_url)
+    yield found
+    found.db.close()
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_code(db):
+    with db.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, schema.Base.metadata) == []
+    assert migrate(db)[0] == migrate(db)[1]
+
+
+@pytest.mark.parametrize("table", triggers.APPEND_ONLY)
+@pytest.mark.parametrize("statement", ["UPDATE {} SET at = 0", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
+def test_what_is_written_into_the_record_stays(made, table, statement):
+    made.birth()
+    made.send(("smoke1/smoke", 1))
+    with made.db.write() as session:
+        audit.append(session, "tester", "test", "x", {"a": 1}, T0)
+    with made.db.write() as session, pytest.raises(DatabaseError, match="append-only"):
+        session.execute(text(statement.format(table)))
+    with made.db.read() as session:
+        assert session.scalar(text(f"SELECT count(*) FROM {table}")) >= 1
+        there = set(session.scalars(text("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")))
+    assert set(triggers.names("postgresql", table)) <= there
+
+
+def test_writers_at_the_same_time_do_not_fork_the_chain_of_the_record(db):
+    def append(name):
+        for n in range(15):
+            with db.write() as session:
+                audit.append(session, name, "test", f"{name}-{n}", {"n": n, "text": "甲乙"}, T0 + n)
+
+    threads = [threading.Thread(target=append, args=(f"writer {n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    with db.read() as session:
+        found = audit.walk(session)
+    assert (found.rows, found.broken) == (60, None)
+
+
+def test_a_sample_becomes_an_alarm_and_a_step_and_states_are_replaced(made):
+    made.birth()
+    assert made.send(("smoke1/smoke", 1), ("th1/humidity", 80)).upto == 2
+    made.run(20)
+    made.send(("smoke1/smoke", 0), ("th1/humidity", 50))
+    made.run(60)
+    alarms = {row.rule: row for row in made.rows(Alarm)}
+    assert alarms["smoke"].level == "critical"
+    assert "humidity_high" in alarms
+    with made.db.read() as session:
+        assert session.scalar(select(func.count()).select_from(Transition)) >= 3
+        assert session.scalar(select(func.count()).select_from(EscalationStep)) >= 1
+        assert session.get(Watermark, (GATEWAY, "77")).upto == 4
+        assert session.scalar(select(func.sum(Journal.count))) == 4
+        assert session.scalar(select(func.count()).select_from(AlarmMemory)) >= 1
+    made.start()  # memory is read back
+    made.run(1)
+    made.order(Reset(alarm=alarms["smoke"].id, by="tester", note="x"))
+    made.send(("smoke1/smoke", 1))
+    made.run(5)
+    assert len([row for row in made.rows(Alarm) if row.rule == "smoke" and row.open_key]) == 1
+
+
+def test_the_example_province_is_imported_and_again_without_a_change(db):
+    for kind, table in (("units", Unit), ("people", Person), ("rooms", Room), ("devices", Point)):
+        first = imports.import_csv(db, kind, PROVINCE / f"{kind}.csv", now=T0, dry_run=False)
+        again = imports.import_csv(db, kind, PROVINCE / f"{kind}.csv", now=T0 + 1, dry_run=False)
+        assert not first.errors
+        assert (again.created, again.updated) == (0, 0)
+        with db.read() as session:
+            assert session.scalar(select(func.count()).select_from(table)) == first.rows == first.created
+
+
+def test_a_backup_goes_into_another_postgresql_and_life_goes_on_there(made, tmp_path, postgres):
+    made.birth()
+    made.send(("smoke1/smoke", 1), ("th1/humidity", 61))
+    with made.db.write() as session:
+        audit.append(session, "tester", "test", "x", {"text": "甲"}, T0)
+    store = open_store("embedded", tmp_path / "data" / "series")
+    while History(made.db, store).run_once(T0):
+        pass
+    backup.save(made.db, store, tmp_path / "data", tmp_path / "copy", T0, "0.1.0")
+    store.close()
+    postgres.psql("CREATE DATABASE restored")
+    try:
+        url = postgres.url("restored")
+        assert backup.restore(tmp_path / "copy", url, tmp_path / "new", T0).samples == 2
+        db = Database(url)
+        with db.read() as session:
+            assert audit.verify(session) is None
+            assert [row.rule for row in session.scalars(select(Alarm))] == [row.rule for row in made.rows(Alarm)]
+        with db.write() as session:  # the counters of ids stand behind what was restored
+            session.add(Room(code=f"{ROOM[:12]}-77", unit=ROOM[:12], name="x", short_name="x", sms_place="x"))
+            session.add(Person(code="P-new", name="新", unit=ROOM[:12]))
+            session.flush()
+        with db.write() as session, pytest.raises(DatabaseError, match="append-only"):
+            session.execute(text("DELETE FROM audit"))
+        db.close()
+        # And back into SQLite: the file of a backup is SQLite whatever it came from.
+        assert backup.restore(tmp_path / "copy", f"sqlite:///{tmp_path / 'lite' / 'aw.db'}", tmp_path / "lite", T0).samples == 2
+    finally:
+        postgres.psql("DROP DATABASE restored WITH (FORCE)")
+
+
+def test_the_whole_server_stands_on_it(postgres_url, tmp_path, free_port):
+    config = tmp_path / "server.yaml"
+    config.write_text(json.dumps({"data_dir": "data", "database": postgres_url, "broker": {"port": free_port}, "sms": {"kind": "outbox_file"}}))
+    settings = load_settings(config)
+    settings.data_dir.mkdir()
+    app, parts = build(settings)
+    with TestClient(app) as client:
+        assert client.get("/healthz").status_code == 200
+        assert set(client.get("/readyz").json().get("reasons", {})) <= {"broker"}  # nothing but the broker is missing
+        key = (settings.data_dir / "cli.token").read_text()
+        headers = {"Authorization": f"Bearer {key}"}
+        for path in ("units", "rooms", "alarms", "gateways", "audit", "notifications"):
+            assert client.get(f"/api/v1/{path}", headers=headers).status_code == 200, path
+        files = {"file": ("units.csv", (PROVINCE / "units.csv").read_bytes())}
+        assert client.post("/api/v1/imports", headers=headers, files=files, data={"kind": "units"}).status_code in (200, 201, 202)
+    assert parts.db.engine.dialect.name == "postgresql"

@@ -1,0 +1,129 @@
+"""The power of a region fails: every gateway is shown offline within its deadline, with the broker's word and without it. Real connections to a real
+broker; the deadline passes in simulated time.
+"""
+
+import queue
+import time
+
+import pytest
+
+from contract.batch import Outbox, PointDeclaration, node_birth, node_death
+from contract.sparkplug import encode
+from server.ingest.accept import Acceptor
+from server.ingest.mqtt import Transport
+from server.org import gateway_access
+from server.store.tables import Gateway, Room, Unit
+from server.watch.gateways import SILENCE_MS
+from tests.server.brokers import SERVER_PASSWORD, Client, Guarded, until
+
+GROUP = "350100"
+SOME, ALL = 60, 1_310
+
+
+class Cut:
+    """A server, a broker that knows `count` gateways, and their connections."""
+
+    def __init__(self, made, folder, port, count):
+        self.made, self.codes = made, [f"GW-CUT-{n:04d}" for n in range(count)]
+        self.passwords = self._populate()
+        made.start()
+        self.broker = Guarded("mosquitto", made.db, folder, port)
+        self.now = made.now
+        (folder / "pw").write_text(SERVER_PASSWORD)
+        self.transport = Transport(
+            host="127.0.0.1", port=port, host_id="aw", groups=("+",), clock=lambda: self.now, metrics=made.metrics, username="server",
+            password_file=folder / "pw",
+        )  # fmt: skip
+        self.acceptor = Acceptor(made.watch, self.transport.send, made.metrics)
+        self.transport.start()
+        until(lambda: self.transport.connected, 20, "the server is connected")
+        self.edges = [self._edge(code) for code in self.codes]
+        self.hear(lambda: len(self.online()) == count, "all gateways are online")
+
+    def _populate(self):
+        with self.made.db.write() as session:
+            unit = session.get(Unit, "350102000000")
+            session.add_all([Gateway(code=code, group_id=GROUP, unit=unit.code) for code in self.codes])
+            session.flush()
+            assert session.get(Room, self.made.ROOM)
+            return {code: gateway_access.issue(session, session.get(Gateway, code), "test", 0).password for code in self.codes}
+
+    def _edge(self, code):
+        edge = Client(self.broker, code, self.passwords[code], will=(f"spBv1.0/{GROUP}/NDEATH/{code}", encode(node_death(0, self.now))))
+        points = [PointDeclaration("th1/humidity", 1, self.made.ROOM, "", 10)]
+        edge.say(f"spBv1.0/{GROUP}/NBIRTH/{code}", encode(node_birth(points, now=self.now, bd_seq=0, outbox=Outbox(5, 1, 0))))
+        return edge
+
+    def hear(self, true, what, seconds=60):
+        """Take what comes from the broker, at the present instant."""
+        end = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < end, what
+            try:
+                self.acceptor.accept(self.transport.incoming.get(timeout=0.05))
+            except queue.Empty:
+                self.made.watch.run_once(lambda: self.now)
+
+    def online(self):
+        with self.made.db.read() as session:
+            return [row.code for row in session.query(Gateway).filter(Gateway.online, Gateway.code.like("GW-CUT-%"))]
+
+    def changed(self):
+        with self.made.db.read() as session:
+            return {row.changed_at for row in session.query(Gateway).filter(Gateway.code.like("GW-CUT-%"))}
+
+    def close(self):
+        for edge in self.edges:
+            edge.close()
+        self.transport.stop()
+        self.broker.process.kill()
+        self.broker.process.wait()
+
+
+@pytest.fixture
+def cut(slice_, tmp_path, free_port):
+    made = []
+
+    def make(count):
+        made.append(Cut(slice_, tmp_path / "broker", free_port, count))
+        return made[0]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def with_the_brokers_word(scene):
+    """Every line is cut at once: the broker speaks the wills."""
+    for edge in scene.edges:
+        edge.cut()
+    scene.hear(lambda: not scene.online(), "every death is heard")
+    assert scene.changed() == {scene.now}
+
+
+def without_it(scene):
+    """The broker dies with them: no will is ever spoken, and the deadline alone tells."""
+    scene.broker.kill()
+    start = scene.now
+    for _ in range(3):
+        scene.now += SILENCE_MS // 3 - 1_000
+        scene.made.watch.run_once(lambda: scene.now)
+    assert len(scene.online()) == len(scene.codes)  # not before its time
+    scene.now = start + SILENCE_MS + 1_000
+    while scene.made.watch.run_once(lambda: scene.now):
+        pass
+    assert scene.online() == []
+    assert scene.changed() == {start + SILENCE_MS}
+
+
+@pytest.mark.mosquitto
+@pytest.mark.parametrize("how", [with_the_brokers_word, without_it])
+def test_a_cut_of_sixty_gateways(cut, how):
+    how(cut(SOME))
+
+
+@pytest.mark.soak
+@pytest.mark.mosquitto
+@pytest.mark.parametrize("how", [with_the_brokers_word, without_it])
+def test_a_cut_of_the_whole_province(cut, how):
+    how(cut(ALL))
