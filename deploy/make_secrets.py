@@ -44,20 +44,20 @@ class Folder:
 
 
 def main(root: Path) -> None:
-    """Make everything that is missing. The broker's password file comes last, made from the passwords in the other folders."""
+    """Make everything that is missing. The broker learns of gateways by the files that the server writes; only the load simulator is told it here."""
     folder = Folder(root)
-    clients = {"server": folder.keep("server", "broker-password", OURS), "fleet": folder.keep("fleet", "broker-password", OURS)}
-    tokens = ""
+    folder.keep("server", "broker-password", OURS)
+    credentials = ""
     for service, gateway in GATEWAYS.items():
-        clients[gateway] = folder.keep(service, "broker-password", OURS)
-        tokens += f"{gateway} {folder.keep(service, 'server-token', OURS)}\n"
-    folder.keep("server", "gateway-tokens", OURS, tokens)
+        password, token = folder.keep(service, "broker-password", OURS), folder.keep(service, "server-token", OURS, f"awg_{secrets.token_hex(20)}")
+        credentials += f"{gateway} {password} {token}\n"
+    folder.keep("server", "gateway-credentials", OURS, credentials)
     folder.keep("server", "first-password", OURS)
     folder.keep("sms", "token", OURS, folder.keep("server", "sms-token", OURS))
     folder.keep("influxdb", "token", INFLUX, folder.keep("server", "influx-token", OURS))
     folder.keep("influxdb", "password", INFLUX)
-    folder.keep("postgres", "password", POSTGRES)
-    folder.keep("broker", "passwords", MOSQUITTO, "".join(mosquitto_line(*client) for client in clients.items()))
+    folder.keep("postgres", "password", POSTGRES, folder.keep("server", "postgres-password", OURS))
+    folder.keep("broker", "fleet", MOSQUITTO, mosquitto_line("fleet", folder.keep("fleet", "broker-password", OURS)))
 
 
 if __name__ == "__main__":

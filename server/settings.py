@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from sqlalchemy.engine import make_url
 
 from contract.located_yaml import LocatedYamlError, load_located
 from server.net_guard import ANYWHERE
@@ -157,6 +158,7 @@ class Settings(_Frozen):
     listen: str = "127.0.0.1:8080"
     data_dir: Path = Path("var")
     database: str | None = None
+    database_password_file: Path | None = None
     host_id: str = "aw"
     groups: tuple[str, ...] = ("+",)
     broker: BrokerSettings = BrokerSettings()
@@ -184,8 +186,12 @@ class Settings(_Frozen):
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy URL; SQLite in the data folder unless set."""
-        return self.database or f"sqlite:///{self.data_dir / 'archivewatch.db'}"
+        """SQLAlchemy URL; SQLite in the data folder unless set. A password comes from its file."""
+        url = self.database or f"sqlite:///{self.data_dir / 'archivewatch.db'}"
+        if self.database_password_file is None:
+            return url
+        password = self.database_password_file.read_text("utf-8").splitlines()[0].strip()
+        return make_url(url).set(password=password).render_as_string(hide_password=False)
 
     @property
     def host(self) -> str:
