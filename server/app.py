@@ -33,6 +33,7 @@ from server.ingest.downlink import Downlink
 from server.ingest.mqtt import Transport, wall_clock
 from server.jobs import Job, Jobs
 from server.jobs_duty import DutyConditions
+from server.jobs_org import OrgJobs
 from server.live.board import STATES, Board
 from server.live.hub import Hub
 from server.metrics import Metrics
@@ -109,6 +110,7 @@ class Parts:
         self.desk = open_desk(settings, self.db, self.store, board_bands(self.board), self.pool)
         sources = self.desk.sources
         self.filing = Filing(self.db, self.store, self.cards, self.pool, settings.data_dir, sources.generator, sources.settings.forms)
+        self.books = OrgJobs(self.db, settings.people_feed, self.watch.submit, self.clock())
         self.jobs = Jobs(self._job_table(), self.metrics, self.clock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -139,6 +141,7 @@ class Parts:
             Job("seal_history", lambda now: seal(self.db, self.store, now), at=(3, 20)),
             Job("expire_history", self._expire, at=(4, 20)),
             Job("audit_anchor", self._anchor, at=(0, 5)),
+            *self.books.table(),
             *self._access_job(),
         )
 

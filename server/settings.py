@@ -152,6 +152,32 @@ class RateSettings(_Frozen):
     exports: int = Field(default=60, ge=0)
 
 
+class LdapSettings(_Frozen):
+    """A directory of people. `attributes` maps columns of the import (code, name, phone, unit, email) to the directory's attributes; `unit` must hold
+    the 12-digit code. Without `start_tls` use ldaps://, or plain ldap:// on a trusted line alone."""
+
+    url: str
+    base: str
+    user: str | None = None
+    password_file: Path | None = None
+    filter: str = "(objectClass=person)"
+    attributes: dict[str, str] = Field(
+        default_factory=lambda: {"code": "employeeNumber", "name": "cn", "phone": "mobile", "unit": "departmentNumber", "email": "mail"}
+    )
+    state_attribute: str = "employeeType"
+    left: tuple[str, ...] = ("离职", "退休", "left", "inactive")
+    start_tls: bool = False
+    ca: Path | None = None
+
+
+class PeopleFeedSettings(_Frozen):
+    """Where people come from: a folder for lists, looked at each minute, and a directory, read every `every_h` hours (at most 24: leavers)."""
+
+    folder: Path | None = None
+    ldap: LdapSettings | None = None
+    every_h: float = Field(default=6, gt=0, le=24)
+
+
 class Settings(_Frozen):
     """All of server.yaml. Relative paths count from the file's folder."""
 
@@ -172,6 +198,7 @@ class Settings(_Frozen):
     sign_in: SignInSettings = SignInSettings()
     rates: RateSettings = RateSettings()
     outgoing_networks: tuple[str, ...] = Field(default=ANYWHERE, description="where webhooks, HTTP gateways and chat relays may lead, as CIDR")
+    people_feed: PeopleFeedSettings = PeopleFeedSettings()
     reports: ReportSettings = ReportSettings()
     rules: Path | None = None
     escalation: Path | None = None

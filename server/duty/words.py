@@ -31,6 +31,10 @@ EVENTS = {
     "tamper": "设备被拆",
     "fault": "设备故障",
     "battery": "电量不足",
+    "duty_vacancy": "值班空缺",
+    "channel_outage": "通道中断",
+    "calibration_due": "校准到期",
+    "emergency_access": "应急授权",
     "other": "异常",
 }
 TRANSITIONS = {

@@ -4,17 +4,17 @@ import hashlib
 import logging
 import secrets
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from server.org import credentials
+from server.org import credentials, emergency
 from server.store import audit
 from server.store.session import Database
-from server.store.tables import Account, WebSession
+from server.store.tables import Account, Person, WebSession
 from server.store.tables_security import AccountSecurity
 
 ROLES = ("duty", "in_charge", "inspector", "keeper", "system", "security", "audit")
@@ -52,6 +52,11 @@ class Identity:
     duty: str = ""
     """What he must do before anything else: "password" (a new one) or "totp" (enrol a second factor)."""
     visitor: bool = False
+    view_role: str = ""
+    view_unit: str = ""
+    """As whom he looks around, read only."""
+    emergency_until: int | None = None
+    """Until when `role` is one that another administrator has granted for an emergency."""
 
 
 class SignInRefusedError(Exception):
@@ -167,6 +172,9 @@ def identify(db: Database, token: str, now: int, limits: SignInLimits) -> Identi
             return None
         web, account, extra = row
         seen_at, identity = web.last_seen_at, _identity(account, _expiry(web, limits), extra=extra, now=now)
+        identity = replace(identity, view_role=web.view_role, view_unit=web.view_unit)
+        if (granted := emergency.active(session, account.id, now)) is not None:
+            identity = replace(identity, role=granted.role, unit=granted.unit, emergency_until=granted.until)
     if now - seen_at >= _SEEN_EVERY_MS:
         with db.write() as session:
             session.execute(update(WebSession).where(WebSession.token_hash == digest).values(last_seen_at=now))
@@ -179,6 +187,17 @@ def peek(db: Database, token: str, now: int, limits: SignInLimits) -> bool:
         query = select(WebSession).join(Account, Account.id == WebSession.account)
         web = session.scalar(query.where(WebSession.token_hash == _digest(token), Account.disabled.is_(False)))
         return web is not None and now < _expiry(web, limits)
+
+
+def view_as(session: Session, token: str, role: str, unit: str, now: int) -> None:
+    """Have a session look around as a role at a unit ("" and "" end it), in the caller's write transaction; audited."""
+    web = session.get_one(WebSession, _digest(token))
+    if (web.view_role, web.view_unit) != (role, unit):
+        before = {"role": web.view_role, "unit": web.view_unit}
+        web.view_role, web.view_unit = role, unit
+        account = session.get_one(Account, web.account)
+        after = {"role": role, "unit": unit}
+        audit.append(session, account.login, "view_as", f"account:{account.id}", {}, now, unit=account.unit, before=before, after=after)
 
 
 def sign_out(db: Database, token: str, now: int) -> None:
@@ -221,7 +240,9 @@ def _open(db: Database, ident: int, now: int, limits: SignInLimits, agent: str =
         account = session.get_one(Account, ident)
         last = session.scalar(select(func.max(WebSession.created_at)).where(WebSession.account == ident))
         session.execute(delete(WebSession).where(WebSession.account == ident, WebSession.expires_at < now, WebSession.created_at < (last or 0)))
-        account.failures, account.locked_until = 0, None
+        account.failures, account.locked_until, account.used_at = 0, None, now
+        if account.person is not None:
+            session.get_one(Person, account.person).last_seen_at = now
         web = WebSession(
             token_hash=_digest(token), account=ident, created_at=now, last_seen_at=now, expires_at=now + limits.absolute_ms,
             address=audit.origin().address, agent=agent[:120],

@@ -67,8 +67,8 @@ def change(session: Session, asked: Asked, who: Asker, now: int, *, write: bool 
     applied = deeds.DEEDS[asked.kind](context, asked.key, asked.after, write) if asked.kind in deeds.DEEDS else _row(context, asked, write)
     found = Applied(unit=applied[0], before=applied[1], after=applied[2], touched=applied[3])
     if write:
-        detail = {"before": found.before, "after": found.after, "reason": asked.reason}
-        audit.append(session, who.name, f"change_{asked.kind}", asked.subject[:120], detail, now)
+        told: dict[str, Any] = {"unit": found.unit, "before": found.before, "after": found.after, "reason": asked.reason}
+        audit.append(session, who.name, f"change_{asked.kind}", asked.subject[:120], {}, now, **told)
     return found
 
 
@@ -108,7 +108,8 @@ def propose(session: Session, asked: Asked, who: Asker, now: int) -> ChangeReque
     )  # fmt: skip
     session.add(row)
     session.flush()
-    audit.append(session, who.name, "change_proposed", asked.subject[:120], {"after": found.after, "reason": asked.reason}, now)
+    told: dict[str, Any] = {"unit": found.unit, "before": found.before, "after": found.after, "reason": asked.reason}
+    audit.append(session, who.name, "change_proposed", asked.subject[:120], {"request": row.id}, now, **told)
     return row
 
 
@@ -120,7 +121,7 @@ def decide(session: Session, row: ChangeRequest, who: Asker, now: int, *, approv
         raise CheckError("不能审批自己提出的申请")
     row.state, row.decided_by, row.decided_at, row.remark = (APPROVED if approve else REFUSED), who.name, now, remark[:200]
     if not approve:
-        audit.append(session, who.name, "change_refused", row.subject, {"request": row.id, "note": remark}, now)
+        audit.append(session, who.name, "change_refused", row.subject, {"request": row.id}, now, unit=row.unit, reason=remark)
         return None
     asked = Asked(kind=row.after["kind"], key=row.after["key"], after=row.after["cells"], reason=f"{row.reason}（申请 {row.id}，{row.proposed_by}）")
     found = change(session, asked, who, now)
@@ -136,4 +137,4 @@ def withdraw(session: Session, row: ChangeRequest, who: Asker, now: int) -> None
     if row.proposed_by != who.name:
         raise CheckError("只有提出人可以撤回")
     row.state, row.decided_at, row.decided_by = WITHDRAWN, now, who.name
-    audit.append(session, who.name, "change_withdrawn", row.subject, {"request": row.id}, now)
+    audit.append(session, who.name, "change_withdrawn", row.subject, {"request": row.id}, now, unit=row.unit)

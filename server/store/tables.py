@@ -84,7 +84,7 @@ class Room(Base):
 
 
 class Account(Base):
-    """A sign-in. `role` is duty | in_charge | inspector | system | security | audit; rights reach `unit` and below."""
+    """A sign-in. `role` is duty | in_charge | inspector | system | security | audit; rights reach `unit` and below. `used_at` is its last sign-in."""
 
     __tablename__ = "account"
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
@@ -97,10 +97,11 @@ class Account(Base):
     disabled: Mapped[bool] = mapped_column(Boolean, default=False)
     failures: Mapped[int] = mapped_column(default=0)
     locked_until: Mapped[int | None]
+    used_at: Mapped[int | None]
 
 
 class WebSession(Base):
-    """A revocable browser session; only the SHA-256 of the token is stored."""
+    """A revocable browser session; only the SHA-256 of the token is stored. With `view_role` its owner looks around as that role, at `view_unit`."""
 
     __tablename__ = "web_session"
     token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -110,6 +111,8 @@ class WebSession(Base):
     expires_at: Mapped[int]
     address: Mapped[str] = mapped_column(String(45), default="", server_default="")
     agent: Mapped[str] = mapped_column(String(120), default="", server_default="")
+    view_role: Mapped[str] = mapped_column(String(16), default="", server_default="")
+    view_unit: Mapped[str] = mapped_column(String(12), default="", server_default="")
 
 
 class Gateway(Base):

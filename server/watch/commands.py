@@ -142,7 +142,7 @@ class Maintenance(Command):
     person: str
 
 
-CONDITIONS = frozenset({"duty_vacancy", "channel_outage", "calibration_due", "drill_failed"})
+CONDITIONS = frozenset({"duty_vacancy", "channel_outage", "calibration_due", "drill_failed", "emergency_access"})
 """Rules whose truth is found outside the watch (a roster, a provider, a certificate) and told to it by Condition."""
 
 

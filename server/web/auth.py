@@ -21,6 +21,8 @@ TERMINAL = "aw_terminal"
 DUTY_PATHS = ("/me/security", "/logout", "/api/v1/session")
 DUTIES = {"password": "请先更换密码。", "totp": "管理员请先登记动态码验证器。"}
 """What somebody must do before anything else; only the pages for it are open to him."""
+_LOOKING = ("/roles/view-as/end", "/logout", "/api/v1/session")
+_SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,9 @@ class Principal:
     """A key's actions: never more than its owner's role has."""
     duty: str = ""
     visitor: bool = False
+    own_role: str = ""
+    """Set while he looks around as another role: he sees what it sees and changes nothing."""
+    emergency_until: int | None = None
 
     def may(self, action: Action) -> bool:
         """Whether his role has an action."""
@@ -62,6 +67,8 @@ def principal(request: Request) -> Principal:
         raise ProblemError(401, "请先登录，或附上有效的密钥。", headers={"WWW-Authenticate": "Bearer"})
     if found.duty and not request.url.path.startswith(DUTY_PATHS):
         raise ProblemError(403, DUTIES[found.duty], code=f"first_{found.duty}")
+    if found.own_role and request.method not in _SAFE and request.url.path not in _LOOKING:
+        raise ProblemError(403, "正在以别的角色查看，只能看不能改。先结束查看。", code="viewing_as")
     origin = audit.origin()
     origin.session, origin.unit = found.session, found.unit or ""
     return found
@@ -81,9 +88,14 @@ def principal_or_none(request: Request) -> Principal | None:
     who = accounts.identify(provided.db, cookie, provided.clock(), provided.settings.limits) if cookie else None
     if who is None or not cookie:
         return _by_terminal(provided, request.cookies.get(TERMINAL, ""))
+    if who.view_role and rights.allows(who.role, Action.VIEW_AS):
+        return Principal(
+            name=who.name, role=who.view_role, unit=who.view_unit, account=who.account, login=who.login, expires_at=who.expires_at,
+            session=provided.settings.digest(cookie)[:12], only=rights.as_role(who.role, who.view_role), own_role=who.role, duty=who.duty,
+        )  # fmt: skip
     return Principal(
         name=who.name, role=who.role, unit=who.unit, account=who.account, login=who.login, expires_at=who.expires_at,
-        session=provided.settings.digest(cookie)[:12], duty=who.duty, visitor=who.visitor,
+        session=provided.settings.digest(cookie)[:12], duty=who.duty, visitor=who.visitor, emergency_until=who.emergency_until,
     )  # fmt: skip
 
 

@@ -184,6 +184,7 @@ AUDIT_ACTIONS = {
     "audit_export": "导出审计日志",
     "sms_reply": "短信回复",
     "account_add": "新建账号",
+    **labels_org.AUDIT,
 }
 NOTES = (
     "已到场查看",

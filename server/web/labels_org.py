@@ -37,6 +37,7 @@ ACTIONS = {
     "grant": "任免三员",
     "review": "签署季度核对",
     "view_as": "以某角色查看",
+    "emergency": "申请、批准应急授权",
     "close_notice": "办结通告",
     "control": "下发控制",
 }
@@ -76,6 +77,26 @@ SAID = {
     "refused": "已退回。",
     "undone": "已撤销。",
     "signed": "已签署。",
+    "asked": "已申请，请另一名管理员在 1 小时内批准。",
+    "granted": "已批准，告警已发出。",
+}
+
+AUDIT = {
+    **{f"change_{kind}": f"更改{title}" for kind, title in EDIT_KINDS.items()},
+    **{f"import_{kind}": f"导入{EDIT_KINDS[kind]}" for kind in KINDS},
+    "import_undo": "撤销导入",
+    "change_proposed": "提出更正",
+    "change_refused": "退回更正",
+    "change_withdrawn": "撤回更正",
+    "notice_closed": "办结通告",
+    "review_sign": "签署季度核对",
+    "emergency_ask": "申请应急授权",
+    "emergency_grant": "批准应急授权",
+    "emergency_end": "结束应急授权",
+    "view_as": "以某角色查看",
+    "account_dormant": "停用长期未用的账号",
+    "person_left": "离职停用",
+    "person_back": "复职",
 }
 
 TABLES: Mapping[str, Mapping[str, str]] = {

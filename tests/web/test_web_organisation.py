@@ -58,8 +58,8 @@ def test_an_administrator_edits_at_once_and_the_log_knows_before_and_after(house
     assert house.board.room(ROOM, house.now).fact.demanded == ("temperature",)
     with house.db.read() as session:
         entry = session.query(AuditEntry).filter_by(action="change_rooms").one()
-        assert entry.detail["before"] == {"location": "", "demanded": "temperature;humidity;smoke"}
-        assert entry.detail["after"] == {"location": "三楼东侧", "demanded": "temperature"}
+        assert entry.before == {"location": "", "demanded": "temperature;humidity;smoke"}
+        assert entry.after == {"location": "三楼东侧", "demanded": "temperature"}
     for after, word in (({"short_name": "名字实在太长了"}, "最多 6 个字"), ({"nonsense": "x"}, "没有这一项"), ({"location": "三楼东侧"}, "没有改动")):
         answer = change(system, "rooms", {"code": ROOM}, after)
         assert (answer.status_code, word in answer.json()["detail"]) == (422, True), answer.text

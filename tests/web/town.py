@@ -11,7 +11,7 @@ from server.org import accounts
 from server.store import incidents
 from server.store.tables import Account, EscalationStep, Gateway, Notification, Person, Point, Room, Snapshot, Unit, WebSession
 from server.store.tables_alarms import LimitChange, ShadowRun
-from server.store.tables_org import ChangeRequest, ImportRun, Notice, RoomPlan
+from server.store.tables_org import ChangeRequest, EmergencyAccess, ImportRun, Notice, RoomPlan
 from server.store.tables_papers import ExportJob
 from server.store.tables_series import Annotation
 from server.web import stills
@@ -103,6 +103,9 @@ class Town(House):
             notice = Notice(kind="calibration", level="warn", unit=unit, subject="point:1", sentence=f"{NAMES[key]}校准到期", raised_at=self.now)
             plan = RoomPlan(room=room, sha256=digest, media_type="image/jpeg", bytes=len(content), width=640, height=360, updated_at=self.now, by="x")
             trial = ShadowRun(name=f"{NAMES[key]}的试行", unit=unit, body='{"rules":[]}', version="0" * 64, by="x", since=self.now, memory={})
+            victim = session.query(Account).filter_by(unit=unit, role="inspector").order_by(Account.id.desc()).first()
+            urgent = EmergencyAccess(account=victim.id, role="duty", unit=unit, reason=f"{NAMES[key]}应急", asked_at=self.now)
+            session.add(urgent)
             session.add_all((message, still, remark, change, run, notice, plan, limit, trial))
             paper = ExportJob(
                 kind="changes", title=f"变更 {NAMES[key]}", unit=unit, subject=unit, period="2026-09", ending="csv", asked_by="示例",
@@ -116,6 +119,7 @@ class Town(House):
                 self._found(key, unit, room, gateway, (unit, NAMES[key], f"{NAMES[key][:2]}秘室", person.name, person.phone, gateway)),
                 notification=message.id, snapshot=still.id, annotation=remark.id, alarm=alarm, person=person.id, person_code=person.code,
                 export=paper.id, change=change.id, run=run.id, notice=notice.id, limit=limit.id, trial=trial.id,
+                emergency=urgent.id,
             )  # fmt: skip
         self.places[key] = place
 

@@ -45,6 +45,7 @@ class Place:
     export: int = 0
     limit: int = 0
     trial: int = 0
+    emergency: int = 0
     marks: tuple[str, ...] = ()
     extra: Mapping[str, Any] | None = None
 
@@ -73,6 +74,7 @@ OF_PLACE: dict[str, Callable[[Place], Any]] = {
     "export": lambda place: place.export,
     "limit_id": lambda place: place.limit,
     "trial_id": lambda place: place.trial,
+    "emergency_id": lambda place: place.emergency,
 }
 
 CODE_OF = {
@@ -106,7 +108,7 @@ PLAIN: dict[str, Any] = {
     "role": "", "dry_run": "true", "standing": "true", "approve": False, "remark": "资料不全",
     "actor": "", "action": "",
     "old": "x", "new": "x", "again": "x", "public": "000000000000", "key": 1, "terminal": 1,
-    "code": "000000",
+    "code": "000000", "hours": 2,
 }  # fmt: skip
 """By the name of the parameter, in paths, queries, forms and JSON bodies."""
 
@@ -237,6 +239,8 @@ OWN = {
     "DELETE /api/v1/session",
     "GET /",
     "GET /me",
+    "POST /roles/view-as/end",
+    "POST /emergency/{emergency_id}/end",
 }
 """Routes about the asker himself, or that decide inside: signed in is enough."""
 

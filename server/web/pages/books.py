@@ -20,7 +20,7 @@ from server.web.auth import Principal, ServicesOf, principal, require, require_r
 from server.web.pages.common import ScreensOf, by_script
 from server.web.pages.organisation import PER_PAGE, Reader
 from server.web.problems import ProblemError
-from server.web.rights import ROLES, Action
+from server.web.rights import Action
 from server.web.services import Services
 
 router = APIRouter()
@@ -178,13 +178,6 @@ def close(ident: int, who: Annotated[Principal, Depends(require(Action.CLOSE_NOT
             raise ProblemError(403, problems.NO_RIGHT)
         notices.close(session, row, who.name, services.clock())
     return RedirectResponse("/notices", 303)
-
-
-@router.get("/roles")
-def roles(request: Request, screens: ScreensOf, who: Reader) -> Response:
-    """Which role may do what, as the one table of rights says."""
-    shown = {role: actions for role, actions in ROLES.items() if role not in ("service", "gateway")}
-    return screens.page(request, "roles.html", who=who, roles=shown, actions=list(Action))
 
 
 @router.get("/me")

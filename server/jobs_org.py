@@ -1,0 +1,88 @@
+"""What the books want done by the calendar: calibrations, the people feed, dormant accounts, reviews, the end of emergency access."""
+
+from collections.abc import Callable, Container
+
+from sqlalchemy import select
+
+from server.jobs import Job
+from server.org import calibration, dormancy, emergency, feed, review
+from server.org.feed import drop
+from server.settings import PeopleFeedSettings
+from server.store.session import Database
+from server.store.tables import Alarm
+from server.watch.commands import Command, Condition
+
+
+class OrgJobs:
+    """Looks, writes notices, and tells the watch what is an alarm. Methods take `now` (UTC ms)."""
+
+    def __init__(self, db: Database, settings: PeopleFeedSettings, tell: Callable[[Command], object], started_at: int) -> None:
+        self._db, self._settings, self._tell, self._started_at = db, settings, tell, started_at
+
+    def table(self) -> tuple[Job, ...]:
+        """Rows of the job table."""
+        found = [
+            Job("calibrations", self.calibrations, every_s=3600),
+            Job("books", self.books, every_s=3600),
+            Job("emergency_access", self.emergencies, every_s=5),
+        ]
+        if self._settings.folder is not None:
+            found.append(Job("people_feed", self.people_drop, every_s=60))
+        if self._settings.ldap is not None:
+            found.append(Job("people_directory", self.people_directory, every_s=max(1, int(self._settings.every_h * 3600))))
+        return tuple(found)
+
+    def calibrations(self, now: int) -> int:
+        """Notices, and for rooms with a sensor past its certificate an alarm of the lowest level that stands until a new one is entered."""
+        with self._db.write() as session:
+            new = calibration.remind(session, now)
+        with self._db.read() as session:
+            over = calibration.overdue(session, now)
+        for room, sensors in over.items():
+            names = "、".join(one.device for one in sensors)
+            self._say(calibration.RULE, f"room:{room}", sensors[0].unit, "warn", note=f"{names} 校准已到期", room=room)
+        self._clear(calibration.RULE, {f"room:{room}" for room in over})
+        return new
+
+    def books(self, now: int) -> None:
+        """Dormant accounts, reviews that wait, a feed that has fallen silent."""
+        with self._db.write() as session:
+            dormancy.run_once(session, now)
+            review.remind(session, now)
+        if self._settings.folder is not None or self._settings.ldap is not None:
+            feed.listen(self._db, self._started_at, now)
+
+    def people_drop(self, now: int) -> int:
+        """Lists in the folder."""
+        return 0 if self._settings.folder is None else drop.run_once(self._db, self._settings.folder, now)
+
+    def people_directory(self, now: int) -> bool:
+        """The directory."""
+        from server.org.feed import directory  # noqa: PLC0415 - only who has a directory pays for its library
+
+        return self._settings.ldap is not None and directory.run_once(self._db, self._settings.ldap, now)
+
+    def emergencies(self, now: int) -> None:
+        """End what has run out; as long as one runs, its alarm stands."""
+        with self._db.write() as session:
+            emergency.expire(session, now)
+        with self._db.read() as session:
+            running = {row.id: row for row in emergency.standing(session, now) if row.granted_at is not None}
+        told = self._clear(emergency.RULE, {f"{emergency.KIND}:{ident}" for ident in running})
+        for ident, row in running.items():
+            if f"{emergency.KIND}:{ident}" not in told:
+                note = f"以“{emergency.ROLES[row.role]}”权限操作：{row.reason}"
+                self._say(emergency.RULE, f"{emergency.KIND}:{ident}", row.unit, "urgent", note=note)
+
+    def _clear(self, rule: str, true: Container[str]) -> set[str]:
+        """Clear the alarms of a rule that are not true any more; returns the subjects of those that stand."""
+        standing = select(Alarm).where(Alarm.rule == rule, Alarm.open_key.is_not(None), Alarm.cleared_at.is_(None))
+        with self._db.read() as session:
+            found = session.scalars(standing).all()
+        for alarm in found:
+            if alarm.subject not in true:
+                self._say(rule, alarm.subject, alarm.unit, alarm.level, active=False, room=alarm.room)
+        return {alarm.subject for alarm in found}
+
+    def _say(self, rule: str, subject: str, unit: str, level: str, *, active: bool = True, note: str = "", room: str | None = None) -> None:
+        self._tell(Condition(subject=subject, rule=rule, active=active, unit=unit, room=room, level=level, note=note, by="系统"))
