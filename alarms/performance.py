@@ -63,7 +63,9 @@ class Performance(NamedTuple):
     floods: tuple[tuple[int, int], ...]
 
 
-def measure(asked: Iterable[Asked], held: Sequence[Held], start: int, end: int, *, chattering: int = 0, fleeting: int = 0) -> Performance:
+def measure(
+    asked: Iterable[Asked], held: Sequence[Held], start: int, end: int, *, chattering: int = 0, fleeting: int = 0, unauthorised: int = 0
+) -> Performance:
     """Compute the figures of one desk (one operator at any time). Raises ValueError for an empty range."""
     if end <= start:
         raise ValueError("the range is empty")
@@ -87,7 +89,10 @@ def measure(asked: Iterable[Asked], held: Sequence[Held], start: int, end: int, 
         Figure("chattering", float(chattering), 0, None, ""),
         Figure("fleeting", float(fleeting), 0, None, ""),
         Figure("stale_worst_day", float(_stale(held, start, end)), 5, None, ""),
-        Figure("critical_share", share[3], 1, 5, "%"),
+        Figure("alarm_share", share[3], 15, None, "%"),
+        Figure("urgent_share", share[4], 5, None, "%"),
+        Figure("critical_share", share[5], 1, 5, "%"),
+        Figure("unauthorised", float(unauthorised), 0, 0, ""),
     )
     return Performance((end - start) / DAY_MS, len(rows), figures, levels, top, floods)
 
@@ -100,7 +105,7 @@ def _shares(
     yield sum(found > FLOOD_STARTS_ABOVE for found in windows.values()), count
     yield sum(until - since for since, until in floods), span
     yield sum(found for _, found in top), len(rows)
-    yield levels["critical"], len(rows)
+    yield from ((levels[level], len(rows)) for level in ("alarm", "urgent", "critical"))
 
 
 def _floods(instants: Sequence[int], start: int, end: int) -> Iterable[tuple[int, int]]:

@@ -323,7 +323,7 @@ def _web_settings(settings: Settings) -> WebSettings:
     return WebSettings(
         data_folder=settings.data_dir, limits=limits, tokens=tokens, banner=settings.banner,
         provider_token=_secret(settings.sms.token_file) if settings.sms.kind == "twilio" else "", public_url=settings.public_url or "",
-        trusted_proxies=settings.trusted_proxies, rates=Rates(**settings.rates.model_dump()),
+        trusted_proxies=settings.trusted_proxies, rates=Rates(**settings.rates.model_dump()), manual_min=settings.watch.manual_min,
         version=version("archivewatch"),
     )  # fmt: skip
 

@@ -13,7 +13,8 @@ from server.duty.clock import BEIJING, next_at, time_of_day
 from server.duty.escalation import DUTIES, ROOM_PERSON, EscalationTable, Step
 
 __all__ = ["BEIJING", "Member", "Org", "OrgUnit", "Plan", "Recipient", "StepContext", "e164", "inform", "landline", "plan", "supervisions"]
-SUPERVISE = "supervise"
+SUPERVISE, PART = "supervise", "group"
+"""PART: the desk of a unit is told of a group alarm that somebody above it has in hand."""
 LATE_MS = 60_000
 """A step later than this was held up by us: the next one counts from now, so that the people just told have their time to answer."""
 
@@ -123,6 +124,8 @@ def plan(step: StepContext, org: Org, table: EscalationTable, now: int, workdays
         return Plan(step=step.step, deferred_until=waiting[0], held=waiting[1])
     if step.reason == SUPERVISE:
         return Plan(recipients=_people(steps[step.step].to, org, step, table), step=step.step)
+    if step.reason == PART:
+        return Plan(recipients=tuple(one for one in _people(steps[0].to, org, step, table) if one.phone not in step.told))
     return _resolve(step, steps, org, table, now)
 
 

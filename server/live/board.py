@@ -116,6 +116,23 @@ class Board:
             alarms = [alarm for alarm in self._alarms.values() if self.visible(alarm.unit, scope)]
         return sorted(alarms, key=alarm_order)
 
+    def groups(self, scope: str | None) -> list[tuple[AlarmFact, int]]:
+        """Open group alarms that speak for an alarm of a subtree, worst first, each with the number of its rooms there. The group's own unit may lie
+        above the subtree: then it is seen, not handled, from here."""
+        rooms: dict[int, set[str]] = {}
+        with self._lock:
+            for alarm in self._alarms.values():
+                if alarm.group is not None and alarm.group in self._alarms and self.visible(alarm.unit, scope):
+                    rooms.setdefault(alarm.group, set()).update(self._rooms_of(alarm))
+            found = [(self._alarms[ident], len(codes)) for ident, codes in rooms.items()]
+        return sorted(found, key=lambda entry: alarm_order(entry[0]))
+
+    def _rooms_of(self, alarm: AlarmFact) -> Iterable[str]:
+        if alarm.room is not None:
+            return (alarm.room,)
+        gateway = self._gateways.get(alarm.subject.partition(":")[2])
+        return gateway.rooms if gateway is not None else ()
+
     def present(self, code: str, quantity: str, now: int) -> float | None:
         """The good value of a quantity in a room now, None where there is none."""
         tile = self.room(code, now)

@@ -18,7 +18,7 @@ GONE = ("claimed", "sent", "delivered")
 """States of a message that somebody may have on the screen."""
 CALLED = (*GONE, "merged", "undelivered")
 """States of a call that somebody may know of: also a missed call, also one of many in a digest. What never left has called nobody."""
-CALLS = ("raised", "escalated", "assist", "reopened", "digest", "summary")
+CALLS = ("raised", "escalated", "assist", "reopened", "group", "digest", "summary")
 """Reasons that ask for somebody; they end with a take-over. taken and cleared are news, supervise keeps the level above informed."""
 CLOCK = re.compile(r"\d\d:\d\d")
 _MINUTE_MS = 60_000

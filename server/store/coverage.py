@@ -7,6 +7,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from server.store.tables import CoverageSpan
+from server.store.tables_watch import RoomReport
 
 
 class Share(NamedTuple):
@@ -50,6 +51,12 @@ def stretches(session: Session, rooms: Sequence[str], start: int, end: int) -> d
         until = end if span.until is None else min(span.until, end)
         found[span.room].append(Stretch(max(span.since, start), until, span.state, span.cause, span.detail, span.counted))
     return found
+
+
+def report(session: Session, room: str, now: int) -> RoomReport | None:
+    """The report of a person that counts now, if there is one."""
+    query = select(RoomReport).where(RoomReport.room == room, RoomReport.at <= now, RoomReport.until > now)
+    return session.scalar(query.order_by(RoomReport.id.desc()).limit(1))
 
 
 def share(spans: Sequence[Stretch], start: int, end: int) -> Share:

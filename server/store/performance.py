@@ -1,15 +1,18 @@
 """What the figures of the alarm system are computed from: annunciations, times of activity, chattering and fleeting, standing states."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, String, cast, exists, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from alarms.performance import Asked, Held, Performance, measure
-from server.store.tables import Alarm
+from server.store.tables import Alarm, AuditEntry, Transition
+from server.store.tables_alarms import LimitChange
 from server.store.tables_watch import Annunciation, Chronic
 from server.store.units import below
+
+_SILENCING = ("shelved", "out_of_service")
 
 
 class Desk(NamedTuple):
@@ -22,6 +25,16 @@ class Desk(NamedTuple):
     chronic: int
     chattering: tuple[str, ...]
     fleeting: tuple[str, ...]
+
+
+class Place(NamedTuple):
+    """The newest alarm of a tag."""
+
+    alarm: int
+    rule: str
+    kind: str
+    quantity: str
+    room: str | None
 
 
 class ChronicRow(NamedTuple):
@@ -42,7 +55,9 @@ def desk(session: Session, scope: str | None, start: int, end: int) -> Desk:
     held = held.where(Alarm.known_late.is_(False), Alarm.group_alarm.is_(None))
     active = [Held(f"{subject}|{rule}", since, until) for subject, rule, since, until in session.execute(held)]
     chattering, fleeting = (_tags(session, mine, start, end, name) for name in ("chattering", "fleeting"))
-    performance = measure(rows, active, start, end, chattering=len(chattering), fleeting=len(fleeting))
+    performance = measure(
+        rows, active, start, end, chattering=len(chattering), fleeting=len(fleeting), unauthorised=_unauthorised(session, scope, start, end)
+    )
     late = (*mine, Alarm.known_late, Alarm.raised_at >= start, Alarm.raised_at < end)
     standing = (*mine, Alarm.closed_at.is_(None), Alarm.state.in_(("active_unacked", "active_acked")), Alarm.group_alarm.is_(None))
     return Desk(
@@ -60,6 +75,36 @@ def chronic(session: Session, scope: str | None, *, start: int | None = None, en
     else:
         query = query.where(Chronic.declared_at < end, or_(Chronic.ended_at.is_(None), Chronic.ended_at > start))
     return [ChronicRow(*row) for row in session.execute(query.order_by(Chronic.since, Chronic.id))]
+
+
+def places(session: Session, tags: Iterable[str]) -> dict[str, Place]:
+    """What the tags (`subject|rule`) stand for: the newest alarm of each."""
+    found: dict[str, Place] = {}
+    for tag in sorted(tags):
+        subject, _, rule = tag.rpartition("|")
+        newest = select(Alarm).where(Alarm.subject == subject, Alarm.rule == rule).order_by(Alarm.id.desc()).limit(1)
+        if (alarm := session.scalar(newest)) is not None:
+            found[tag] = Place(alarm.id, alarm.rule, alarm.kind, alarm.quantity, alarm.room)
+    return found
+
+
+def _unauthorised(session: Session, scope: str | None, start: int, end: int) -> int:
+    """Suppressions by persons and changed limits of which the audit log says nothing: alarms silenced in the database, past every door."""
+    silenced = select(Transition.alarm, Transition.at, Alarm.room).join(Alarm, Alarm.id == Transition.alarm)
+    silenced = silenced.where(Alarm.unit.in_(below(scope)), Transition.name.in_(_SILENCING), Transition.by != "")
+    told = exists().where(
+        AuditEntry.at == Transition.at,
+        or_(AuditEntry.subject == literal("alarm:").concat(cast(Transition.alarm, String)), AuditEntry.subject == Alarm.room),
+    )
+    quiet = silenced.where(Transition.at >= start, Transition.at < end, ~told).subquery()
+    changes = select(LimitChange.id).where(LimitChange.unit.in_(below(scope)), LimitChange.created_at >= start, LimitChange.created_at < end)
+    known = exists().where(
+        AuditEntry.action == "limit.tighten",
+        AuditEntry.at == LimitChange.created_at,
+        AuditEntry.subject == func.coalesce(LimitChange.room, LimitChange.unit),
+    )
+    loose = changes.where(~known).subquery()
+    return sum(session.scalar(select(func.count()).select_from(found)) or 0 for found in (quiet, loose))
 
 
 def _tags(session: Session, mine: Sequence[ColumnElement[bool]], start: int, end: int, behaviour: str) -> tuple[str, ...]:

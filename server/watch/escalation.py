@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from server.store.tables import Alarm, EscalationStep, Notification
 
 PENDING, CANCELLED = "pending", "cancelled"
-SUPERVISE = "supervise"
+SUPERVISE, PART = "supervise", "group"
 _STEP, _MESSAGE = EscalationStep.__table__, Notification.__table__
 _ASK = insert(_STEP)  # type: ignore[arg-type]
 _HOLD = (

@@ -7,16 +7,17 @@ last of them. What is left of it when the burst is long over, one or two rooms, 
 from collections.abc import Iterable
 from dataclasses import replace
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from alarms.grouping import CAUSES, Open, cause_of, fold, scope_of, smallest_unit
 from alarms.lifecycle import Change, Event, NotAllowedError, Seen, Step, Tick, next_due, step
 from alarms.model import Level, Rule
 from contract.sample import Quality
-from server.store.tables import Alarm
+from server.store.tables import Alarm, EscalationStep, Transition
 from server.store.tables_watch import AlarmGroup, AlarmGroupMember
 from server.watch.builtin import GROUP_QUANTITY, GROUPS
 from server.watch.commit import Subject
+from server.watch.escalation import PART
 from server.watch.state import Foldable, GroupInfo, Key, World
 from server.watch.steps import Steps
 
@@ -149,9 +150,20 @@ class Groups:
             if not self._session.execute(updated).rowcount:  # type: ignore[attr-defined]
                 self._session.execute(insert(AlarmGroupMember).values(values))
             self._tx.quieten(alarm)
+            self._tell(group, alarm)
             group.joined_at = self._now
         self._session.execute(update(AlarmGroup).where(AlarmGroup.id == group.id).values(joined_at=group.joined_at))
         self._widen(group)
+
+    def _tell(self, group: GroupInfo, alarm: Alarm) -> None:
+        """The group's own alarm asks at its unit and above; the desk of each further unit with a member hears of it once, by the first of its own."""
+        if alarm.unit == group.path[-1] or alarm.unit in group.told:
+            return
+        group.told.add(alarm.unit)
+        newest = self._session.scalar(select(func.max(Transition.id)).where(Transition.alarm == alarm.id))
+        asked = select(EscalationStep.id).where(EscalationStep.alarm == alarm.id, EscalationStep.reason == PART)
+        if newest is not None and self._session.scalar(asked.where(EscalationStep.annunciation == newest)) is None:
+            self._tx.escalation.ask(alarm, newest, PART, self._now)
 
     def _widen(self, group: GroupInfo) -> None:
         """A group that now reaches over more than its unit is one of the unit above both."""

@@ -152,8 +152,14 @@ class Ledger:
             return "planned"
         gateways = [gateway for code in {p.key.gateway for p in points} if (gateway := self._world.gateways.get(code)) is not None]
         if gateways and not any(gateway.online for gateway in gateways):
+            if any(self._unpowered(gateway) for gateway in gateways):
+                return "power"
             return "uplink" if any(self.cut_off(gateway) for gateway in gateways) else "gateway"
         return "bus" if any(self._bus(point, at) for point in points) else "sensor"
+
+    def _unpowered(self, gateway: GatewayInfo) -> bool:
+        """Whether the last that it said of its mains is that they are gone: it ran on its battery until that was empty."""
+        return any(point.key.quantity == "power" and point.value == 0 for point in map(self._world.points.__getitem__, gateway.points))
 
     def cut_off(self, gateway: GatewayInfo) -> bool:
         """Whether another gateway of its city died about when it did."""
@@ -169,17 +175,19 @@ class Ledger:
         self._dead = None
 
     def _bus(self, point: PointInfo, at: int) -> bool:
-        """Whether another device of its gateway fell silent about when this one did."""
+        """Whether another device of its gateway fell silent about when this one did: it has missed two of its own readings."""
         gateway = self._world.gateways.get(point.key.gateway)
         if gateway is None or not point.last_usable_at:
             return False
         newest: dict[str, int] = {}
-        deadline: dict[str, int] = {}
+        patience: dict[str, int] = {}
         for other in map(self._world.points.__getitem__, gateway.points):
-            newest[other.key.device] = max(newest.get(other.key.device, 0), other.last_usable_at)
-            deadline[other.key.device] = max(deadline.get(other.key.device, 0), other.last_usable_at + other.deadline_ms)
+            device = other.key.device
+            newest[device] = max(newest.get(device, 0), other.last_usable_at)
+            wait = other.deadline_ms if other.interval_ms is None else min(2 * other.interval_ms, other.deadline_ms)
+            patience[device] = min(patience.get(device, wait), wait)
         mine = newest.pop(point.key.device)
-        return any(abs(last - mine) <= BUS_TOGETHER_MS and deadline[device] <= at + BUS_TOGETHER_MS for device, last in newest.items())
+        return any(abs(last - mine) <= BUS_TOGETHER_MS and last + patience[device] <= at for device, last in newest.items())
 
 
 def city(gateway: GatewayInfo) -> str:

@@ -47,7 +47,7 @@ class Watch:
     def __init__(
         self, db: Database, rules: RuleSet, settings: WatchSettings, metrics: Metrics, *, publish: Publish, nudge: Callable[[], None] = lambda: None
     ) -> None:
-        self._db, self._rules, self._settings, self._metrics = db, rules, settings, metrics
+        self._db, self._rules, self.settings, self._metrics = db, rules, settings, metrics
         self.publish, self._nudge = publish, nudge
         self.inbox = Inbox(settings.gather_ms)
         self._world: World | None = None
@@ -82,7 +82,7 @@ class Watch:
         """Read memory back and publish everything that stands."""
         with self._db.write() as session:
             rule_sets.keep(session, self._rules, now)
-        self._world = load(self._db, self._rules, self._settings, now)
+        self._world = load(self._db, self._rules, self.settings, now)
         with self._db.write() as session:
             judge = Judge(self._world, Transaction(session, self._world, now), self._metrics)
             judge.resume()

@@ -201,6 +201,8 @@ class GroupInfo:
     path: tuple[str, ...]
     joined_at: int
     members: set[int] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    """Units whose desk has heard of it."""
 
 
 class Timers:

@@ -68,6 +68,8 @@ class WebSettings:
     version: str = ""
     command_timeout_s: float = 10.0
     ping_ms: int = 5_000
+    manual_min: float = 60
+    """How long a person's report counts, for the page that takes it."""
 
     @staticmethod
     def digest(key: str) -> str:

@@ -7,12 +7,15 @@ from pydantic import BaseModel, StringConstraints
 from starlette.concurrency import run_in_threadpool
 
 from server.watch import commands
+from server.watch.commands import STAGES
 from server.web import door
 from server.web.api.common import PROBLEMS
 from server.web.api.models import CommandResult
 from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.rights import Action
 from server.web.second import Second, second_person
+
+__all__ = ["STAGES", "ReportBody", "StageBody", "report", "router", "stage"]
 
 router = APIRouter(tags=["rooms"], responses=PROBLEMS)
 

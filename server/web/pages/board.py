@@ -7,6 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from alarms.grouping import stands_alone
+from alarms.model import Level
 from server.live.board import STATES, RoomTile
 from server.live.facts import AlarmFact
 from server.store import alarms, drills, units
@@ -69,7 +71,10 @@ def board(
         top = chosen.unit or who.unit
         children: list[Unit] = list(units.children(session, top)) if top else []
         tiles = services.board.overview(now, top)
-        shown = sorted(filter(chosen.keeps, tiles), key=_order)
+        flood = services.board.flood(top)
+        shown = sorted(filter(chosen.keeps, tiles), key=lambda tile: (flood is not None and not _alone(tile), *_order(tile)))
+        groups = services.board.groups(top)
+        names = units.names(session, sorted({one.unit for one, _ in groups}))
         first = (chosen.page - 1) * PER_PAGE
         on_page = [tile for one in shown[first : first + PER_PAGE] if (tile := services.board.room(one.code, now)) is not None]
         check = drills.open_check(session, who.unit) if who.may(Action.HANDLE) else None
@@ -81,10 +86,13 @@ def board(
         who=who,
         tiles=on_page,
         check=check,
+        flood=flood,
+        grouped=[(one, rooms, services.board.visible(one.unit, who.unit), names.get(one.unit, one.unit)) for one, rooms in groups],
         past=_closed(past),
         counts=Counter(tile.group for tile in tiles),
         watched=sum(not tile.missing for tile in tiles if tile.group != "unconnected"),
         blind=sum(tile.missing == tile.fact.demanded for tile in tiles if tile.group != "unconnected"),
+        connected=sum(tile.group != "unconnected" for tile in tiles),
         total=len(tiles),
         found=len(shown),
         pages=max(1, -(-len(shown) // PER_PAGE)),
@@ -94,6 +102,11 @@ def board(
         chosen=chosen,
         groups=GROUPS,
     )
+
+
+def _alone(tile: RoomTile) -> bool:
+    """Whether smoke, fast heat, a leak or an intruder is what the room's alarms are about: on top in a flood."""
+    return any(not one.drill and (one.kind == "lost" or stands_alone(one.rule, one.kind, one.quantity, Level.of(one.level))) for one in tile.alarms)
 
 
 def _waiting(found: list[AlarmFact]) -> int:

@@ -12,6 +12,7 @@ from server.live.wire import HEADLINES
 from server.org.sources import Source
 from server.series import Bucket
 from server.store import alarms, coverage, rooms, units
+from server.watch.commands import STAGES
 from server.web.airing import airing
 from server.web.api import history
 from server.web.api.common import Viewer
@@ -68,7 +69,7 @@ class Today:
     @property
     def parts(self) -> list[tuple[str, int]]:
         """Milliseconds per state."""
-        return list(self.share._asdict().items())
+        return [(state, length) for state, length in self.share._asdict().items() if not state.startswith("counted")]
 
 
 @router.get("/rooms/{code}")
@@ -87,6 +88,7 @@ def page(
         names = units.names(session, line)
         person = rooms.person(session, code)
         phone = rooms.duty_phone(session, tile.fact.unit)
+        by_hand = coverage.report(session, code, now)
         still = rooms.latest_still(session, code) if who.may(Action.PICTURES) else None
         air = airing(services, session, tile, now)
         today = _today(coverage.stretches(session, [code], day_start(now), now)[code], now)
@@ -102,6 +104,9 @@ def page(
         person=person,
         phone=phone,
         still=still,
+        by_hand=by_hand,
+        stages=STAGES,
+        manual_minutes=round(services.settings.manual_min),
         today=today,
         air=air,
         charts=[] if part else _charts(services, tile, now),
