@@ -224,6 +224,8 @@ class RuleSet:
 
     rules: tuple[Rule, ...] = ()
     version: str = field(init=False, compare=False)
+    _known: dict[tuple[object, ...], tuple[Rule, ...]] = field(init=False, compare=False, repr=False, default_factory=dict)
+    """Effective rules by what of a place can matter to them: nearly all rooms of one medium share an entry."""
 
     def __post_init__(self) -> None:
         named: dict[str, list[Rule]] = {}
@@ -280,8 +282,13 @@ class RuleSet:
         chain = self.layers(medium, unit, room).get(name)
         return reduce(tighten, chain) if chain else None
 
-    def _effective(self, medium: str, unit: str | Sequence[str], room: str) -> list[Rule]:
-        return [reduce(tighten, chain) for chain in self.layers(medium, unit, room).values()]
+    def _effective(self, medium: str, unit: str | Sequence[str], room: str) -> tuple[Rule, ...]:
+        path = (unit,) if isinstance(unit, str) else tuple(unit)
+        scopes = [rule.applies_to for rule in self.rules if rule.applies_to.unit or rule.applies_to.rooms]
+        key = (medium, *((scope.depth(path), room in scope.rooms) for scope in scopes))
+        if key not in self._known:
+            self._known[key] = tuple(reduce(tighten, chain) for chain in self.layers(medium, path, room).values())
+        return self._known[key]
 
 
 def _check_layers(first: Rule, second: Rule, index: int) -> None:

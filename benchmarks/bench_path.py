@@ -24,6 +24,7 @@ from typing import Any
 import httpx
 
 from benchmarks.figures import bare_commits, bare_round_trips, row, spread
+from benchmarks.latency import rows as latencies
 from simulators.broker import free_port
 from simulators.demo import Demo, prepare
 from simulators.demo_check import Api
@@ -241,9 +242,11 @@ def run(folder: Path, quick: bool) -> dict[str, Any]:
     # what the promises cost at least: the edge's spool and the server's journal, and the way between them
     least = spread(trips)["p50"] + 2 * spread(commits)["p50"]
     rows = legs(found[1:], least, frames)  # the first one warms up: libraries are loaded when they are first used
+    latency, behind = latencies(folder / "latency", quick)
     return {
-        "rows": [*rows, row("first alarm after the start: sent out → SMS", found[0]["sms"] - found[0]["event"], "ms", FLOOR, least)],
+        "rows": [*latency, *rows, row("first alarm after the start: sent out → SMS", found[0]["sms"] - found[0]["event"], "ms", FLOOR, least)],
         "rounds": [{name: round(ms, 1) for name, ms in one.items()} for one in found],
+        "latency": behind,
         "polled_every_s": INTERVAL_S,
         "bare": {"round_trip_ms": spread(trips), "commit_ms": spread(commits), "two_frames_ms": frames},
         "missing": "" if page else shown,

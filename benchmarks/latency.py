@@ -8,6 +8,7 @@ its commit. Both are of one clock. The commit is durable: SQLite, WAL, synchrono
 import asyncio
 import json
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from sqlalchemy import select
 
 import alarms
 from benchmarks import load
-from benchmarks.figures import spread
+from benchmarks.figures import row, spread
 from server.app import Parts
 from server.live.facts import AlarmFact, Fact, ReadingFact
 from server.settings import BrokerSettings, Settings
@@ -100,13 +101,14 @@ class Server:
     def __enter__(self) -> Self:
         self.parts.start()
         self._hub.start()
-        asyncio.run_coroutine_threadsafe(self.parts.hub.run(self.parts.clock), self._loop)
+        self._sending = asyncio.run_coroutine_threadsafe(self.parts.hub.run(self.parts.clock), self._loop)
         while not self.parts.transport.connected:
             time.sleep(0.05)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.parts.stop()
+        self._sending.cancel()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._hub.join(5)
         self._loop.close()
@@ -133,6 +135,7 @@ def measure(folder: Path, *, gateways: int, points: int, probes: int, seconds: f
     options = {"gateways": gateways, "points": points, "interval": INTERVAL_S, "probes": probes, "seconds": seconds}
     if gateways:
         options["warm"], options["settle"] = 5, 10
+    folder.mkdir(parents=True, exist_ok=True)
     with Broker(folder / "broker") as broker, Server(folder / "server", broker, gateways, points, probes) as server:
         command = [sys.executable, "-m", "benchmarks.load", "--broker", broker.address]
         for name, value in options.items():
@@ -167,6 +170,28 @@ def _lanes(subjects: dict[str, str], witness: Witness, sent: dict[str, int]) -> 
             "missing": len(mine) - len(done),
         }
     return found
+
+
+IDLE, LOADED = "idle", "at 31,200 points/s"
+GOALS = {(IDLE, "urgent"): 20, (IDLE, "climate"): 60, (LOADED, "urgent"): 50, (LOADED, "climate"): 250}
+"""ms, p99, from the receipt of the sample to the durable commit of its alarm."""
+LANES = {"urgent": "smoke", "climate": "climate"}
+
+
+def rows(folder: Path, quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The four figures with their goals, and everything behind them."""
+    probes, seconds = (60, 10) if quick else (400, 60)
+    found = {
+        IDLE: measure(folder / "idle", gateways=0, points=POINTS, probes=probes, seconds=seconds),
+        LOADED: measure(folder / "loaded", gateways=GATEWAYS, points=POINTS, probes=probes, seconds=seconds),
+    }
+    made = []
+    for (load_, lane), goal in GOALS.items():
+        taken = found[load_]["lanes"][lane]
+        name = f"sample received → alarm committed, {LANES[lane]}, {load_}: p99"
+        value = taken["received"].get("p99", math.inf)
+        made.append(row(name, value, "ms", "goal", goal, spread=taken["received"], from_sending=taken["sent"], missing=taken["missing"]))
+    return made, found
 
 
 def main() -> None:

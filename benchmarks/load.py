@@ -4,8 +4,8 @@ All gateways share one connection (what is measured is the server, and 1,300 cli
 its points once an interval, every gateway at its own phase; messages are kept and only their instants, values and sequences are changed. A probe
 gateway raises one alarm after the other: a smoke detector that trips, and a reading of the air above a limit without delay.
 
-Prints one JSON object a line: {"born": true}, then {"probe": metric, "sent": UTC ms} for each probe, at the end {"sent": messages, "acknowledged": …,
-"lag_ms": how far behind its timetable it was at worst}.
+Prints one JSON object a line: {"births_s": …}, {"born": true}, then {"probe": metric, "sent": UTC ms} for each probe, at the end
+{"sent": messages, "acknowledged": …, "lag_ms": how far behind its timetable it was at worst}.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from contract.topics import Kind, Topic
 GROUP, PROBE = "350100", "GW-PROBE"
 QUANTITIES = ("temperature", "humidity", "smoke", "door", "leak", "motion", "temperature", "humidity")
 """The points of one room, in turn."""
+PATIENCE_S = 180
 CALM = {"temperature": 20.0, "humidity": 52.0}
 
 
@@ -150,13 +151,17 @@ class Load:
         for one in (*talkers, probe):
             self._say(one.birth(now_ms()))
             self._pause(0.002)
-        self._pause(1)
+        began = time.monotonic()
+        while self.acknowledged <= len(talkers) and time.monotonic() < began + PATIENCE_S:  # each birth is answered behind its commit
+            self._turn(0.05)
+        print(json.dumps({"births_s": round(time.monotonic() - began, 1), "answered": self.acknowledged}), flush=True)
         self._say(probe.say(probe.names, now_ms(), False))
         print(json.dumps({"born": True}), flush=True)
         self._pause(options.warm if talkers else 1.0)
+        before = self.acknowledged
         sent, lag = self._send(talkers, probe)
         self._pause(2)
-        print(json.dumps({"sent": sent, "acknowledged": self.acknowledged, "lag_ms": round(lag * 1000)}), flush=True)
+        print(json.dumps({"sent": sent, "acknowledged": self.acknowledged - before, "lag_ms": round(lag * 1000)}), flush=True)
 
     def _send(self, talkers: list[Talker], probe: Probe) -> tuple[int, float]:
         """Until every probe has tripped."""

@@ -7,8 +7,9 @@ nobody could have been alarmed. Late data never change it (recorded is not watch
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import bindparam, insert, update
 
 from alarms.coverage import Watch, classify
 from alarms.lifecycle import Seen, Tick
@@ -23,6 +24,12 @@ TOGETHER_MS = 5 * 60_000
 BUS_TOGETHER_MS = 60_000
 """Gateways that died within five minutes, and devices that fell silent within one, have a common cause."""
 _CITY_DEPTH = 2
+_SPAN = CoverageSpan.__table__
+_BEGIN = insert(_SPAN).returning(_SPAN.c.id)  # type: ignore[arg-type]
+_MINE = update(_SPAN).where(_SPAN.c.id == bindparam("span"))  # type: ignore[arg-type]
+_END = _MINE.values(until=bindparam("ended"))
+_CHANGE = _MINE.values({name: bindparam(name) for name in ("state", "cause", "detail", "counted")})
+"""Built once: after a restart thousands of rooms turn within seconds."""
 
 
 class Ledger:
@@ -114,11 +121,10 @@ class Ledger:
         at = max(at, room.coverage_since)
         values = {"state": str(state), "cause": cause, "detail": ",".join(missing)[:120], "counted": room.counted}
         if room.span is not None and at == room.coverage_since:
-            self._session.execute(update(CoverageSpan).where(CoverageSpan.id == room.span).values(values))
+            self._run(_CHANGE, {"span": room.span, **values})
         else:
             self._close(room, at)
-            statement = insert(CoverageSpan).values(room=room.code, since=at, until=None, **values).returning(CoverageSpan.id)
-            room.span = self._session.execute(statement).scalar_one()
+            room.span = self._run(_BEGIN, {"room": room.code, "since": at, "until": None, **values}).scalar_one()
         turned_blind, was_blind = state == Watch.BLIND, room.coverage == Watch.BLIND
         room.coverage, room.coverage_missing, room.coverage_cause, room.coverage_since = str(state), missing, cause, at
         room.span_counted = room.counted
@@ -128,10 +134,13 @@ class Ledger:
 
     def _close(self, room: RoomInfo, at: int) -> None:
         if room.span is not None:
-            self._session.execute(update(CoverageSpan).where(CoverageSpan.id == room.span).values(until=max(at, room.coverage_since)))
+            self._run(_END, {"span": room.span, "ended": max(at, room.coverage_since)})
             if not room.connected:
                 room.span, room.coverage, room.coverage_missing, room.coverage_cause = None, "", (), ""
                 self._tell(room, False, at)
+
+    def _run(self, statement: Any, values: dict[str, Any]) -> Any:
+        return self._session.connection().execute(statement, values)
 
     def _tell(self, room: RoomInfo, blind: bool, at: int) -> None:
         """A room that is blind becomes an alarm when that lasts; one that has no points or of which nothing is demanded was never connected."""
