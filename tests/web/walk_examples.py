@@ -183,6 +183,7 @@ ROUTES: dict[str, dict[str, Any]] = {
         "replaces": 0,
         "confirmed": True,
     },
+    "GET /performance": {"days": 30},
     "POST /api/v1/exports": {"code": Of("unit"), "kind": "changes", "options": {}},
     "POST /api/v1/limits": {"level": "warn", "limit": 55},
     "POST /api/v1/limits/preview": {"level": "warn", "limit": 54},
@@ -201,7 +202,7 @@ ROUTES: dict[str, dict[str, Any]] = {
 """Where one route needs another value than its parameters' names say; a list in a path means: ask for each."""
 
 OF_PLACE["key.code"] = lambda place: place.room
-PLAIN |= {"said": "", "due": 0, "stage": ""}
+PLAIN |= {"said": "", "due": 0, "stage": "", "ending": "pdf"}
 ROUTES |= {
     "POST /imports": {"kind": "units"},
     "POST /edit": {"kind": "rooms", "cell.location": "三楼西侧", "back": "/rooms"},
