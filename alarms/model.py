@@ -8,121 +8,20 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
 from functools import reduce
-from typing import Any, Literal
 
+from alarms.canonical import rule_dict
 from alarms.conditions import Option
-from alarms.kinds import KINDS, Subject
+from alarms.kinds import Subject
+from alarms.ladder import CHANGE, EPSILON, EVERYWHERE, AppliesTo, LayerError, Level, RuleError, Rung, Side, duration_text
 
-Side = Literal["above", "below", "equals"]
+__all__ = [
+    "ANY", "CHANGE", "EPSILON", "SHELVE_MAX_MS", "AppliesTo", "LayerError", "Level", "Rule", "RuleError", "RuleSet", "Rung", "Side", "cumulative",
+    "duration_text", "tighten",
+]  # fmt: skip
+
 SHELVE_MAX_MS = 8 * 3_600_000
 ANY = "any"
-CHANGE = "limit:"
-"""Prefix of the origin of a limit that a person changed: `limit:ID`."""
-# Readings are integers times a decimal step, so 60 %RH may arrive as 60.00000000000001; this much is not "beyond" a limit.
-EPSILON = 1e-9
-_UNIT_CODE_DIGITS = 12
-
-
-class RuleError(ValueError):
-    """A rule file was refused. `str` is "file:line: reason"."""
-
-    def __init__(self, file: str, line: int, reason: str) -> None:
-        super().__init__(f"{file}:{line}: {reason}")
-        self.file = file
-        self.line = line
-        self.reason = reason
-
-
-class LayerError(ValueError):
-    """Two rules of one name do not fit together; `index` is the place of the second one in its set."""
-
-    def __init__(self, index: int, reason: str) -> None:
-        super().__init__(reason)
-        self.index = index
-
-
-class Level(IntEnum):
-    """How bad; the Chinese words are in language.md 2.1 (提示 一般 紧急 特急)."""
-
-    WARN = 1
-    ALARM = 2
-    URGENT = 3
-    CRITICAL = 4
-
-    @property
-    def word(self) -> str:
-        """The word used in files, tables and the API."""
-        return self.name.lower()
-
-    @classmethod
-    def of(cls, word: str) -> "Level":
-        """From its word. Raises ValueError."""
-        try:
-            return cls[word.upper()]
-        except KeyError:
-            raise ValueError(f"{word!r} is not a level (warn, alarm, urgent, critical)") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """One step of a ladder: beyond `limit` for `on_delay_ms` means `level`.
-
-    For side "equals" `values` are all values that reach this level, those of the worse levels included; `limit` is the first. `origin` says who
-    set the limit: the scope of the rule file's layer (everywhere, unit:CODE, room:CODE), or limit:ID for a change kept in the database.
-    """
-
-    level: Level
-    side: Side
-    limit: float
-    on_delay_ms: int = 0
-    values: tuple[float, ...] = ()
-    origin: str = field(default="", compare=False)
-
-    def breached(self, value: float) -> bool:
-        """Strictly beyond the limit."""
-        if self.side == "above":
-            return value > self.limit + EPSILON
-        if self.side == "below":
-            return value < self.limit - EPSILON
-        return value in self.values
-
-    def cleared(self, value: float, deadband: float) -> bool:
-        """At or inside limit - deadband (limit + deadband for "below")."""
-        if self.side == "above":
-            return value <= self.limit - deadband + EPSILON
-        if self.side == "below":
-            return value >= self.limit + deadband - EPSILON
-        return value not in self.values
-
-
-@dataclass(frozen=True, slots=True)
-class AppliesTo:
-    """Scope of a rule; empty means everywhere. `unit` is a unit code (its whole subtree) or the leading digits of codes."""
-
-    unit: str = ""
-    medium: tuple[str, ...] = ()
-    rooms: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """The scope as an origin of limits; at most 80 characters."""
-        place = f"room:{','.join(self.rooms)}" if self.rooms else f"unit:{self.unit}" if self.unit else "everywhere"
-        return place[:80]
-
-    def covers(self, medium: str, unit_path: Sequence[str], room: str) -> bool:
-        """Whether a room of that medium in that unit (path from the top, own code last) is meant."""
-        return (not self.rooms or room in self.rooms) and (not self.medium or medium in self.medium) and self.depth(unit_path) is not None
-
-    def depth(self, unit_path: Sequence[str]) -> int | None:
-        """How far down the unit path the scope sits (0 = everywhere), None when the path does not pass through it."""
-        if not self.unit:
-            return 0
-        for index, code in enumerate(unit_path, start=1):
-            if code == self.unit or (len(self.unit) < _UNIT_CODE_DIGITS and code.startswith(self.unit)):
-                return index
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +42,7 @@ class Rule:
     latch: bool = False
     re_alarm_ms: int | None = None
     shelve_max_ms: int = SHELVE_MAX_MS
-    applies_to: AppliesTo = AppliesTo()
+    applies_to: AppliesTo = EVERYWHERE
     subject: Subject = "point"
     inputs: tuple[str, ...] = ()
     options: tuple[tuple[str, Option], ...] = ()
@@ -170,14 +69,6 @@ class Rule:
     def wants(self, quantity: str) -> bool:
         """Whether samples of this quantity feed the rule."""
         return quantity in self.inputs if self.inputs else self.quantity in (quantity, ANY)
-
-
-def duration_text(ms: int) -> str:
-    """Write a duration the way rule files do, exactly: 90000 -> "90s"."""
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)):
-        if ms and ms % size == 0:
-            return f"{ms // size}{unit}"
-    return f"{ms}ms" if ms else "0s"
 
 
 def _tighter(a: Rung, b: Rung) -> Rung:
@@ -237,7 +128,7 @@ class RuleSet:
 
     def canonical(self) -> str:
         """The set as JSON in the format of rule files (JSON is YAML): what is hashed and what goes down to gateways."""
-        return json.dumps({"rules": [_rule_dict(rule) for rule in self.rules]}, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps({"rules": [rule_dict(rule) for rule in self.rules]}, ensure_ascii=False, separators=(",", ":"))
 
     def only(self, kinds: Iterable[str]) -> "RuleSet":
         """The rules of these kinds (the guard on a gateway runs threshold, state, rate and stale only)."""
@@ -297,38 +188,3 @@ def _check_layers(first: Rule, second: Rule, index: int) -> None:
     shape = (first.kind, first.quantity, first.ladder[0].side, first.options)
     if shape != (second.kind, second.quantity, second.ladder[0].side, second.options):
         raise LayerError(index, f"rule {second.name} stands twice with different kind, quantity, side or options")
-
-
-def _rung_dict(rung: Rung, rule: Rule) -> dict[str, Any]:
-    body: dict[str, Any] = {"on_delay": duration_text(rung.on_delay_ms)}
-    if rung.origin.startswith(CHANGE):
-        body["origin"] = rung.origin
-    if KINDS[rule.kind].bare:
-        return body
-    limit = duration_text(int(rung.limit)) if KINDS[rule.kind].limit_is_duration else rung.limit
-    return body | {rung.side: list(rung.values) if rung.side == "equals" else limit}
-
-
-def _rule_dict(rule: Rule) -> dict[str, Any]:
-    scope = {"unit": rule.applies_to.unit, "medium": list(rule.applies_to.medium), "rooms": list(rule.applies_to.rooms)}
-    return {
-        "name": rule.name,
-        "kind": rule.kind,
-        "quantity": rule.quantity,
-        "subject": rule.subject,
-        "ladder": {rung.level.word: _rung_dict(rung, rule) for rung in rule.ladder},
-        "deadband": rule.deadband,
-        "off_delay": duration_text(rule.off_delay_ms),
-        "latch": rule.latch,
-        "re_alarm": None if rule.re_alarm_ms is None else duration_text(rule.re_alarm_ms),
-        "shelve_max": duration_text(rule.shelve_max_ms),
-        "two_persons": rule.two_persons,
-        "applies_to": {key: value for key, value in scope.items() if value},
-        "by_medium": {name: "off" if variant is None else _variant_dict(variant) for name, variant in rule.by_medium},
-        "source": rule.source,
-    } | {key: duration_text(int(value)) if key in KINDS[rule.kind].durations else value for key, value in rule.options}
-
-
-def _variant_dict(rule: Rule) -> dict[str, Any]:
-    whole = _rule_dict(rule)
-    return {key: whole[key] for key in ("ladder", "deadband", "off_delay", "source")}

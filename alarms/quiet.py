@@ -8,8 +8,8 @@ import math
 from typing import NamedTuple
 
 from alarms.conditions import Itself
+from alarms.delays import clocks, delays, held, judge
 from alarms.kinds import KINDS
-from alarms.lifecycle import clocks, delays, held, judge
 from alarms.model import EPSILON, Rule, Rung
 from alarms.state import AlarmState
 

@@ -14,27 +14,18 @@ Without `room` (or `quantity`, `channel`) a command reaches every alarm of that 
 A command with `refused: true` must be refused. A file without `rules` tests the rules the product ships with.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from alarms import state as life
 from alarms.document import Block, duration_ms, read, text, truth
 from alarms.lifecycle import advance, step
-from alarms.model import Level, Rule, RuleSet, duration_text
+from alarms.model import Rule, RuleSet, duration_text
 from alarms.rules import default_rules, rules_of
-from contract.quantities import UnknownQuantityError
-from contract.quantities import quantity as lookup
+from alarms.timeline_file import STATES, Point, Reading, check_target, event_of, expand, level_of, point_of, state_of
 from contract.sample import Quality
 
-DEADLINE_INTERVALS = 3
-DEADLINE_MIN_MS = 180_000
-STATES = (
-    "normal", "out_of_service", "suppressed", "shelved", "latched_acked", "cleared_unacked", "latched_unacked", "active_acked", "active_unacked"
-)  # fmt: skip
-"""Least remarkable first."""
-_TOKEN = re.compile(r"(?:(?P<word>_|bad)|(?P<start>-?\d+(?:\.\d+)?)(?P<slope>[+-]\d+(?:\.\d+)?)?)(?:x(?P<count>\d+))?")
+__all__ = ["Failure", "Outcome", "Reading", "check", "expand", "run"]
 _HISTORY = 6
 
 
@@ -63,31 +54,6 @@ class Outcome:
     tests: int
     expectations: int
     failures: tuple[Failure, ...]
-
-
-class Reading(NamedTuple):
-    """One entry of an expanded series; value None = unusable."""
-
-    at: int
-    value: float | None
-
-
-@dataclass(slots=True, eq=False)
-class Point:
-    """One series: a measured point of a room."""
-
-    room: str
-    quantity: str
-    channel: str
-    allowed_ms: int
-    readings: tuple[Reading, ...]
-    last: int = 0
-    number: int = 0
-
-    @property
-    def deadline(self) -> int:
-        """Until when its last usable reading counts."""
-        return self.last + self.allowed_ms
 
 
 @dataclass(slots=True, eq=False)
@@ -146,36 +112,6 @@ def check(content: str, source: str) -> Outcome:
     return Outcome(len(tests), sum(len(test.blocks("expect")) for test in tests), tuple(failures))
 
 
-def expand(values: str, interval_ms: int, start: int = 0) -> tuple[Reading, ...]:
-    """Expand series notation into readings. Raises ValueError."""
-    readings: list[Reading] = []
-    at = start
-    for token in values.split():
-        for value in _values(token):
-            if value is not _NOTHING:
-                readings.append(Reading(at, None if value is _BAD else float(value)))
-            at += interval_ms
-    return tuple(readings)
-
-
-_NOTHING, _BAD = "_", "bad"
-
-
-def _values(token: str) -> Sequence[float | str]:
-    match = _TOKEN.fullmatch(token)
-    if match is None:
-        raise ValueError(f"{token!r} is not like 58x30, 21+0.5x10, _x3 or badx2")
-    count = int(match["count"] or 1)
-    if match["word"]:
-        return [_NOTHING if match["word"] == "_" else _BAD] * count
-    start = float(match["start"])
-    if match["slope"] is None:
-        return [start] * count
-    if match["count"] is None:
-        raise ValueError(f"{token!r} needs xN")
-    return [round(start + float(match["slope"]) * step_no, 9) for step_no in range(count + 1)]
-
-
 class _Run:
     """One test: its points and alarms, walked through instant by instant."""
 
@@ -184,13 +120,13 @@ class _Run:
         self._name = test.need("name", text)
         self._commands = [(block.need("at", duration_ms), block) for block in test.blocks("commands")]
         self._expect = [(block.need("at", duration_ms), block) for block in test.blocks("expect")]
-        self._points = [_point(block, test) for block in test.blocks("series")]
+        self._points = [point_of(block, test) for block in test.blocks("series")]
         for number, point in enumerate(self._points, 1):
             point.number = number
         self._alarms = list(_alarms(test.block("rooms"), self._points, rules))
         names = {rule.name for rule in rules.rules}
         for _, block in (*self._commands, *self._expect):
-            _check_target(block, names, self._points)
+            check_target(block, names, self._points)
 
     def failures(self) -> list[Failure]:
         """Walk the timeline."""
@@ -227,7 +163,7 @@ class _Run:
         found = []
         for alarm in self._targets(block):
             try:
-                alarm.feed(_event(block, alarm.rule, now), now)
+                alarm.feed(event_of(block, alarm.rule, now), now)
             except life.NotAllowedError as refusal:
                 if not refused_wanted:
                     found.append(self._failure(block, now, alarm, f"{block.body['do']} to be allowed", f"refused: {refusal}"))
@@ -237,8 +173,8 @@ class _Run:
         return found
 
     def _compare(self, block: Block, now: int) -> list[Failure]:
-        wanted_level = block.get("level", _level, None)
-        wanted = block.need("state", _state) + (f" {wanted_level.word}" if wanted_level else "")
+        wanted_level = block.get("level", level_of, None)
+        wanted = block.need("state", state_of) + (f" {wanted_level.word}" if wanted_level else "")
         alarm = max(self._targets(block), key=lambda alarm: (STATES.index(alarm.state.isa), alarm.state.level or 0), default=None)
         got = alarm.described if alarm is not None else "normal"
         if got == wanted or (wanted_level is None and got.split()[0] == wanted):
@@ -262,29 +198,6 @@ def _told(change: life.Change) -> str:
     return ", ".join([*parts, *(word for word in (change.by, change.note) if word)])
 
 
-def _point(block: Block, test: Block) -> Point:
-    block.only(("room", "quantity", "channel", "values", "interval", "deadline", "start"))
-    interval = block.get("interval", duration_ms, 0) or test.need("interval", duration_ms)
-    if interval <= 0:
-        raise test.error("interval must be longer than 0", "interval")
-    allowed = max(DEADLINE_INTERVALS * interval, DEADLINE_MIN_MS)
-    start = block.get("start", duration_ms, 0)
-    return Point(
-        room=block.need("room", text),
-        quantity=block.need("quantity", _quantity),
-        channel=block.get("channel", text, ""),
-        allowed_ms=block.get("deadline", duration_ms, 0) or test.get("deadline", duration_ms, allowed),
-        readings=block.need("values", lambda values: expand(text(values), interval, start)),
-    )
-
-
-def _quantity(value: object) -> str:
-    try:
-        return lookup(text(value)).name
-    except UnknownQuantityError as error:
-        raise ValueError(str(error)) from error
-
-
 def _alarms(rooms: Block, points: Sequence[Point], rules: RuleSet) -> Iterable[Alarm]:
     for room in dict.fromkeys(point.room for point in points):
         about = rooms.block(room)
@@ -297,56 +210,3 @@ def _alarms(rooms: Block, points: Sequence[Point], rules: RuleSet) -> Iterable[A
             fed = tuple(point for point in inside if rule.wants(point.quantity))
             if {point.quantity for point in fed} >= set(rule.inputs):
                 yield Alarm(rule, room, fed)
-
-
-def _check_target(block: Block, names: set[str], points: Sequence[Point]) -> None:
-    """A misspelt alarm or room would be "normal" for ever, so it is an error of the file."""
-    commands = ("do", "by", "for", "reason", "note", "cause", "one_shot", "second", "refused") if "do" in block else ("state", "level")
-    block.only(("at", "alarm", "room", "quantity", "channel", *commands))
-    if block.need("alarm", text) not in names:
-        raise block.error(f"no rule is called {block.body['alarm']}", "alarm")
-    if "room" in block and block.need("room", text) not in {point.room for point in points}:
-        raise block.error(f"no series is in room {block.body['room']}", "room")
-    if "do" in block:
-        block.need("do", _verb)
-    else:
-        block.need("state", _state)
-        block.get("level", _level, None)
-
-
-def _level(value: object) -> Level | None:
-    return Level.of(text(value))
-
-
-def _state(value: object) -> str:
-    if value not in STATES:
-        raise ValueError(f"{value!r} is not a state ({', '.join(STATES)})")
-    return str(value)
-
-
-def _verb(value: object) -> str:
-    if value not in _VERBS:
-        raise ValueError(f"{value!r} is not a command ({', '.join(_VERBS)})")
-    return str(value)
-
-
-def _event(block: Block, rule: Rule, now: int) -> life.Event:
-    return _VERBS[block.body["do"]](block, block.get("by", text, "operator"), rule, now)
-
-
-def _shelve(block: Block, by: str, rule: Rule, now: int) -> life.Event:
-    until = now + block.get("for", duration_ms, rule.shelve_max_ms)
-    return life.Shelve(until, by, block.get("reason", text, "rule test"), block.get("one_shot", truth, False))
-
-
-_VERBS: Mapping[str, Callable[[Block, str, Rule, int], life.Event]] = {
-    "acknowledge": lambda block, by, _rule, _now: life.Acknowledge(by, block.get("note", text, "")),
-    "unacknowledge": lambda _block, by, _rule, _now: life.Unacknowledge(by),
-    "shelve": _shelve,
-    "unshelve": lambda _block, by, _rule, _now: life.Unshelve(by),
-    "reset": lambda block, by, _rule, _now: life.Reset(by, block.get("note", text, "")),
-    "suppress": lambda block, by, _rule, _now: life.Suppress(block.get("cause", text, "maintenance"), by, block.get("second", text, "")),
-    "unsuppress": lambda block, _by, _rule, _now: life.Unsuppress(block.get("cause", text, "maintenance")),
-    "out_of_service": lambda block, by, _rule, _now: life.OutOfService(by, block.get("reason", text, "rule test"), block.get("second", text, "")),
-    "return_to_service": lambda _block, by, _rule, _now: life.ReturnToService(by),
-}

@@ -221,7 +221,7 @@ def test_a_new_kind_needs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
         return memory, 2 * value
 
     monkeypatch.setattr("alarms.kinds.KINDS", KINDS | {"double": Kind(doubled, ("above",), derived=True)})
-    for module in ("rules", "model", "lifecycle"):
+    for module in ("rules", "canonical", "lifecycle"):
         monkeypatch.setattr(f"alarms.{module}.KINDS", KINDS | {"double": Kind(doubled, ("above",), derived=True)})
     content = "rules: [{name: d, kind: double, quantity: humidity, ladder: {warn: {above: 110}}}]\n"
     expect = "expect: [{at: 1m, alarm: d, state: active_unacked}]"
