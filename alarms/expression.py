@@ -15,7 +15,7 @@ from alarms.conditions import Judged, Memory, Options, gather
 from contract.quantities import QUANTITIES
 
 if TYPE_CHECKING:
-    import cel  # 10 MB with its command line: loaded with the first formula, which few gateways have
+    import cel  # 10 MB of memory and 30 MB of packages: loaded with the first formula, and not installed on a gateway, which judges none
 
 _TOKEN = re.compile(r"(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_]\w*)|&&|\|\||[<>=!]=|/(?!/)|[-+*<>!?:(),]|\s+")
 _FUNCTIONS: Mapping[str, Callable[..., float]] = MappingProxyType({"min": min, "max": max, "abs": abs})

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,13 +13,14 @@ from contract.drill import drill_of
 from contract.sample import Sample
 from contract.writing import Order, WriteRefusedError, read_order
 from edge import drivers
-from edge.clock import both, powered_since, wall_ms
+from edge.clock import both, mono_ms, powered_since, wall_ms
 from edge.configfile import read_secret
 from edge.drivers import Arrival
 from edge.guard import Duty, Guard, Rules
 from edge.intake import Intake, Report
 from edge.link import PahoLink
 from edge.logbook import Logbook
+from edge.notify import Notifier, Pulse
 from edge.orders import Orders
 from edge.outlet import Outlet
 from edge.plan import Device, Plan
@@ -41,6 +43,7 @@ _STATUS_S: Final = 5
 _GUARD_S: Final = 1
 _AFTER_ERROR_S: Final = 1
 _JOIN_S: Final = 15
+_STUCK_MS: Final = 60_000  # for one piece of work: the longest exchange with a device, or one round of the storage
 _SAVE_EVERY: Final = 12  # status periods between two writes of the clock's progress
 _LOG_EVERY: Final = 120  # and between two lines of counters in the log
 
@@ -61,6 +64,7 @@ class Agent:
         self._guard = Guard(settings.guard, self._rules, plan.points)
         self._sounder = Sounder(self._folder / "local-alarms.jsonl", settings.guard.command)
         self._rehearsal = Rehearsal(plan.points, self._test_siren)
+        self._notifier, self._pulse = Notifier(os.environ), Pulse(_STUCK_MS, mono_ms)
         self._outlet = self._storage()
         self._drivers = {name: drivers.create(plan.bus(name), devices) for name, devices in plan.buses.items() if devices}
         self._loops = [self._loop(name) for name in self._drivers]
@@ -90,7 +94,9 @@ class Agent:
             on_drill=lambda text: self._rehearsal.order(text, wall_ms()),
             logbook=self._logbook,
         )
-        return Outlet(self._folder, settings.gateway, points, settings.spool, settings.uplink, uplink, wake, latest, settings.trace_accepted)
+        return Outlet(
+            self._folder, settings.gateway, points, settings.spool, settings.uplink, uplink, wake, latest, settings.trace_accepted, self._pulse
+        )
 
     def _loop(self, name: str) -> BusLoop:
         bus, devices = self._plan.bus(name), self._plan.buses[name]
@@ -169,8 +175,11 @@ class Agent:
         tasks.append(asyncio.create_task(self._stand_guard(), name="guard"))
         if self._stills is not None:
             tasks.append(asyncio.create_task(self._stills.run(), name="stills"))
+        tasks.append(asyncio.create_task(self._feed_watchdog(), name="watchdog"))
         _log.info("网关 %s 开始采集：%d 台设备", self._plan.settings.gateway, len(list(self._plan.devices)))
+        self._notifier.say(READY=1)
         await stop.wait()
+        self._notifier.say(STOPPING=1)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -195,10 +204,13 @@ class Agent:
                 if not opened:
                     await driver.open()
                     opened = True
+                self._pulse.begin(f"总线 {loop.name}")
                 due = await loop.run_once(both)
             except Exception:
                 _log.exception("bus %s met an error and goes on", loop.name)
                 due = both()[1] + 1000 * _AFTER_ERROR_S
+            finally:
+                self._pulse.end(f"总线 {loop.name}")
             await loop.pause(max(0.0, due - both()[1]) / 1000)
 
     async def _hear(self, loop: BusLoop) -> None:
@@ -235,6 +247,15 @@ class Agent:
                 self._stamper.save()
             if count % _LOG_EVERY == _LOG_EVERY - 1:
                 _log.info("状态 %s", json.dumps(self.status(), ensure_ascii=False, separators=(",", ":")))
+
+    async def _feed_watchdog(self) -> None:
+        """systemd hears of us while nothing is stuck."""
+        while self._notifier.interval_s:
+            await asyncio.sleep(self._notifier.interval_s)
+            if not self._pulse.stuck():
+                words = [health.word for loop in self._loops for health in loop.health.values()]
+                phase = self._outlet.snapshot.get("uplink", {}).get("phase", "down")
+                self._notifier.say(WATCHDOG=1, STATUS=f"{len(words)} 台设备，{words.count('offline')} 台失联；与中心 {phase}")
 
     def _save_status(self) -> None:
         try:

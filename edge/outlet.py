@@ -18,6 +18,7 @@ from contract.declarations import PointDeclaration
 from contract.drill import drill_of
 from contract.sample import Sample
 from edge.intake import Report
+from edge.notify import Pulse
 from edge.rows import Lane
 from edge.rowstore import Head
 from edge.settings import SpoolSettings, UplinkSettings
@@ -48,7 +49,7 @@ class Counters:
 class Outlet:
     """`offer` is for any thread; everything else belongs to the thread that calls `run_once` or runs `run`.
 
-    `wake` ends a wait of `run`. `latest` is filled with the last stored sample of each metric, for births.
+    `wake` ends a wait of `run`, `pulse` is told of each round. `latest` is filled with the last stored sample of each metric, for births.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Outlet:
         wake: threading.Event,
         latest: dict[str, Sample],
         trace: Path | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
         self.counters = Counters()
         self.trouble = ""
@@ -75,7 +77,7 @@ class Outlet:
         self._waiting_since: float | None = None
         self._reopen_at = self._retry_at = self._purge_at = float("-inf")
         self._filled = 0
-        self._wake = wake
+        self._wake, self._pulse = wake, pulse
         self._ended = False
         self.snapshot: Mapping[str, Any] = {}
         """What `status` said lately; for any thread."""
@@ -103,12 +105,16 @@ class Outlet:
         """Until `end`: then what waits is stored, and the broker is told goodbye. `clock` gives (UTC ms, monotonic ms)."""
         while not self._ended:
             self._wake.clear()
+            if self._pulse is not None:
+                self._pulse.begin("本机缓存")
             try:
                 due = self.run_once(*clock())
                 self._publish_status(clock()[1])
             except Exception:  # whatever it was, it must not end the storing of samples
                 _log.exception("the storage thread met an error and goes on")
                 due = clock()[1] + _REFUSED_MS
+            if self._pulse is not None:
+                self._pulse.end("本机缓存")
             self._wake.wait(min(max(due - clock()[1], 0), _REOPEN_MS) / 1000)
         self.close(clock()[0])
 
