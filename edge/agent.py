@@ -14,6 +14,7 @@ from contract.sample import Sample
 from contract.writing import Order, WriteRefusedError, read_order
 from edge import drivers
 from edge.clock import both, mono_ms, powered_since, wall_ms
+from edge.condition import Condition, declarations
 from edge.configfile import read_secret
 from edge.drivers import Arrival
 from edge.guard import Duty, Guard, Rules
@@ -76,7 +77,7 @@ class Agent:
     def _storage(self) -> Outlet:
         settings, wake = self._plan.settings, threading.Event()
         identity = Identity(settings.group, settings.gateway, settings.host_id)
-        points = [point.declaration for point in self._plan.points]
+        points = [*(point.declaration for point in self._plan.points), *declarations(self._plan.room)]
         link = PahoLink(settings.broker, settings.gateway, identity.subscriptions, wake.set)
         counted = CountedFile(self._folder / "bdseq")
         latest: dict[str, Sample] = {}
@@ -94,8 +95,19 @@ class Agent:
             on_drill=lambda text: self._rehearsal.order(text, wall_ms()),
             logbook=self._logbook,
         )
+        condition = Condition(settings.gateway, self._plan.room, self._tell)
         return Outlet(
-            self._folder, settings.gateway, points, settings.spool, settings.uplink, uplink, wake, latest, settings.trace_accepted, self._pulse
+            self._folder,
+            settings.gateway,
+            points,
+            settings.spool,
+            settings.uplink,
+            uplink,
+            wake,
+            latest,
+            trace=settings.trace_accepted,
+            pulse=self._pulse,
+            condition=condition,
         )
 
     def _loop(self, name: str) -> BusLoop:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from contract.declarations import PointDeclaration
 from contract.drill import drill_of
 from contract.sample import Sample
+from edge.condition import Condition
 from edge.intake import Report
 from edge.notify import Pulse
 from edge.rows import Lane
@@ -33,7 +34,6 @@ _REFUSED_MS: Final = 1_000
 _PURGE_MS: Final = 60_000
 _STATUS_MS: Final = 1_000
 _RECALLED: Final = 2_000  # readings looked through after a restart
-_FILL_STEPS: Final = (0.7, 0.9)
 _SENSIBLE_MS: Final = 1_735_689_600_000  # 1 January 2025: a clock before it was never set
 
 
@@ -49,7 +49,8 @@ class Counters:
 class Outlet:
     """`offer` is for any thread; everything else belongs to the thread that calls `run_once` or runs `run`.
 
-    `wake` ends a wait of `run`, `pulse` is told of each round. `latest` is filled with the last stored sample of each metric, for births.
+    `wake` ends a wait of `run`, `pulse` is told of each round, `condition` looks at the spool now and then.
+    `latest` is filled with the last stored sample of each metric, for births.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Outlet:
         latest: dict[str, Sample],
         trace: Path | None = None,
         pulse: Pulse | None = None,
+        condition: Condition | None = None,
     ) -> None:
         self.counters = Counters()
         self.trouble = ""
@@ -76,8 +78,7 @@ class Outlet:
         self._undated: deque[tuple[Report, float]] = deque()
         self._waiting_since: float | None = None
         self._reopen_at = self._retry_at = self._purge_at = float("-inf")
-        self._filled = 0
-        self._wake, self._pulse = wake, pulse
+        self._wake, self._pulse, self._condition = wake, pulse, condition
         self._ended = False
         self.snapshot: Mapping[str, Any] = {}
         """What `status` said lately; for any thread."""
@@ -256,10 +257,9 @@ class Outlet:
             return
         self._purge_at = mono + _PURGE_MS
         spool.purge(now)
-        filled = sum(spool.fill >= step for step in _FILL_STEPS)
-        if filled > self._filled:
-            _log.warning("本机缓存已用 %.0f%%：与中心的连接中断太久？", 100 * spool.fill)
-        self._filled = filled
+        spool.expire()
+        if self._condition is not None:
+            self.offer(self._condition.look(spool.fill, spool.counters, self._uplink.clock_offset_s, now, mono))
 
     def _say(self, trouble: str) -> None:
         """Log a trouble once, and its end once."""

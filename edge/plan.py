@@ -24,6 +24,8 @@ from edge.configfile import ConfigError
 from edge.quality import Limits
 from edge.settings import BusSettings, DeviceSettings, DevicesSettings, EdgeSettings
 
+OWN_DEVICE: Final = "gateway"
+"""The device of the gateway's own points (edge/condition.py)."""
 _FAST_INTERVAL_S: Final = 10.0  # how often an unchanged fast point is sent when devices.yaml does not say
 _ONCE_S: Final = 3600.0
 _CAMERA_S: Final = 60.0
@@ -182,6 +184,12 @@ class Plan:
         """Every point."""
         return (point for device in self.devices for point in device.points.values())
 
+    @property
+    def room(self) -> str:
+        """Where the gateway hangs, as far as anybody said; empty on a gateway without devices."""
+        first = next(self.devices, None)
+        return self.settings.room or (first.settings.room if first is not None else "")
+
     def bus(self, name: str) -> BusSettings:
         """The settings of a bus."""
         return next(bus for bus in self.settings.buses if bus.name == name)
@@ -230,6 +238,8 @@ class _PlanError(ValueError):
 
 
 def _device(gateway: str, entry: DeviceSettings, kinds: Mapping[str, str], own: Mapping[str, Profile]) -> Device:
+    if entry.name == OWN_DEVICE:
+        raise _PlanError(f"{OWN_DEVICE} 是网关自己的名称")
     if entry.bus not in kinds:
         raise _PlanError(f"没有名为 {entry.bus} 的总线（edge.yaml 里有：{'、'.join(kinds) or '无'}）")
     kind = _KINDS[kinds[entry.bus]]

@@ -48,6 +48,8 @@ class Salvage:
         assert self._db is not None  # noqa: S101
         query = f"SELECT {_COLUMNS} FROM batch WHERE first > ? ORDER BY first LIMIT 1"  # noqa: S608
         found: _Row | None = self._db.execute(query, (position,)).fetchone()
+        if found is not None and not position < found[0] <= self._until:
+            raise sqlite3.DatabaseError("a damaged tree leads back to where we were")
         return found
 
     def _before(self, first: int, floor: int) -> Iterator[Batch]:
@@ -59,7 +61,7 @@ class Salvage:
                 found = self._db.execute(query, (first, floor)).fetchone()
             except sqlite3.DatabaseError:
                 return
-            if found is None:
+            if found is None or not floor < found[0] < first:
                 return
             first = found[0]
             yield from self._good(found)

@@ -118,6 +118,19 @@ class RowStore:
                 db.execute("DELETE FROM batch WHERE first <= ?", rows[-1])
         return len(rows)
 
+    def expire(self, after: int, upto: int) -> int:
+        """Turn up to 64 of the oldest rows above the watermark `after` that end at or before `upto` into gaps; returns the readings given up."""
+        query = "SELECT first, last FROM batch WHERE last > ? AND last <= ? AND lane <> ? ORDER BY first LIMIT ?"
+        rows = self._file.rows(query, (after, upto, Lane.GAP, _BLOCK))
+        self._give_up(rows, "expired")
+        return sum(last - first + 1 for first, last in rows)
+
+    def _give_up(self, rows: Sequence[tuple[Any, ...]], reason: str) -> None:
+        if rows:
+            with self._file.transaction() as db:
+                for first, last in rows:
+                    self._gap(db, first, last, reason)
+
     def evict(self, after: int) -> int:
         """Turn up to 64 of the oldest rows above the watermark `after` into gaps, ordinary readings first, the newest row never.
 
@@ -126,8 +139,6 @@ class RowStore:
         for lane in (Lane.NORMAL, Lane.URGENT):
             rows = self._file.rows(_OLDEST, (lane, after, _BLOCK))
             if rows:
-                with self._file.transaction() as db:
-                    for first, last in rows:
-                        self._gap(db, first, last, "evicted")
+                self._give_up(rows, "evicted")
                 return sum(last - first + 1 for first, last in rows)
         return 0

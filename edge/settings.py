@@ -128,7 +128,8 @@ ModbusBus: TypeAlias = TcpBus | RtuOverTcpBus | SerialBus
 
 
 class SpoolSettings(_Model):
-    """The durable queue. `quota_mb` bounds its file; acknowledged rows stay for `keep_acknowledged_h` so that a restored server can ask again.
+    """The durable queue. `quota_mb` bounds its file, `keep_days` the age of what nobody acknowledged, in days on which it collected;
+    acknowledged rows stay for `keep_acknowledged_h` so that a restored server can ask again.
 
     `ring_samples` bounds the memory that holds samples while the disk refuses them. `synchronous` and `verify_crc`: see the module.
     """
@@ -136,6 +137,7 @@ class SpoolSettings(_Model):
     synchronous: Literal["full", "off"] = "full"
     verify_crc: bool = True
     quota_mb: float = Field(1024, ge=0.25)
+    keep_days: float = Field(31, gt=0)
     keep_acknowledged_h: float = Field(24, ge=0)
     ring_samples: int = Field(50_000, ge=100)
 
@@ -190,7 +192,8 @@ class EdgeSettings(_Model):
     """The whole of `edge.yaml`.
 
     `profiles_dir` holds the installer's own device profiles beside the packaged ones. `host_id` names the server whose STATE is waited for; empty
-    means to publish without waiting. `trace_accepted` names a file that gets one JSON line per sample after its spool commit: the record against
+    means to publish without waiting. `room` is where the gateway itself hangs, for its own points; by default that of its first device.
+    `trace_accepted` names a file that gets one JSON line per sample after its spool commit: the record against
     which fault tests count losses.
     """
 
@@ -198,6 +201,7 @@ class EdgeSettings(_Model):
     group: GroupId
     host_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{0,64}$")] = "aw"
     broker: BrokerSettings
+    room: RoomCode | None = None
     data_dir: Path
     devices_file: Path
     profiles_dir: Path | None = None

@@ -39,14 +39,19 @@ _SALVAGED_AT_ONCE: Final = 16  # rows
 _SOFT: Final = 0.9  # share of the quota that is filled before eviction starts
 _ALARM_PAGES: Final = 128  # room inside the file that readings leave to alarms once the reserve is gone
 _MINUTE: Final = 60_000
+_HOUR: Final = 3_600_000
 
 
 @dataclass(slots=True)
 class Counters:
-    """Since start, in readings. `lost` were accepted once and could not be read again; `evicted` gave way to newer ones under the quota."""
+    """Since start, in readings.
+
+    `lost` were accepted once and could not be read again; `evicted` gave way to newer ones under the quota, `expired` grew too old.
+    """
 
     appended: int = 0
     evicted: int = 0
+    expired: int = 0
     salvaged: int = 0
     lost: int = 0
     renewed: int = 0
@@ -103,6 +108,7 @@ class Spool:
         mark = self._highwater.mark
         logged: int = file.rows("SELECT COALESCE(MAX(upto), 0) FROM acknowledged")[0][0]
         self.acknowledged = min(self.last, max(logged, mark.acknowledged if mark and mark.epoch == self.epoch else 0))
+        self._hour: int | None = None  # of the newest row, once it is in the table `written`
         self._unlogged: int | None = None  # minute of an acknowledgement that the next append writes down
         self._task = Task.of(file)
         self._salvage: Salvage | None = None
@@ -157,8 +163,11 @@ class Spool:
         head = Head(self.last + 1, self.last + len(samples), lane)
         with self._file.transaction() as db:
             self.rows.write(db, head, samples)
+            if (hour := samples[-1].taken_at // _HOUR) != self._hour:
+                # Where each hour of collecting began. A clock that jumps makes one hour of its own, and so ages nothing.
+                db.execute("INSERT OR IGNORE INTO written VALUES (?, ?)", (hour, self.last))
             self._log_watermark(db)
-        self._unlogged = None
+        self._unlogged, self._hour = None, hour
         self.last = head.last
         self._note_mark()
         return head
@@ -210,6 +219,19 @@ class Spool:
         minute = (now - int(self._settings.keep_acknowledged_h * 60 * _MINUTE)) // _MINUTE
         upto: int = self._file.rows("SELECT COALESCE(MAX(upto), 0) FROM acknowledged WHERE minute <= ?", (minute,))[0][0]
         return self._purge_to(min(upto, self.acknowledged))
+
+    def expire(self) -> int:
+        """Give up what nobody acknowledged for `keep_days` of collecting; returns the readings. The server is told of the gap."""
+        hours = int(self._settings.keep_days * 24)
+        found = self._file.rows("SELECT upto FROM written ORDER BY upto DESC, hour DESC LIMIT 1 OFFSET ?", (hours,))
+        total = 0
+        while found and (given_up := self.rows.expire(self.acknowledged, found[0][0])):
+            total += given_up
+        if found and self._file.rows("SELECT 1 FROM written WHERE upto < ? LIMIT 1", found[0]):
+            with self._file.transaction() as db:
+                db.execute("DELETE FROM written WHERE upto < ?", found[0])
+        self.counters.expired += total
+        return total
 
     def _purge_to(self, upto: int) -> int:
         total = 0

@@ -19,6 +19,7 @@ CREATE TABLE batch (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, lane INTEG
 CREATE INDEX batch_lane ON batch (lane, first, last);
 CREATE TABLE acknowledged (minute INTEGER PRIMARY KEY, upto INTEGER NOT NULL);
 CREATE TABLE damaged (first INTEGER PRIMARY KEY, last INTEGER, lane INTEGER, crc INTEGER, payload BLOB, reason TEXT NOT NULL);
+CREATE TABLE written (hour INTEGER PRIMARY KEY, upto INTEGER NOT NULL);
 CREATE TABLE point (metric TEXT PRIMARY KEY, room TEXT NOT NULL, unit TEXT NOT NULL, class TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -128,6 +129,7 @@ class SpoolFile:
             f"max_page_count={self.quota_pages}",
         ):
             self.rows(f"PRAGMA {pragma}")
+        self.rows("CREATE TABLE IF NOT EXISTS written (hour INTEGER PRIMARY KEY, upto INTEGER NOT NULL)")  # files of before it existed
 
     def check(self) -> None:
         """Look for damage that SQLite can see. Raises SpoolDamagedError."""

@@ -103,6 +103,8 @@ class Uplink:
         self.host_online = False
         self.acknowledged_at: float | None = None
         """Monotonic ms of the last acknowledgement in this session."""
+        self.clock_offset_s: float | None = None
+        """What our clock shows more than the server's, by its last acknowledgement; too small by the time that took on the way."""
         self._identity, self._link, self._next_bd_seq = identity, link, next_bd_seq
         self._points = {point.metric: point for point in points}
         self._values, self._rules_version, self._on_rules = values, rules_version, on_rules
@@ -171,6 +173,7 @@ class Uplink:
             "phase": str(self.phase),
             "host_online": self.host_online,
             "acknowledged_s_ago": age,
+            "clock_offset_s": self.clock_offset_s,
             "trouble": self.trouble,
             **asdict(self.counters),
             **asdict(self.sender.counters),
@@ -289,6 +292,8 @@ class Uplink:
             spool.acknowledge(ack.upto, now)
             self.sender.acknowledged(ack.upto, mono)
         self._ack_stamp = max(stamp, self._ack_stamp)
+        if stamp:
+            self.clock_offset_s = (now - stamp) / 1000
         self.counters.acknowledgements += 1
         self.acknowledged_at, self._failures = mono, 0
         self._say("")

@@ -166,7 +166,8 @@ NAMES = [
     "humidity_high", "humidity_low", "temperature_high", "temperature_low", "temperature_swing", "humidity_swing", "condensation", "mould",
     "temperature_rise", "heat", "smoke", "smoke_confirmed", "smoke_density", "smoke_density_rise", "leak", "door_held", "door_forced",
     "door_off_hours", "power_lost", "camera_fault", "temperature_stuck", "humidity_stuck", "temperature_implausible", "humidity_implausible",
-    "sensors_apart", "temperature_step", "humidity_step", "pm25_high", "tvoc_high", "co2_high", "lights_left_on", "sensor_stale",
+    "sensors_apart", "temperature_step", "humidity_step", "pm25_high", "tvoc_high", "co2_high", "lights_left_on", "spool_filling",
+    "clock_ahead", "clock_behind", "sensor_stale",
     "gateway_offline",
 ]  # fmt: skip
 

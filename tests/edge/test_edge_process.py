@@ -259,6 +259,8 @@ def test_samples_travel_from_the_register_to_the_host_and_the_end_is_clean(gatew
         "th1/temperature": (ROOM, 1, "measure"),
         "th1/humidity": (ROOM, 1, "measure"),
         "smoke1/smoke": (ROOM, 1, "alarm"),
+        "gateway/spool_fill": (ROOM, 300, "health"),
+        "gateway/clock_offset": (ROOM, 300, "health"),
     }
     assert birth.outbox is not None
     assert gateway.stop() == 0

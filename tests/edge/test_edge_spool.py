@@ -326,7 +326,7 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
     "flipped bits": lambda db: _flip(db, 20),
     "end cut off": lambda db: _truncate(db, lambda size: size - 100),
     "half the file": lambda db: _truncate(db, lambda size: size // 2),
-    "zero page": lambda db: _overwrite(db, 20 * 4096, 4096),
+    "zero page": lambda db: _overwrite(db, 21 * 4096, 4096),
     "zero header": lambda db: _overwrite(db, 0, 100),
     "empty file": lambda db: _truncate(db, lambda size: 0),
     "file gone": lambda db: db.unlink(),
@@ -584,3 +584,77 @@ class SpoolMachine(RuleBasedStateMachine):
 
 TestSpoolMachine = SpoolMachine.TestCase
 TestSpoolMachine.settings = settings(max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+# --------------------------------------------------------------------------------------------------------------------------------- age and size
+
+
+def test_what_nobody_took_for_a_month_is_given_up_and_told(tmp_path: Path) -> None:
+    """Two days stand for 31; one batch an hour."""
+    spool = opened(tmp_path, keep_days=2)
+    point = PointKey(GATEWAY, "th", "temperature")
+    for hour in range(60):
+        spool.append([Sample(point, NOW + hour * HOUR, float(hour))], Lane.URGENT if hour == 3 else Lane.NORMAL)
+    assert spool.expire() == 11
+    assert gaps(spool) == [(1, 11, "expired")], "59 hours before now to 49: alarms too"
+    assert [sample.value for sample in held(spool)] == [float(hour) for hour in range(11, 60)]
+    assert spool.expire() == 0
+    assert spool.counters.expired == 11
+    spool.close()
+    again = opened(tmp_path, keep_days=2)
+    again.append([Sample(point, NOW + 60 * HOUR, 60.0)], Lane.NORMAL)
+    assert again.expire() == 1, "a restart forgets no hour"
+    again.close()
+
+
+def test_what_the_server_has_is_not_given_up(tmp_path: Path) -> None:
+    spool = opened(tmp_path, keep_days=1)
+    point = PointKey(GATEWAY, "th", "temperature")
+    for hour in range(60):
+        spool.append([Sample(point, NOW + hour * HOUR, float(hour))], Lane.NORMAL)
+    spool.acknowledge(50, NOW)
+    assert spool.expire() == 0
+    spool.close()
+
+
+def test_a_clock_that_jumps_for_years_ages_nothing(tmp_path: Path) -> None:
+    spool = opened(tmp_path, keep_days=1)
+    point = PointKey(GATEWAY, "th", "temperature")
+    for at in (0, 1, 9_000 * HOUR, 9_000 * HOUR + 1, 2, 3):
+        spool.append([Sample(point, NOW + at, 1.0)], Lane.NORMAL)
+    assert spool.expire() == 0
+    spool.close()
+
+
+@pytest.mark.parametrize(
+    ("points", "batch", "samples_wanted", "most_bytes"),
+    [
+        pytest.param(100, 100, 31 * 24 * 60 * 100, 1_000_000_000, id="31 days of 100 points a minute"),
+        pytest.param(1_000, 500, 72 * 360 * 1_000, 512_000_000, id="72 hours of 1,000 points each ten seconds"),
+    ],
+)
+def test_a_spool_of_the_promised_length_fits(points: int, batch: int, samples_wanted: int, most_bytes: int, tmp_path: Path) -> None:
+    """Two scaled files show that the size grows with the number of readings and not faster; the larger one's bytes per reading then bound the whole.
+
+    Values are those of a sensor with noise in its last digit, which do not compress well; one batch is what one poll brings.
+    """
+    noise = random.Random(1)
+    keys = [PointKey(GATEWAY, f"th{n // 2}", ("temperature", "humidity")[n % 2]) for n in range(points)]
+    values = [200 + n % 300 for n in range(points)]
+
+    def written(count: int) -> int:
+        spool = opened(tmp_path / str(count), synchronous="off")
+        for at in range(count // points):
+            for n in range(points):
+                values[n] += noise.choice((-1, 0, 0, 1))
+            for first in range(0, points, batch):
+                block = [Sample(keys[n], NOW + 10_000 * at, values[n] / 10) for n in range(first, first + batch)]
+                spool.append(block, Lane.NORMAL)
+        spool.close()
+        return sum(file.stat().st_size for file in (tmp_path / str(count) / "spool").iterdir())
+
+    small, large = written(20_000), written(60_000)
+    per_sample = (large - small) / 40_000
+    assert small <= 1.2 * 20_000 * per_sample + 200_000, "no size but what grows with the readings"
+    assert per_sample * samples_wanted < most_bytes
+    assert per_sample * samples_wanted < 0.7 * SpoolSettings().quota_mb * 1024 * 1024, "and no alarm on the way there"
