@@ -16,6 +16,7 @@ import pytest
 
 from edge import agent as agent_module
 from edge.agent import Agent
+from edge.clock import mono_ms
 from edge.configfile import load, load_devices
 from edge.notify import Notifier, Pulse
 from edge.plan import build
@@ -97,28 +98,32 @@ def test_a_storage_thread_that_hangs_is_not_covered_up(systemd: Systemd, config:
     monkeypatch.setenv("NOTIFY_SOCKET", str(systemd.path))
     monkeypatch.setenv("WATCHDOG_USEC", "300000")
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
-    monkeypatch.setattr(agent_module, "_STUCK_MS", 200)
     settings = load(config)
     agent = Agent(build(settings, *load_devices(settings.devices_file)))
-    hangs, released, real = threading.Event(), threading.Event(), agent._outlet.run_once
+    hangs, hung, released, real = threading.Event(), threading.Event(), threading.Event(), agent._outlet.run_once
+    later = 0.0
+    monkeypatch.setattr(agent._pulse, "_clock", lambda: mono_ms() + later)
 
     def disk(now: int, mono: float) -> float:
         if hangs.is_set():
+            hung.set()
             released.wait(60)
         return real(now, mono)
 
     monkeypatch.setattr(agent._outlet, "run_once", disk)
 
     async def story() -> None:
+        nonlocal later
         stop = asyncio.Event()
         running = asyncio.create_task(agent.run(stop))
         assert (await asyncio.to_thread(systemd.hear))["READY"] == "1"
         assert (await asyncio.to_thread(systemd.hear))["WATCHDOG"] == "1"
         hangs.set()
         agent._outlet.nudge()
-        while not agent._pulse.stuck():  # noqa: ASYNC110 - nobody tells; that is the point
-            await asyncio.sleep(0.05)
+        await asyncio.to_thread(hung.wait, 60)
+        later = agent_module._STUCK_MS + 1
         systemd.forget()
+        assert "本机缓存" in agent._pulse.stuck()
         assert await asyncio.to_thread(systemd.hears_nothing_for, 1), "three feeds were due"
         hangs.clear()
         released.set()
