@@ -25,7 +25,31 @@ _NOT_CHANGES = (
     "comment",
     "reading.",
     "two_factor.",
+    "totp.",
+    "password.",
+    "phone.",
+    "sms_reply",
+    "look",
+    "photo_view",
+    "still_view",
+    "dossier.",
+    "audit_export",
+    "history.export",
+    "incident.",
+    "handover.",
+    "notice_closed",
+    "annotation.",
+    "watch_check.",
+    "drill.",
+    "backup",
 )
+GROUPS = {
+    "limits": ("限值与规则", ("limit.", "limits.", "rules", "rule")),
+    "silence": ("暂停、停用与维护", ("shelve", "unshelve", "outofservice", "returntoservice", "suppress", "unsuppress", "maintenance")),
+    "sensors": ("传感器与网关", ("import_devices", "change_", "device", "point", "gateway.", "write.", "calibration")),
+    "stages": ("库房阶段", ("stage",)),
+}
+"""What an inspector asks about first: word and beginnings of the actions of each group; everything else is in none."""
 _WORDS = {
     "shelve": "暂停提醒",
     "unshelve": "恢复提醒",
@@ -38,6 +62,22 @@ _WORDS = {
     "import_rooms": "导入用房",
     "import_devices": "导入设备",
     "account_add": "新建账号",
+    "stage": "调整阶段",
+    "limit.tighten": "收紧限值",
+    "limit.revoke": "撤销收紧",
+    "rules.trial.start": "规则试运行开始",
+    "rules.trial.end": "规则试运行结束",
+    "change_proposed": "提出修改",
+    "change_withdrawn": "撤回修改",
+    "change_refused": "驳回修改",
+    "gateway.claim": "认领网关",
+    "gateway.credentials.revoke": "停用网关凭据",
+    "write.order": "下发设备设定",
+    "write.confirm": "核准设备设定",
+    "import_undo": "撤销导入",
+    "key.revoke": "停用接口密钥",
+    "kiosk.make": "新设大屏",
+    "kiosk.end": "停用大屏",
 }
 _KEYS = {
     "until": "到",
@@ -64,6 +104,12 @@ class Change(NamedTuple):
     place: str
     detail: str
     ident: int
+    group: str
+
+
+def group_of(action: str) -> str:
+    """The key of GROUPS that an action of the audit log belongs to, "" for none."""
+    return next((key for key, (_, starts) in GROUPS.items() if action.startswith(starts)), "")
 
 
 def listing(session: Session, unit: str, period: Period) -> list[Change]:
@@ -78,7 +124,15 @@ def listing(session: Session, unit: str, period: Period) -> list[Change]:
         place = _place(session, entry.subject, units, rooms)
         if place or (top and place is None):
             found.append(
-                Change(entry.at, entry.actor, _WORDS.get(entry.action, entry.action), place or entry.subject, _detail(entry.detail), entry.id)
+                Change(
+                    entry.at,
+                    entry.actor,
+                    _WORDS.get(entry.action, entry.action),
+                    place or entry.subject,
+                    _detail(entry.detail),
+                    entry.id,
+                    group_of(entry.action),
+                )
             )
         if len(found) >= _MOST_ROWS:
             break

@@ -7,7 +7,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ import xlsxwriter
 
 from contract.quantities import QUANTITIES
 from server.org import sources as found_in
+from server.reports import derived_export
+from server.reports.derived_export import DerivedPoint, DerivedRow
 from server.reports.kinds import Progress
 from server.reports.paper import Column, Paper, Sheet, Table, sealed
 from server.reports.period import DAY_MS, local, parse_period
@@ -22,6 +24,7 @@ from server.reports.render.pdf import render as render_pdf
 from server.reports.sources import Sources
 from server.safe_cells import harmless
 from server.series import Limits
+from server.series.derived import DERIVED, Air
 from server.store.tables import Point, Room
 from server.store.tables_papers import ExportJob
 
@@ -42,8 +45,10 @@ class _Point(NamedTuple):
 def product(sources: Sources, runner: Any, job: ExportJob, target: Path, progress: Progress) -> str:
     """Write the file of an order; the digest is that of its rows as CSV. Raises ValueError when there are too many for XLSX or PDF."""
     points, start, end, step = _asked(sources, job)
+    airs, limits = _airs(sources, job)
     rows = target.with_suffix(".rows")
-    count, digest = _write_csv(rows, _rows(sources, points, start, end, step, progress))
+    derived = map(_derived, derived_export.rows(sources, airs, limits, _quantities(job), (start, end), step))
+    count, digest = _write_csv(rows, chain(_rows(sources, points, start, end, step, progress), derived))
     try:
         if job.ending == "csv":
             rows.replace(target)
@@ -110,13 +115,12 @@ def _asked(sources: Sources, job: ExportJob) -> tuple[list[_Point], int, int, in
     period, options = parse_period(job.period), job.options
     start, end = int(options.get("from", period.since)), int(options.get("to", period.until))
     step = int(options.get("step", 0)) * 1000 or None
-    quantities = [name for name in options.get("quantities", ["temperature", "humidity"]) if name in QUANTITIES]
-    if not quantities:
+    quantities = [name for name in _quantities(job) if name in QUANTITIES]
+    if not _quantities(job):
         raise ValueError("没有可导出的测量量。")
-    codes = list(dict.fromkeys([job.subject, *options.get("rooms", [])]))
     points: dict[int, _Point] = {}
     with sources.db.read() as session:
-        for code in codes:
+        for code in _codes(job):
             room = session.get(Room, code)
             if room is None:
                 continue
@@ -127,6 +131,35 @@ def _asked(sources: Sources, job: ExportJob) -> tuple[list[_Point], int, int, in
                     limits = Limits(sources.settings.deadline_ms(_interval(session, source.ident)), low, high)
                     points.setdefault(source.ident, _Point(source.ident, code, source.key, quantity, limits))
     return sorted(points.values()), start, end, step
+
+
+def _quantities(job: ExportJob) -> list[str]:
+    return [name for name in job.options.get("quantities", ["temperature", "humidity"]) if name in QUANTITIES or name in DERIVED]
+
+
+def _codes(job: ExportJob) -> list[str]:
+    return list(dict.fromkeys([job.subject, *job.options.get("rooms", [])]))
+
+
+def _airs(sources: Sources, job: ExportJob) -> tuple[list[DerivedPoint], dict[int, Limits]]:
+    """The pairs that derived quantities are made of, and how long their points hold; nothing where none is wanted."""
+    found: list[DerivedPoint] = []
+    limits: dict[int, Limits] = {}
+    if not set(_quantities(job)) & set(DERIVED):
+        return found, limits
+    with sources.db.read() as session:
+        for code in _codes(job):
+            for pair in found_in.pairs(session, code):
+                found.append(DerivedPoint(code, pair.temperature.key, Air(pair.temperature.ident, pair.humidity.ident)))
+                for source in (pair.temperature, pair.humidity):
+                    limits[source.ident] = Limits(sources.settings.deadline_ms(_interval(session, source.ident)))
+    return found, limits
+
+
+def _derived(row: DerivedRow) -> Row:
+    known = DERIVED[row.quantity]
+    place = (f"{local(row.at):%Y-%m-%d %H:%M:%S}", f"{row.at // 1000}.{row.at % 1000:03d}", row.point.room, row.point.key, known.zh, known.unit)
+    return (*place, row.low, row.mean, row.high, row.watched_s, "导算")
 
 
 def _interval(session: Any, ident: int) -> int | None:

@@ -7,6 +7,8 @@ import json
 import pytest
 from python_calamine import CalamineWorkbook
 
+from alarms.climate import dew_point
+from server.store import audit
 from server.store.tables_papers import ExportJob
 from server.web.pages.history import _instant
 from tests.web.house import COUNTY, FOREIGN, OTHER, QUIET, ROOM, House
@@ -112,3 +114,50 @@ def test_a_paper_is_ordered_from_the_page(past: House) -> None:
     listed = client.get(f"{ordered.headers['location']}&part=list", headers=HTML)
     assert "已生成" in listed.text
     assert client.post("/papers", data={"kind": "changes", "subject": COUNTY, "period": "x"}, headers=HTML).status_code == 422
+
+
+@pytest.mark.parametrize("step", ["0", "600"])
+def test_derived_quantities_are_exported_too(past: House, step: str) -> None:
+    client = past.client("duty")
+    form = {
+        "since": "2026-09-20T00:00",
+        "until": "2026-09-23T00:00",
+        "quantity": ["temperature", "dew_point", "mould"],
+        "format": "csv",
+        "step": step,
+    }
+    ordered = client.post(f"/rooms/{ROOM}/history/export", data=form, headers=HTML)
+    assert past.desk.run_once(past.now) == int(ordered.headers["location"].partition("job=")[2])
+    content = client.get(f"/papers/{ordered.headers['location'].partition('job=')[2]}/file").content
+    rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"))) if "outdoor" not in row[3]]
+    dew = [float(row[7]) for row in rows if row[4] == "露点"]
+    assert dew
+    assert dew == pytest.approx([dew_point(21.4, 52.0)] * len(dew), abs=0.01)
+    assert {row[5] for row in rows if row[4] == "露点"} == {"°C"}
+    assert [row[10] for row in rows if row[4] == "霉变风险累计"]
+
+
+def test_alarms_and_doors_stand_beside_the_curves(past: House) -> None:
+    page = past.client("inspector").get(f"/rooms/{ROOM}/history?since=2026-09-20T00:00&until=2026-09-23T00:00", headers=HTML)
+    assert "告警与开门" in page.text
+    assert 'data-alarms="' in page.text
+
+
+def test_what_was_changed_is_listed_by_group(past: House) -> None:
+    with past.db.write() as session:
+        for action, subject in (
+            ("stage", f"room:{ROOM}"),
+            ("shelve", f"room:{ROOM}"),
+            ("session.open", f"room:{ROOM}"),
+            ("stage", f"room:{FOREIGN}"),
+        ):
+            audit.append(session, "王检查员", action, subject, {"reason": f"{action}的原因"}, past.now)
+    client = past.client("inspector")
+    page = client.get("/papers/changes", headers=HTML)
+    assert page.status_code == 200, page.text
+    assert page.text.count("王检查员") == 2
+    assert "session.open的原因" not in page.text
+    stages = client.get("/papers/changes?group=stages&period=2026-Q3", headers=HTML)
+    assert (stages.text.count("stage的原因"), stages.text.count("shelve的原因")) == (1, 0)
+    assert client.get(f"/papers/changes?unit={FOREIGN[:12]}", headers=HTML).status_code == 403
+    assert client.get("/papers/changes?period=x", headers=HTML).status_code == 422

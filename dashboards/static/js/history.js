@@ -20,7 +20,9 @@ function go(start, end) {
   location.assign(`?${[...query].filter(([, value]) => value !== '').map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join('&')}`);
 }
 
-const first = (view) => view.series.find((s) => !s.outdoor && s.buckets.length);
+const byHand = (s) => s.point.startsWith('manual/');
+const first = (view) => view.series.find((s) => !s.outdoor && !byHand(s) && s.buckets.length);
+const writtenDown = (view) => view.series.find((s) => byHand(s) && s.buckets.length);
 const outside = (view) => view.series.find((s) => s.outdoor && s.buckets.length);
 
 function axisOf(views, step, start, end) {
@@ -33,6 +35,12 @@ function axisOf(views, step, start, end) {
 
 function column(series, x, key) {
   const at = new Map(series.buckets.map((b) => [Date.parse(b.time), b[key]]));
+  return x.map((t) => at.get(t) ?? null);
+}
+
+/** Values taken by hand, only where they were taken: a dial read at nine says nothing about noon. */
+function taken(series, x) {
+  const at = new Map(series.buckets.filter((b) => b.count).map((b) => [Date.parse(b.time), b.mean]));
   return x.map((t) => at.get(t) ?? null);
 }
 
@@ -53,6 +61,11 @@ function columns(views, x, box) {
   views.forEach((view, i) => {
     const found = first(view);
     if (found) add(column(found, x, 'mean'), views.length > 1 ? names[i] : ui('mean'), { stroke: css(COLOURS[i]), width: 1.6 });
+  });
+  views.forEach((view, i) => {
+    const entries = writtenDown(view);
+    const dots = { show: true, size: 8, width: 1.5, stroke: css(COLOURS[i]), fill: css('--raised') };
+    if (entries) add(taken(entries, x), `${views.length > 1 ? names[i] : ''}${ui('by_hand')}`, { stroke: css(COLOURS[i]), width: 0, paths: () => null, points: dots });
   });
   const reference = outside(views[0]);
   if (reference) add(column(reference, x, 'mean'), ui('outdoor'), { stroke: css('--outdoor'), width: 1.2, dash: [5, 4] });
@@ -75,6 +88,29 @@ function remarks(box) {
       u.ctx.lineTo(at, u.bbox.top + u.bbox.height);
       u.ctx.stroke();
     }
+    u.ctx.restore();
+  };
+}
+
+const spans = (text) => (text ? text.split(',').map((part) => part.split('-')) : []);
+const LEVEL = { critical: '--critical', urgent: '--urgent', alarm: '--alarm', warn: '--warn' };
+
+/** Alarms as bars along the top, open doors along the bottom; never narrower than two pixels, so that none is lost. */
+function strips(box) {
+  const alarms = spans(box.dataset.alarms);
+  const doors = spans(box.dataset.doors);
+  return (u) => {
+    const height = 5 * devicePixelRatio;
+    const bar = (since, until, top, colour) => {
+      const left = Math.max(u.bbox.left, u.valToPos(Number(since), 'x', true));
+      const right = Math.min(u.bbox.left + u.bbox.width, u.valToPos(Number(until), 'x', true));
+      if (right < u.bbox.left || left > u.bbox.left + u.bbox.width) return;
+      u.ctx.fillStyle = colour;
+      u.ctx.fillRect(left, top, Math.max(2 * devicePixelRatio, right - left), height);
+    };
+    u.ctx.save();
+    for (const [since, until, level] of alarms) bar(since, until, u.bbox.top, css(LEVEL[level] ?? '--alarm'));
+    for (const [since, until] of doors) bar(since, until, u.bbox.top + u.bbox.height - height, css('--series-2'));
     u.ctx.restore();
   };
 }
@@ -105,7 +141,7 @@ function draw(box, views) {
     axes: [{ ...axis, values: (_, ticks) => ticks.map((t) => tick.format(new Date(t))) }, { ...axis, size: 50, values: (_, ticks) => ticks.map(String) }],
     hooks: {
       drawClear: [ground(views[0].band, seen)],
-      draw: [remarks(box)],
+      draw: [remarks(box), strips(box)],
       setSelect: [(u) => u.select.width > 8 && go(u.posToVal(u.select.left, 'x'), u.posToVal(u.select.left + u.select.width, 'x'))],
     },
   }, [x, ...data], box);

@@ -25,6 +25,7 @@ from server.web.api.reports import HistoryOptions, OrderBody, place_order
 from server.web.auth import Principal, ServicesOf, require_room
 from server.web.formats import BEIJING, day_start, local
 from server.web.pages.common import ScreensOf
+from server.web.pages.history_events import beside as happened
 from server.web.problems import NO_ACTION, ProblemError, invalid
 from server.web.rights import Action
 from server.web.services import Services
@@ -101,6 +102,7 @@ def page(
         names=shown,
         others=others,
         remarks=remarks,
+        happened=happened(services, who, code, start, end),
         exports=EXPORTS,
         steps=STEPS,
         derived=DERIVED,

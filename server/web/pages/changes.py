@@ -1,0 +1,50 @@
+"""本年改了什么: what people changed in a unit over a period, by group (limits, pauses, sensors, stages): the paper, to look through."""
+
+from collections import Counter
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from server.reports.changes import GROUPS, listing
+from server.reports.period import local
+from server.store import units
+from server.web.api.common import Viewer
+from server.web.api.reports import period_of
+from server.web.auth import ServicesOf, require_unit
+from server.web.pages.common import ScreensOf
+
+router = APIRouter()
+
+
+@router.get("/papers/changes")
+def page(
+    request: Request,
+    screens: ScreensOf,
+    services: ServicesOf,
+    who: Viewer,
+    unit: Annotated[str, Query(max_length=12)] = "",
+    period: Annotated[str, Query(max_length=32)] = "",
+    group: Annotated[str, Query(pattern=f"^({'|'.join(GROUPS)})?$")] = "",
+) -> Response:
+    """The changes of a unit's subtree, the newest first; this year, if no period is given."""
+    now = services.clock()
+    chosen = period_of(period or str(local(now).year), now)
+    with services.db.read() as session:
+        top = unit or who.unit or next(iter(each.code for each in units.page(session, None, after="", limit=1)), "")
+        require_unit(session, who, top)
+        found = listing(session, top, chosen)
+        choices = [(each.code, each.name) for each in units.page(session, who.unit, after="", limit=200)]
+    return screens.page(
+        request,
+        "changes.html",
+        who=who,
+        unit=top,
+        choices=choices,
+        period=chosen,
+        group=group,
+        groups={key: word for key, (word, _) in GROUPS.items()},
+        counts=Counter(change.group for change in found),
+        whole=len(found),
+        changes=[change for change in reversed(found) if group in ("", change.group)],
+    )
