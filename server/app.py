@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -62,6 +63,8 @@ from server.web.services import ApiToken, Rates, Services, WebSettings
 log = logging.getLogger("server")
 
 JOIN_S = 15
+SWITCH_S = 0.001
+"""How long a busy thread keeps the others from running: an alarm passes through three threads, each of which may have to wait so long."""
 
 
 class Parts:
@@ -282,6 +285,7 @@ def run(settings: Settings) -> int:
     for name in ("apscheduler", "twilio", "httpx"):  # each logs every call at INFO
         logging.getLogger(name).setLevel(logging.WARNING)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    sys.setswitchinterval(SWITCH_S)
     with StoreLock(settings.data_dir):
         app, parts = build(settings)
         config = uvicorn.Config(

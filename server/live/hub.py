@@ -85,6 +85,7 @@ class Hub:
         self._outbox: deque[_Message] = deque()
         self._log: deque[tuple[int, _Message]] = deque(maxlen=HISTORY)
         self._shown: dict[str, _Shown] = {}
+        self._later: set[str] = set()
         self._clients: set[Client] = set()
         self._flushed_at = 0
         self._wake = asyncio.Event()
@@ -156,7 +157,7 @@ class Hub:
 
     def attach(self, scope: str | None, now: int, *, room: str | None = None, last_event_id: str = "") -> Client:
         """Register a viewer. He gets what he missed since `last_event_id` if that is still known, else a snapshot."""
-        self._flush(now)
+        self._flush(now, attaching=True)
         client = Client(scope, room)
         since = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else 0
         oldest = max(self._first, self._log[0][0] if len(self._log) == HISTORY else 0)
@@ -201,16 +202,20 @@ class Hub:
                 found[shown.group] = found.get(shown.group, 0) + 1
         return found
 
-    def _flush(self, now: int) -> None:
+    def _flush(self, now: int, *, attaching: bool = False) -> None:
         self._flushed_at = now
         late = self.board.tick(now)
         with self._lock:
             dirty, self._dirty = self._dirty | late, set()
             messages, self._outbox = list(self._outbox), deque()
-        if not (dirty or messages):
+        if not (dirty or messages or (attaching and self._later)):
             return
         self.revision += 1
         self._log.extend((self.revision, message) for message in messages)
+        if not (self._clients or attaching):
+            self._later |= dirty  # nobody looks: made when somebody comes
+            return
+        dirty, self._later = dirty | self._later, set()
         removed = [code for code in dirty if not self._render(code, now)]
         for client in self._clients:
             client.resync = client.resync or bool(removed)

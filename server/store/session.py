@@ -1,7 +1,9 @@
 """Engines and sessions. SQLite runs with WAL and synchronous FULL: an acknowledgement hangs on every commit."""
 
+import threading
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -34,11 +36,42 @@ def make_engine(url: str) -> Engine:
     return engine
 
 
+class _Turns:
+    """Who may write next, in order; `first` goes before those that wait.
+
+    SQLite has one writer. Left to itself it lets the others look again and again whether he is gone, and who commits without a pause keeps them all
+    out until their time is over.
+    """
+
+    def __init__(self) -> None:
+        self._mutex, self._busy, self._waiting = threading.Lock(), False, deque[threading.Event]()
+
+    @contextmanager
+    def mine(self, *, first: bool) -> Iterator[None]:
+        """Wait for the turn and hold it."""
+        with self._mutex:
+            turn = threading.Event() if self._busy else None
+            self._busy = True
+            if turn is not None:
+                self._waiting.insert(0, turn) if first else self._waiting.append(turn)
+        if turn is not None:
+            turn.wait()
+        try:
+            yield
+        finally:
+            with self._mutex:
+                if self._waiting:
+                    self._waiting.popleft().set()
+                else:
+                    self._busy = False
+
+
 class Database:
     """The way in for every module: `read()` for queries, `write()` for one transaction."""
 
     def __init__(self, url: str) -> None:
         self.engine = make_engine(url)
+        self._turns = _Turns() if self.engine.dialect.name == "sqlite" else None
         self.tree = UnitTree(self.engine)
         self._read = sessionmaker(self.engine, info={"tree": self.tree})
         self._write = sessionmaker(self.engine.execution_options(write=True), info={"tree": self.tree})
@@ -50,10 +83,14 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """One transaction: committed at the end, rolled back on an exception."""
+    def write(self, *, first: bool = False) -> Iterator[Session]:
+        """One transaction: committed at the end, rolled back on an exception. `first`: before others that wait (the watch, whose alarms hurry).
+
+        Never open a second one inside of it: on SQLite it would wait for itself.
+        """
+        turn = self._turns.mine(first=first) if self._turns is not None else nullcontext()
         try:
-            with self._write() as session, session.begin():
+            with turn, self._write() as session, session.begin():
                 yield session
         finally:
             self.tree.settle()

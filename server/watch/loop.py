@@ -122,7 +122,7 @@ class Watch:
     def _commit(self, group: Sequence[Entry], now: int) -> tuple[list[tuple["Future[Any]", Any]], int, Transaction]:
         assert self._world is not None, "open() first"  # noqa: S101 - a programming error, not an input
         answers: list[tuple[Future[Any], Any]] = []
-        with self._db.write() as session:
+        with self._db.write(first=True) as session:
             tx = Transaction(session, self._world, now)
             judge = Judge(self._world, tx, self._metrics)
             for item, future in group:

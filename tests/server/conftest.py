@@ -1,5 +1,9 @@
 """A small province for the tests of the watch: one county with two rooms, one gateway, real SQLite, time as an argument."""
 
+import tempfile
+from functools import cache
+from pathlib import Path
+
 import pytest
 from sqlalchemy import select
 
@@ -50,7 +54,8 @@ class Slice:
     def __init__(self, folder, rules=RULES, url=None):
         self.folder, self.rules = folder, rules
         self.db = Database(url or f"sqlite:///{folder / 'aw.db'}")
-        migrate(self.db)
+        if url is not None:
+            migrate(self.db)
         self.now = T0
         self.facts = []
         self.sequence = 0
@@ -65,13 +70,13 @@ class Slice:
         self.watch.open(self.now)
 
     def run(self, seconds=0):
-        """Let time pass in steps of a quarter second, as the writer's own ticks do."""
-        end = self.now + int(seconds * 1000)
+        """Let time pass in steps of a quarter second, as the writer's own ticks do; a long time in whole seconds."""
+        end, step = self.now + int(seconds * 1000), 250 if seconds <= 10 else 1_000
         while True:
             self.watch.run_once(lambda: self.now)
             if self.now >= end:
                 return
-            self.now = min(self.now + 250, end)
+            self.now = min(self.now + step, end)
 
     def birth(self, points=None, **changes):
         points = points or [("th1/humidity", ROOM), ("th1/temperature", ROOM), ("smoke1/smoke", ROOM)]
@@ -118,11 +123,9 @@ class Slice:
         return future.result(0)
 
 
-def populated(folder, rules=RULES, url=None):
-    """The county with its people, rooms and gateway, the watch open; in SQLite unless `url` names another database."""
-    folder.mkdir(exist_ok=True)
-    made = Slice(folder, rules, url)
-    with made.db.write() as session:
+def _people(db):
+    """The county with its people, rooms and gateway."""
+    with db.write() as session:
         session.add(Unit(code="350000000000", level=1, name="福建省厅", short_name="省厅"))
         session.flush()
         session.add(Unit(code="350100000000", parent="350000000000", level=2, name="福州市局", short_name="福州"))
@@ -138,6 +141,28 @@ def populated(folder, rules=RULES, url=None):
                      demanded=["temperature", "humidity"], person=1)
             )  # fmt: skip
         session.add(Gateway(code=GATEWAY, group_id="350100", unit="350102000000", changed_at=0, online=False))
+
+
+@cache
+def _county():
+    """A file with the schema and the county: making it takes a second, so it is made once."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "county.db"
+        db = Database(f"sqlite:///{file}")
+        migrate(db)
+        _people(db)
+        db.close()
+        return file.read_bytes()
+
+
+def populated(folder, rules=RULES, url=None):
+    """The county, the watch open; in SQLite unless `url` names another database."""
+    folder.mkdir(exist_ok=True)
+    if url is None:
+        (folder / "aw.db").write_bytes(_county())
+        return Slice(folder, rules)
+    made = Slice(folder, rules, url)
+    _people(made.db)
     made.start()
     return made
 

@@ -64,7 +64,8 @@ def history(made, seed):
             made.start()
     spans = [(s.room, s.since, s.until, s.state, s.cause) for s in made.rows(CoverageSpan)]
     alarms = [(a.subject, a.rule, a.state, a.level, a.raised_at, a.cleared_at, a.occurrence, a.known_late) for a in made.rows(Alarm)]
-    return alarms, [(t.alarm, t.at, t.name, t.after, t.level, t.value, t.id in made.asked()) for t in made.rows(Transition)], spans
+    asked = made.asked()
+    return alarms, [(t.alarm, t.at, t.name, t.after, t.level, t.value, t.id in asked) for t in made.rows(Transition)], spans
 
 
 @pytest.mark.parametrize("seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(3, 40))])

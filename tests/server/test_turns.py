@@ -1,0 +1,70 @@
+"""Writers of one SQLite file take turns: whoever waits comes next, the watch first, and nobody is kept out for ever."""
+
+import threading
+
+from sqlalchemy import text
+
+from server.store.session import Database
+
+PATIENCE_S = 20
+
+
+def test_who_waits_comes_next_and_the_watch_before_the_others(tmp_path):
+    db, order, threads = Database(f"sqlite:///{tmp_path / 'a.db'}"), [], []
+    with db.write() as session:
+        session.execute(text("CREATE TABLE t (x INTEGER)"))
+
+    def writer(name, first):
+        with db.write(first=first) as session:
+            session.execute(text("INSERT INTO t VALUES (1)"))
+            order.append(name)
+
+    with db.write():
+        for number, (name, first) in enumerate((("b", False), ("c", False), ("watch", True)), 1):
+            threads.append(threading.Thread(target=writer, args=(name, first)))
+            threads[-1].start()
+            while len(db._turns._waiting) < number:
+                threading.Event().wait(0.001)
+    for thread in threads:
+        thread.join(PATIENCE_S)
+    assert order == ["watch", "b", "c"]
+    with db.read() as session:
+        assert session.scalar(text("SELECT count(*) FROM t")) == 3
+    db.close()
+
+
+def test_one_that_commits_without_a_pause_keeps_nobody_out(tmp_path):
+    db, stop = Database(f"sqlite:///{tmp_path / 'a.db'}"), threading.Event()
+    with db.write() as session:
+        session.execute(text("CREATE TABLE t (x INTEGER)"))
+
+    def busy():
+        while not stop.is_set():
+            with db.write(first=True) as session:
+                session.execute(text("INSERT INTO t VALUES (1)"))
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    for _ in range(10):
+        with db.write() as session:
+            session.execute(text("INSERT INTO t VALUES (2)"))
+    stop.set()
+    thread.join(PATIENCE_S)
+    with db.read() as session:
+        rows = list(session.scalars(text("SELECT x FROM t ORDER BY rowid")))
+    others = [place for place, value in enumerate(rows) if value == 2]
+    assert len(others) == 10
+    db.close()
+
+
+def test_a_failed_transaction_gives_its_turn_away(tmp_path):
+    db = Database(f"sqlite:///{tmp_path / 'a.db'}")
+    for _ in range(2):
+        try:
+            with db.write():
+                raise RuntimeError
+        except RuntimeError:
+            continue
+    with db.write() as session:
+        session.execute(text("CREATE TABLE t (x INTEGER)"))
+    db.close()
