@@ -64,8 +64,11 @@ class OrgJobs:
 
     def emergencies(self, now: int) -> None:
         """End what has run out; as long as one runs, its alarm stands."""
-        with self._db.write() as session:
-            emergency.expire(session, now)
+        with self._db.read() as session:
+            over = emergency.overdue(session, now)
+        if over:  # the lock of the database is not taken every few seconds for nothing
+            with self._db.write() as session:
+                emergency.expire(session, now)
         with self._db.read() as session:
             running = {row.id: row for row in emergency.standing(session, now) if row.granted_at is not None}
         told = self._clear(emergency.RULE, {f"{emergency.KIND}:{ident}" for ident in running})

@@ -15,8 +15,8 @@ from server.org.checks import CheckError
 from server.org.imports.plan import Context
 from server.org.vocabulary import SHEET, SHEET_TEXT
 from server.store import units
-from server.store.tables import Gateway, Person, Room, Unit
-from server.store.tables_org import Holding, OrgChange, PersonRole, RoomSheet
+from server.store.tables import Gateway, Person, Point, Room, Unit
+from server.store.tables_org import Holding, OrgChange, PersonRole, RoomPlan, RoomSheet
 
 Outcome = tuple[str, dict[str, Any], dict[str, Any], dict[str, set[str]]]
 Cells = Mapping[str, str]
@@ -139,6 +139,30 @@ def strike(context: Context, key: Cells, _after: Cells, write: bool) -> Outcome:
     return room.unit, before, {}, {}
 
 
+def mark(context: Context, key: Cells, after: Cells, write: bool) -> Outcome:
+    """标位: where a point of the room stands on its floor plan. Cells: point (id), x, y in percent of width and height; both empty take it off."""
+    room = _room(context, key.get("code", ""))
+    plan = context.session.get(RoomPlan, room.code)
+    if plan is None:
+        raise CheckError("还没有平面图")
+    wanted = after.get("point", "")
+    point = context.session.get(Point, int(wanted)) if wanted.isascii() and wanted.isdigit() and len(wanted) < 19 else None
+    if point is None or point.room != room.code:
+        raise CheckError("本库没有这个测点")
+    share = checks.number(0, 100, required=False)
+    x, y = share(after.get("x", "")), share(after.get("y", ""))
+    if (x is None) != (y is None):
+        raise CheckError("横向和纵向要一起填写")
+    before = plan.marks.get(wanted)
+    place = None if x is None or y is None else [float(str(x)) / 100, float(str(y)) / 100]
+    if before == place:
+        raise CheckError("与现在一样，没有改动")
+    if write:
+        plan.marks = {ident: at for ident, at in plan.marks.items() if ident != wanted} | ({} if place is None else {wanted: place})
+        plan.updated_at, plan.by = context.now, context.by
+    return room.unit, {"point": wanted, "at": before}, {"point": wanted, "at": place}, {}
+
+
 DEEDS: Final[Mapping[str, Callable[[Context, Cells, Cells, bool], Outcome]]] = MappingProxyType(
-    {"leave": leave, "disable": disable, "enable": enable, "merge": merge, "sheet": sheet, "strike": strike}
+    {"leave": leave, "disable": disable, "enable": enable, "merge": merge, "sheet": sheet, "strike": strike, "mark": mark}
 )

@@ -63,10 +63,15 @@ def end(session: Session, row: EmergencyAccess, *, by: str, now: int) -> None:
         audit.append(session, by, "emergency_end", f"emergency:{row.id}", {"role": row.role}, now, unit=row.unit)
 
 
+def overdue(session: Session, now: int) -> list[EmergencyAccess]:
+    """What has run out and is not written as ended yet."""
+    rows = session.scalars(select(EmergencyAccess).where(EmergencyAccess.ended_at.is_(None))).all()
+    return [row for row in rows if (row.until or row.asked_at + ASKED_FOR_MS) <= now]
+
+
 def expire(session: Session, now: int) -> int:
     """Write the end of what has run out; the right itself ended at that instant. Returns how many."""
-    over = session.scalars(select(EmergencyAccess).where(EmergencyAccess.ended_at.is_(None))).all()
-    found = [row for row in over if (row.until or row.asked_at + ASKED_FOR_MS) <= now]
+    found = overdue(session, now)
     for row in found:
         end(session, row, by="系统", now=now)
     return len(found)

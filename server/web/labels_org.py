@@ -58,6 +58,7 @@ EDIT_KINDS = {
     "sheets": "一室一卡",
     "strike": "馆藏移出",
     "plan": "平面图",
+    "mark": "测点标位",
 }
 HISTORY = {
     "move": "改隶",

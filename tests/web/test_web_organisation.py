@@ -181,3 +181,22 @@ def test_the_command_line_imports_through_the_running_server(tmp_path: Path, fre
         assert main(["import", "rooms", str(tmp_path / "rooms.csv"), "--config", str(config)]) == 4
         assert "第 2 行：“载体类型”" in capsys.readouterr().err
     house.close()
+
+
+def test_a_point_is_marked_on_the_floor_plan_and_taken_off(house: House) -> None:
+    house.birth()
+    system = house.client("system")
+    point = next(row["id"] for row in system.get(f"/api/v1/points?room={ROOM}").json()["items"])
+    mark = {"point": str(point), "x": "25", "y": "60.5"}
+    assert "还没有平面图" in change(system, "mark", {"code": ROOM}, mark).json()["detail"]
+    picture, _ = house.picture()
+    assert system.put(f"/api/v1/rooms/{ROOM}/plan", files={"file": ("plan.jpg", picture, "image/jpeg")}).status_code == 200
+    for wrong, word in (({"x": "101"}, "0 到 100"), ({"y": ""}, "一起填写"), ({"point": "999"}, "没有这个测点")):
+        answer = change(system, "mark", {"code": ROOM}, mark | wrong)
+        assert (answer.status_code, word in answer.json()["detail"]) == (422, True), answer.text
+    assert change(system, "mark", {"code": ROOM}, mark).json()["state"] == "done"
+    page = system.get(f"/rooms/{ROOM}/sheet").text
+    assert 'cx="160.0" cy="217.8"' in page, "shares of 640 by 360"
+    assert change(house.client("keeper"), "mark", {"code": ROOM}, mark | {"x": "30"}).json()["state"] == "proposed"
+    assert change(system, "mark", {"code": ROOM}, {"point": str(point), "x": "", "y": ""}).json()["state"] == "done"
+    assert "<circle" not in system.get(f"/rooms/{ROOM}/sheet").text
