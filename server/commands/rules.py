@@ -8,7 +8,23 @@ from typing import Any
 from alarms import timeline
 from alarms.rules import RuleError, RuleSet, default_rules, load_rules, parse_rules
 from server.backtest import backtest, here, summary
-from server.commands import FAILED, INVALID, NOT_FOUND, OK, USAGE, CommandError, add, database, emit, now_ms, say, series_store, settings_of, trials
+from server.commands import (
+    FAILED,
+    INVALID,
+    NOT_FOUND,
+    OK,
+    UNREACHABLE,
+    USAGE,
+    CommandError,
+    add,
+    database,
+    emit,
+    now_ms,
+    say,
+    series_store,
+    settings_of,
+    trials,
+)
 from server.commands.remote import ask, server_or_store
 from server.instants import instant
 from server.settings import Settings
@@ -81,6 +97,18 @@ def _told(layer: dict[str, Any]) -> str:
     return f"{layer['by']}：{layer['why']}（{until}）"
 
 
+def rules_preview(args: argparse.Namespace) -> int:
+    """What a tighter limit would have meant in the last 30 days; nothing is changed."""
+    place = {"room": args.place} if "-" in args.place else {"unit": args.place}
+    body = place | {"rule": args.rule, "level": args.level, "limit": args.limit, "on_delay_s": args.on_delay, "why": "试算"}
+    with server_or_store(settings_of(args)) as client:
+        if client is None:
+            raise CommandError("试算要经过运行中的服务：请先启动 archivewatch serve。", UNREACHABLE)
+        found = ask(client, "POST", "/limits/preview", json=body).json()
+    emit(found, args, found["sentence"])
+    return OK
+
+
 def rules_backtest(args: argparse.Namespace) -> int:
     """Alarms per room and day that a rule file would have raised on stored history."""
     settings, since, until = settings_of(args), _instant(args.start), _instant(args.end)
@@ -144,6 +172,12 @@ def register(commands: Any) -> None:
     explain = add(group, "explain", rules_explain, "某库房某量的限值及来源")
     explain.add_argument("room")
     explain.add_argument("quantity")
+    preview = add(group, "preview", rules_preview, "收紧一项限值会怎样：用过去 30 天的历史试算，不改变任何东西")
+    preview.add_argument("place", help="库房编号或单位编号")
+    preview.add_argument("rule", help="规则名，如 humidity_high")
+    preview.add_argument("level", choices=("warn", "alarm", "urgent", "critical"))
+    preview.add_argument("--limit", type=float, help="新限值")
+    preview.add_argument("--on-delay", type=float, help="新的持续时间，秒")
     back = add(group, "backtest", rules_backtest, "用历史数据试算一份规则")
     back.add_argument("file", type=Path)
     back.add_argument("--from", dest="start", required=True, help="起始日期或时间（北京时间）")
