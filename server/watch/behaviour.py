@@ -2,7 +2,8 @@
 
 from alarms.lifecycle import Change
 from server.store.tables import Alarm
-from server.watch.state import Key, World
+from server.watch.infos import Key
+from server.watch.state import World
 
 CHATTER_TIMES, CHATTER_MS = 3, 60_000
 FLEETING_MS, ALONE_FOR_MS = 10_000, 60_000

@@ -11,7 +11,8 @@ from alarms.lifecycle import Suppress, Unsuppress
 from server.store.tables import Alarm
 from server.store.tables_watch import Chronic
 from server.watch.commit import Transaction
-from server.watch.state import Key, World
+from server.watch.infos import Key
+from server.watch.state import World
 from server.watch.steps import Steps
 
 CHRONIC = "chronic"

@@ -22,7 +22,8 @@ from server.store.tables_watch import Annunciation
 from server.watch.behaviour import behaviour
 from server.watch.commands import UNDO_MS
 from server.watch.escalation import Escalations
-from server.watch.state import DRILL_SUFFIX, Key, Memory, World
+from server.watch.infos import DRILL_SUFFIX, Key, Memory
+from server.watch.state import World
 
 _TRANSITION = insert(Transition.__table__).returning(Transition.__table__.c.id)  # type: ignore[arg-type]
 _ANNUNCIATION = insert(Annunciation.__table__)  # type: ignore[arg-type]

@@ -7,7 +7,8 @@ from alarms.model import Level
 from server.store.tables import Alarm, EscalationStep, Room, Unit
 from server.watch import commands
 from server.watch.commit import Subject, Transaction
-from server.watch.state import Key, Memory, World, condition_rule
+from server.watch.infos import Key, Memory, condition_rule
+from server.watch.state import World
 
 EXPIRE = "expire"
 

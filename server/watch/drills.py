@@ -8,7 +8,7 @@ from alarms.model import Rule
 from contract.sample import Quality, Sample
 from server.store.tables import Alarm
 from server.store.tables_drill import Drill
-from server.watch.state import Key, Memory, PointInfo, drilled
+from server.watch.infos import Key, Memory, PointInfo, drilled
 from server.watch.steps import Steps
 
 BY = "系统"

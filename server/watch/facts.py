@@ -10,7 +10,8 @@ from contract.quantities import QUANTITIES
 from server.live.facts import CoverageFact, Fact, GatewayFact, PointFact, ReadingFact, RoomFact, UnitFact
 from server.store.journal import QUALITIES
 from server.store.tables import Room, Unit
-from server.watch.state import GatewayInfo, PointInfo, World
+from server.watch.infos import GatewayInfo, PointInfo
+from server.watch.state import World
 
 
 def standing_facts(world: World, session: Session) -> Iterator[Fact]:

@@ -11,10 +11,11 @@ from contract.batch import PointDeclaration
 from contract.sample import PointKey, Quality
 from server.store.tables import Gateway, Point
 from server.watch.facts import gateway_fact, point_fact
+from server.watch.infos import GatewayInfo, Key, PointInfo
 from server.watch.inputs import GatewayBirth
 from server.watch.ledger import TOGETHER_MS, Ledger, city
 from server.watch.lost import Lost
-from server.watch.state import GatewayInfo, Key, PointInfo, gateway_info
+from server.watch.state import gateway_info
 from server.watch.steps import Steps
 
 SILENCE_MS = 90_000

@@ -18,7 +18,8 @@ from server.store.tables_watch import AlarmGroup, AlarmGroupMember
 from server.watch.builtin import GROUP_QUANTITY, GROUPS
 from server.watch.commit import Subject
 from server.watch.escalation import PART
-from server.watch.state import Foldable, GroupInfo, Key, World
+from server.watch.infos import Foldable, GroupInfo, Key
+from server.watch.state import World
 from server.watch.steps import Steps
 
 LEAST_ROOMS = 3

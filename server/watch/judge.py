@@ -16,13 +16,14 @@ from server.watch.drills import Drills
 from server.watch.floods import Floods
 from server.watch.gateways import Gateways
 from server.watch.groups import Groups
+from server.watch.infos import Key
 from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath, Receipt
 from server.watch.ledger import Ledger
 from server.watch.lost import Lost
 from server.watch.rooms import Rooms
 from server.watch.samples import Samples
 from server.watch.spools import Mark
-from server.watch.state import Key, World
+from server.watch.state import World
 from server.watch.steps import Steps
 
 PULSE_MS, OUTAGE_MS = 1000, 2500

@@ -13,7 +13,7 @@ from alarms.rules import Rule
 from contract.sample import Sample
 from server.store import memories
 from server.store.tables import Alarm
-from server.watch.state import Key, LateState, Memory, PointInfo
+from server.watch.infos import Key, LateState, Memory, PointInfo
 from server.watch.steps import Steps
 
 

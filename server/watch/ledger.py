@@ -17,7 +17,7 @@ from contract.sample import Quality
 from server.live.facts import CoverageFact
 from server.store.tables import CoverageSpan
 from server.watch.builtin import ROOM_BLIND
-from server.watch.state import GatewayInfo, Key, PointInfo, RoomInfo
+from server.watch.infos import GatewayInfo, Key, PointInfo, RoomInfo
 from server.watch.steps import Steps
 
 TOGETHER_MS = 5 * 60_000

@@ -23,7 +23,8 @@ from server.watch.builtin import SMOKE_LOST
 from server.watch.chronic import is_climate
 from server.watch.gateways import OFFLINE
 from server.watch.groups import foldable
-from server.watch.state import GOOD, UNCERTAIN, GroupInfo, Key, LateState, Memory, PointInfo, RoomInfo, World, gateway_info
+from server.watch.infos import GOOD, UNCERTAIN, GroupInfo, Key, LateState, Memory, PointInfo, RoomInfo
+from server.watch.state import World, gateway_info
 
 _OUTAGES_MS = 7 * 86_400_000
 

@@ -11,7 +11,7 @@ from alarms.model import Level
 from contract.sample import Quality
 from server.watch.builtin import SMOKE_LOST
 from server.watch.commit import Subject
-from server.watch.state import Key, PointInfo, RoomInfo
+from server.watch.infos import Key, PointInfo, RoomInfo
 from server.watch.steps import Steps
 
 WITHIN_MS = 10 * 60_000

@@ -16,9 +16,10 @@ from server.store import audit
 from server.store.tables import Account, Alarm, AuditEntry, EscalationStep, Room
 from server.watch import commands, conditions
 from server.watch.commit import Subject, Transaction
+from server.watch.infos import Key, Memory
 from server.watch.judge import Judge
 from server.watch.reload import adopt, reload
-from server.watch.state import Key, Memory, World
+from server.watch.state import World
 
 _REMARKS = commands.Comment | commands.Progress | commands.Assist | commands.Decline | commands.Seen | commands.NoDanger | commands.Reopen
 _NOTES: dict[type[commands.AlarmCommand], str] = {commands.NoDanger: "no_danger"}

@@ -18,8 +18,9 @@ from server.store.tables import Gateway, GatewayCommand, Point, Room, Unit
 from server.watch.commands import Outcome, Reload
 from server.watch.commit import Transaction
 from server.watch.facts import gateway_fact, point_fact, room_fact
+from server.watch.infos import RoomInfo
 from server.watch.loading import path_of
-from server.watch.state import RoomInfo, World, gateway_info
+from server.watch.state import World, gateway_info
 
 Item = TypeVar("Item")
 _CHUNK = 400

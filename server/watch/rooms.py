@@ -8,9 +8,9 @@ from server.store.tables import Room
 from server.store.tables_watch import RoomReport
 from server.watch.builtin import ROOM_BLIND, SMOKE_LOST
 from server.watch.facts import room_fact
+from server.watch.infos import UNCONNECTED, Key, RoomInfo
 from server.watch.ledger import Ledger
 from server.watch.lost import MAINTENANCE
-from server.watch.state import UNCONNECTED, Key, RoomInfo
 from server.watch.steps import Steps
 
 ALWAYS_HEARD = ("smoke", "smoke_density", "smoke_concentration")

@@ -16,11 +16,11 @@ from server.live.facts import ReadingFact
 from server.store.journal import QUALITY_CODE, JournalRow
 from server.watch.drills import Drills
 from server.watch.gateways import OFFLINE
+from server.watch.infos import GOOD, UNCERTAIN, Key, PointInfo
 from server.watch.inputs import GatewayData
 from server.watch.late import Late
 from server.watch.ledger import Ledger
 from server.watch.lost import Lost
-from server.watch.state import GOOD, UNCERTAIN, Key, PointInfo
 from server.watch.steps import Steps
 
 

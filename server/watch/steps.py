@@ -6,7 +6,8 @@ from alarms.rules import Rule
 from server.metrics import Metrics
 from server.store.tables import Alarm
 from server.watch.commit import Subject, Transaction
-from server.watch.state import GatewayInfo, Key, Memory, PointInfo, RoomInfo, World
+from server.watch.infos import GatewayInfo, Key, Memory, PointInfo, RoomInfo
+from server.watch.state import World
 
 
 def alone(rule: Rule, event: Event) -> bool:
