@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from contract.frames import FrameError, Reply, Request, crc16, parse_body, parse_reply, reply_length
 
+_NO_UNIT = (0, 255)
+
 
 @dataclass(slots=True)
 class Exchange:
@@ -57,6 +59,8 @@ class Exchange:
             frame, data = data[: 6 + length], data[6 + length :]
             if len(frame) < 6 + length:
                 break
+            if frame[6] in _NO_UNIT:  # the transaction tells whose answer it is; such a device does not repeat the unit
+                frame = frame[:6] + bytes((self.asked.unit,)) + frame[7:]
             if transaction != self.transaction:
                 self.trouble = "mismatch"
             elif self._accept(parse_body, frame[6:]):

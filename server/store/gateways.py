@@ -22,6 +22,11 @@ def points(session: Session, codes: Sequence[str]) -> dict[str, int]:
     return {code: int(count) for code, count in session.execute(query)}
 
 
+def devices(session: Session, code: str) -> Sequence[str]:
+    """Names of the devices that a gateway declared, in order."""
+    return session.scalars(select(Point.device).where(Point.gateway == code).distinct().order_by(Point.device)).all()
+
+
 def watermarks(session: Session, codes: Sequence[str]) -> dict[str, tuple[str, int, int]]:
     """(epoch, highest contiguous sequence, sequences lost for good) of each gateway's present spool."""
     query = select(Watermark).join(Gateway, (Gateway.code == Watermark.gateway) & (Gateway.epoch == Watermark.epoch)).where(Gateway.code.in_(codes))

@@ -5,6 +5,27 @@ from collections.abc import Mapping
 from server.org import vocabulary
 from server.org.imports import KINDS
 
+SWITCHES = {"on": "开", "off": "关"}
+WRITE_STATES = {
+    "held": "等第二个人确认",
+    "pending": "待下发",
+    "sent": "已下发，等结果",
+    "expired": "过期，没有下发",
+    "done": "已执行",
+    "refused": "被拒绝",
+    "failed": "没有成功",
+    "unknown": "结果不明，请到现场看",
+}
+LOGBOOK = {
+    "write": "写操作",
+    "local_alarm": "本地告警",
+    "spool_filling": "缓存快满",
+    "spool_evicted": "缓存已满，放弃了旧读数",
+    "spool_expired": "放弃了过期读数",
+    "spool_renewed": "换了新缓存文件",
+    "spool_lost": "缓存损坏，丢了读数",
+    "clock_offset": "时钟偏差变化",
+}
 PERSON_ROLES = {
     "duty_officer": "值班员",
     "duty_leader": "带班领导",
@@ -101,6 +122,9 @@ AUDIT = {
 }
 
 TABLES: Mapping[str, Mapping[str, str]] = {
+    "switch": SWITCHES,
+    "write": WRITE_STATES,
+    "logbook": LOGBOOK,
     "unit_level": {"1": "省厅", "2": "市局", "3": "县（分）局", "4": "所队"},
     "unit_kind": vocabulary.UNIT_KINDS,
     "room_kind": {name: kind.title for name, kind in vocabulary.ROOM_KINDS.items()},

@@ -210,6 +210,7 @@ ROUTES |= {
     "POST /changes/{ident}/decision": {"approve": "0"},
 }
 
+ROUTES |= {"POST /gateways/{code}/control": {"write": "waveshare-relay-8ch/relay1", "value": "开", "two_people": ""}}
 PLAIN |= {"public_key": "BmpuR8nDVXlFWNhDMCOdX+Z9sTsGLs/BfnqPRQ5bCAo=", "hint": "box", "version": "0.1.0", "replace": False}
 
 PUBLIC = {

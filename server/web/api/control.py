@@ -71,7 +71,7 @@ class EventView(BaseModel):
     detail: dict[str, Any]
 
 
-def _gateway(session: Session, who: Principal, code: str) -> Gateway:
+def gateway_of(session: Session, who: Principal, code: str) -> Gateway:
     """A gateway of the asker's subtree. Raises ProblemError 404 or 403."""
     gateway = session.get(Gateway, code)
     if gateway is None:
@@ -86,7 +86,7 @@ def order(code: str, body: WriteOrder, who: Controller, services: ServicesOf) ->
     """Order a write on a device; its outcome follows in the list of writes."""
     now = services.clock()
     with services.db.write() as session:
-        gateway = _gateway(session, who, code)
+        gateway = gateway_of(session, who, code)
         if gateway_events.waiting(session, code) >= _MOST_WAITING:
             raise ProblemError(409, "这台网关还有太多没有结果的写指令，请稍后再试。")
         given = {"device": body.device, "write": body.write, "value": body.value, "by": who.name, "role": who.role, "reason": body.reason}
@@ -98,7 +98,7 @@ def order(code: str, body: WriteOrder, who: Controller, services: ServicesOf) ->
         session.flush()
         command.body = given | {"id": str(command.id), "expires_at": command.expires_at, "second": ""}
         audit.append(session, who.name, "write.order", f"{code}/{body.device}", given | {"order": command.id}, now)
-        return _view(command)
+        return view(command)
 
 
 @router.post("/gateways/{code}/writes/confirm", operation_id="confirmWrite")
@@ -106,7 +106,7 @@ def confirm(code: str, body: Confirmation, who: Controller, services: ServicesOf
     """A second person confirms a held write."""
     now = services.clock()
     with services.db.write() as session:
-        _gateway(session, who, code)
+        gateway_of(session, who, code)
         command = session.get(GatewayCommand, body.order)
         if command is None or command.gateway != code or command.kind != "write":
             raise ProblemError(404, "没有这条写指令。")
@@ -117,15 +117,15 @@ def confirm(code: str, body: Confirmation, who: Controller, services: ServicesOf
         command.state, command.expires_at = "pending", now + _EXPIRES_MS
         command.body = command.body | {"second": who.name, "expires_at": command.expires_at}
         audit.append(session, who.name, "write.confirm", f"{code}/{command.body['device']}", {"order": command.id}, now)
-        return _view(command)
+        return view(command)
 
 
 @router.get("/gateways/{code}/writes", operation_id="listWrites")
 def writes(code: str, who: Looker, request: Request, services: ServicesOf, limit: Limit = 50, cursor: Cursor = "") -> Page[WriteView]:
     """Ordered writes of a gateway with their outcomes, newest first."""
     with services.db.read() as session:
-        _gateway(session, who, code)
-        found = [_view(row) for row in gateway_events.writes(session, code, before=decode_id(cursor), limit=limit + 1)]
+        gateway_of(session, who, code)
+        found = [view(row) for row in gateway_events.writes(session, code, before=decode_id(cursor), limit=limit + 1)]
     return page(request, found, limit, found[limit - 1].id if len(found) > limit else "")
 
 
@@ -133,12 +133,13 @@ def writes(code: str, who: Looker, request: Request, services: ServicesOf, limit
 def events(code: str, who: Looker, request: Request, services: ServicesOf, limit: Limit = 50, cursor: Cursor = "") -> Page[EventView]:
     """The logbook of a gateway, newest first."""
     with services.db.read() as session:
-        _gateway(session, who, code)
+        gateway_of(session, who, code)
         rows = gateway_events.page(session, code, before=decode_id(cursor), limit=limit + 1)
         found = [EventView(id=row.id, at=at(row.at), received_at=at(row.received_at), kind=row.kind, detail=row.detail) for row in rows]
     return page(request, found, limit, found[limit - 1].id if len(found) > limit else "")
 
 
-def _view(row: GatewayCommand) -> WriteView:
+def view(row: GatewayCommand) -> WriteView:
+    """An order as people and programs see it."""
     body = {key: row.body.get(key, "") for key in ("device", "write", "value", "by", "second", "reason")}
     return WriteView(id=row.id, state=row.state, created_at=at(row.created_at), expires_at=at(row.expires_at), **body)
