@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Person, Unit
+from tests.fresh import fresh
 
 T0 = 1_790_000_000_000
 PROVINCE, CITY, COUNTY, SISTER, STATION = "350000000000", "350100000000", "350102000000", "350103000000", "350102901000"
@@ -15,8 +15,7 @@ PROVINCE, CITY, COUNTY, SISTER, STATION = "350000000000", "350100000000", "35010
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path / 'aw.db'}")
-    migrate(made)
+    made = Database(fresh(tmp_path / "aw.db"))
     with made.write() as session:
         tree = (
             (PROVINCE, None, 1, "福建省厅"), (CITY, PROVINCE, 2, "福州市局"), (COUNTY, CITY, 3, "鼓楼分局"), (SISTER, CITY, 3, "台江分局"),

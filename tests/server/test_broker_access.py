@@ -13,9 +13,9 @@ from server.org.broker_files import Client as Entry
 from server.org.broker_files import Host, Listener
 from server.org.gateway_access import NoAccessError, Secrets
 from server.store import audit
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import AuditEntry, Gateway, Unit
+from tests.fresh import fresh
 from tests.server.brokers import SERVER_PASSWORD, Client, Guarded, until
 
 T0 = 1_790_000_000_000
@@ -25,8 +25,7 @@ READS = ("spBv1.0/+/NBIRTH/+", "spBv1.0/+/NDATA/+", "spBv1.0/+/NDEATH/+", "spBv1
 
 @pytest.fixture
 def db(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'aw.db'}")
-    migrate(made)
+    made = Database(fresh(tmp_path / "aw.db"))
     with made.write() as session:
         for code, parent, level in (("350000000000", None, 1), ("350102000000", "350000000000", 3), ("350203000000", "350000000000", 3)):
             session.add(Unit(code=code, parent=parent, level=level, name=code, short_name="x"))

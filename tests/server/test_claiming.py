@@ -21,12 +21,12 @@ from server.cli import main
 from server.org import accounts, claiming, gateway_access
 from server.org.claiming import Claim, NotClaimedError, Reach, TooManyError
 from server.store import audit
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import AuditEntry, Gateway, Unit
 from server.store.tables_gateway import GatewayCredential, GatewayEnrolment
 from simulators.processes import Child, command
 from simulators.signals import die_with_parent
+from tests.fresh import fresh
 from tests.server.brokers import SERVER_PASSWORD, installed, until
 
 T0 = 1_790_000_000_000
@@ -36,7 +36,6 @@ PASSWORD = "correct horse 8 battery"
 
 
 def fill(db):
-    migrate(db)
     with db.write() as session:
         for code, parent, level, name in ((PROVINCE, None, 1, "某省"), (COUNTY, PROVINCE, 3, "鼓楼分局"), (SISTER, PROVINCE, 3, "思明分局")):
             session.add(Unit(code=code, parent=parent, level=level, name=name, short_name=name[:2]))
@@ -45,7 +44,7 @@ def fill(db):
 
 @pytest.fixture
 def db(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'aw.db'}")
+    made = Database(fresh(tmp_path / "aw.db"))
     fill(made)
     yield made
     made.close()

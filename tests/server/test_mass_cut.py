@@ -14,7 +14,7 @@ from server.ingest.mqtt import Transport
 from server.org import gateway_access
 from server.store.tables import Gateway, Room, Unit
 from server.watch.gateways import SILENCE_MS
-from tests.server.brokers import SERVER_PASSWORD, Client, Guarded, until
+from tests.server.brokers import SERVER_PASSWORD, Bare, Guarded, until
 
 GROUP = "350100"
 SOME, ALL = 60, 1_310
@@ -49,7 +49,7 @@ class Cut:
             return {code: gateway_access.issue(session, session.get(Gateway, code), "test", 0).password for code in self.codes}
 
     def _edge(self, code):
-        edge = Client(self.broker, code, self.passwords[code], will=(f"spBv1.0/{GROUP}/NDEATH/{code}", encode(node_death(0, self.now))))
+        edge = Bare(self.broker.port, code, self.passwords[code], (f"spBv1.0/{GROUP}/NDEATH/{code}", encode(node_death(0, self.now))))
         points = [PointDeclaration("th1/humidity", 1, self.made.ROOM, "", 10)]
         edge.say(f"spBv1.0/{GROUP}/NBIRTH/{code}", encode(node_birth(points, now=self.now, bd_seq=0, outbox=Outbox(5, 1, 0))))
         return edge
@@ -60,7 +60,9 @@ class Cut:
         while not true():
             assert time.monotonic() < end, what
             try:
-                self.acceptor.accept(self.transport.incoming.get(timeout=0.05))
+                self.acceptor.accept(self.transport.incoming.get(timeout=0.2))
+                while True:
+                    self.acceptor.accept(self.transport.incoming.get_nowait())
             except queue.Empty:
                 self.made.watch.run_once(lambda: self.now)
 

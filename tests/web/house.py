@@ -30,7 +30,6 @@ from server.reports.sources import Sources
 from server.reports.wiring import board_bands
 from server.series.choose import open_store
 from server.settings import WatchSettings
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Account, Alarm, EscalationStep, Gateway, Notification, Person, Room, Unit
 from server.watch.inputs import GatewayBirth, GatewayData
@@ -38,6 +37,7 @@ from server.watch.loop import Watch
 from server.watch.rulebook import RuleBook
 from server.web import site
 from server.web.services import ApiToken, Services, WebSettings
+from tests.fresh import fresh
 
 T0 = 1_790_000_000_000
 PROVINCE, CITY, COUNTY, SISTER = "350000000000", "350100000000", "350102000000", "350103000000"
@@ -63,8 +63,7 @@ class House:
         self, folder: Path, *, now: int | None = T0, limits: SignInLimits | None = None, banner: str | None = None, ping_ms: int = 5_000
     ) -> None:
         self.folder, self._fixed = folder, now
-        self.db = Database(f"sqlite:///{folder / 'aw.db'}")
-        migrate(self.db)
+        self.db = Database(fresh(folder / "aw.db"))
         self._populate()
         self.store = open_store("embedded", folder / "series")
         self.board = Board()
