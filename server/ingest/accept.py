@@ -17,6 +17,7 @@ from contract.quantities import QUANTITIES
 from contract.sample import PointKey, Quality, Sample
 from contract.sparkplug import MalformedPayloadError, Payload, decode, encode
 from contract.topics import Kind, MalformedTopicError, Topic, parse
+from server.ingest import bounds
 from server.ingest.lanes import Lanes
 from server.ingest.mqtt import Incoming
 from server.ingest.session import NodeSession
@@ -70,6 +71,7 @@ class Acceptor:
             topic = parse(message.topic)
             handler = self._HANDLERS.get(topic.kind)
             if handler is not None:
+                bounds.check_topic(topic)
                 handler(self, topic, decode(message.payload), message)
         except MalformedTopicError as error:
             self._refuse(message, "topic", str(error))
@@ -106,6 +108,7 @@ class Acceptor:
 
     def _node_birth(self, topic: Topic, payload: Payload, message: Incoming) -> None:
         birth = read_birth(payload)
+        bounds.check_birth(topic, birth)
         node = self._node(topic)
         if node.replayed_birth(birth.bd_seq, payload.timestamp, message.received_at):
             self._replayed(topic)
@@ -135,6 +138,7 @@ class Acceptor:
             self._ask_rebirth(topic, message.received_at, "device birth before node birth")
             return
         birth = read_birth(payload, device=topic.device)
+        bounds.check_birth(topic, birth)
         node.device_birth(payload.seq, birth.names, _datatypes(birth), message.received_at)
         offset = node.clock(payload.timestamp, message.received_at)
         self._offer_birth(topic, message, GatewayBirth(
@@ -154,6 +158,7 @@ class Acceptor:
         self._by_topic[message.topic] = node
         node.follow(payload.seq, message.received_at)
         data = read_data(payload, topic.node, node.names, device=topic.device, datatypes=node.datatypes)
+        bounds.check_outbox(data.outbox)
         if data.events:
             self._logbook(topic, data.events, message.received_at)
             if not data.samples and data.outbox is None:

@@ -15,7 +15,7 @@ from server.store.tables_gateway import GatewayCredential
 
 TOKEN_PREFIX = "awg_"  # noqa: S105 - what all such keys begin with
 NODE = re.compile(r"[A-Za-z0-9_-]{1,40}")
-GROUP = re.compile(r"[A-Za-z0-9_-]{1,32}")
+GROUP = re.compile(r"[A-Za-z0-9_-]{1,12}")
 """Names that may stand in a topic and in a line of a broker's files. Brokers had holes where names held `+`, `#` or an end of line."""
 
 _ROUNDS = 101  # those of mosquitto_passwd; the passwords are 192 random bits, which no number of rounds would make harder to guess

@@ -44,7 +44,7 @@ def _entry(text: str) -> Mapping[str, Any] | None:
     ident, at, kind = entry.get("id"), entry.get("at"), entry.get("kind")
     if not (isinstance(ident, str) and isinstance(at, int) and isinstance(kind, str)):
         return None
-    return entry if 0 < len(ident) <= 40 and " " not in ident and 0 <= at < 1 << 53 else None
+    return entry if 0 < len(ident) <= 40 and ident.isprintable() and " " not in ident and kind.isprintable() and 0 <= at < 1 << 53 else None
 
 
 def _keep(session: Session, gateway: str, entry: Mapping[str, Any], now: int) -> None:

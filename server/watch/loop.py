@@ -41,6 +41,11 @@ REFUSED_KEPT = 500
 Publish = Callable[[Sequence[Fact], int], None]
 
 
+def _plain(text: str) -> str:
+    """Without what a database does not take: NUL, and halves of surrogate pairs."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
 class Watch:
     """Owns all alarm state. `publish(facts, now)` and `nudge()` are called after each commit and must not block."""
 
@@ -71,7 +76,7 @@ class Watch:
     def set_aside(self, topic: str, payload: bytes, reason: str, detail: str, now: int) -> None:
         """Keep poison for a person to look at; only the newest REFUSED_KEPT are kept."""
         with self._db.write() as session:
-            session.add(Refused(at=now, topic=topic[:200], reason=reason, detail=detail[:400], payload=payload[:65536]))
+            session.add(Refused(at=now, topic=_plain(topic)[:200], reason=reason, detail=_plain(detail)[:400], payload=payload[:65536]))
             session.flush()
             newest = session.scalar(select(Refused.id).order_by(Refused.id.desc()).limit(1)) or 0
             session.query(Refused).filter(Refused.id <= newest - REFUSED_KEPT).delete()

@@ -11,15 +11,19 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DatabaseError
 from starlette.testclient import TestClient
 
+from contract.batch import Outbox, PointDeclaration, node_birth
+from contract.sparkplug import encode
 from server.app import build
 from server.history import History, backup
+from server.ingest.accept import Acceptor
+from server.ingest.mqtt import Incoming
 from server.org import imports
 from server.series.choose import open_store
 from server.settings import load_settings
 from server.store import audit, schema, triggers
 from server.store.migrate import migrate
 from server.store.session import Database
-from server.store.tables import Alarm, AlarmMemory, EscalationStep, Journal, Person, Point, Room, Transition, Unit, Watermark
+from server.store.tables import Alarm, AlarmMemory, EscalationStep, Journal, Person, Point, Refused, Room, Transition, Unit, Watermark
 from server.watch.commands import Reset
 from tests.server.conftest import GATEWAY, ROOM, populated
 
@@ -160,3 +164,30 @@ def test_the_whole_server_stands_on_it(postgres_url, tmp_path, free_port):
         files = {"file": ("units.csv", (PROVINCE / "units.csv").read_bytes())}
         assert client.post("/api/v1/imports", headers=headers, files=files, data={"kind": "units"}).status_code in (200, 201, 202)
     assert parts.db.engine.dialect.name == "postgresql"
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    ("node", "group", "points", "more"),
+    [
+        ("G" * 41, "350100", [("th1/humidity", 10)], {}),
+        (GATEWAY, "3" * 13, [("th1/humidity", 10)], {}),
+        (GATEWAY, "350100", [(f"{LONG}/humidity", 10)], {}),
+        (GATEWAY, "350100", [(f"th1/humidity/{LONG}", 10)], {}),
+        (GATEWAY, "350100", [("th\x001/humidity", 10)], {}),
+        (GATEWAY, "350100", [("th1/humidity", 1e30)], {}),
+        (GATEWAY, "350100", [("th1/humidity", 10)], {"outbox": Outbox(9, 1, 2**63)}),
+    ],
+)
+def test_no_name_or_number_of_one_gateway_fails_the_transaction_of_all(made, node, group, points, more):
+    """PostgreSQL counts characters and refuses NUL, where SQLite takes anything: such a birth is refused alone, and said."""
+    acceptor = Acceptor(made.watch, lambda *_: None, made.metrics)
+    declared = [PointDeclaration(metric, alias, ROOM, "", interval) for alias, (metric, interval) in enumerate(points, 1)]
+    payload = encode(node_birth(declared, now=made.now, **{"bd_seq": 1, "outbox": Outbox(9, 1, 0)} | more))
+    made.birth()
+    acceptor.accept(Incoming(f"spBv1.0/{group}/NBIRTH/{node}", payload, made.now))
+    assert made.send(("th1/humidity", 50)).upto == 1  # in the same transaction, had it been let in
+    with made.db.read() as session:
+        assert len(session.scalars(select(Refused)).all()) == 1

@@ -42,9 +42,9 @@ def installed(kind):
 class Guarded:
     """A broker that knows the gateways of a database and follows it."""
 
-    def __init__(self, kind, db, folder, port, **listener):
+    def __init__(self, kind, db, folder, port, probe=None, **listener):
         installed(kind)
-        self.kind, self.port, self.folder = kind, port, folder
+        self.kind, self.port, self.folder, self._probe = kind, port, folder, probe
         host = broker_access.host(kind, "server", SERVER_PASSWORD, "aw", ("+",))
         render, place = getattr(broker_files, kind), Listener(port=port, folder=str(folder), store=str(folder / "data"), **listener)
         (folder / "data").mkdir(parents=True)
@@ -68,7 +68,7 @@ class Guarded:
         assert self.process.poll() is None, self.log.read_text()
 
     def answers(self):
-        client = Client(self, "server", SERVER_PASSWORD, "probe", wait=False)
+        client = Client(self, "server", SERVER_PASSWORD, "probe", tls=self._probe, wait=False)
         client.answered.wait(1)
         client.close()
         return client.connected
@@ -88,7 +88,7 @@ class Client:
     def __init__(self, broker, user, password, ident=None, *topics, will=None, tls=None, wait=True):
         self.got, self.connected, self.lost, self.granted = [], False, False, {}
         self.answered, self._topics = threading.Event(), topics
-        self.paho = paho.Client(CallbackAPIVersion.VERSION2, client_id=ident or user, reconnect_on_failure=False)
+        self.paho = paho.Client(CallbackAPIVersion.VERSION2, client_id=ident or user or "", reconnect_on_failure=False)
         if password is not None:
             self.paho.username_pw_set(user, password)
         if tls is not None:
@@ -99,7 +99,7 @@ class Client:
         self.paho.on_subscribe = self._subscribed
         try:
             self.paho.connect("127.0.0.1", broker.port, keepalive=30)
-        except OSError:
+        except OSError:  # nobody listens, or the broker does not like our certificate
             self.answered.set()
             if wait:
                 raise
