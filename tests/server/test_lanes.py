@@ -112,3 +112,10 @@ def test_a_group_is_closed_by_its_samples_and_births_count_theirs() -> None:
         inbox.put(batch(name, GROUP_SAMPLES // 2))
     assert [gateways(inbox.take()) for _ in range(3)] == [["a"], ["b", "c"], ["d"]]
     assert len(inbox) == 0
+
+
+def test_all_nodes_are_looked_at_now_and_then_and_not_behind_each_message() -> None:
+    acceptor, seen = Acceptor(Door(), lambda *_: None, Metrics()), []
+    for now in range(T0, T0 + 1_000, 10):
+        acceptor.beside(now, seen.append)
+    assert seen == [T0, T0 + 250, T0 + 500, T0 + 750]
