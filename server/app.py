@@ -43,6 +43,7 @@ from server.notify.situation import Knowledge, on_delays
 from server.org import imports, readings, search
 from server.org.accounts import SignInLimits
 from server.org.judging import all_limits
+from server.org.oidc import Provider, ProviderSettings
 from server.pool import Pool
 from server.reports.filing import Filing
 from server.reports.wiring import board_bands, open_desk
@@ -252,6 +253,7 @@ def build(settings: Settings) -> tuple[FastAPI, Parts]:
         db=parts.db, watch=parts.watch, hub=parts.hub, board=parts.board, store=parts.store, desk=parts.desk, settings=_web_settings(settings),
         clock=parts.clock, registry=parts.metrics.registry, ready=parts.ready, cards=parts.cards,
         rulebook=parts.rulebook, pool=parts.pool, watch_settings=settings.watch, workdays=parts.workdays, reach=wiring.reach(settings),
+        provider=_provider(settings),
     )  # fmt: skip
 
     @contextlib.asynccontextmanager
@@ -315,6 +317,13 @@ def _transport(settings: Settings, clock: Callable[[], int], metrics: Metrics) -
         username=broker.username, password_file=broker.password_file, keepalive_s=broker.keepalive_s,
         tls=(broker.tls_ca, broker.tls_cert, broker.tls_key) if broker.tls_ca is not None else None,
     )  # fmt: skip
+
+
+def _provider(settings: Settings) -> Provider | None:
+    entry = settings.provider
+    if entry is None:
+        return None
+    return Provider(ProviderSettings(**entry.model_dump(exclude={"secret_file"}), client_secret=_secret(entry.secret_file)))
 
 
 def _web_settings(settings: Settings) -> WebSettings:

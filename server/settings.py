@@ -144,6 +144,16 @@ class SignInSettings(_Frozen):
     lock_min: float = 15
 
 
+class ProviderEntry(_Frozen):
+    """Sign-in through a provider by OpenID Connect. `claim` of its ID token must be the code of a person here; `title` stands on the button."""
+
+    issuer: str
+    client_id: str
+    secret_file: Path
+    claim: str = "preferred_username"
+    title: str = "统一身份认证"
+
+
 class RateSettings(_Frozen):
     """Per minute: failed sign-ins of an address; requests, and orders of papers and exports, of a session, key or address. 0 = no limit."""
 
@@ -197,6 +207,7 @@ class Settings(_Frozen):
     holidays: Path | None = Field(default=None, description="days that are worked or not, over the library's calendar")
     sign_in: SignInSettings = SignInSettings()
     rates: RateSettings = RateSettings()
+    provider: ProviderEntry | None = Field(default=None, description="sign-in through an OpenID Connect provider")
     outgoing_networks: tuple[str, ...] = Field(default=ANYWHERE, description="where webhooks, HTTP gateways and chat relays may lead, as CIDR")
     people_feed: PeopleFeedSettings = PeopleFeedSettings()
     reports: ReportSettings = ReportSettings()

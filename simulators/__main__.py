@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "world": Command("simulators.world", "rooms, buses, sensors, cameras and lines of a file in one process"),
         "scenario": Command("simulators.scenario", "play a scenario in a running world"),
         "sms": Command("simulators.sms_gateway", "an SMS gateway that speaks the Twilio Messages API"),
+        "oidc": Command("simulators.oidc_provider", "an OpenID Connect provider that signs one person in"),
         "broker": Command("simulators.broker", "an MQTT broker for tests and demos"),
         "province": Command("simulators.province", "write units, rooms and people of a province"),
         "history": Command("simulators.history", "write the past of many rooms"),

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from server.commands import INVALID, NOT_FOUND, OK, CommandError, add, database, emit, now_ms, settings_of
-from server.org import accounts, credentials
+from server.org import accounts, credentials, visitors
 from server.store import audit
 from server.store.tables import Account, Unit
 
@@ -49,6 +49,36 @@ def account_load(args: argparse.Namespace) -> int:
     return OK
 
 
+def account_visitor(args: argparse.Namespace) -> int:
+    """Create an account for a visiting inspector; its password is printed once."""
+    db, now = database(settings_of(args)), now_ms()
+    try:
+        with db.write() as session:
+            if session.get(Unit, args.unit) is None:
+                raise CommandError(f"没有这个单位：{args.unit}", NOT_FOUND)
+            until = now + args.days * credentials.DAY_MS
+            made = visitors.make(
+                session, "cli", login=args.login, name=args.name or args.login, unit=args.unit, since=now, until=until, reason=args.reason, now=now
+            )
+    except visitors.VisitorRefusedError as error:
+        raise CommandError(f"账号未建立：{error}", INVALID) from error
+    emit({"login": args.login, "password": made[1], "until": until}, args, f"{args.login}  {made[1]}")
+    return OK
+
+
+def account_certificate(args: argparse.Namespace) -> int:
+    """Bind the subject of a client certificate to an account; an empty one lets go of it."""
+    db = database(settings_of(args))
+    with db.write() as session:
+        account = session.scalar(select(Account).where(Account.login == args.login))
+        if account is None:
+            raise CommandError(f"没有这个账号：{args.login}", NOT_FOUND)
+        if not accounts.set_certificate(session, account, args.subject, now_ms()):
+            raise CommandError("这张证书已经属于另一个账号。", INVALID)
+    emit({"login": args.login, "subject": args.subject}, args, f"已登记 {args.login}" if args.subject else f"已解除 {args.login}")
+    return OK
+
+
 FIRST = {"system": "系统管理员", "security": "安全管理员", "audit": "审计管理员"}
 
 
@@ -82,3 +112,12 @@ def register(commands: Any) -> None:
     adding.add_argument("--unit", required=True)
     adding.add_argument("--name", default="")
     add(account, "load", account_load, "新建一批账号（标准输入，每行一个 JSON）")
+    visiting = add(account, "visitor", account_visitor, "新建访客账号：只看、到期停用、有水印；密码只显示一次")
+    visiting.add_argument("login")
+    visiting.add_argument("--unit", required=True)
+    visiting.add_argument("--name", default="")
+    visiting.add_argument("--days", type=int, default=1)
+    visiting.add_argument("--reason", required=True)
+    binding = add(account, "certificate", account_certificate, "登记客户端证书的主体（空为解除）")
+    binding.add_argument("login")
+    binding.add_argument("subject")

@@ -99,22 +99,29 @@ def sign_in(db: Database, login: str, password: str, now: int, limits: SignInLim
     return _open(db, _proven(db, login, password, now, limits, code), now, limits, agent)
 
 
-def vouch(db: Database, login: str, password: str, now: int, limits: SignInLimits, *, code: str = "") -> Identity:
-    """Who that is, proven as in sign_in but without a session: the second of two people at one screen. Raises as sign_in."""
-    ident = _proven(db, login, password, now, limits, code)
+def vouch(db: Database, login: str, password: str, now: int, limits: SignInLimits, *, code: str = "", by_pin: bool = False) -> Identity:
+    """Who that is, proven as in sign_in but without a session: the second of two people at one screen, or whoever acts at a terminal (`by_pin`).
+
+    Raises as sign_in.
+    """
+    ident = _proven(db, login, password, now, limits, code, by_pin=by_pin)
     with db.read() as session:
         return _identity(session.get_one(Account, ident), now, now=now)
 
 
-def _proven(db: Database, login: str, password: str, now: int, limits: SignInLimits, code: str) -> int:
+def _proven(db: Database, login: str, password: str, now: int, limits: SignInLimits, code: str, *, by_pin: bool = False) -> int:
     with db.read() as session:
         account = session.scalar(select(Account).where(Account.login == login))
+        extra = session.get(AccountSecurity, account.id) if account is not None and by_pin else None
+        pin_hash = (extra.pin_hash if extra is not None and credentials.is_open(extra, now) else "") or _DUMMY
         found = (account.id, account.password_hash, account.disabled, account.locked_until) if account else (0, _DUMMY, True, None)
     ident, stored, disabled, locked_until = found
     if locked_until is not None and locked_until > now:
         raise SignInRefusedError("账号已锁定，请稍后再试。", locked_until)
-    if not _verify(stored, password) or disabled:
+    if not _verify(pin_hash if by_pin else stored, password) or disabled:
         raise _failed(db, ident, login, now, limits)
+    if by_pin:  # in a room that is locked, for one act: no second factor
+        return ident
     if not _second_factor(db, ident, code, now):
         raise _failed(db, ident, login, now, limits)
     return ident
@@ -122,13 +129,56 @@ def _proven(db: Database, login: str, password: str, now: int, limits: SignInLim
 
 def sign_in_by_certificate(db: Database, subject: str, now: int, limits: SignInLimits, *, agent: str = "") -> tuple[str, Identity]:
     """Open a session for whoever holds a client certificate that a trusted proxy has verified. Raises SignInRefusedError."""
+    return _open(db, holder(db, subject, now).account, now, limits, agent)
+
+
+def holder(db: Database, subject: str, now: int) -> Identity:
+    """Whose client certificate that is. Raises SignInRefusedError."""
     with db.read() as session:
         query = select(Account).join(AccountSecurity, AccountSecurity.account == Account.id).where(AccountSecurity.certificate == subject)
         account = session.scalar(query.where(Account.disabled.is_(False))) if subject else None
-        ident = None if account is None or not credentials.is_open(session.get(AccountSecurity, account.id), now) else account.id
-    if ident is None:
-        raise SignInRefusedError("这张证书没有对应的账号。")
+        extra = session.get(AccountSecurity, account.id) if account is not None else None
+        if account is None or not credentials.is_open(extra, now):
+            raise SignInRefusedError("这张证书没有对应的账号。")
+        return _identity(account, now, extra=extra, now=now)
+
+
+def sign_in_by_code(db: Database, code: str, now: int, limits: SignInLimits, *, strong: bool, agent: str = "") -> tuple[str, Identity]:
+    """Open a session for the person with this code, for whom the provider has vouched; `strong`: with a second factor. Raises SignInRefusedError.
+
+    An account with a second factor of its own comes in only when the provider asked for one too.
+    """
+    with db.read() as session:
+        query = select(Account).join(Person, Person.id == Account.person).where(Person.code == code, Person.disabled_at.is_(None))
+        account = session.scalar(query.where(Account.disabled.is_(False)).order_by(Account.id))
+        extra = session.get(AccountSecurity, account.id) if account is not None else None
+        if account is None or not credentials.is_open(extra, now):
+            log.warning("the provider vouched for %.60r, who has no account here", code)
+            raise SignInRefusedError("统一身份认证里的这个人在本系统没有账号，请找本单位信息员。")
+        ident, needs = account.id, extra is not None and (extra.totp_required or extra.totp_since is not None)
+    if needs and not strong:
+        raise SignInRefusedError("管理员须在统一身份认证用双因素登录，或在这里用密码和动态码登录。")
     return _open(db, ident, now, limits, agent)
+
+
+def set_certificate(session: Session, account: Account, subject: str, now: int) -> bool:
+    """Bind a verified client certificate to an account ("" lets go of it), in the caller's write transaction; False when it is somebody else's."""
+    other = session.scalar(select(AccountSecurity.account).where(AccountSecurity.certificate == subject)) if subject else None
+    if other not in (None, account.id):
+        return False
+    row = credentials.security(session, account.id)
+    before, row.certificate = {"certificate": row.certificate}, subject[:200] or None
+    what = f"account:{account.id}"
+    audit.append(session, account.login, "certificate.bind", what, {}, now, unit=account.unit, before=before, after={"certificate": row.certificate})
+    return True
+
+
+def set_pin(session: Session, account: Account, pin: str, now: int) -> None:
+    """A PIN for acting at a terminal, in the caller's write transaction. Raises credentials.WeakPasswordError."""
+    credentials.check_pin(pin)
+    with _turnstile:
+        credentials.security(session, account.id).pin_hash = _hasher.hash(pin)
+    audit.append(session, account.login, "pin.change", f"account:{account.id}", {}, now, unit=account.unit)
 
 
 def set_password(session: Session, account: Account, password: str, now: int) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pyotp
 from sqlalchemy import select, update
@@ -37,11 +38,19 @@ def check_password(password: str, login: str) -> None:
         raise WeakPasswordError("密码太容易猜到，请换一个。")
 
 
+def check_pin(pin: str) -> None:
+    """6 to 12 digits, at least three different ones, no row like 123456. Raises WeakPasswordError."""
+    digits = pin.isascii() and pin.isdigit()
+    rising = digits and all(int(after) - int(before) in (1, -1) for before, after in pairwise(pin))
+    if not digits or not 6 <= len(pin) <= 12 or rising or len(set(pin)) < 3:
+        raise WeakPasswordError("PIN 为 6 至 12 位数字，不能是连号，也不能只有一两种数字。")
+
+
 def security(session: Session, account: int) -> AccountSecurity:
     """The row of an account, made when there is none, in the caller's write transaction."""
     row = session.get(AccountSecurity, account)
     if row is None:
-        row = AccountSecurity(account=account, must_change=False, totp_required=False, totp_secret="", totp_step=0, visitor=False)
+        row = AccountSecurity(account=account, must_change=False, totp_required=False, totp_secret="", totp_step=0, visitor=False, pin_hash="")
         session.add(row)
         session.flush()
     return row

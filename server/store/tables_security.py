@@ -45,6 +45,19 @@ class AccountSecurity(Base):
     valid_until: Mapped[int | None]
     visitor: Mapped[bool] = mapped_column(Boolean, default=False)
     certificate: Mapped[str | None] = mapped_column(String(200), unique=True)
+    pin_hash: Mapped[str] = mapped_column(String(120), default="")
+    """For acting at a terminal, and for nothing else."""
+
+
+class OidcRequest(Base):
+    """A sign-in that has gone to the provider and not come back yet; `state` is kept as a hash and counts once."""
+
+    __tablename__ = "oidc_request"
+    state: Mapped[str] = mapped_column(String(64), primary_key=True)
+    nonce: Mapped[str] = mapped_column(String(64))
+    verifier: Mapped[str] = mapped_column(String(128))
+    target: Mapped[str] = mapped_column(String(300))
+    made_at: Mapped[int]
 
 
 class ApiKey(Base):

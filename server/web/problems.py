@@ -12,6 +12,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from server.web import kept
+
 log = logging.getLogger("server.web")
 
 MEDIA_TYPE = "application/problem+json"
@@ -83,6 +85,9 @@ def install(app: FastAPI) -> None:
 
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)  # noqa: S101 - registered for this type
+    if error.status == HTTPStatus.UNAUTHORIZED and (form := await kept.packed(request)) is not None:
+        again: Response = request.app.state.screens.sign_in_again(request, form)
+        return again
     return answer(request, document(request, error.status, error.detail, code=error.code, **error.extra), error.headers)
 
 

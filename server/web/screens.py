@@ -7,6 +7,7 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
+from server import watermark
 from server.live.board import STATES
 from server.store import units
 from server.web import guard, labels
@@ -40,6 +41,21 @@ class Screens:
         if request.query_params.get("lang") in LANGUAGES:
             response.set_cookie(LANGUAGE_COOKIE, language, max_age=31_536_000, samesite="lax", path="/")
         return response
+
+    def sign_in(self, request: Request, status: int = 200, **shown: Any) -> Response:
+        """The form for signing in."""
+        provider = services(request).provider
+        blank = {"target": "/", "login": "", "error": None, "locked_until": None, "wants_code": False, "kept_to": "", "kept": ""}
+        return self.page(request, "login.html", status, who=None, provider=provider.settings.title if provider else "", **blank | shown)
+
+    def sign_in_again(self, request: Request, form: str) -> Response:
+        """For a form that came after the session's end: what was filled in waits until the person has signed in again."""
+        to = request.url.path
+        if request.headers.get("hx-request") != "true":
+            return self.sign_in(request, 401, kept_to=to, kept=form, error="登录已过期。重新登录后，刚才填写的内容会保留。")
+        answer = self.page(request, "_relogin.html", 401, who=None, kept_to=to, kept=form)
+        answer.headers["HX-Retarget"] = "#dialog-message" if '["from", "dialog"]' in form else "#toast"
+        return answer
 
     def error(self, request: Request, body: dict[str, Any]) -> Response:
         """A problem as a page."""
@@ -82,6 +98,7 @@ class Screens:
             "build_hint": None if self.assets.built else BUILD_HINT,
             "version": provided.settings.version,
             "here": here,
+            "print_mark": "" if who is None else watermark.line(who.name, who.unit or "", provided.clock()),
         }
 
     @staticmethod

@@ -16,6 +16,7 @@ from server.live.hub import Hub
 from server.org.accounts import SignInLimits
 from server.org.claiming import Reach
 from server.org.import_jobs import ImportJobs
+from server.org.oidc import Provider
 from server.pool import Pool
 from server.reports.desk import Desk
 from server.series import SeriesStore
@@ -98,6 +99,7 @@ class Services:
     imports: ImportJobs = field(default_factory=ImportJobs)
     rulebook: RuleBook
     pool: Pool = field(default_factory=Pool)
+    provider: Provider | None = None
     watch_settings: WatchSettings = field(default_factory=WatchSettings)
     workdays: Workdays = field(default_factory=Workdays)
     reach: Reach = field(default_factory=lambda: Reach("127.0.0.1", 1883, "aw"))

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.store import audit
@@ -17,6 +18,14 @@ def address(scope: Scope, trusted: Sequence[str]) -> str:
     while hops and is_trusted(here, trusted):
         here = hops.pop()
     return here[:45]
+
+
+def verified_subject(request: Request, trusted: Sequence[str]) -> str:
+    """Subject of the client certificate that one of our proxies has verified (X-Client-Verify, X-Client-Subject); "" without one."""
+    peer = request.client.host if request.client else ""
+    if request.headers.get("x-client-verify", "") != "SUCCESS" or not is_trusted(peer, trusted):
+        return ""
+    return request.headers.get("x-client-subject", "")
 
 
 def is_trusted(here: str, trusted: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from server.duty import drills, watch_checks
 from server.duty.cards import default_cards
 from server.duty.incidents import Incidents
-from server.org import accounts
+from server.org import accounts, credentials
 from server.store import incidents
 from server.store.tables import Account, EscalationStep, Gateway, Notification, Person, Point, Room, Snapshot, Unit, WebSession
 from server.store.tables_alarms import LimitChange, ShadowRun
@@ -71,6 +71,10 @@ class Town(House):
             for unit, prefix in ((UNITS["own"], "own"), (UNITS["sister"], "sister-station"), (UNITS["city"], "city")):
                 made = [(f"{prefix}-{role}", role) for role in ROLES] + [(f"{prefix}-victim", "inspector")]
                 session.add_all(Account(login=login, password_hash=shared, role=role, unit=unit, display_name=login) for login, role in made)
+                session.flush()
+                guest = session.query(Account).filter_by(login=f"{prefix}-victim").one()
+                credentials.security(session, guest.id).visitor = True
+                credentials.security(session, guest.id).valid_until = self.now + 86_400_000
 
     def _live(self, key: str) -> None:
         """Readings, a smoke alarm, an SMS and a still of one place."""

@@ -89,6 +89,7 @@ CODE_OF = {
     "changes": "change",
     "imports": "run",
     "notices": "notice",
+    "visitors": "account",
     "watch-checks": "check",
 }
 """A path parameter {code}, {ident} or {id} means what stands before it: /rooms/{code} is a room."""
@@ -203,7 +204,10 @@ ROUTES: dict[str, dict[str, Any]] = {
 
 OF_PLACE["key.code"] = lambda place: place.room
 PLAIN |= {"said": "", "due": 0, "stage": "", "ending": "pdf"}
+PLAIN |= {"kept_to": "", "kept": "", "days": "1"}
 ROUTES |= {
+    "POST /api/v1/visitors": {"login": "guest", "name": "来访"},
+    "POST /visitors": {"login": "guest2", "name": "来访"},
     "POST /imports": {"kind": "units"},
     "POST /edit": {"kind": "rooms", "cell.location": "三楼西侧", "back": "/rooms"},
     "POST /rooms/{code}/plan": {"file": PLAN},
@@ -216,7 +220,7 @@ PLAIN |= {"public_key": "BmpuR8nDVXlFWNhDMCOdX+Z9sTsGLs/BfnqPRQ5bCAo=", "hint": 
 PUBLIC = {
     "POST /api/v1/gateways/enrolments",  # a box without an identity: what it gets is sealed to its own key
     "GET /healthz", "GET /readyz", "GET /metrics", "GET /api/v1/openapi.json",
-    "POST /api/v1/session", "GET /login", "GET /login/certificate", "POST /login", "POST /logout",
+    "POST /api/v1/session", "GET /login", "GET /login/certificate", "GET /login/provider", "GET /login/provider/back", "POST /login", "POST /logout",
     "POST /callbacks/voice/status", "POST /callbacks/voice/{notification}",
     "POST /callbacks/sms/status", "POST /callbacks/sms/inbound",  # signed by the provider
 }  # fmt: skip
@@ -228,6 +232,8 @@ OWN = {
         for method, path in (
             ("GET", ""),
             ("POST", "/password"),
+            ("POST", "/pin"),
+            ("POST", "/certificate"),
             ("POST", "/totp"),
             ("POST", "/totp/confirm"),
             ("POST", "/revoke"),
@@ -243,6 +249,7 @@ OWN = {
     "GET /me",
     "POST /roles/view-as/end",
     "POST /emergency/{emergency_id}/end",
+    "GET /me/watermark.svg",
 }
 """Routes about the asker himself, or that decide inside: signed in is enough."""
 

@@ -46,6 +46,7 @@ def open_session(services: Services, request: Request, response: Response, login
 
 def keep_session(request: Request, response: Response, token: str) -> None:
     """The session's cookie. No max-age: it ends with the browser, and on the server by its own clock."""
+    request.cookies[COOKIE] = token  # the rest of this request is the new session's
     response.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=request.url.scheme == "https", path="/")
 
 

@@ -8,8 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, File, UploadFile
 from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
+from server import watermark
 from server.store import audit, organisation
 from server.store.tables_org import RoomPlan
 from server.web import stills
@@ -70,14 +71,15 @@ def sheet(code: str, who: Viewer, services: ServicesOf) -> SheetView:
     responses={200: {"description": "the floor plan", "content": {"image/jpeg": {}, "image/png": {}}}},
 )
 def plan(code: str, who: Viewer, services: ServicesOf) -> Response:
-    """The floor plan of a room."""
+    """The floor plan of a room with the viewer's name and the time across it; `X-Sha256` is the original's."""
     require_room(services, who, code)
     with services.db.read() as session:
         row = organisation.plan(session, code)
     found = None if row is None else stills.find(services.settings.data_folder / PLANS, row.sha256)
     if found is None:
         raise ProblemError(404, "这间库房还没有平面图。")
-    return FileResponse(found[0], media_type=found[1], headers={"Cache-Control": "private, no-cache"})
+    marked = watermark.still(found[0].read_bytes(), watermark.line(who.name, who.unit or "", services.clock()))
+    return Response(marked, media_type="image/jpeg", headers={"Cache-Control": "private, no-store", "X-Sha256": row.sha256 if row else ""})
 
 
 @router.put("/rooms/{code}/plan", operation_id="setRoomPlan")

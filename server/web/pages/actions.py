@@ -10,7 +10,7 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from server.watch import commands
-from server.web import door, labels
+from server.web import door, in_place, labels
 from server.web.api.common import Viewer
 from server.web.auth import Principal, ServicesOf, require_alarm, require_room
 from server.web.behalf import said
@@ -86,7 +86,10 @@ def _row(services: Services, who: Principal, ident: int, *, called: bool = False
         return with_called(session, row) if called else row
 
 
-def _command(services: Services, who: Principal, ident: int, action: str, form: FormData) -> commands.AlarmCommand:
+def _command(services: Services, request: Request, who: Principal, ident: int, action: str, form: FormData) -> commands.AlarmCommand:
+    if who.role == "kiosk" and action in in_place.ACTS:
+        _row(services, who, ident)  # what the terminal does not show cannot be done at it
+        who = in_place.person_at(services, request, who, _text(form, "actor_login", 60), _text(form, "actor_pin", 12))
     if not who.may(RIGHTS[action]):
         raise ProblemError(403, NO_ACTION)
     row = _row(services, who, ident)
@@ -106,7 +109,7 @@ def dialog(ident: Ident, action: str, request: Request, screens: ScreensOf, serv
     row = _row(services, who, ident, called=True)
     if action not in BUILD:
         raise ProblemError(404, "没有这个地址。")
-    if not who.may(RIGHTS[action]):
+    if not row.offers(action):
         raise ProblemError(403, NO_ACTION)
     return screens.page(request, "_dialog.html", who=who, row=row, action=action)
 
@@ -118,7 +121,7 @@ async def act(ident: Ident, action: str, request: Request, screens: ScreensOf, s
         raise ProblemError(404, "没有这个地址。")
     form = await request.form()
     try:
-        command = await run_in_threadpool(_command, services, who, ident, action, form)
+        command = await run_in_threadpool(_command, services, request, who, ident, action, form)
         outcome = await door.submit(services, command)
     except ProblemError as problem:
         if not by_script(request):

@@ -12,6 +12,7 @@ from server.watch.commands import UNDO_MS
 from server.watch.commit import alone
 from server.web.auth import Principal
 from server.web.behalf import called
+from server.web.in_place import ACTS
 from server.web.rights import Action
 
 WAITING = ("active_unacked", "cleared_unacked", "latched_unacked")
@@ -60,7 +61,11 @@ class AlarmRow:
 
     def may(self, action: str) -> bool:
         """Whether a button makes sense for this alarm in its state and this person in his role."""
-        return action in self._offered and self.who.may(RIGHTS[action])
+        return action in self._offered and self.offers(action)
+
+    def offers(self, action: str) -> bool:
+        """Whether he may do it, or somebody at this terminal may who proves who he is."""
+        return self.who.may(RIGHTS[action]) or (self.who.role == "kiosk" and action in ACTS)
 
     @property
     def _offered(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from server.web.problems import ProblemError, invalid
 from server.web.rights import ROLES
 from server.web.screens import Screens
 from server.web.services import Services
+from server.web.whence import verified_subject
 
 router = APIRouter(prefix="/me/security")
 
@@ -41,6 +42,9 @@ def _page(request: Request, screens: Screens, services: Services, who: Principal
             "keys": credentials.keys(session, account.id),
             "kiosks": credentials.kiosks(session, account.unit),
             "has_totp": row is not None and row.totp_since is not None,
+            "certificate": (row.certificate or "") if row is not None else "",
+            "shown": verified_subject(request, services.settings.trusted_proxies),
+            "has_pin": row is not None and bool(row.pin_hash),
             "changed_at": None if row is None else row.password_changed_at,
             "actions": sorted(ROLES.get(who.role, ())),
         }
@@ -81,6 +85,37 @@ def password(
             else:
                 return RedirectResponse("/login", 303)
     return _page(request, screens, services, who, error=error)
+
+
+@router.post("/pin")
+def pin(
+    request: Request, screens: ScreensOf, services: ServicesOf, who: Asker, old: Secret = "", new: Annotated[str, Form(max_length=12)] = ""
+) -> Response:
+    """A PIN for acting at a terminal; the password says that it is he himself who sets it."""
+    with services.db.write() as session:
+        account = own(session, who)
+        if not accounts.matches(account, old):
+            error = "原密码不对。"
+        else:
+            try:
+                accounts.set_pin(session, account, new, services.clock())
+            except credentials.WeakPasswordError as weak:
+                error = str(weak)
+            else:
+                return _back()
+    return _page(request, screens, services, who, error=error)
+
+
+@router.post("/certificate")
+def certificate(request: Request, screens: ScreensOf, services: ServicesOf, who: Asker, old: Secret = "") -> Response:
+    """Bind the client certificate that this browser has just shown to the proxy to one's own account, or, when it shows none, let go of it."""
+    subject = verified_subject(request, services.settings.trusted_proxies)
+    with services.db.write() as session:
+        account = own(session, who)
+        error = "" if accounts.matches(account, old) else "原密码不对。"
+        if not error and not accounts.set_certificate(session, account, subject, services.clock()):
+            error = "这张证书已经属于另一个账号。"
+    return _page(request, screens, services, who, error=error) if error else _back()
 
 
 @router.post("/totp")

@@ -9,10 +9,11 @@ from starlette.responses import RedirectResponse, Response
 from server.org import accounts
 from server.web.api.common import ms
 from server.web.api.session import keep_session, open_session
-from server.web.auth import COOKIE, ServicesOf
+from server.web.auth import COOKIE, ServicesOf, principal_or_none
+from server.web.kept import MOST_KEPT, unpacked
 from server.web.pages.common import ScreensOf
 from server.web.problems import ProblemError
-from server.web.whence import is_trusted
+from server.web.whence import verified_subject
 
 router = APIRouter()
 
@@ -20,7 +21,7 @@ router = APIRouter()
 @router.get("/login")
 def form(request: Request, screens: ScreensOf, target: Annotated[str, Query(alias="next")] = "/") -> Response:
     """The form."""
-    return screens.page(request, "login.html", who=None, target=_own(target), login="", error=None, locked_until=None, wants_code=False)
+    return screens.sign_in(request, target=own(target))
 
 
 @router.post("/login")
@@ -32,41 +33,39 @@ def sign_in(
     password: Annotated[str, Form(max_length=200)] = "",
     code: Annotated[str, Form(max_length=8)] = "",
     target: Annotated[str, Form(alias="next")] = "/",
+    kept_to: Annotated[str, Form(max_length=300)] = "",
+    kept: Annotated[str, Form(max_length=MOST_KEPT)] = "",
 ) -> Response:
-    """Check, then go to where the person wanted to go; a refusal says why and keeps the login."""
-    answer = RedirectResponse(_own(target), 303)
+    """Check, then go to where the person wanted to go; a refusal says why and keeps the login. What a form held when the session ended is kept."""
+    answer: Response = RedirectResponse(own(target), 303)
     try:
         open_session(services, request, answer, login, password, code)
     except ProblemError as refusal:
         locked = refusal.extra.get("locked_until")
         until = None if locked is None else ms(datetime.fromisoformat(locked))
-        return screens.page(
-            request,
-            "login.html",
-            refusal.status,
-            who=None,
-            target=_own(target),
-            login=login,
-            error=refusal.detail,
-            locked_until=until,
-            wants_code=refusal.code == "second_factor",
-        )
-    return answer
+        return screens.sign_in(
+            request, refusal.status, target=own(target), login=login, error=refusal.detail, locked_until=until,
+            wants_code=refusal.code == "second_factor", kept_to=kept_to, kept=kept,
+        )  # fmt: skip
+    if not kept_to or own(kept_to) != kept_to:
+        return answer
+    page = screens.page(request, "continue.html", who=principal_or_none(request), kept_to=kept_to, kept=unpacked(kept))
+    page.raw_headers.extend(item for item in answer.raw_headers if item[0] == b"set-cookie")
+    return page
 
 
 @router.get("/login/certificate")
 def by_certificate(request: Request, services: ServicesOf, target: Annotated[str, Query(alias="next")] = "/") -> Response:
     """Sign in with the client certificate that a trusted proxy has verified (headers X-Client-Verify and X-Client-Subject)."""
-    peer = request.client.host if request.client else ""
-    verified = request.headers.get("x-client-verify", "") == "SUCCESS"
-    if not verified or not is_trusted(peer, services.settings.trusted_proxies):
+    subject = verified_subject(request, services.settings.trusted_proxies)
+    if not subject:
         raise ProblemError(401, "没有收到经过验证的证书。", code="no_certificate")
     try:
-        subject, agent = request.headers.get("x-client-subject", ""), request.headers.get("user-agent", "")
+        agent = request.headers.get("user-agent", "")
         token, _ = accounts.sign_in_by_certificate(services.db, subject, services.clock(), services.settings.limits, agent=agent)
     except accounts.SignInRefusedError as refusal:
         raise ProblemError(401, str(refusal), code="sign_in_refused") from refusal
-    answer = RedirectResponse(_own(target), 303)
+    answer = RedirectResponse(own(target), 303)
     keep_session(request, answer, token)
     return answer
 
@@ -80,6 +79,6 @@ def sign_out(request: Request, services: ServicesOf) -> Response:
     return answer
 
 
-def _own(target: str) -> str:
+def own(target: str) -> str:
     """A path on this site; anything else leads to the board (no open redirect)."""
     return target if target.startswith("/") and not target.startswith("//") and "\\" not in target else "/"

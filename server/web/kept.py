@@ -1,0 +1,31 @@
+"""What a form held when the session ended: it waits on the sign-in page and is offered again afterwards. Secrets are never kept."""
+
+import json
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+
+MOST_KEPT = 20_000
+_SECRET = ("password", "pin", "code", "old", "new", "again", "form_token", "actor_login")
+
+
+async def packed(request: Request) -> str | None:
+    """The fields of a form that came too late, as JSON; None for what is no such form."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method != "POST" or kind != "application/x-www-form-urlencoded" or request.url.path.startswith(("/login", "/api/", "/callbacks/")):
+        return None
+    return _json(await request.form())
+
+
+def _json(form: FormData) -> str | None:
+    pairs = [[name, value] for name, value in form.multi_items() if isinstance(value, str) and not any(word in name for word in _SECRET)]
+    text = json.dumps(pairs, ensure_ascii=False)
+    return text if len(text) <= MOST_KEPT else None
+
+
+def unpacked(text: str) -> list[tuple[str, str]]:
+    """Pairs of name and value; nothing for what is no such text."""
+    try:
+        return [(str(name), str(value)) for name, value in json.loads(text or "[]")]
+    except (ValueError, TypeError):
+        return []
