@@ -163,6 +163,7 @@ AUDIT_ACTIONS = {
     "nodanger": "现场无险情",
     "session.open": "登录",
     "visitor.make": "建立访客账号",
+    "level3_export": "导出等保自查",
     "visitor.end": "结束访客账号",
     "pin.change": "设置 PIN",
     "certificate.bind": "登记客户端证书",

@@ -1,0 +1,63 @@
+"""The self-check looks at the running system, and the table of clauses names tests that exist."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from starlette.testclient import TestClient
+
+from server.org.level3 import Running, lines
+from server.store import anchors
+from server.store.tables import Account
+from server.web import site
+from server.web.services import Rates
+from tests.web.house import PASSWORD, House
+from tests.web.test_web_security import extra
+
+ROOT = Path(__file__).parents[2]
+
+
+def states(house: House, **changed: object) -> dict[str, str]:
+    settings = {"limits": house.settings.limits, "rates_on": True, "https": True, "now": house.now} | changed
+    with house.db.read() as session:
+        return {line.section: line.state for line in lines(session, Running(**settings))}
+
+
+def test_each_line_follows_what_is_true(house: House) -> None:
+    before = states(house)
+    assert (before["8.1.4.1 d"], before["8.1.5.4"], before["8.1.4.3 a"], before["8.1.1"]) == ("wrong", "wrong", "ok", "people")
+    assert before["8.1.4.1 b-2"] == "wrong", "eight hours are longer than an inspector likes"
+    with house.db.write() as session:
+        logins = [row.login for row in session.query(Account).filter(Account.role.in_(("system", "security", "audit")))]
+        anchors.make(session, house.now)
+    for login in logins:
+        extra(house, login, totp_since=house.now)
+    limits = replace(house.settings.limits, idle_ms=1_800_000)
+    after = states(house, limits=limits)
+    assert [section for section, state in after.items() if state == "wrong"] == []
+    assert states(house, limits=limits, https=False)["8.1.4.1 c"] == "wrong"
+    assert states(house, limits=replace(limits, failures=50))["8.1.4.1 b-1"] == "wrong"
+    with house.db.write() as session:
+        session.query(Account).filter_by(role="audit").update({"disabled": True})
+    assert states(house, limits=limits)["8.1.5.1"] == "wrong"
+
+
+def test_the_page_and_the_evidence_say_the_same(house: House) -> None:
+    app = site.build(replace(house.services, settings=replace(house.settings, rates=Rates(sign_in=20, requests=100))))
+    client = TestClient(app, headers={"Sec-Fetch-Site": "same-origin"}, follow_redirects=False)
+    client.post("/api/v1/session", json={"login": "province-audit", "password": PASSWORD})
+    page = client.get("/level3", headers={"accept": "text/html"}).text
+    evidence = client.get("/api/v1/level3")
+    assert "attachment" in evidence.headers["content-disposition"]
+    found = evidence.json()
+    assert page.count("不符合</b>") == sum(line["state"] == "wrong" for line in found["lines"]) > 0
+    assert len(found["audit_chain"]) == 64
+    assert {line["state"] for line in found["lines"] if line["section"] == "8.1.4.4"} == {"ok"}
+    assert house.client("duty").get("/api/v1/level3").status_code == 403
+
+
+def test_every_test_that_the_table_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", (ROOT / "docs/reference/security.md").read_text("utf-8"))
+    assert len(named) > 20
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text("utf-8"), f"{path}::{name}"
