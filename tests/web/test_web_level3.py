@@ -7,7 +7,7 @@ from pathlib import Path
 from starlette.testclient import TestClient
 
 from server.org.level3 import Running, lines
-from server.store import anchors
+from server.store import anchors, audit
 from server.store.tables import Account
 from server.web import site
 from server.web.services import Rates
@@ -29,6 +29,7 @@ def test_each_line_follows_what_is_true(house: House) -> None:
     assert before["8.1.4.1 b-2"] == "wrong", "eight hours are longer than an inspector likes"
     with house.db.write() as session:
         logins = [row.login for row in session.query(Account).filter(Account.role.in_(("system", "security", "audit")))]
+        audit.append(session, "示例", "comment", "alarm:1", {}, house.now - 86_400_000, unit="350102000000")
         anchors.make(session, house.now)
     for login in logins:
         extra(house, login, totp_since=house.now)
