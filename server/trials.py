@@ -88,6 +88,14 @@ class Trials:
 
     def run_once(self, now: int) -> int:
         """Judge what has been accepted since the last time; returns the number of alarms that trials would have raised."""
+        raised, more = 0, True
+        while more:
+            found, more = self._portion(now)
+            raised += found
+        return raised
+
+    def _portion(self, now: int) -> tuple[int, bool]:
+        """One transaction: alarms, and whether the journal may hold more."""
         with self._db.read() as session:
             runs = active(session, now)
             entries = journal.read_after(session, journal.cursor_of(session, READER), _ENTRIES) if runs else []
@@ -97,14 +105,18 @@ class Trials:
             if reading:  # a reader that stands still would keep the journal for ever
                 with self._db.write() as session:
                     session.execute(delete(JournalCursor).where(JournalCursor.reader == READER))
-            return 0
+            return 0, False
         rows = list(_rows(entries))
         more = len(entries) == _ENTRIES
-        with self._db.write() as session:
-            raised = sum(self._judge(session, run, rows, rows[-1].received_at if more and rows else now) for run in runs)
-            if entries:
-                journal.advance(session, READER, entries[-1].id)
-        return raised + (self.run_once(now) if more else 0)
+        try:
+            with self._db.write() as session:
+                raised = sum(self._judge(session, run, rows, rows[-1].received_at if more and rows else now) for run in runs)
+                if entries:
+                    journal.advance(session, READER, entries[-1].id)
+        except BaseException:
+            self._trials.clear()  # what is in memory is ahead of what was written: read it back
+            raise
+        return raised, more
 
     def _furnished(self, session: Session, run: ShadowRun, now: int) -> tuple[Trial, int]:
         trial, furnished = self._trials.get(run.id) or (Trial.recalled(run.memory, run.since), 0)

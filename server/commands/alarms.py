@@ -46,7 +46,7 @@ def _because(change: dict[str, Any]) -> str:
     delay = f"，持续 {change['on_delay_s']:g} 秒" if change["on_delay_s"] else ""
     made = change["limit_change"]
     origin = f"{made['by']} 调整：{made['why']}" if made else change["limit_origin"] or "程序内置"
-    source = f"；依据 {change['source']}" if change["source"] else ""
+    source = f"；依据 {change['source']}" if change["source"] and not made else ""
     return f"{value}{_SIDES.get(change['side'] or '', '限值')} {change['limit']:g}{delay}；限值来自 {origin}{source}"
 
 

@@ -83,6 +83,19 @@ def test_a_trial_goes_on_after_a_restart_and_never_judges_a_sample_twice(house: 
         assert [entry.action for entry in entries] == ["rules.trial.start", "rules.trial.end"]
 
 
+def test_a_transaction_that_fails_is_judged_again_from_what_was_written(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    ident, trials = start(house).json()["id"], follow(house)
+    trials.run_once(house.now)
+    house.now += 1000
+    house.send(humidity=57)
+    with monkeypatch.context() as broken:
+        broken.setattr("server.trials.journal.advance", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            trials.run_once(house.now)
+    assert trials.run_once(house.now) == 1
+    assert shown(house, ident)["trial"] == 1
+
+
 def test_the_rules_in_force_on_trial_differ_in_nothing(house: House) -> None:
     ident, trials = start(house, rules=default_rules().canonical()).json()["id"], follow(house)
     for number in range(60):
