@@ -190,6 +190,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "POST /api/v1/limits/preview": {"level": "warn", "limit": 54},
     "POST /api/v1/alarms/{ident}/acknowledge": {"code": Of("person_code")},
     "POST /api/v1/rooms/{code}/maintenance": {"person": "王工"},
+    "POST /trials": {"days": "7", "file": b"rules: [{name: h, kind: state, quantity: smoke, ladder: {alarm: {equals: 1}}}]"},
     "POST /api/v1/rooms/{code}/stage": {"stage": "trial"},
     "POST /rooms/{code}/maintenance": {"person": "王工"},
     "POST /api/v1/watch-checks/{ident}/answer": {"value": 21},

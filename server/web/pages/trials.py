@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Form, Request, UploadFile
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
@@ -20,6 +20,7 @@ router = APIRouter()
 
 DAYS = {1: "1 天", 7: "7 天", 30: "30 天", 0: "到手动结束为止"}
 _LONGEST = 200_000
+Short = Annotated[str, Form(max_length=60)]
 Setting = Annotated[Principal, Depends(require(Action.LIMITS))]
 
 
@@ -34,14 +35,9 @@ def listing(request: Request, screens: ScreensOf, services: ServicesOf, who: Vie
 
 
 @router.post("/trials")
-async def start(request: Request, services: ServicesOf, who: Setting) -> Response:
+async def start(services: ServicesOf, who: Setting, file: UploadFile, unit: Short = "", days: Short = "", name: Short = "") -> Response:
     """Begin a trial with an uploaded rule file."""
-    form = await request.form()
-    upload = form.get("file")
-    if upload is None or isinstance(upload, str):
-        raise invalid("请选择规则文件。", "file", "required")
-    content = await upload.read(_LONGEST + 1)
-    days = str(form.get("days", ""))
+    content = await file.read(_LONGEST + 1)
     if not days.isascii() or not days.isdigit() or int(days) not in DAYS:
         raise invalid("请选择时长。", "days", "required")
     try:
@@ -51,8 +47,7 @@ async def start(request: Request, services: ServicesOf, who: Setting) -> Respons
     if not text or len(content) > _LONGEST:
         raise invalid("规则文件是空的或太大。", "file", "empty or too large")
     until = None if days == "0" else at(services.clock() + int(days) * 86_400_000)
-    name = str(form.get("name", "")).strip()[:60] or str(upload.filename)[:60]
-    body = NewTrial(name=name, unit=str(form.get("unit", "")).strip(), rules=text, until=until)
+    body = NewTrial(name=name.strip() or str(file.filename)[:60], unit=unit.strip(), rules=text, until=until)
     made = await run_in_threadpool(begun, services, who, body)
     return RedirectResponse(f"/trials/{made.id}", 303)
 
