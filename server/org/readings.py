@@ -3,12 +3,11 @@ confirmed. They reach the series store as `uncertain` with the reason "manual": 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import chinese_calendar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -117,10 +116,10 @@ def drain(db: Database, store: SeriesStore) -> int:
     return len(waiting)
 
 
-def missing(session: Session, scope: str | None, times: tuple[str, str], now: int) -> list[Missing]:
-    """Rooms without climate sensors whose reading of a half-day that has begun is not there; on workdays only."""
+def missing(session: Session, scope: str | None, times: tuple[str, str], works: Callable[[date], bool], now: int) -> list[Missing]:
+    """Rooms without climate sensors whose reading of a half-day that has begun is not there; on days that `works` says are worked."""
     at = datetime.fromtimestamp(now / 1000, ZONE)
-    if not workday(at.date()):
+    if not works(at.date()):
         return []
     midnight = round(at.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()) * 1000
     sensed = select(Point.room).where(Point.quantity.in_(_RANGES), Point.room.is_not(None), Point.gateway != manual.GATEWAY, Point.channel != OUTDOOR)
@@ -133,14 +132,6 @@ def missing(session: Session, scope: str | None, times: tuple[str, str], now: in
         done = {int(reading.taken_at - midnight >= 12 * HOUR_MS) for reading in entries[room.code]}
         result += [Missing(room=room.code, name=room.name, unit=room.unit, half=half) for half in begun if half not in done]
     return result
-
-
-def workday(day: date) -> bool:
-    """Whether offices work on a day; beyond the years of the calendar's data: Monday to Friday."""
-    try:
-        return bool(chinese_calendar.is_workday(day))
-    except NotImplementedError:
-        return day.weekday() < 5
 
 
 def _refuse(session: Session, entry: Entry, now: int) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from server.series import Changed, Limits, Row, Stats, backup, compaction, queries, rollup, settle
+from server.series import Changed, Limits, Row, Stats, backup, compaction, queries, rollup, rollup_make, settle
 from server.series.answers import Answers
 from server.series.batch import Array, Batch, Floats, differs
 from server.series.compaction import Policy
@@ -145,7 +145,7 @@ class EmbeddedStore(Answers):
         """See SeriesStore.compact and compaction.Policy; then rolls up. A second call at the same time waits for the first."""
         with self._compacting:
             moved = compaction.compact(self._hot, self._policy, self._generations, now)
-            rollup.roll(self._hot, self._policy.grace_ms, now, self._generations, self._rolled)
+            rollup_make.roll(self._hot, self._policy.grace_ms, now, self._generations, self._rolled)
         return moved
 
     def changed(self, before: int) -> Changed:

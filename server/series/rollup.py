@@ -3,8 +3,8 @@
 A roll-up is made with the limits of its points (hold and band). Each change of limits has a version; table `judged` says with which version a point
 is judged now, table `rolled` with which version a day of a bucket was rolled up. So a row is good for a question if the day is listed, its version
 is not older than the point's, and the question asks with those very limits. A late sample takes its day (and the next, into which it may hold) off
-the list in the transaction that stores it; `roll` makes what is missing, a file per month, bucket and grain, replaced as a whole. Whatever is not
-rolled up is folded from the samples, so that a crash, late data or new limits cost time and never an answer.
+the list in the transaction that stores it; `rollup_make.roll` makes what is missing, a file per month, bucket and grain, replaced as a whole. What
+is not rolled up is folded from the samples, so that a crash, late data or new limits cost time and never an answer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from server.series import Limits, fold, partition, queries
 from server.series.batch import Ints
 from server.series.figures import Figures
-from server.series.hot import Hot, RollupFile, files, sync_folder
+from server.series.hot import Hot, RollupFile
 from server.series.partition import BUCKETS, DAY_MS, bucket_of, day_label, day_number, day_of, day_start
 
 HOUR_MS = 3_600_000
@@ -28,16 +28,6 @@ GRAINS = {"hour": HOUR_MS, "day": DAY_MS}
 FOLDER = "rollup"
 COLUMNS = "point, time, min, mean, max, count, watched_ms, in_band_ms"
 EXPIRED = 1 << 62  # version of a day whose samples have been deleted: its roll-up can never be made anew
-_OPTIONS = "FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, ROW_GROUP_SIZE 8192"
-
-
-class Work(NamedTuple):
-    """Days of a bucket in a month to roll up for the points whose limits are newer than `since`; 0 means for all of them."""
-
-    month: str
-    bucket: int
-    since: int
-    days: tuple[int, ...]
 
 
 def set_limits(connection: duckdb.DuckDBPyConnection, limits: Mapping[int, Limits]) -> int:
@@ -72,14 +62,6 @@ def touch(connection: duckdb.DuckDBPyConnection, keys: Ints, known: set[int]) ->
 def keys_listed(connection: duckdb.DuckDBPyConnection) -> set[int]:
     """Keys of all days and buckets that are rolled up."""
     return {key for (key,) in connection.execute(f"SELECT day::BIGINT * {BUCKETS} + bucket FROM rolled").fetchall()}  # noqa: S608
-
-
-def roll(hot: Hot, grace_ms: int, now: int, generations: Iterator[int], known: set[int]) -> None:
-    """Make all roll-ups that are missing for days closed at `now`, and put their keys into `known`. One call at a time."""
-    with hot.reading() as snapshot:
-        todo = [*_pending(snapshot, now - grace_ms)]
-    for work in todo:
-        _perform(hot, work, generations, known)
 
 
 def figures(connection: duckdb.DuckDBPyConnection, hot: Hot, limits: Mapping[int, Limits], start: int, end: int, step_ms: int | None) -> Figures:
@@ -178,113 +160,6 @@ def _cut(first: int, last: int, inner: tuple[int, int]) -> Iterator[tuple[int, i
     """A range in pieces that begin at whole steps, save what lies before the first of them."""
     borders = [first, *(border for border in inner if first < border < last), last]
     yield from ((since, until) for since, until in pairwise(borders) if since < until)
-
-
-# --- making them -----------------------------------------------------------------------------------------------------------------------
-
-
-def _pending(snapshot: duckdb.DuckDBPyConnection, closed_at: int) -> Iterator[Work]:
-    newest = dict(snapshot.execute("SELECT bucket, max(version) FROM judged GROUP BY bucket").fetchall())
-    rolled = {(day, bucket): version for day, bucket, version in snapshot.execute("SELECT day, bucket, version FROM rolled").fetchall()}
-    groups: dict[tuple[str, int, int], list[int]] = defaultdict(list)
-    for day, bucket in sorted(_stored_days(snapshot)):
-        since = rolled.get((day, bucket), 0)
-        if since < newest.get(bucket, 0) and day_start(day + 1) <= closed_at:
-            groups[day_label(day)[:7], bucket, since].append(day)
-    for month, bucket, since in sorted(groups, reverse=True):  # the newest month is asked for first
-        yield Work(month, bucket, since, tuple(groups[month, bucket, since]))
-
-
-def _stored_days(snapshot: duckdb.DuckDBPyConnection) -> set[tuple[int, int]]:
-    """Days and buckets that hold samples, and the days after, into which these may hold; a month's file stands for all days between its bounds."""
-    found = {(day, bucket) for day, bucket in snapshot.execute(f"SELECT DISTINCT day, {partition.BUCKET} FROM hot").fetchall()}  # noqa: S608
-    for file in files(snapshot, 0, EXPIRED):
-        found |= {(day, file.bucket) for day in range(day_of(file.first), day_of(file.last) + 1)}
-    return found | {(day + 1, bucket) for day, bucket in found}
-
-
-def _perform(hot: Hot, work: Work, generations: Iterator[int], known: set[int]) -> None:
-    with hot.reading() as snapshot:
-        upto: int = snapshot.execute("SELECT seq FROM state").fetchall()[0][0]
-        version, limits = _judged(snapshot, work)
-        hourly = _fold_days(snapshot, hot, work.days, limits)
-        old = _listed(snapshot, work)
-        made = [*_write(snapshot, hot, work, {"hour": hourly, "day": hourly.combined(day_start(0), DAY_MS)}, [*limits], old, next(generations))]
-    with hot.writing() as connection:
-        connection.execute("DELETE FROM rollup WHERE list_contains(?, file)", [[file.file for file in old]])
-        if made:
-            connection.executemany("INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?)", made)
-        fresh = _untouched(connection, work, upto)
-        known |= {day * BUCKETS + work.bucket for day in fresh}  # before the lock is let go: the next writer must see them
-        connection.execute("DELETE FROM rolled WHERE bucket = ? AND list_contains(?, day)", [work.bucket, list(work.days)])
-        if fresh:
-            connection.executemany("INSERT INTO rolled VALUES (?, ?, ?)", [(day, work.bucket, version) for day in fresh])
-    hot.retire([file.file for file in old])
-
-
-def _judged(snapshot: duckdb.DuckDBPyConnection, work: Work) -> tuple[int, dict[int, Limits]]:
-    """The newest version of the bucket, and the points to do: a hold longer than a day would reach beyond the days that a late sample marks."""
-    query = "SELECT version, point, hold_ms, low, high FROM judged WHERE bucket = ? AND version > ? ORDER BY point"
-    found = snapshot.execute(query, [work.bucket, work.since]).fetchall()
-    limits = {point: Limits(hold, low, high) for _, point, hold, low, high in found if hold <= DAY_MS}
-    return max(row[0] for row in found), limits
-
-
-def _fold_days(snapshot: duckdb.DuckDBPyConnection, hot: Hot, days: tuple[int, ...], limits: Mapping[int, Limits]) -> Figures:
-    def fetch(points: list[int], first: int, last: int) -> fold.Samples:
-        return queries.samples(snapshot, hot.folder, points, first, last)
-
-    return Figures.joined([fold.all_figures(fetch, limits, day_start(day), day_start(day + 1), HOUR_MS) for day in days])
-
-
-def _listed(snapshot: duckdb.DuckDBPyConnection, work: Work) -> list[RollupFile]:
-    found = snapshot.execute("SELECT * FROM rollup WHERE month = ? AND bucket = ?", [work.month, work.bucket]).fetchall()
-    return [RollupFile(*row) for row in found]
-
-
-def _write(
-    snapshot: duckdb.DuckDBPyConnection, hot: Hot, work: Work, fresh: Mapping[str, Figures], points: list[int], old: list[RollupFile], generation: int
-) -> Iterator[RollupFile]:
-    """One durable file per grain: the fresh rows, and of the old ones those of other days or other points."""
-    (hot.folder / FOLDER).mkdir(exist_ok=True)
-    made = []
-    for grain, rows in fresh.items():
-        name = f"{FOLDER}/{work.month}.{grain}.b{work.bucket:02d}.{generation:08d}.parquet"
-        kept = _kept(snapshot, hot, [file.file for file in old if file.grain == grain], work, points)
-        whole = Figures.joined([rows, kept])
-        if not len(whole):
-            continue
-        temporary = (hot.folder / name).with_suffix(".tmp")
-        snapshot.register("whole", {each: getattr(whole, each) for each in COLUMNS.split(", ")})
-        quoted = str(temporary).replace("'", "''")
-        snapshot.execute(f"COPY (SELECT {COLUMNS} FROM whole) TO '{quoted}' ({_OPTIONS})")  # noqa: S608 - a path of ours
-        snapshot.unregister("whole")
-        partition.sync_file(temporary)
-        made.append((temporary, name, grain, len(whole)))
-    for temporary, name, _, _ in made:
-        temporary.rename(hot.folder / name)
-    sync_folder(hot.folder / FOLDER)
-    sync_folder(hot.folder)
-    for _, name, grain, count in made:
-        path = hot.folder / name
-        yield RollupFile(name, grain, work.month, work.bucket, count, path.stat().st_size, partition.checksum(path))
-
-
-def _kept(snapshot: duckdb.DuckDBPyConnection, hot: Hot, old: list[str], work: Work, points: list[int]) -> Figures:
-    if not old:
-        return Figures.none()
-    query = f"SELECT {COLUMNS} FROM read_parquet(?)"  # noqa: S608
-    found = snapshot.execute(query, [[str(hot.folder / file) for file in old]]).fetchnumpy()
-    whole = Figures(**{name: np.asarray(found[name]) for name in COLUMNS.split(", ")})
-    days = np.isin((whole.time + partition.ZONE_MS) // DAY_MS, np.array(work.days, dtype=np.int64))
-    return whole.take(~(days & np.isin(whole.point, np.array(points, dtype=np.int64))))
-
-
-def _untouched(connection: duckdb.DuckDBPyConnection, work: Work, upto: int) -> list[int]:
-    """The days into which no sample has come since the snapshot: those are good. New samples are in the hot table, whatever their day."""
-    query = f"SELECT DISTINCT day FROM hot WHERE seq > ? AND {partition.BUCKET} = ?"  # noqa: S608
-    late = {day for (day,) in connection.execute(query, [upto, work.bucket]).fetchall()}
-    return [day for day in work.days if day not in late and day - 1 not in late]
 
 
 def reconcile(hot: Hot) -> int:

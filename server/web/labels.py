@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from server.duty.incidents import CODES
 from server.duty.words import CHANNELS, EVENTS, INCIDENT_ENTRIES, INCIDENT_STATES, NOTIFICATION_STATES, REASONS, TRANSITIONS
+from server.reports.words import CAUSES as PAPER_CAUSES
+from server.reports.words import MEDIA, STAGES
 from server.web import labels_org
 
 ROOM_STATES = {
@@ -50,40 +52,7 @@ AIRING_REASONS = {
     "too_cold_or_hot": "室外太冷或太热",
     "bad_weather": "有雨或雾霾",
 }
-CAUSES = {
-    "power": "停电",
-    "network": "网络中断",
-    "gateway": "网关离线",
-    "uplink": "上行中断",
-    "bus": "总线故障",
-    "sensor": "传感器失联",
-    "centre": "中心故障",
-    "server": "中心故障",
-    "planned": "计划维护",
-    "not_connected": "未接入",
-    "manual": "人工值守",
-    "unknown": "原因未知",
-}
-STAGES = {"in_use": "在用", "trial": "试运行", "commissioning": "调试中", "not_connected": "未接入", "retired": "停用"}
-MEDIA = {
-    "paper": "纸质",
-    "special": "特藏",
-    "magnetic": "磁性载体",
-    "film_copy": "胶片拷贝片",
-    "film_master": "胶片母片",
-    "optical": "光盘",
-    "photo": "照片",
-    "negative_bw": "黑白底片",
-    "negative_colour": "彩色底片",
-    "print_bw": "黑白照片",
-    "print_colour": "彩色照片",
-    "reading": "阅览用房",
-    "restoration": "裱糊用房",
-    "copying": "复印用房",
-    "work": "整理用房",
-    "exhibition": "展览用房",
-    "service": "办公用房",
-}
+CAUSES = {**{code: word for code, word in PAPER_CAUSES.items() if code}, "server": "中心故障", "manual": "人工值守"}
 STATES_OF = {
     "smoke": {0: "未见烟", 1: "有烟"},
     "leak": {0: "无水", 1: "有水"},

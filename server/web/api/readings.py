@@ -101,7 +101,7 @@ def absent(who: Viewer, services: ServicesOf, unit: Annotated[str, Query(max_len
     with services.db.read() as session:
         if unit:
             require_unit(session, who, unit)
-        found = readings.missing(session, unit or who.unit, services.desk.sources.settings.times, services.clock())
+        found = readings.missing(session, unit or who.unit, services.desk.sources.settings.times, services.workdays.works, services.clock())
     return [MissingView(room=each.room, name=each.name, unit=each.unit, half=("morning", "afternoon")[each.half]) for each in found]
 
 

@@ -34,7 +34,7 @@ _EMPTY = dict.fromkeys(("temperature", "humidity", "weather", "measures", "reade
 def missing(request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer) -> Response:
     """今日待抄录: rooms without sensors that nobody has read yet."""
     with services.db.read() as session:
-        found = readings.missing(session, who.unit, services.desk.sources.settings.times, services.clock())
+        found = readings.missing(session, who.unit, services.desk.sources.settings.times, services.workdays.works, services.clock())
     return screens.page(request, "readings.html", who=who, missing=found, halves=HALVES)
 
 
