@@ -29,7 +29,10 @@ FIGURES = {
     "chattering": "频繁跳变的告警（种）",
     "fleeting": "一闪而过的告警（种）",
     "stale_worst_day": "持续 24 小时以上的告警（最多时）",
+    "alarm_share": "一般所占比例",
+    "urgent_share": "紧急所占比例",
     "critical_share": "特急所占比例",
+    "unauthorised": "未经批准的抑制或改动",
 }
 _GRADES = {"good": "达到目标", "fair": "可以承受", "poor": "须整改", "none": "没有数据"}
 _MIX = {"warn": "约 80 %", "alarm": "约 15 %", "urgent": "约 5 %", "critical": "低于 1 %"}

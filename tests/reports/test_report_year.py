@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from pypdf import PdfReader
 
+from alarms.performance import measure
 from server.reports import kinds
 from server.reports.desk import Desk, Here, Wanted
 from server.reports.paper import Paper, Table, Text
+from server.reports.performance import FIGURES
 from server.reports.period import HOUR_MS, midnight, parse_period, previous
 from server.reports.render import render
 from server.reports.sources import ReportSettings, Sources
@@ -127,6 +129,11 @@ def test_the_same_days_a_year_before() -> None:
     assert previous(parse_period("2026-10")).text == "2025-10-01..2025-10-31"
     assert previous(parse_period("2024-02")).text == "2023-02-01..2023-02-28"
     assert previous(parse_period("2025-02")).text == "2024-02-01..2024-02-29"
+
+
+def test_every_figure_has_its_words() -> None:
+    found = {figure.name for figure in measure([], [], 0, HOUR_MS).figures}
+    assert found == set(FIGURES)
 
 
 def test_the_alarm_system_is_judged_and_who_paused_what_is_listed(sources: Sources) -> None:
