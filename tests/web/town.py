@@ -1,9 +1,11 @@
 """A small province for the rights test: two sister stations under one county, and a county of another city, each with everything a unit can have."""
 
+import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from contract.claiming import claim_code
 from server.duty import drills, watch_checks
 from server.duty.cards import default_cards
 from server.duty.incidents import Incidents
@@ -11,13 +13,14 @@ from server.org import accounts, credentials
 from server.store import incidents
 from server.store.tables import Account, EscalationStep, Gateway, Notification, Person, Point, Room, Snapshot, Unit, WebSession
 from server.store.tables_alarms import LimitChange, ShadowRun
+from server.store.tables_gateway import GatewayEnrolment
 from server.store.tables_org import ChangeRequest, EmergencyAccess, ImportRun, Notice, RoomPlan
 from server.store.tables_papers import ExportJob
 from server.store.tables_series import Annotation
 from server.web import stills
 from tests.web.house import COUNTY, GATEWAY, GATEWAY_KEY, OTHER, PROVINCE, ROLES, ROOM, SERVICE_KEY, House
 from tests.web.walk import Character
-from tests.web.walk_examples import Place
+from tests.web.walk_examples import BOXES, Place
 
 UNITS = {"own": "350102010000", "sister": "350102020000", "city": "350203000000"}
 NAMES = {"own": "甲石派出所", "sister": "乙林派出所", "city": "丙海分局"}
@@ -49,6 +52,12 @@ class Town(House):
     def _populate(self) -> None:
         super()._populate()
         with self.db.write() as session:
+            session.add_all(
+                GatewayEnrolment(
+                    public_key=base64.b64encode(key).decode(), code=claim_code(key), first_seen_at=self.now, last_seen_at=self.now, claimed_by=""
+                )
+                for key in BOXES
+            )
             session.add(Unit(code="350200000000", parent=PROVINCE, level=2, name="丙城市局", short_name="丙城"))
             session.flush()
             for key, unit in UNITS.items():

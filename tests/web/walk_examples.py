@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contract.claiming import claim_code
+
 STILL = b"\xff\xd8\xff"
 PLAN = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 """A picture of one pixel."""
@@ -217,6 +219,12 @@ ROUTES |= {
 }
 
 ROUTES |= {"POST /gateways/{code}/control": {"write": "waveshare-relay-8ch/relay1", "value": "开", "two_people": ""}}
+BOXES = tuple(hashlib.sha256(name.encode()).digest() for name in ("box of the interface", "box of the page"))
+"""Public keys of two boxes that wait in the town; the codes that they show let somebody through."""
+ROUTES |= {
+    "POST /api/v1/gateways/claims": {"code": claim_code(BOXES[0])},
+    "POST /gateways/claim": {"code": claim_code(BOXES[1]), "replace": "1"},
+}
 PLAIN |= {"public_key": "BmpuR8nDVXlFWNhDMCOdX+Z9sTsGLs/BfnqPRQ5bCAo=", "hint": "box", "version": "0.1.0", "replace": False}
 
 PUBLIC = {
