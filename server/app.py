@@ -140,6 +140,7 @@ class Parts:
             Job("dossiers", self.filing.run_once, every_s=20),
             Job("drills", self._drills, every_s=1),
             Job("duty", self.duty.run_once, every_s=15),
+            Job("newcomers", self.duty.prepare, every_s=300),
             Job("prune_journal", self.history.prune, every_s=3600),
             Job("compact_history", self.history.compact, every_s=600),
             Job("seal_history", lambda now: seal(self.db, self.store, now), at=(3, 20)),

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable
 
 from sqlalchemy import select
 
-from server.duty import vacancy
+from server.duty import readiness, vacancy
 from server.duty.calendar import Workdays
 from server.notify.outage import outages
+from server.notify.texts import default_texts
 from server.store.session import Database
 from server.store.tables import Unit
 from server.watch.commands import Command, Condition
@@ -20,6 +21,7 @@ class DutyConditions:
 
     def __init__(self, db: Database, workdays: Workdays, channels: Iterable[str], tell: Callable[[Command], object]) -> None:
         self._db, self._workdays, self._channels, self._tell = db, workdays, tuple(channels), tell
+        self._text = default_texts().with_marks("test", "number")
         self._told: dict[tuple[str, str], tuple[Condition, int]] = {}
 
     def run_once(self, now: int) -> int:
@@ -30,6 +32,15 @@ class DutyConditions:
             self._tell(one)
             self._told[one.rule, one.subject] = one, now
         return len(fresh)
+
+    def prepare(self, now: int) -> int:
+        """Before the first shift: a test message to whose number is not proven, a drill of the unit where somebody has never had one."""
+        with self._db.read() as session:
+            due = readiness.due(session, self._workdays, now)
+        if not due:
+            return 0
+        with self._db.write() as session:
+            return sum(readiness.prepare(session, one, self._text, now) for one in due)
 
     def _look(self, now: int) -> list[Condition]:
         with self._db.read() as session:

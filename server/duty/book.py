@@ -6,6 +6,7 @@ from datetime import date
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from server.duty import readiness
 from server.duty.calendar import Workdays
 from server.duty.roster import Away, Book, Sheet, Watcher, turns_of
 from server.store.tables import Person
@@ -37,8 +38,14 @@ def sheet_of(row: Roster) -> Sheet:
 
 def watchers(session: Session, people: Iterable[int]) -> dict[int, Watcher]:
     """Persons as the roster wants them."""
-    rows = session.scalars(select(Person).where(Person.id.in_(list(people))))
-    return {row.id: Watcher(row.id, row.name, row.unit, row.phone, row.phone_verified_at is not None, row.disabled_at is not None) for row in rows}
+    wanted = list(people)
+    rows, drilled = session.scalars(select(Person).where(Person.id.in_(wanted))), readiness.drilled(session, wanted)
+    return {
+        row.id: Watcher(
+            row.id, row.name, row.unit, row.phone, row.phone_verified_at is not None, row.disabled_at is not None, drilled=row.id in drilled
+        )
+        for row in rows
+    }
 
 
 def _leave(session: Session, people: set[int], now: int) -> dict[int, tuple[Away, ...]]:

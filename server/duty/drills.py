@@ -73,6 +73,11 @@ def order(session: Session, unit: str, by: str, now: int, *, room: str | None = 
     return _campaign(session, unit, by, now, wanted, quantity, note)
 
 
+def first_room(session: Session, unit: str) -> str | None:
+    """A room of a unit that can be drilled: in service, with a point that takes part; None without one."""
+    return next((code for code, owner in drills.rooms(session, unit) if owner == unit and drills.point(session, code) is not None), None)
+
+
 def _campaign(session: Session, unit: str, by: str, now: int, wanted: Sequence[tuple[str, str]], quantity: str = "", note: str = "") -> DrillCampaign:
     campaign = DrillCampaign(unit=unit, by=by, at=now, note=note)
     session.add(campaign)

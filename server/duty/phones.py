@@ -14,6 +14,8 @@ from server.store.tables import Notification, Person
 from server.store.tables_duty import PhoneCheck
 
 VALID_MS = 10 * 60_000
+TEST_VALID_MS = 7 * 86_400_000
+"""How long a test message may be answered."""
 ATTEMPTS = 5
 PER_HOUR = 5
 _NUMBERS = 70_000_000 + 75_000  # see looks.py
@@ -58,6 +60,22 @@ def send_test(session: Session, person: Person, *, sms: str, voice: str, text: s
     phone, channel = _reach(person, sms, voice)
     _queue(session, person, phone, channel, "test", text.format(number=number(_NUMBERS + person.id)), 0, now)
     audit.append(session, by, "phone.test", f"person:{person.code}", {}, now)
+
+
+def answered_test(session: Session, phone: str, digits: str, by: str, now: int) -> bool:
+    """收到请回1: the answer to a test message proves the number as a code does. False when no test message to this phone has this number."""
+    query = select(Notification.person).where(Notification.reason == "test", Notification.phone == phone, Notification.sent_at.is_not(None))
+    query = query.where(Notification.created_at > now - TEST_VALID_MS)
+    if digits:
+        query = query.where(Notification.number == digits)
+    ident = session.scalar(query.order_by(Notification.id.desc()).limit(1))
+    person = session.get(Person, ident) if ident is not None else None
+    if person is None or phone not in (e164(person.phone), landline(person.phone)):
+        return False
+    if person.phone_verified_at is None:
+        person.phone_verified_at = now
+        audit.append(session, by, "phone.verified", f"person:{person.code}", {"via": "test"}, now)
+    return True
 
 
 def _reach(person: Person, sms: str, voice: str) -> tuple[str, str]:

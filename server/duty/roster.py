@@ -19,7 +19,7 @@ _CHAIN = 4
 
 @dataclass(frozen=True, slots=True)
 class Watcher:
-    """A person as the roster knows him. `phone` as written; `verified` that number was tested; `left` disabled."""
+    """A person as the roster knows him. `phone` as written; `verified` that number was tested; `left` disabled; `drilled`: has had a drill."""
 
     id: int
     name: str
@@ -27,6 +27,7 @@ class Watcher:
     phone: str | None = None
     verified: bool = False
     left: bool = False
+    drilled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,7 @@ def _doubt(book: Book, shift: Shift, ident: int, at: int, reaches: Reaches) -> s
         (watcher is not None and watcher.unit != shift.sheet.unit and there == ident, "transferred"),
         (watcher is not None and not reaches(watcher.phone), "no_phone"),
         (watcher is not None and not watcher.verified, "unverified"),
+        (watcher is not None and not watcher.drilled, "undrilled"),
     )
     return next((word for holds, word in doubts if holds), "")
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from sqlalchemy import case, select, update
 from sqlalchemy.orm import Session
 
+from server.duty import readiness
 from server.duty.calendar import Workdays
 from server.duty.directory import Directory
 from server.duty.escalation import LEVELS, EscalationTable
@@ -82,7 +83,8 @@ class Expander:
             return 0
         self._follow(session, found, outcome, now)
         facts = found.text_facts(self._knowledge, now)
-        texts = [(one, self._call_text(session, found, facts, one, told), now) for one in outcome.recipients]
+        recipients = [*outcome.recipients, *self._newcomers(session, found, outcome, now)]
+        texts = [(one, self._call_text(session, found, facts, one, told), now) for one in recipients]
         if found.step.reason == "raised" and found.step.step == 0:
             texts += [(one, self._texts.first(facts), now) for one in self._groups(session, found)]
         return self._write(session, found, outcome.step, texts, now, repeat_ms=_NEWS_REPEAT_MS if found.alarm.drill else _REPEAT_MS)
@@ -127,6 +129,14 @@ class Expander:
         else:
             key = "again" if one.phone in told else "escalated"
         return self._texts.follow_up(key, facts, reply_hint=self._lines.reply_hint)
+
+    def _newcomers(self, session: Session, found: Situation, outcome: Plan, now: int) -> list[Recipient]:
+        """A drill also goes to those of the unit whose first shift is to come: nobody's first call shall be a real one."""
+        if not found.alarm.drill or found.step.reason != "raised" or found.step.step:
+            return []
+        there = {one.phone for one in outcome.recipients}
+        coming = readiness.undrilled(session, found.unit.code, self._workdays, now)
+        return [one for one in situation.reachable(session, coming, self._lines.channel) if one.phone not in there]
 
     def _groups(self, session: Session, found: Situation) -> list[Recipient]:
         """Groups that follow an alarm of this unit and level."""

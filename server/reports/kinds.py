@@ -6,7 +6,7 @@ from typing import NamedTuple
 from msgspec import structs
 from sqlalchemy.orm import Session
 
-from server.reports import analysis, changes, climate, inspection, performance, register, scorecard
+from server.reports import analysis, changes, climate, drills, inspection, performance, register, scorecard
 from server.reports.measures import rooms_of
 from server.reports.paper import Paper, sealed
 from server.reports.period import Period
@@ -53,6 +53,7 @@ KINDS: dict[str, Kind] = {
     "performance": Kind("告警系统绩效报告", False, _unit(performance.paper)),
     "inspection": Kind("值守检查报告", False, _unit(inspection.paper)),
     "scorecard": Kind("绩效考评（初评）", False, _unit(scorecard.paper)),
+    "drills": Kind("演练报告", False, _unit(drills.paper)),
     "changes": Kind("设置与设备变更清单", False, _unit(changes.paper)),
 }
 

@@ -24,6 +24,12 @@ def page(session: Session, scope: str | None, *, campaign: int | None = None, be
     return session.scalars(query.order_by(Drill.id.desc()).limit(limit)).all()
 
 
+def between(session: Session, scope: str | None, since: int, until: int) -> Sequence[Drill]:
+    """Drills of a subtree put on the list in since ≤ t < until, oldest first."""
+    query = select(Drill).where(Drill.unit.in_(below(scope)), Drill.due_at >= since, Drill.due_at < until)
+    return session.scalars(query.order_by(Drill.due_at, Drill.id)).all()
+
+
 def campaigns(session: Session, scope: str | None, limit: int = 20) -> Sequence[tuple[DrillCampaign, int, int, int]]:
     """The newest campaigns of a subtree, each with the number of its rooms, of those detected, and of those finished."""
     detected, done = func.count(Drill.detected_at), func.count(Drill.ended_at)

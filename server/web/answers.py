@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
-from server.duty import looks
+from server.duty import looks, phones
 from server.duty.answers import NOT_UNDERSTOOD, Answer
 from server.duty.routing import e164, landline
 from server.store.tables import Alarm, Notification, Person, Unit
@@ -68,9 +69,16 @@ async def take(services: Services, phone: str, answer: Answer, via: str, notific
         alarm = None if item is not None else _alarm(session, phone, answer.number, notification)
     if item is not None:
         return await _looked(services, item, answer.digit, who, via)
+    if alarm is None and answer.digit == 1 and await run_in_threadpool(_tested, services, phone, answer.number, who):
+        return "已记录：收到试发短信，号码已验证。"
     if isinstance(alarm, str):
         return alarm
     return "没有需要答复的告警。" if alarm is None else await _act(services, alarm, answer.digit, who, via)
+
+
+def _tested(services: Services, phone: str, number: str, who: Caller) -> bool:
+    with services.db.write() as session:
+        return phones.answered_test(session, phone, number, who.name, services.clock())
 
 
 async def _looked(services: Services, item: int, digit: int, who: Caller, via: str) -> str:

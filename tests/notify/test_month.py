@@ -75,17 +75,19 @@ def incidents(seed, units, days, count):
 def people(desk, units):
     """Units of the county, each with a room and the person of it, in one transaction."""
     codes = [f"350102{n + 200:04d}00" for n in range(units)]
-    with desk.db.write() as session:
-        session.execute(
-            insert(Unit), [{"code": code, "parent": desk.COUNTY, "level": 4, "name": code, "short_name": f"站{n}"} for n, code in enumerate(codes)]
-        )
-        rows = [{"id": n + 100, "code": f"p{n}", "name": f"人{n}", "phone": f"137{n:08d}", "unit": code, "duty": ""} for n, code in enumerate(codes)]
-        session.execute(insert(Person), rows)
-        place = [
+    rows = {
+        Unit: [{"code": code, "parent": desk.COUNTY, "level": 4, "name": code, "short_name": f"站{n}"} for n, code in enumerate(codes)],
+        Person: [
+            {"id": n + 100, "code": f"p{n}", "name": f"人{n}", "phone": f"137{n:08d}", "unit": code, "duty": ""} for n, code in enumerate(codes)
+        ],
+        Room: [
             {"code": f"{code}-01", "unit": code, "name": "库", "short_name": "库", "sms_place": f"{n}号点库", "person": n + 100}
             for n, code in enumerate(codes)
-        ]
-        session.execute(insert(Room), place)
+        ],
+    }
+    with desk.db.write() as session:
+        for table, values in rows.items():
+            session.execute(insert(table), values)
     return [f"{code}-01" for code in codes]
 
 

@@ -149,7 +149,10 @@ ROUTES: dict[str, dict[str, Any]] = {
     "POST /api/v1/imports": {"kind": "units"},
     "PUT /api/v1/rooms/{code}/plan": {"file": PLAN},
     "GET /api/v1/imports/templates/{name}": {"name": "rooms"},
-    "GET /api/v1/reports/{kind}": {"kind": ["register", "climate", "analysis", "performance", "inspection", "scorecard", "changes"], "format": "csv"},
+    "GET /api/v1/reports/{kind}": {
+        "kind": ["register", "climate", "analysis", "performance", "inspection", "scorecard", "drills", "changes"],
+        "format": "csv",
+    },
     "GET /papers": {"code": "", "job": 1},
     "GET /papers/changes": {"group": "limits", "period": "2026-09"},
     "POST /papers": {"kind": "register", "subject": "", "period": "2026-09", "format": "csv"},
