@@ -6,9 +6,9 @@ from datetime import date
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from server.duty import readiness
 from server.duty.calendar import Workdays
 from server.duty.roster import Away, Book, Sheet, Watcher, turns_of
+from server.store import drills
 from server.store.tables import Person
 from server.store.tables_duty import Roster, RosterChange
 from server.store.tables_org import Absence
@@ -39,7 +39,7 @@ def sheet_of(row: Roster) -> Sheet:
 def watchers(session: Session, people: Iterable[int]) -> dict[int, Watcher]:
     """Persons as the roster wants them."""
     wanted = list(people)
-    rows, drilled = session.scalars(select(Person).where(Person.id.in_(wanted))), readiness.drilled(session, wanted)
+    rows, drilled = session.scalars(select(Person).where(Person.id.in_(wanted))), drills.drilled(session, wanted)
     return {
         row.id: Watcher(
             row.id, row.name, row.unit, row.phone, row.phone_verified_at is not None, row.disabled_at is not None, drilled=row.id in drilled

@@ -1,17 +1,18 @@
 """Questions about drills and watch checks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.store.tables import Notification, Point, Room, Transition
+from server.store.tables import Alarm, Notification, Point, Room, Transition
 from server.store.tables_drill import Drill, DrillCampaign, WatchCheck
 from server.store.units import below
 
 QUANTITIES = ("smoke", "leak", "door", "motion", "power")
 """What can be drilled, by preference: states whose alarm asks for people at once."""
 BY_DRILL = "drill"
+_LEFT = ("sent", "delivered", "merged")
 
 
 def page(session: Session, scope: str | None, *, campaign: int | None = None, before: int | None = None, limit: int = 50) -> Sequence[Drill]:
@@ -68,6 +69,13 @@ def answer(session: Session, alarm: int) -> Transition | None:
 def told(session: Session, alarm: int) -> Sequence[Notification]:
     """Messages about the alarm of a drill, in order."""
     return session.scalars(select(Notification).where(Notification.alarm == alarm).order_by(Notification.id)).all()
+
+
+def drilled(session: Session, people: Iterable[int]) -> frozenset[int]:
+    """Those of some persons who have had a message of a drill."""
+    query = select(Notification.person).join(Alarm, Alarm.id == Notification.alarm).where(Alarm.drill.is_(True))
+    query = query.where(Notification.person.in_(list(people)), Notification.state.in_(_LEFT))
+    return frozenset(ident for ident in session.scalars(query.distinct()) if ident is not None)
 
 
 def open_check(session: Session, scope: str | None) -> WatchCheck | None:

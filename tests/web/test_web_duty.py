@@ -297,3 +297,17 @@ def test_no_danger_on_the_page_proposes_a_false_alarm(duty):
     assert client.post(f"/alarms/{alarm}/no-danger", data={"note": "灰尘"}).status_code == 303
     incident = alarms_of(duty, alarm)["incident"]
     assert 'value="false_alarm" required checked' in client.get(f"/incidents/{incident}").text
+
+
+def test_the_answer_to_a_test_message_proves_the_number(duty):
+    client = duty.client("duty")
+    assert client.post("/api/v1/people/d901/phone/test").status_code == 200
+    [note] = rows(duty, Notification, Notification.reason == "test")
+    phone = note.phone
+    inbound = {"From": phone, "Body": f"1 {note.number}"}
+    assert said(posted(duty, "/callbacks/sms/inbound", MessageSid="SM90", **inbound)) == ["没有需要答复的告警。"], "it has not left yet"
+    with duty.db.write() as session:
+        session.get_one(Notification, note.id).sent_at = duty.now
+    assert said(posted(duty, "/callbacks/sms/inbound", MessageSid="SM91", **(inbound | {"From": PHONE}))) == ["没有需要答复的告警。"]
+    assert said(posted(duty, "/callbacks/sms/inbound", MessageSid="SM92", **inbound)) == ["已记录：收到试发短信，号码已验证。"]
+    assert rows(duty, Person, Person.id == 901)[0].phone_verified_at == duty.now
