@@ -111,6 +111,7 @@ def town(tmp_path: Any) -> Iterator[Town]:
     made.close()
 
 
+@pytest.mark.timeout(400)  # thousands of requests
 def test_nobody_reads_or_changes_anything_outside_his_subtree(town: Town) -> None:
     before = town.rows_of("city")
     assert len(before) > 8

@@ -1,20 +1,27 @@
 """A small province for the rights test: two sister stations under one county, and a county of another city, each with everything a unit can have."""
 
 import base64
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
 
 from contract.claiming import claim_code
 from server.duty import drills, watch_checks
 from server.duty.cards import default_cards
 from server.duty.incidents import Incidents
 from server.org import accounts, credentials
+from server.reports.filing import FOLDER, path_of
 from server.store import incidents
 from server.store.tables import Account, EscalationStep, Gateway, Notification, Person, Point, Room, Snapshot, Unit, WebSession
 from server.store.tables_alarms import LimitChange, ShadowRun
 from server.store.tables_gateway import GatewayEnrolment
-from server.store.tables_org import ChangeRequest, EmergencyAccess, ImportRun, Notice, RoomPlan
+from server.store.tables_incident import Dossier, IncidentPhoto
+from server.store.tables_org import ChangeRequest, EmergencyAccess, ImportRun, Notice, RoomPlan, RoomSheet
 from server.store.tables_papers import ExportJob
 from server.store.tables_series import Annotation
 from server.web import stills
@@ -47,7 +54,23 @@ class Town(House):
                 found = incidents.of_alarm(session, place.alarm).id
                 check = watch_checks.ask(session, place.unit, "test", lambda *_: 21.0, self.now)
                 order = drills.order(session, place.unit, "test", self.now, room=place.room)
-                self.places[key] = replace(place, incident=found, check=check.id, campaign=order.id)
+                self.places[key] = replace(place, incident=found, check=check.id, campaign=order.id, **self._papers(session, place, found))
+
+    def _papers(self, session: Session, place: Place, incident: int) -> dict[str, Any]:
+        """A picture taken on site and a filed dossier of an incident, with their files; the room's sheet allows pictures."""
+        content, digest = self.picture(f"PHOTO {place.key}")
+        stills.save(self.folder / "photos", content, digest)
+        photo = IncidentPhoto(incident=incident, at=self.now, by="x", sha256=digest, bytes=len(content))
+        paper = json.dumps({"of": place.key}).encode()
+        filed = hashlib.sha256(paper).hexdigest()
+        file = path_of(self.folder / FOLDER, filed, "json")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(paper)
+        sheet = RoomSheet(room=place.room, body={"photos": "允许"}, updated_at=self.now)
+        dossier = Dossier(incident=incident, filed_at=self.now, pdf_sha256=filed, data_sha256=filed, keep_until=self.now + 1)
+        session.add_all((photo, sheet, dossier))
+        session.flush()
+        return {"photo": photo.id, "dossier": filed}
 
     def _populate(self) -> None:
         super()._populate()

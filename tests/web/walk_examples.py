@@ -47,6 +47,8 @@ class Place:
     export: int = 0
     limit: int = 0
     trial: int = 0
+    photo: int = 0
+    dossier: str = ""
     emergency: int = 0
     marks: tuple[str, ...] = ()
     extra: Mapping[str, Any] | None = None
@@ -77,6 +79,8 @@ OF_PLACE: dict[str, Callable[[Place], Any]] = {
     "limit_id": lambda place: place.limit,
     "trial_id": lambda place: place.trial,
     "emergency_id": lambda place: place.emergency,
+    "photo": lambda place: place.photo,
+    "dossier": lambda place: place.dossier,
 }
 
 CODE_OF = {
@@ -227,6 +231,16 @@ BOXES = tuple(hashlib.sha256(name.encode()).digest() for name in ("box of the in
 ROUTES |= {
     "POST /api/v1/gateways/claims": {"code": claim_code(BOXES[0])},
     "POST /gateways/claim": {"code": claim_code(BOXES[1]), "replace": "1"},
+}
+ROUTES |= {
+    "GET /api/v1/incidents/{ident}/photos/{number}": {"number": Of("photo")},
+    "GET /api/v1/incidents/{ident}/dossiers/{sha256}.{ending}": {"sha256": Of("dossier"), "ending": "json"},
+    "POST /api/v1/incidents/{ident}/photos": {"file": PLAN},
+    "POST /incidents/{ident}/photos": {"file": PLAN},
+    "POST /emergency": {"role": "duty"},
+    "POST /roles/view-as": {"role": "inspector"},
+    "POST /limits": {"level": "warn", "limit": "53", "minutes": "", "until": "", "act": "", "quantity": "humidity"},
+    "POST /rooms/{code}/stage": {"stage": "in_use", "second": ""},
 }
 PLAIN |= {"public_key": "BmpuR8nDVXlFWNhDMCOdX+Z9sTsGLs/BfnqPRQ5bCAo=", "hint": "box", "version": "0.1.0", "replace": False}
 
