@@ -1,5 +1,6 @@
 """Gateways: what they declare, their deaths and returns, and the silence of a whole gateway."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,6 +34,7 @@ class Gateways:
     def __init__(self, steps: Steps, ledger: Ledger, lost: Lost) -> None:
         self._steps, self._ledger, self._lost = steps, ledger, lost
         self._alive: list[dict[str, Any]] = []
+        self._fallen: list[GatewayInfo] = []
         self._world, self._tx, self._session, self._now = steps.world, steps.tx, steps.session, steps.now
 
     def born(self, item: GatewayBirth) -> GatewayInfo:
@@ -138,19 +140,36 @@ class Gateways:
         for point in self.points(gateway):
             self._hush(point)
         self._lost.silent(self.points(gateway), at)
-        self._recause(gateway)
+        self._fallen.append(gateway)
         self._publish(gateway)
 
-    def _recause(self, gateway: GatewayInfo) -> None:
-        """Rooms that are not watched: their gateway's death, and that others died with it, say why."""
+    def settle(self) -> None:
+        """Rooms that are not watched: their gateway's death, and that others died with it, say why. Once for all deaths of a transaction: when a
+        region is cut, each of them changes what is said of all the others.
+        """
+        if not self._fallen:
+            return
         self._ledger.forget_dead()
-        together = [gateway]
-        if gateway.path and self._ledger.cut_off(gateway):
-            together = [g for g in self._world.gateways.values() if not g.online and g.path and city(g) == city(gateway)]
-        for one in together:
-            if abs(one.changed_at - gateway.changed_at) <= TOGETHER_MS:
-                for code in {point.room for point in self.points(one) if point.room is not None}:
-                    self._ledger.recause(self._world.rooms[code], self._now)
+        rooms: set[str] = set()
+        offline: dict[str, list[GatewayInfo]] = defaultdict(list)
+        for other in self._world.gateways.values():
+            if not other.online and other.path:
+                offline[city(other)].append(other)
+        for name, instants in self._cities().items():
+            near = [one for one in offline[name] if any(abs(one.changed_at - at) <= TOGETHER_MS for at in instants)]
+            rooms |= {point.room for one in near for point in self.points(one) if point.room is not None}
+        rooms |= {point.room for gateway in self._fallen for point in self.points(gateway) if point.room is not None}
+        for code in sorted(rooms):
+            self._ledger.recause(self._world.rooms[code], self._now)
+        self._fallen.clear()
+
+    def _cities(self) -> dict[str, set[int]]:
+        """Cities in which gateways fell together in this transaction, and when."""
+        found: dict[str, set[int]] = defaultdict(set)
+        for gateway in self._fallen:
+            if gateway.path and gateway.changed_at not in found[city(gateway)] and self._ledger.cut_off(gateway):
+                found[city(gateway)].add(gateway.changed_at)
+        return found
 
     def _hush(self, point: PointInfo) -> None:
         for rule in point.rules:

@@ -134,6 +134,7 @@ class Judge:
 
     def finish(self) -> int:
         """Fold what has a common cause, and write what was collected. Returns the number of samples."""
+        self._gateways.settle()
         Standing(self._steps).finish()
         self.groups.finish()
         Floods(self._steps).finish()

@@ -43,14 +43,20 @@ class Cut:
     def _populate(self):
         with self.made.db.write() as session:
             unit = session.get(Unit, "350102000000")
-            session.add_all([Gateway(code=code, group_id=GROUP, unit=unit.code) for code in self.codes])
+            for number, code in enumerate(self.codes):  # all in one city, each in a room of its own
+                name = f"{number}号库"
+                session.add(Gateway(code=code, group_id=GROUP, unit=unit.code))
+                session.add(Room(code=self.room(code), unit=unit.code, name=name, short_name=name, sms_place=name, demanded=["humidity"]))
             session.flush()
-            assert session.get(Room, self.made.ROOM)
             return {code: gateway_access.issue(session, session.get(Gateway, code), "test", 0).password for code in self.codes}
+
+    @staticmethod
+    def room(code):
+        return f"350102{100_000 + int(code[-4:]):06d}-01"
 
     def _edge(self, code):
         edge = Bare(self.broker.port, code, self.passwords[code], (f"spBv1.0/{GROUP}/NDEATH/{code}", encode(node_death(0, self.now))))
-        points = [PointDeclaration("th1/humidity", 1, self.made.ROOM, "", 10)]
+        points = [PointDeclaration("th1/humidity", 1, self.room(code), "", 10)]
         edge.say(f"spBv1.0/{GROUP}/NBIRTH/{code}", encode(node_birth(points, now=self.now, bd_seq=0, outbox=Outbox(5, 1, 0))))
         return edge
 
