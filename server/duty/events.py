@@ -1,6 +1,8 @@
 """What an alarm is about, as a key: the one place where rules, kinds and quantities become an event of the vocabulary (language.md 2.1)."""
 
-_BY_QUANTITY = {"smoke_density": "smoke"} | {name: name for name in ("smoke", "leak", "motion", "power", "tamper", "fault", "battery", "door")}
+_BY_QUANTITY = {"smoke_density": "smoke"} | {
+    name: name for name in ("smoke", "leak", "motion", "power", "tamper", "fault", "battery", "door", "spool_fill", "clock_offset")
+}
 _GROUPS = (("restart_group", "group_restart"), *((name, name) for name in ("group_offline", "group_bus", "group_power", "group_weather")))
 _BY_SIGN = (
     *_GROUPS,

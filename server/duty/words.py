@@ -31,6 +31,8 @@ EVENTS = {
     "tamper": "设备被拆",
     "fault": "设备故障",
     "battery": "电量不足",
+    "spool_fill": "缓存快满",
+    "clock_offset": "网关时钟不准",
     "duty_vacancy": "值班空缺",
     "channel_outage": "通道中断",
     "calibration_due": "校准到期",
