@@ -26,7 +26,7 @@ class Directory:
         """The units from the room's own upwards with those who can be told, and the person of the room (or who stands in)."""
         if unit.code not in self._chains:
             self._chains[unit.code] = self._chain(unit)
-        return Org(self._chains[unit.code], self._owner(room))
+        return Org(self._chains[unit.code], self._owner(room), roomless=room is None)
 
     def _owner(self, room: Room | None) -> Member | None:
         if room is None or room.person is None:

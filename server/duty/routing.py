@@ -44,10 +44,14 @@ class OrgUnit:
 
 @dataclass(frozen=True, slots=True)
 class Org:
-    """What routing needs of the organisation: the room's unit and those above it, nearest first, and the person of the room."""
+    """What routing needs of the organisation: the room's unit and those above it, nearest first, and the person of the room.
+
+    `roomless`: the alarm is of a unit or a gateway (a group, a lost line), not of one room.
+    """
 
     chain: tuple[OrgUnit, ...]
     room_person: Member | None = None
+    roomless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +252,8 @@ def _first(roles: Iterable[str], org: Org, step: StepContext, table: EscalationT
 
 
 def _members(role: str, org: Org, step: StepContext) -> tuple[Member, ...]:
+    if role == ROOM_PERSON and org.roomless:
+        role = "unit_duty"  # else the first message about a group would go to the unit above it
     if role == ROOM_PERSON:
         return (org.room_person,) if org.room_person is not None else ()
     scope, _, duty = role.rpartition("_")

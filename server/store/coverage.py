@@ -59,6 +59,12 @@ def report(session: Session, room: str, now: int) -> RoomReport | None:
     return session.scalar(query.order_by(RoomReport.id.desc()).limit(1))
 
 
+def watched_since(session: Session, room: str) -> int | None:
+    """When a room's sensors were first heard, None: never."""
+    heard = select(CoverageSpan.since).where(CoverageSpan.room == room, CoverageSpan.state.in_(("watched", "degraded")))
+    return session.scalar(heard.order_by(CoverageSpan.since).limit(1))
+
+
 def share(spans: Sequence[Stretch], start: int, end: int) -> Share:
     """Add the spans of one room up."""
     sums = dict.fromkeys(("watched", "degraded", "blind", "manual"), 0)

@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
 
 from alarms.grouping import CAUSES, Open, cause_of, fold, scope_of, smallest_unit
 from alarms.lifecycle import Change, Event, NotAllowedError, Seen, Step, Tick, next_due, step
 from alarms.model import Level, Rule
 from contract.sample import Quality
+from server.store.coverage import watched_since
 from server.store.tables import Alarm, EscalationStep, Transition
 from server.store.tables_watch import AlarmGroup, AlarmGroupMember
 from server.watch.builtin import GROUP_QUANTITY, GROUPS
@@ -40,7 +42,7 @@ class Groups:
         fresh: set[tuple[str, str]] = set()
         stirred: set[int] = set()
         for ident, (key, alarm) in self._tx.changed.items():
-            known, wanted = self._world.foldable.get(ident), foldable(self._world, key, alarm)
+            known, wanted = self._world.foldable.get(ident), foldable(self._world, self._session, key, alarm)
             if known is not None and wanted is None:
                 stirred |= self._leave(known, alarm)
             elif known is None and wanted is not None:
@@ -251,18 +253,27 @@ class Groups:
         return self._world.units[smallest_unit(paths)]
 
 
-def foldable(world: World, key: Key, alarm: Alarm) -> Foldable | None:
+def foldable(world: World, session: Session, key: Key, alarm: Alarm) -> Foldable | None:
     """An alarm as something that may have a common cause with others; None for one that is over, inhibited, or never folded."""
     memory = world.memory.get(key)
     if memory is None or memory.alarm != alarm.id or not memory.state.tripped or alarm.known_late or alarm.drill or alarm.state in _INHIBITED:
         return None
     level = memory.state.level or Level.WARN
     cause = cause_of(alarm.rule, alarm.kind, alarm.quantity, level) if alarm.kind not in ("group", "lost") else ""
-    if not cause:
+    if not cause or (cause == "weather" and not _moved(world, session, alarm)):
         return None
     if cause == "offline" and world.outages and 0 <= alarm.raised_at - world.started_at < RESTART_MS:
         cause = "restart"
     return Foldable(alarm.id, key, cause, _rooms_of(world, alarm), world.units.get(alarm.unit, (alarm.unit,)), alarm.raised_at, level)
+
+
+def _moved(world: World, session: Session, alarm: Alarm) -> bool:
+    """Whether there was a time before, which a front can have changed: a room that was out of band when it was first seen has its own reasons
+    (and becomes a standing state, chronic.py)."""
+    room = world.rooms[alarm.room or ""]
+    if room.watched_since is None:
+        room.watched_since = watched_since(session, room.code)
+    return room.watched_since is not None and alarm.raised_at - room.watched_since > CAUSES["weather"].burst_ms
 
 
 def _rooms_of(world: World, alarm: Alarm) -> tuple[str, ...]:

@@ -57,6 +57,8 @@ class RoomInfo:
     stage: str = "in_use"
     next_change: int | None = None
     """When the coverage turns by itself if nothing comes, as far as known; never later than it really does."""
+    watched_since: int | None = None
+    """When its sensors were first heard; read from the ledger where it is asked for."""
 
     @property
     def subject(self) -> str:

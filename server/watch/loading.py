@@ -89,7 +89,7 @@ def _groups(world: World, session: Session) -> None:
     group_of = {member.alarm: member.group_id for member in session.scalars(members)}
     for alarm in session.scalars(select(Alarm).where(Alarm.open_key.is_not(None))):
         key = Key(alarm.subject, alarm.rule)
-        if (found := foldable(world, key, alarm)) is not None:
+        if (found := foldable(world, session, key, alarm)) is not None:
             found.group = group_of.get(alarm.id)
             found.released = found.group is None
             if found.group is not None:

@@ -50,6 +50,18 @@ def test_the_line_from_the_room_to_the_province(number, people, next_in):
     assert (outcome.step, outcome.skipped, outcome.nobody) == (number, (), False)
 
 
+def test_a_group_goes_first_to_the_people_of_the_level_where_it_lies():
+    """A table that names the room's person alone: a group, a gateway has no room, and its own unit must not be passed over."""
+    table = parse_escalation(
+        "levels: {critical: [], urgent: [], warn: [], alarm: [{after: 0s, to: [room_person]}, {after: 5m, to: [above_duty]}]}", "test"
+    )
+    chain = org([duty(1)], [duty(2)]).chain
+    of_group = plan(step(level="alarm", rule="group_offline", kind="group"), Org(chain, roomless=True), table, NOON)
+    assert (who(of_group), of_group.skipped, of_group.next_due) == ([1], (), NOON + 5 * MINUTE)
+    nobodys_room = plan(step(level="alarm"), Org(chain), table, NOON)
+    assert who(nobodys_room) == [2]
+
+
 def test_recipients_carry_what_a_message_needs():
     outcome = plan(step(), FULL, TABLE, NOON)
     assert outcome.recipients[0] == Recipient(9, "P9", "+8613800000009", "sms")
