@@ -135,12 +135,20 @@ class Groups:
         if alarm is None:
             return None  # its alarm is out of service or waits, cleared, for a person: the members speak for themselves
         since = min(one.raised_at for one in members)
-        values = {"alarm": alarm.id, "cause": cause, "scope": scope, "since": since, "joined_at": self._now, "ended_at": None}
-        group.id = self._session.execute(insert(AlarmGroup).values(values).returning(AlarmGroup.id)).scalar_one()
-        group.alarm, alarm.raised_at = alarm.id, since
+        group.id, group.alarm, alarm.raised_at = self._record(alarm.id, cause, scope, since), alarm.id, since
         self._world.groups[group.id] = group
         self._join(group, members)
         return group
+
+    def _record(self, alarm: int, cause: str, scope: str, since: int) -> int:
+        """The row of a group that begins. An alarm that has cleared and that nobody has answered speaks for the next burst too: its row goes on."""
+        row = self._session.scalar(select(AlarmGroup).where(AlarmGroup.alarm == alarm))
+        if row is None:
+            row = AlarmGroup(alarm=alarm, cause=cause, scope=scope, since=since, joined_at=self._now)
+            self._session.add(row)
+        row.scope, row.since, row.joined_at, row.ended_at = scope, since, self._now, None
+        self._session.flush()
+        return row.id
 
     def _join(self, group: GroupInfo, members: Iterable[Foldable]) -> None:
         for one in members:

@@ -167,6 +167,27 @@ def test_a_second_wave_asks_anew(county):
     assert (group.state, group.raised_value) == ("active_unacked", 6)
 
 
+def test_a_cut_that_comes_back_before_anybody_has_answered_for_the_first(county):
+    """The group's alarm has cleared and waits for an answer: the second burst asks by the same alarm, and the watch goes on."""
+    gateways(county)
+    county.run(20)
+    die(county, 2, 3, 4)
+    county.run(6)
+    [first] = groups(county)
+    gateways(county)
+    county.run(2)
+    assert groups(county)[0].state == "cleared_unacked"
+    county.run(20)
+    die(county, 2, 3, 4)
+    county.run(6)
+    [again] = groups(county, rule="group_offline")
+    assert (again.id, again.state, again.raised_value) == (first.id, "active_unacked", 6)
+    [row] = county.rows(AlarmGroup, cause="offline")
+    assert row.ended_at is None
+    assert len(county.rows(AlarmGroupMember, group_id=row.id, left_at=None)) == 3
+    assert told(county, first.id)[-1] == ("raised", "pending")
+
+
 def test_smoke_in_a_storm_is_never_folded_and_never_held(county):
     powered(county)
     county.birth([("smoke1/smoke", county.ROOM)])
