@@ -3,25 +3,19 @@
 import asyncio
 import contextlib
 import logging
-import os
-import secrets
 import signal
 import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from importlib.metadata import version
-from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from alarms.rules import RuleSet, default_rules, load_rules
-from server import wiring
+from server import from_settings, wiring
 from server.duty.cards import default_cards, load_cards
 from server.duty.drills import Drills
 from server.duty.incidents import Incidents
@@ -31,7 +25,7 @@ from server.history import History
 from server.history.seals import seal
 from server.ingest.accept import Acceptor
 from server.ingest.downlink import Downlink
-from server.ingest.mqtt import Transport, wall_clock
+from server.ingest.mqtt import wall_clock
 from server.jobs import Job, Jobs
 from server.jobs_duty import DutyConditions
 from server.jobs_org import OrgJobs
@@ -41,9 +35,7 @@ from server.metrics import Metrics
 from server.notify import compose
 from server.notify.situation import Knowledge, on_delays
 from server.org import imports, readings, search
-from server.org.accounts import SignInLimits
 from server.org.judging import all_limits
-from server.org.oidc import Provider, ProviderSettings
 from server.pool import Pool
 from server.reports.filing import Filing
 from server.reports.wiring import board_bands, open_desk
@@ -59,7 +51,7 @@ from server.watch.commands import EndDrill, Reopen
 from server.watch.loop import Watch
 from server.watch.rulebook import RuleBook
 from server.web import site
-from server.web.services import ApiToken, Rates, Services, WebSettings
+from server.web.services import Services
 
 log = logging.getLogger("server")
 
@@ -78,11 +70,11 @@ class Parts:
         migrate(self.db)
         self.store = open_store(
             settings.series.kind, settings.data_dir / "series", url=settings.series.url, bucket=settings.series.bucket,
-            org=settings.series.org, token=_secret(settings.series.token_file),
+            org=settings.series.org, token=from_settings.secret(settings.series.token_file),
         )  # fmt: skip
         self.board = Board()
         self.hub = Hub(self.board, self.clock(), on_clients=self.metrics.stream_clients.set)
-        rules = _rules(settings)
+        rules = from_settings.rules(settings)
         self.dispatcher = compose.dispatcher(
             settings, self.db, lambda name, result: self.metrics.notifications.labels(name, result).inc(), Knowledge(on_delays=on_delays(rules.rules))
         )
@@ -92,7 +84,7 @@ class Parts:
             self.db, self.rulebook.current, settings.watch, self.metrics, publish=self.hub.publish,
             nudge=self.dispatcher.nudge if self.dispatcher is not None else lambda: None,
         )  # fmt: skip
-        self.transport = _transport(settings, self.clock, self.metrics)
+        self.transport = from_settings.transport(settings, self.clock, self.metrics)
         self.acceptor = Acceptor(
             self.watch, self.transport.send, self.metrics, acknowledge=settings.watch.acknowledge_gateways, events=self._logbook,
             last_birth=self._last_birth,
@@ -251,10 +243,10 @@ def build(settings: Settings) -> tuple[FastAPI, Parts]:
     """The application and its parts."""
     parts = Parts(settings)
     services = Services(
-        db=parts.db, watch=parts.watch, hub=parts.hub, board=parts.board, store=parts.store, desk=parts.desk, settings=_web_settings(settings),
-        clock=parts.clock, registry=parts.metrics.registry, ready=parts.ready, cards=parts.cards,
+        db=parts.db, watch=parts.watch, hub=parts.hub, board=parts.board, store=parts.store, desk=parts.desk,
+        settings=from_settings.web_settings(settings), clock=parts.clock, registry=parts.metrics.registry, ready=parts.ready, cards=parts.cards,
         rulebook=parts.rulebook, pool=parts.pool, watch_settings=settings.watch, workdays=parts.workdays, reach=wiring.reach(settings),
-        provider=_provider(settings),
+        provider=from_settings.provider(settings),
     )  # fmt: skip
 
     @contextlib.asynccontextmanager
@@ -298,63 +290,3 @@ def run(settings: Settings) -> int:
         log.info("serving on http://%s", settings.listen)
         server.run()
     return 0 if server.started else 1
-
-
-# -- from settings to parts -------------------------------------------------------------------------------------------------------------
-
-
-def _secret(path: Path | None) -> str:
-    return path.read_text("utf-8").strip() if path is not None else ""
-
-
-def _rules(settings: Settings) -> RuleSet:
-    return load_rules(settings.rules) if settings.rules is not None else default_rules()
-
-
-def _transport(settings: Settings, clock: Callable[[], int], metrics: Metrics) -> Transport:
-    broker = settings.broker
-    return Transport(
-        host=broker.host, port=broker.port, host_id=settings.host_id, groups=settings.groups, clock=clock, metrics=metrics,
-        username=broker.username, password_file=broker.password_file, keepalive_s=broker.keepalive_s,
-        tls=(broker.tls_ca, broker.tls_cert, broker.tls_key) if broker.tls_ca is not None else None,
-    )  # fmt: skip
-
-
-def _provider(settings: Settings) -> Provider | None:
-    entry = settings.provider
-    if entry is None:
-        return None
-    return Provider(ProviderSettings(**entry.model_dump(exclude={"secret_file"}), client_secret=_secret(entry.secret_file)))
-
-
-def _web_settings(settings: Settings) -> WebSettings:
-    sign_in = settings.sign_in
-    limits = SignInLimits(
-        idle_ms=int(sign_in.idle_h * 3_600_000), absolute_ms=int(sign_in.absolute_h * 3_600_000),
-        failures=sign_in.failures, lock_ms=int(sign_in.lock_min * 60_000),
-    )  # fmt: skip
-    tokens = _gateway_tokens(settings.gateway_token_file) | _command_token(settings.data_dir)
-    return WebSettings(
-        data_folder=settings.data_dir, limits=limits, tokens=tokens, banner=settings.banner,
-        provider_token=_secret(settings.sms.token_file) if settings.sms.kind == "twilio" else "", public_url=settings.public_url or "",
-        trusted_proxies=settings.trusted_proxies, rates=Rates(**settings.rates.model_dump()), manual_min=settings.watch.manual_min,
-        version=version("archivewatch"),
-    )  # fmt: skip
-
-
-def _gateway_tokens(path: Path | None) -> dict[str, ApiToken]:
-    """Lines `<gateway code> <key>`; the keys let gateways upload stills, nothing else."""
-    tokens: dict[str, Any] = {}
-    for line in path.read_text("utf-8").splitlines() if path is not None else ():
-        if line.strip() and not line.startswith("#"):
-            gateway, _, key = line.strip().partition(" ")
-            tokens[WebSettings.digest(key.strip())] = ApiToken(name=gateway, role="gateway")
-    return tokens
-
-
-def _command_token(data_dir: Path) -> dict[str, ApiToken]:
-    """A new key for the command line at each start, in a file that only this user may read (server/commands/remote.py uses it)."""
-    key = secrets.token_urlsafe(32)
-    with open(os.open(data_dir / "cli.token", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-        file.write(key)
-    return {WebSettings.digest(key): ApiToken(name="cli", role="service")}

@@ -1,0 +1,77 @@
+"""From the settings to the single parts of the server: each function makes one part or the values that it wants."""
+
+import os
+import secrets
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from alarms.rules import RuleSet, default_rules, load_rules
+from server.ingest.mqtt import Transport
+from server.metrics import Metrics
+from server.org.accounts import SignInLimits
+from server.org.oidc import Provider, ProviderSettings
+from server.settings import Settings
+from server.web.services import ApiToken, Rates, WebSettings
+
+
+def secret(path: Path | None) -> str:
+    """The text of a file that holds a secret; empty where no file is named. Raises OSError."""
+    return path.read_text("utf-8").strip() if path is not None else ""
+
+
+def rules(settings: Settings) -> RuleSet:
+    """The operator's rules, else the product's."""
+    return load_rules(settings.rules) if settings.rules is not None else default_rules()
+
+
+def transport(settings: Settings, clock: Callable[[], int], metrics: Metrics) -> Transport:
+    """The connection to the broker, not started."""
+    broker = settings.broker
+    return Transport(
+        host=broker.host, port=broker.port, host_id=settings.host_id, groups=settings.groups, clock=clock, metrics=metrics,
+        username=broker.username, password_file=broker.password_file, keepalive_s=broker.keepalive_s,
+        tls=(broker.tls_ca, broker.tls_cert, broker.tls_key) if broker.tls_ca is not None else None,
+    )  # fmt: skip
+
+
+def provider(settings: Settings) -> Provider | None:
+    """The outside provider of sign-ins; None where the settings name none."""
+    entry = settings.provider
+    if entry is None:
+        return None
+    return Provider(ProviderSettings(**entry.model_dump(exclude={"secret_file"}), client_secret=secret(entry.secret_file)))
+
+
+def web_settings(settings: Settings) -> WebSettings:
+    """What the pages and routes want to know. Writes a new key for the command line into the data folder."""
+    sign_in = settings.sign_in
+    limits = SignInLimits(
+        idle_ms=int(sign_in.idle_h * 3_600_000), absolute_ms=int(sign_in.absolute_h * 3_600_000),
+        failures=sign_in.failures, lock_ms=int(sign_in.lock_min * 60_000),
+    )  # fmt: skip
+    tokens = _gateway_tokens(settings.gateway_token_file) | _command_token(settings.data_dir)
+    return WebSettings(
+        data_folder=settings.data_dir, limits=limits, tokens=tokens, banner=settings.banner,
+        provider_token=secret(settings.sms.token_file) if settings.sms.kind == "twilio" else "", public_url=settings.public_url or "",
+        trusted_proxies=settings.trusted_proxies, rates=Rates(**settings.rates.model_dump()), manual_min=settings.watch.manual_min,
+        version=version("archivewatch"),
+    )  # fmt: skip
+
+
+def _gateway_tokens(path: Path | None) -> dict[str, ApiToken]:
+    """Lines `<gateway code> <key>`; the keys let gateways upload stills, nothing else."""
+    tokens: dict[str, ApiToken] = {}
+    for line in path.read_text("utf-8").splitlines() if path is not None else ():
+        if line.strip() and not line.startswith("#"):
+            gateway, _, key = line.strip().partition(" ")
+            tokens[WebSettings.digest(key.strip())] = ApiToken(name=gateway, role="gateway")
+    return tokens
+
+
+def _command_token(data_dir: Path) -> dict[str, ApiToken]:
+    """A new key for the command line at each start, in a file that only this user may read (server/commands/remote.py uses it)."""
+    key = secrets.token_urlsafe(32)
+    with open(os.open(data_dir / "cli.token", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+        file.write(key)
+    return {WebSettings.digest(key): ApiToken(name="cli", role="service")}
