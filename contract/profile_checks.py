@@ -221,6 +221,8 @@ def _references(profile: Profile) -> Iterator[Problem]:
     for at, step in enumerate(profile.commissioning):
         if step.verify is not None and step.verify not in blocks:
             yield ("commissioning", at, "verify"), f"there is no block {step.verify!r}"
+        if step.to == "any" and profile.connection.unit.any is None:
+            yield ("commissioning", at, "to"), "the connection names no universal address (unit.any)"
 
 
 def _vector(profile: Profile, vector: Vector) -> Iterator[Problem]:

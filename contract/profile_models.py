@@ -142,7 +142,10 @@ class Write(Model):
 
 
 class Commissioning(Model):
-    """A configuration write; never part of polling. `reply_from`: which address echoes an address change. `values` gives codes, e.g. per baud."""
+    """A configuration write; never part of polling. `reply_from`: which address echoes an address change. `values` gives codes, e.g. per baud.
+
+    `to: any` is written at the universal address of the kind (`connection.unit.any`); `unlock` is written first, in order.
+    """
 
     id: str
     fc: Literal[6, 16] = 6
@@ -151,6 +154,8 @@ class Commissioning(Model):
     range: tuple[int, int] | None = None
     values: Mapping[int, int] = {}
     reply_from: Literal["old", "new", "any"] = "old"
+    to: Literal["own", "any"] = "own"
+    unlock: tuple[Unlock, ...] = ()
     only_device_on_bus: bool = True
     verify: str | None = None
     restart: bool = False

@@ -13,12 +13,17 @@ from typing import Any, Final, cast
 from contract.installation import usual
 from contract.profile import ProfileError, UnknownProfileError, catalogue, find, load_file
 from contract.profile_models import Profile
-from edge import check, claim, decode, scan
+from edge import address, check, claim, decode, scan
 from edge.configfile import ConfigError, load, load_devices, read_secret
 from edge.plan import Plan, build
 from edge.settings import ModbusBus, RtuOverTcpBus, SerialBus, TcpBus
 
 OK, FAILED, USAGE, NOT_FOUND, INVALID, UNREACHABLE = range(6)
+_NOBODY_FITS: Final = {
+    "reply": "没有合适的画像",
+    "exception": "没有合适的画像",
+    "garbled": "有应答，但是坏的：两台设备同一地址、波特率或校验位不对，或线路干扰",
+}
 _DESCRIPTION: Final = "ArchiveWatch 网关：采集、本机缓存、上送"
 
 
@@ -44,10 +49,14 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("-o", "--output", type=Path, metavar="DIR", help="把画像写进这个文件夹（edge.yaml 的 profiles_dir）")
     found.add_argument("--json", action="store_true", help="只输出 JSON")
     claim.add_arguments(commands.add_parser("claim", help="向中心认领：显示代码，取得身份和密码", description="向中心认领这台网关"))
-    address = commands.add_parser("address", help="说明怎样修改设备地址", description="说明怎样修改设备地址")
-    address.add_argument("--profile", required=True, help="设备画像")
-    address.add_argument("--port", help="串口或 主机:端口")
+    _address_arguments(commands.add_parser("address", help="查看或修改一台 Modbus 设备的地址", description="查看或修改一台 Modbus 设备的地址"))
     return top
+
+
+def _address_arguments(command: argparse.ArgumentParser) -> None:
+    _line_arguments(command)
+    command.add_argument("--profile", required=True, help="设备画像")
+    command.add_argument("--to", type=int, metavar="N", help="新地址；不给就只看")
 
 
 def _decode_arguments(command: argparse.ArgumentParser) -> None:
@@ -228,7 +237,7 @@ def _discover(args: argparse.Namespace) -> int:
 
 def _bus(args: argparse.Namespace) -> ModbusBus:
     """The line that the arguments name. Raises ConfigError."""
-    common: dict[str, Any] = {"name": "scan", "timeout_ms": args.timeout_ms}
+    common: dict[str, Any] = {"name": "scan", "timeout_ms": args.timeout_ms, "quiet_ms": args.timeout_ms}
     host, _, port = args.port.rpartition(":")
     kind = args.kind or ("serial" if not host or args.port.startswith("/") else "tcp")
     if kind == "serial":
@@ -255,7 +264,7 @@ def _scan(args: argparse.Namespace) -> int:
         _print({"port": args.port, "asked": len(wanted), "units": found})
         return OK
     for entry in found:
-        names = "、".join(f"{candidate['profile']}（{candidate['title']}）" for candidate in entry["candidates"]) or "没有合适的画像"
+        names = "、".join(f"{candidate['profile']}（{candidate['title']}）" for candidate in entry["candidates"]) or _NOBODY_FITS[entry["answer"]]
         print(f"地址 {entry['unit']}：{names}")
         for group in entry["alike"]:
             print(f"    线上分不清：{'、'.join(group)}。读的是同样的寄存器，请看设备标签，或用已知的读数对照。")
@@ -269,13 +278,32 @@ async def _collected(bus: ModbusBus, wanted: list[int]) -> list[dict[str, Any]]:
 
 def _address(args: argparse.Namespace) -> int:
     profile = find(args.profile)
-    write = next((step for step in profile.commissioning if step.id == "address"), None)
-    if write is None:
-        print(f"{profile.title.zh}（{profile.id}）的画像没有改地址的寄存器：按厂家说明，用拨码或厂家软件修改。")
+    step = address.register_of(profile)
+    if step is None:
+        _say(address.undocumented(profile))
         return FAILED
-    low, high = write.range or (1, 247)
-    print(
-        f"本版本不替您写入设备。改 {profile.title.zh}（{profile.id}）的地址：总线上只留这一台，用厂家软件以功能码 {write.fc:02d} "
-        f"向寄存器 0x{write.address:04X} 写入新地址（{low}–{high}），再用 archivewatch-edge scan 核对。"
-    )
-    return FAILED
+    if args.to is None:
+        low, high = address.bounds(profile, step)
+        _say(f"{profile.title.zh}（{profile.id}）的地址在寄存器 0x{step.address:04X}，可以是 {low}–{high}。用 --to 新地址 修改；下面只读。")
+        return _scan(args)
+    try:
+        done = asyncio.run(address.change(_bus(args), profile, scan.units(args.units), args.to, _asked))
+    except ValueError as error:
+        _say(f"--units {error}")
+        return USAGE
+    except scan.BusUnreachableError as error:
+        _say(str(error))
+        return UNREACHABLE
+    except address.AddressError as error:
+        _say(str(error))
+        return FAILED if error.written else INVALID
+    if args.json:
+        _print({"port": args.port, "profile": profile.id, "from": done.old, "to": done.new})
+    else:
+        print(f"完成：地址 {done.old} 改为 {done.new}，已回读。请把设备贴上新地址，并写进 devices.yaml。")
+    return OK
+
+
+async def _asked(question: str) -> str:
+    print(question, end=" ", file=sys.stderr, flush=True)
+    return await asyncio.to_thread(sys.stdin.readline)

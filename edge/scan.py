@@ -16,12 +16,13 @@ from contract.sample import Quality
 from edge.configfile import ConfigError
 from edge.drivers import Driver, DriverError, create
 from edge.plan import Device, Job, Read, build
-from edge.settings import BrokerSettings, DeviceSettings, DevicesSettings, EdgeSettings, ModbusBus
+from edge.settings import BrokerSettings, ChannelSettings, DeviceSettings, DevicesSettings, EdgeSettings, ModbusBus
 
 _BUS: Final = "scan"
 _PLAIN: Final = "xy-md02"  # a profile without identity check and quirks: it lends its timing to questions that belong to nobody
 _DOORBELL: Final = (Read(3, 0, 1, ()), Read(4, 0, 1, ()), Read(2, 0, 1, ()))
 """Asked in turn; any answer, a refusal too, shows that somebody is there."""
+_GARBLED: Final = ("crc", "short", "garbled")
 
 
 def units(text: str) -> list[int]:
@@ -45,18 +46,19 @@ async def scan(bus: ModbusBus, wanted: Sequence[int]) -> AsyncIterator[dict[str,
     await driver.open()
     try:
         for unit in wanted:
-            said = await _rings(driver, bus, unit)
+            said = await rings(driver, bus, unit)
             if said:
-                candidates = [found async for found in _candidates(driver, bus, unit)]
+                candidates = [] if said == "garbled" else [found async for found in _candidates(driver, bus, unit)]
                 yield {"unit": unit, "answer": said, "candidates": candidates, "alike": alike([found["profile"] for found in candidates])}
     finally:
         await driver.close()
 
 
-async def _rings(driver: Driver, bus: ModbusBus, unit: int) -> str:
-    """ "reply", "exception", or "" when nobody is at the address."""
-    device = _device(bus, _PLAIN, unit)
+async def rings(driver: Driver, bus: ModbusBus, unit: int) -> str:
+    """ "reply", "exception", "garbled" for bytes that are no answer (two devices at one address, a wrong baud rate), or "" for silence."""
+    device = device_at(bus, _PLAIN, unit)
     assert device is not None  # noqa: S101 - a packaged profile
+    heard = ""
     for read in _DOORBELL:
         try:
             await driver.read(Job(device, 1, (read,)))
@@ -66,27 +68,30 @@ async def _rings(driver: Driver, bus: ModbusBus, unit: int) -> str:
             if error.answered:
                 return "exception"
             if error.kind == "timeout":
-                return ""
+                return heard
+            heard = "garbled" if error.kind in _GARBLED else heard
             await asyncio.sleep(error.wait_s)
         else:
             return "reply"
-    return ""
+    return heard
 
 
 async def _candidates(driver: Driver, bus: ModbusBus, unit: int) -> AsyncIterator[dict[str, Any]]:
-    refused: set[tuple[int, int]] = set()  # what the unit would not tell is not asked again by the next profile
+    refused: list[Read] = []  # what the unit would not tell is not asked again by the next profile, nor anything that holds it
     for profile in _profiles():
-        device = _device(bus, profile.id, unit)
-        if device is None or refused & registers(device):
+        device = device_at(bus, profile.id, unit)
+        if device is None or any(_holds(read, other) for job in device.jobs for read in job.reads for other in refused):
             continue
         readings: list[Reading] = []
+        asked: list[Read] = []
         try:
             for job in device.jobs:
+                asked += job.reads
                 for arrival in await driver.read(job):
                     readings += arrival.readings
         except DriverError as error:
-            if len(asked := registers(device)) == 1:
-                refused |= asked
+            if len(asked) == 1:
+                refused += asked
             await asyncio.sleep(error.wait_s)
             continue
         if readings and all(reading.quality is Quality.GOOD for reading in readings):
@@ -94,9 +99,8 @@ async def _candidates(driver: Driver, bus: ModbusBus, unit: int) -> AsyncIterato
             yield {"profile": profile.id, "title": profile.title.zh, "values": values}
 
 
-def registers(device: Device) -> set[tuple[int, int]]:
-    """Function and first address of each read of a device."""
-    return {(read.fc, read.address) for job in device.jobs for read in job.reads}
+def _holds(read: Read, other: Read) -> bool:
+    return read.fc == other.fc and read.address <= other.address and other.address + other.count <= read.address + read.count
 
 
 def alike(profiles: Sequence[str]) -> list[list[str]]:
@@ -116,8 +120,8 @@ def _profiles() -> Iterator[Profile]:
     return (profile for profile in catalogue().values() if profile.connection.kind == "modbus")
 
 
-def _device(bus: ModbusBus, profile: str, unit: int) -> Device | None:
-    """A device of the line as if it were configured; None where the profile needs answers that only a person has."""
+def device_at(bus: ModbusBus, profile: str, unit: int) -> Device | None:
+    """A device of the line as if it were configured, every contact of it in use; None where the profile needs answers that only a person has."""
     settings = EdgeSettings(
         gateway="scan",
         group="scan",
@@ -126,7 +130,8 @@ def _device(bus: ModbusBus, profile: str, unit: int) -> Device | None:
         devices_file=Path(),
         buses=(bus.model_copy(update={"name": _BUS}),),
     )
-    entry = DeviceSettings(name="scan", profile=profile, bus=_BUS, room="000000000000-00", unit=unit)
+    contacts = {point.id: ChannelSettings(quantity="input") for point in find(profile).points if point.assignable}
+    entry = DeviceSettings(name=f"{profile}-at-{unit}", profile=profile, bus=_BUS, room="000000000000-00", unit=unit, channels=contacts)
     try:
         return build(settings, DevicesSettings(devices=(entry,)), {}).buses[_BUS][0]
     except ConfigError:

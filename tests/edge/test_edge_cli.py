@@ -1,9 +1,8 @@
-"""The commands that need no gateway: decode, profiles, scan, address, check."""
+"""The commands that need no gateway: decode, profiles, scan, check."""
 
-import asyncio
 import json
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ from edge import check, cli
 from edge.scan import alike, units
 from simulators.faults import Fault
 from simulators.modbus_bus import Bus
-from simulators.modbus_carriers import carrier
 from simulators.modbus_device import Unit
 from simulators.plant import Plant
 from simulators.rooms import RoomSpec
 
 NOW = 1_763_830_800_000
 REQUEST, REPLY = "01 03 00 00 00 02 C4 0B", "01 03 04 02 92 FF 9B 5A 3D"
+
+Carried = Callable[[Bus], AbstractContextManager[str]]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any, str]:
@@ -100,32 +100,19 @@ def test_profiles_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "renke-rs-ws-n01" in capsys.readouterr().out
 
 
-def test_address_says_what_to_do_and_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["address", "--profile", "renke-rs-ws-n01", "--port", "/dev/ttyUSB0"]) == 1
-    assert "0x07D0" in capsys.readouterr().out
-    assert cli.main(["address", "--profile", "nope"]) == 3
-
-
 # -------------------------------------------------------------------------------------------------------------------------------------- scan
 
 
 @pytest.fixture
-def line() -> Iterator[str]:
+def line(on_line: Carried) -> Iterator[str]:
     """An RTU line behind a serial server: a climate sensor at 2, and one at 5 that refuses everything."""
     plant = Plant([RoomSpec("R1")], seed=1, start_ms=NOW)
     bus = Bus("line", lambda: NOW)
     for unit in (2, 5):
         bus.add(Unit(unit, find("xy-md02"), plant, "R1", name=f"line/{unit}"))
     bus.set_fault(5, Fault("exception", code=1))
-    loop, carried = asyncio.new_event_loop(), carrier("rtu_over_tcp", bus)
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(carried.start(), loop).result(10)
-    yield f"127.0.0.1:{carried.address}"
-    asyncio.run_coroutine_threadsafe(carried.stop(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
-    loop.close()
+    with on_line(bus) as port:
+        yield port
 
 
 def test_scan_finds_who_answers_and_what_fits(capsys: pytest.CaptureFixture[str], line: str) -> None:
@@ -136,6 +123,23 @@ def test_scan_finds_who_answers_and_what_fits(capsys: pytest.CaptureFixture[str]
     assert "xy-md02" in fitting
     assert 0 < fitting["xy-md02"]["humidity"] < 100
     assert output["units"][1]["candidates"] == []
+
+
+def test_scan_of_a_contact_module_and_of_maps_that_share_names(capsys: pytest.CaptureFixture[str], on_line: Carried) -> None:
+    """Profiles call their blocks alike: what one of them made of the registers is never shown as another's."""
+    plant = Plant([RoomSpec("R1")], seed=1, start_ms=NOW)
+    plant.override("R1", "temperature", 21.5)
+    plant.override("R1", "humidity", 65.8)
+    bus = Bus("line", lambda: NOW)
+    for unit, profile in ((2, "renke-rs-ws-n01"), (3, "waveshare-8di")):
+        bus.add(Unit(unit, find(profile), plant, "R1", noise=False))
+    with on_line(bus) as port:
+        code, output, _ = run(capsys, "scan", "--port", port, "--kind", "rtu_over_tcp", "--units", "2-3", "--timeout-ms", "200")
+    assert code == 0
+    climate, contacts = ({one["profile"]: one["values"] for one in entry["candidates"]} for entry in output["units"])
+    assert climate["renke-rs-ws-n01"] == {"humidity": 65.8, "temperature": 21.5}
+    assert all(set(values) == {point.id for point in find(name).points} for name, values in climate.items())
+    assert "waveshare-8di" in contacts
 
 
 def test_scan_says_what_it_cannot_tell_apart() -> None:
