@@ -23,9 +23,11 @@ import httpx
 import uvicorn
 
 from simulators.signals import stop_event
-from simulators.sms_app import Connections, Front, build, protocol, record
+from simulators.sms_app import build, protocol
 from simulators.sms_calls import call_record
+from simulators.sms_control import record
 from simulators.sms_core import Core, Delays, Fault
+from simulators.sms_front import Connections, Front
 
 ACCOUNT = "AC" + 32 * "0"
 TOKEN = "simulated-token"  # noqa: S105 - of a simulator that listens on 127.0.0.1
