@@ -106,7 +106,7 @@ class Parts:
         self.desk = open_desk(settings, self.db, self.store, board_bands(self.board), self.pool)
         sources = self.desk.sources
         self.filing = Filing(self.db, self.store, self.cards, self.pool, settings.data_dir, sources.generator, sources.settings.forms)
-        self.books = OrgJobs(self.db, settings.people_feed, self.watch.submit, self.clock())
+        self.books = OrgJobs(self.db, settings, self.watch.submit, self.clock())
         self.jobs = Jobs(self._job_table(), self.metrics, self.clock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []

@@ -1,13 +1,13 @@
-"""What the books want done by the calendar: calibrations, the people feed, dormant accounts, reviews, the end of emergency access."""
+"""What the books want done by the calendar: calibrations, the people feed, dormant accounts, reviews, emergency access, stills whose time is over."""
 
 from collections.abc import Callable, Container
 
 from sqlalchemy import select
 
 from server.jobs import Job
-from server.org import calibration, dormancy, emergency, feed, review
+from server.org import calibration, dormancy, emergency, feed, review, still_keeping
 from server.org.feed import drop
-from server.settings import PeopleFeedSettings
+from server.settings import Settings
 from server.store.session import Database
 from server.store.tables import Alarm
 from server.watch.commands import Command, Condition
@@ -16,8 +16,9 @@ from server.watch.commands import Command, Condition
 class OrgJobs:
     """Looks, writes notices, and tells the watch what is an alarm. Methods take `now` (UTC ms)."""
 
-    def __init__(self, db: Database, settings: PeopleFeedSettings, tell: Callable[[Command], object], started_at: int) -> None:
-        self._db, self._settings, self._tell, self._started_at = db, settings, tell, started_at
+    def __init__(self, db: Database, settings: Settings, tell: Callable[[Command], object], started_at: int) -> None:
+        self._db, self._settings, self._tell, self._started_at = db, settings.people_feed, tell, started_at
+        self._folder, self._still_days = settings.data_dir, settings.stills.keep_days
 
     def table(self) -> tuple[Job, ...]:
         """Rows of the job table."""
@@ -25,6 +26,7 @@ class OrgJobs:
             Job("calibrations", self.calibrations, every_s=3600),
             Job("books", self.books, every_s=3600),
             Job("emergency_access", self.emergencies, every_s=5),
+            Job("stills", self.stills, at=(4, 40)),
         ]
         if self._settings.folder is not None:
             found.append(Job("people_feed", self.people_drop, every_s=60))
@@ -51,6 +53,10 @@ class OrgJobs:
             review.remind(session, now)
         if self._settings.folder is not None or self._settings.ldap is not None:
             feed.listen(self._db, self._started_at, now)
+
+    def stills(self, now: int) -> int:
+        """Delete the camera stills whose time is over."""
+        return still_keeping.expire(self._db, self._folder, self._still_days, now)
 
     def people_drop(self, now: int) -> int:
         """Lists in the folder."""

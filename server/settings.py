@@ -126,6 +126,12 @@ class ChannelEntry(_Frozen):
     options: dict[str, str] = Field(default_factory=dict)
 
 
+class StillSettings(_Frozen):
+    """How many days camera stills are kept where no unit says otherwise; those of an incident are kept with its dossier."""
+
+    keep_days: int = Field(default=90, ge=1, le=3650)
+
+
 class ReportSettings(_Frozen):
     """Papers: set times of the register (Beijing), how far from them a sample may lie, and a folder whose forms take the place of the packaged."""
 
@@ -211,6 +217,7 @@ class Settings(_Frozen):
     outgoing_networks: tuple[str, ...] = Field(default=ANYWHERE, description="where webhooks, HTTP gateways and chat relays may lead, as CIDR")
     people_feed: PeopleFeedSettings = PeopleFeedSettings()
     reports: ReportSettings = ReportSettings()
+    stills: StillSettings = StillSettings()
     rules: Path | None = None
     escalation: Path | None = None
     watch_checks_per_day: float = Field(

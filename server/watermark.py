@@ -1,9 +1,11 @@
 """Name and time on what leaves the screen: stills, plans, prints, exports. A copy that turns up elsewhere says who took it, and when."""
 
 import io
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
+from math import ceil, floor
 from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
@@ -19,10 +21,14 @@ def line(name: str, unit: str, now: int) -> str:
     return f"{name}{place} {datetime.fromtimestamp(now / 1000, _ZONE):%Y-%m-%d %H:%M:%S}"
 
 
-def still(content: bytes, text: str) -> bytes:
-    """A JPEG or PNG with the text across it, as JPEG. The stored original is not touched. Raises OSError for what is no picture."""
+def still(content: bytes, text: str, areas: Sequence[tuple[float, float, float, float]] = ()) -> bytes:
+    """A JPEG or PNG with the text across it, as JPEG; `areas` (left, top, width, height as shares) are filled first: nothing shows through.
+
+    The stored original is not touched. Raises OSError for what is no picture.
+    """
     with Image.open(io.BytesIO(content)) as opened:
         picture = opened.convert("RGB")
+    _cover(picture, areas)
     layer = Image.new("RGBA", picture.size, (0, 0, 0, 0))
     draw = ImageDraw.Draw(layer)
     font = _font(max(12, picture.width // _SIZE_OF_WIDTH))
@@ -33,6 +39,15 @@ def still(content: bytes, text: str) -> bytes:
     buffer = io.BytesIO()
     Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB").save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
+
+
+def _cover(picture: Image.Image, areas: Sequence[tuple[float, float, float, float]]) -> None:
+    """Filled outright: what is blurred or made of large squares can be guessed back."""
+    draw = ImageDraw.Draw(picture)
+    for left, top, width, height in areas:
+        upper = (floor(left * picture.width), floor(top * picture.height))
+        lower = (ceil((left + width) * picture.width), ceil((top + height) * picture.height))
+        draw.rectangle((upper, lower), fill=(58, 64, 70))
 
 
 def svg(text: str) -> str:

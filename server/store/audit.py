@@ -203,6 +203,18 @@ def latest(session: Session, *, action: str, subject: str, actor: str | None = N
     return session.scalar(query if actor is None else query.where(AuditEntry.actor == actor))
 
 
+def about(
+    session: Session, subject: str, actions: Sequence[str], *, actor: str = "", since: int = 0, before: int | None = None, limit: int = 500
+) -> Sequence[AuditEntry]:
+    """Entries of these actions about a subject, newest first; `before` is an id, `since` UTC ms."""
+    query = select(AuditEntry).where(AuditEntry.subject == subject, AuditEntry.action.in_(actions), AuditEntry.at >= since)
+    if actor:
+        query = query.where(AuditEntry.actor == actor)
+    if before is not None:
+        query = query.where(AuditEntry.id < before)
+    return session.scalars(query.order_by(AuditEntry.id.desc()).limit(limit)).all()
+
+
 def count_since(session: Session, *, action: str, subject: str, since: int, most: int) -> int:
     """How many of the newest `most` entries of an action on a subject are not older than an instant (UTC ms)."""
     newest = select(AuditEntry.at).where(AuditEntry.subject == subject, AuditEntry.action == action).order_by(AuditEntry.id.desc()).limit(most)

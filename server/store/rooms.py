@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from server.store.tables import Gateway, Person, Point, Room, Snapshot, Unit
+from server.store.tables import Gateway, Person, Point, Room, Unit
 from server.store.units import below, path
 
 
@@ -54,8 +54,3 @@ def shared_outdoor(session: Session, unit: str, quantity: str) -> tuple[Point, s
         if found is not None:
             return found[0], found[1].name or found[1].code
     return None
-
-
-def latest_still(session: Session, code: str) -> Snapshot | None:
-    """The newest camera still of a room."""
-    return session.scalar(select(Snapshot).where(Snapshot.room == code).order_by(Snapshot.taken_at.desc(), Snapshot.id.desc()).limit(1))

@@ -14,6 +14,7 @@ from server.store import (
     tables_papers,
     tables_security,
     tables_series,
+    tables_stills,
     tables_watch,
 )
 from server.store.tables import Base
@@ -30,5 +31,6 @@ __all__ = [
     "tables_papers",
     "tables_security",
     "tables_series",
+    "tables_stills",
     "tables_watch",
 ]

@@ -359,7 +359,7 @@ class Snapshot(Base):
     gateway: Mapped[str] = mapped_column(String(40))
     device: Mapped[str] = mapped_column(String(60))
     room: Mapped[str | None] = mapped_column(ForeignKey("room.code"), index=True)
-    taken_at: Mapped[int]
+    taken_at: Mapped[int] = mapped_column(index=True)
     received_at: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))
     bytes: Mapped[int]

@@ -61,6 +61,8 @@ ACTIONS = {
     "emergency": "申请、批准应急授权",
     "close_notice": "办结通告",
     "control": "下发控制",
+    "privacy": "画面遮挡和保存期限",
+    "original": "取画面原件",
 }
 REQUEST_STATES = {"open": "待审批", "approved": "已批准", "refused": "已退回", "withdrawn": "已撤回"}
 RUN_STATES = {"running": "进行中", "checked": "已检查，未写入", "done": "已完成", "refused": "有误，未写入", "failed": "失败", "undone": "已撤销"}
@@ -122,6 +124,7 @@ AUDIT = {
 }
 
 TABLES: Mapping[str, Mapping[str, str]] = {
+    "side_of_area": {"left": "左", "top": "上", "width": "宽", "height": "高"},
     "switch": SWITCHES,
     "write": WRITE_STATES,
     "logbook": LOGBOOK,

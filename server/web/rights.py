@@ -31,6 +31,8 @@ class Action(StrEnum):
     DRILL = "drill"
     BACKUP = "backup"
     LIMITS = "limits"
+    PRIVACY = "privacy"
+    ORIGINAL = "original"
 
 
 _READ = frozenset({Action.VIEW, Action.PICTURES, Action.NOTIFICATIONS, Action.GATEWAYS, Action.PEOPLE})
@@ -40,11 +42,13 @@ _DUTY = _READ | {Action.HANDLE, Action.SILENCE, Action.RESET, Action.PHONES, Act
 ROLES: Mapping[str, frozenset[Action]] = MappingProxyType(
     {
         "duty": _DUTY,
-        "in_charge": _DUTY | {Action.OUT_OF_SERVICE, Action.PROPOSE, Action.DRILL, Action.LIMITS},
+        "in_charge": _DUTY | {Action.OUT_OF_SERVICE, Action.PROPOSE, Action.DRILL, Action.LIMITS, Action.PRIVACY, Action.ORIGINAL},
         "inspector": _READ,
         "keeper": _BOOKS | {Action.PHONES, Action.PROPOSE},
         "system": _BOOKS | {Action.PHONES, Action.ORGANISE, Action.VIEW_AS, Action.CLOSE_NOTICE, Action.EMERGENCY},
-        "security": frozenset({Action.VIEW, Action.AUDIT, Action.PEOPLE, Action.GRANT, Action.REVIEW, Action.VIEW_AS, Action.EMERGENCY}),
+        "security": frozenset(
+            {Action.VIEW, Action.AUDIT, Action.PEOPLE, Action.GRANT, Action.REVIEW, Action.VIEW_AS, Action.EMERGENCY, Action.PRIVACY}
+        ),
         "audit": frozenset({Action.AUDIT}),
         "kiosk": frozenset({Action.VIEW}),
         "service": frozenset(Action) - {Action.UPLOAD},
@@ -54,7 +58,7 @@ ROLES: Mapping[str, frozenset[Action]] = MappingProxyType(
 """The administrators hold no duty action beside their own; an inspector reads and never changes; keys of gateways only deliver stills."""
 
 
-SENSITIVE = frozenset({Action.PICTURES, Action.NOTIFICATIONS, Action.AUDIT, Action.PHONES})
+SENSITIVE = frozenset({Action.PICTURES, Action.ORIGINAL, Action.NOTIFICATIONS, Action.AUDIT, Action.PHONES})
 """What looking around as another role never opens to somebody whose own role has it not."""
 VIEWABLE = ("duty", "in_charge", "inspector", "keeper", "system", "security")
 """Roles as which somebody may look around."""

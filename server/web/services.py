@@ -17,6 +17,7 @@ from server.org.accounts import SignInLimits
 from server.org.claiming import Reach
 from server.org.import_jobs import ImportJobs
 from server.org.oidc import Provider
+from server.org.still_keeping import DEFAULT_DAYS
 from server.pool import Pool
 from server.reports.desk import Desk
 from server.series import SeriesStore
@@ -69,6 +70,8 @@ class WebSettings:
     version: str = ""
     command_timeout_s: float = 10.0
     ping_ms: int = 5_000
+    still_days: int = DEFAULT_DAYS
+    """How long stills are kept where no unit says otherwise."""
     manual_min: float = 60
     """How long a person's report counts, for the page that takes it."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from server.jobs_org import OrgJobs
 from server.org import emergency
-from server.settings import PeopleFeedSettings
+from server.settings import PeopleFeedSettings, Settings
 from server.store.tables import Account, Alarm
 from server.store.tables_org import Calibration, Notice
 from server.watch.commands import Command
@@ -21,7 +21,7 @@ def jobs(house: House, **feed: Path) -> OrgJobs:
     def tell(command: Command) -> None:
         house.watch.submit(command).result(20)
 
-    return OrgJobs(house.db, PeopleFeedSettings(**feed), tell, house.now)
+    return OrgJobs(house.db, Settings(people_feed=PeopleFeedSettings(**feed)), tell, house.now)
 
 
 def alarms(house: House, rule: str) -> list[tuple[str, str, bool]]:

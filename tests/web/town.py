@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from contract.claiming import claim_code
+from server import stills
 from server.duty import drills, watch_checks
 from server.duty.cards import default_cards
 from server.duty.incidents import Incidents
@@ -24,7 +25,6 @@ from server.store.tables_incident import Dossier, IncidentPhoto
 from server.store.tables_org import ChangeRequest, EmergencyAccess, ImportRun, Notice, RoomPlan, RoomSheet
 from server.store.tables_papers import ExportJob
 from server.store.tables_series import Annotation
-from server.web import stills
 from tests.web.house import COUNTY, GATEWAY, GATEWAY_KEY, OTHER, PROVINCE, ROLES, ROOM, SERVICE_KEY, House
 from tests.web.walk import Character
 from tests.web.walk_examples import BOXES, Place

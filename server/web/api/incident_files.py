@@ -10,12 +10,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import BaseModel
 from sqlalchemy import select
 
-from server import watermark
+from server import stills, watermark
 from server.duty import incidents as duty
 from server.reports.filing import FOLDER, path_of
 from server.store import audit, incidents
 from server.store.tables_incident import Dossier, IncidentPhoto
-from server.web import stills
 from server.web.api.common import PROBLEMS, Viewer, at
 from server.web.api.incidents import Ident, change, require_incident
 from server.web.auth import Principal, ServicesOf, require

@@ -10,10 +10,9 @@ from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from server import watermark
+from server import stills, watermark
 from server.store import audit, organisation
 from server.store.tables_org import RoomPlan
-from server.web import stills
 from server.web.api.common import PROBLEMS, Viewer, at
 from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.problems import ProblemError, invalid

@@ -2,13 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, File, Form, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Query, Response, UploadFile
 
-from server import watermark
+from server import stills, watermark
 from server.live import wire
-from server.store import audit, rooms, snapshots
+from server.store import audit, snapshots
 from server.store.tables import Snapshot
-from server.web import stills
 from server.web.api.common import PROBLEMS, Instant, at, ms
 from server.web.api.models import SnapshotReceipt
 from server.web.auth import Principal, ServicesOf, require, require_room
@@ -19,6 +18,7 @@ from server.web.services import Services
 router = APIRouter(tags=["snapshots"], responses=PROBLEMS)
 
 LOOK_MS = 10 * 60_000
+Picturing = Annotated[Principal, Depends(require(Action.PICTURES))]
 
 
 @router.post("/snapshots", operation_id="deliverSnapshot", status_code=201)
@@ -61,31 +61,41 @@ def deliver(
     "/rooms/{code}/snapshot",
     operation_id="getSnapshot",
     response_class=Response,
-    responses={200: {"description": "the newest still", "content": {"image/jpeg": {}, "image/png": {}}}},
+    responses={200: {"description": "a still", "content": {"image/jpeg": {}}}},
 )
-def latest(code: str, who: Annotated[Principal, Depends(require(Action.PICTURES))], services: ServicesOf) -> Response:
-    """The newest still of a room with the viewer's name and the time across it; `X-Taken-At` says when it was taken, `X-Sha256` is the original's."""
+def shown(
+    code: str, who: Picturing, services: ServicesOf, snapshot: Annotated[int | None, Query(ge=1, lt=1 << 63, description="not the newest")] = None
+) -> Response:
+    """A still of a room as people see it: covered where its camera is, with the viewer's name and the time across it.
+
+    `X-Taken-At` says when it was taken, `X-Sha256` is the original's.
+    """
     require_room(services, who, code)
     now = services.clock()
     with services.db.read() as session:
-        row = rooms.latest_still(session, code)
-        found = None if row is None else (row.sha256, row.taken_at)
-    picture = None if found is None else stills.find(services.settings.data_folder, found[0])
-    if found is None or picture is None:
-        raise ProblemError(404, "这间库房还没有画面。")
-    _seen(services, who, code, found[0], now)
-    headers = {"X-Taken-At": wire.iso(found[1]) or "", "X-Sha256": found[0], "Cache-Control": "private, no-store"}
-    marked = watermark.still(picture[0].read_bytes(), watermark.line(who.name, who.unit or "", now))
+        row = snapshots.of_room(session, code, snapshot)
+        covered = [] if row is None else snapshots.areas(session, row)
+    content, sha256, taken_at = original(services, row)
+    _seen(services, who, code, sha256, now)
+    headers = {"X-Taken-At": wire.iso(taken_at) or "", "X-Sha256": sha256, "Cache-Control": "private, no-store"}
+    marked = watermark.still(content, watermark.line(who.name, who.unit or "", now), covered)
     return Response(marked, media_type="image/jpeg", headers=headers)
+
+
+def original(services: Services, row: Snapshot | None) -> tuple[bytes, str, int]:
+    """What the gateway delivered, its SHA-256 and when it was taken. Raises ProblemError 404."""
+    found = None if row is None else stills.find(services.settings.data_folder, row.sha256)
+    if row is None or found is None:
+        raise ProblemError(404, "这间库房没有这张画面。")
+    return found[0].read_bytes(), row.sha256, row.taken_at
 
 
 def _seen(services: Services, who: Principal, room: str, sha256: str, now: int) -> None:
     """Put on record who looked at which picture; a page that shows it again and again within ten minutes is one look."""
     subject = f"room:{room}"
     with services.db.read() as session:
-        before = audit.latest(session, action="still_view", subject=subject, actor=who.name)
-        same = before is not None and before.detail.get("still") == sha256 and before.session == who.session
-        if same and before is not None and now - before.at < LOOK_MS:
-            return
+        looks = audit.about(session, subject, ("still_view",), actor=who.name, since=now - LOOK_MS + 1)
+    if any(look.detail.get("still") == sha256 and look.session == who.session for look in looks):
+        return
     with services.db.write() as session:
         audit.append(session, who.name, "still_view", subject, {"still": sha256}, now, unit=room[:12])

@@ -7,11 +7,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
+from server import stills
 from server.org import imports, notices
 from server.store import organisation, people, units
 from server.store.tables import Account, Person
 from server.store.tables_org import ImportRun, Notice
-from server.web import edits, problems, stills
+from server.web import edits, problems
 from server.web.api import imports as imports_api
 from server.web.api import people as people_api
 from server.web.api import sheets

@@ -7,11 +7,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse, Response
 
+from server import stills
 from server.duty import incident_file
 from server.duty import incidents as duty
 from server.duty.sheet import photos_allowed
 from server.store import incidents, rooms, units
-from server.web import stills
 from server.web.api import incident_files
 from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
 from server.web.api.incidents import change, require_incident

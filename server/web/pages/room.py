@@ -11,7 +11,7 @@ from server.live.board import OUTDOOR, PointView, RoomTile
 from server.live.wire import HEADLINES
 from server.org.sources import Source
 from server.series import Bucket
-from server.store import alarms, coverage, rooms, units
+from server.store import alarms, coverage, rooms, snapshots, units
 from server.watch.commands import STAGES
 from server.web.airing import airing
 from server.web.api import history
@@ -89,7 +89,7 @@ def page(
         person = rooms.person(session, code)
         phone = rooms.duty_phone(session, tile.fact.unit)
         by_hand = coverage.report(session, code, now)
-        still = rooms.latest_still(session, code) if who.may(Action.PICTURES) else None
+        still = snapshots.of_room(session, code) if who.may(Action.PICTURES) else None
         air = airing(services, session, tile, now)
         today = _today(coverage.stretches(session, [code], day_start(now), now)[code], now)
     return screens.page(

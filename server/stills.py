@@ -50,5 +50,11 @@ def find(folder: Path, sha256: str) -> tuple[Path, str] | None:
     return None
 
 
+def remove(folder: Path, sha256: str) -> None:
+    """Delete a stored picture; one that is gone already stays gone."""
+    for suffix, _ in _KINDS.values():
+        _path(folder, sha256, suffix).unlink(missing_ok=True)
+
+
 def _path(folder: Path, sha256: str, suffix: str) -> Path:
     return folder / "snapshots" / sha256[:2] / f"{sha256}.{suffix}"
