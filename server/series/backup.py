@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from server.series import SeriesError
-from server.series.hot import File, Hot, RollupFile, files, sync_folder
+from server.series.hot import File, Hot, RollupFile, add_files, files, sync_folder
 from server.series.partition import checksum, sync_file
 
 _MANIFEST = "manifest.json"
@@ -27,7 +27,7 @@ def save(hot: Hot, target: Path) -> int | None:
     _must_be_empty(target)
     with hot.reading() as snapshot:
         mark, conflicts = snapshot.execute("SELECT mark, conflicts FROM state").fetchall()[0]
-        listed = files(snapshot, 0, 1 << 62)
+        listed = files(snapshot)
         for file in listed:
             _copy(hot.folder, target, file.file)
         rollups = [RollupFile(*row) for row in snapshot.execute("SELECT * FROM rollup ORDER BY file").fetchall()]
@@ -79,8 +79,7 @@ def load(source: Path, folder: Path) -> int | None:
     hot = Hot(folder, threads=2, memory_limit="1GB")
     try:
         with hot.writing() as connection:
-            if listed:
-                connection.executemany("INSERT INTO partition VALUES (?, ?, ?, ?, ?, ?, ?, ?)", listed)
+            add_files(connection, listed)
             for table in _TABLES:
                 connection.execute(f"INSERT INTO {table} SELECT * FROM read_parquet(?)", [str(source / f"{table}.parquet")])  # noqa: S608
             connection.execute("UPDATE unsettled SET seq = 1")

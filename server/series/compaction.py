@@ -16,11 +16,10 @@ from typing import NamedTuple
 import duckdb
 
 from server.series import SeriesError, partition
-from server.series.hot import File, Hot, files
+from server.series.hot import File, Hot, add_files, files
 
 log = logging.getLogger("server.series")
 
-_EVER = 1 << 62
 _MONTH_FILES = 3  # so few files of a bucket in a month are left as they are: one late sample must not rewrite the month
 
 
@@ -76,7 +75,7 @@ def _day_steps(snapshot: duckdb.DuckDBPyConnection, policy: Policy, now: int) ->
 
 def _day_files(snapshot: duckdb.DuckDBPyConnection) -> dict[str, dict[int, list[File]]]:
     found: dict[str, dict[int, list[File]]] = defaultdict(lambda: defaultdict(list))
-    for file in files(snapshot, 0, _EVER):
+    for file in files(snapshot):
         if len(file.period) == len("2026-10-05"):
             found[file.period][file.bucket].append(file)
     return found
@@ -107,7 +106,7 @@ def _groups(sizes: dict[int, int], together: int) -> Iterator[tuple[int, ...]]:
 
 def _month_steps(snapshot: duckdb.DuckDBPyConnection, policy: Policy, now: int) -> Iterator[Step]:
     months: dict[tuple[str, int], list[File]] = defaultdict(list)
-    for file in files(snapshot, 0, _EVER):
+    for file in files(snapshot):
         months[file.period[:7], file.bucket].append(file)
     for (month, bucket), old in months.items():
         closed = partition.month_end(month) + policy.month_delay_ms <= now
@@ -163,7 +162,7 @@ def _compare(snapshot: duckdb.DuckDBPyConnection, hot: Hot, step: Step, made: li
 
 
 def _swap(connection: duckdb.DuckDBPyConnection, step: Step, made: list[File], upto: int, moved: int) -> None:
-    connection.executemany("INSERT INTO partition VALUES (?, ?, ?, ?, ?, ?, ?, ?)", made)
+    add_files(connection, made)
     if step.replaces:
         connection.execute("DELETE FROM partition WHERE list_contains(?, file)", [[file.file for file in step.replaces]])
     if step.day is None:

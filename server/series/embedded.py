@@ -18,13 +18,14 @@ import numpy as np
 
 from server.series import Changed, Limits, Row, Stats, backup, compaction, queries, rollup, rollup_make, settle
 from server.series.answers import Answers
-from server.series.batch import Array, Batch, Floats, differs
+from server.series.batch import Array, Batch, Floats, Ints, differs
 from server.series.compaction import Policy
 from server.series.figures import Figures
-from server.series.hot import Hot, RollupFile, files
+from server.series.hot import EVER, Hot, RollupFile, files, relist
 from server.series.newest import Newest
-from server.series.partition import DAY_MS, ZONE_MS, checksum
+from server.series.partition import DAY_MS, ZONE_MS, checksum, day_of, day_start
 from server.series.recovery import reconcile
+from server.series.snapshot import Snapshots
 
 log = logging.getLogger("server.series")
 
@@ -46,9 +47,11 @@ class EmbeddedStore(Answers):
         self.conflicts = 0
         try:
             self._generations = itertools.count(reconcile(self._hot))
+            self._snapshots = Snapshots(self._hot)
             with self._hot.reading() as connection:
                 self._rolled, self._unsettled = rollup.keys_listed(connection), settle.listed(connection)
-                self._newest = Newest(connection)
+                reach = queries.extent(connection)
+            self._newest = Newest(None if reach is None else reach[1])
         except BaseException:
             self._hot.close()
             raise
@@ -57,13 +60,17 @@ class EmbeddedStore(Answers):
         """See SeriesStore.write. Rows whose time is before 1970 or after 2099 are set aside."""
         batch, conflicts = self._in_time(rows if isinstance(rows, Batch) else Batch.of(rows)).firsts()
         try:
-            with self._hot.writing() as connection:
-                index, stored = self._known(connection, batch)
+            with self._hot.writing(lists=False) as connection:
+                reached = self._newest.reaches(batch)
+                index, stored = self._known(connection, batch, np.flatnonzero(reached))
                 conflicts += int(differs(batch.value[index], stored).sum())
-                fresh = batch.take(np.delete(np.arange(len(batch)), index))
+                new = np.delete(np.arange(len(batch)), index)
+                fresh = batch.take(new)
                 keys = settle.keys_of(fresh)
-                rollup.touch(connection, keys, self._rolled)
+                if rollup.touch(connection, keys, self._rolled):
+                    relist(connection)
                 settle.note(connection, keys, _insert(connection, fresh, mark, conflicts), self._unsettled)
+            self._newest.stored(fresh, reached[new])
         except BaseException:
             with self._hot.reading() as connection:
                 self._unsettled = settle.listed(connection)
@@ -85,8 +92,8 @@ class EmbeddedStore(Answers):
 
     def figures(self, points: Mapping[int, Limits], start: int, end: int, step_ms: int | None = None) -> Figures:
         """See SeriesStore.figures."""
-        with self._hot.reading() as connection:
-            return rollup.figures(connection, self._hot, points, start, end, step_ms)
+        with self._snapshots.now() as snapshot:
+            return rollup.figures(snapshot, points, start, end, step_ms)
 
     def set_limits(self, limits: Mapping[int, Limits]) -> int:
         """See SeriesStore.set_limits."""
@@ -97,16 +104,16 @@ class EmbeddedStore(Answers):
         """See SeriesStore.samples."""
         if not points:
             return Batch.of(())
-        with self._hot.reading() as connection:
-            return queries.batch(connection, self._hot.folder, points, start, end - 1)
+        with self._snapshots.now() as snapshot:
+            return queries.batch(snapshot, points, start, end - 1)
 
     def at_clock(self, points: Sequence[int], start: int, end: int, clock_ms: int, tolerance_ms: int) -> Batch:
         """See SeriesStore.at_clock; one pass over the period, however many days it has."""
         if not points or end <= start:
             return Batch.of(())
         since = (clock_ms - tolerance_ms - ZONE_MS) % DAY_MS
-        with self._hot.reading() as connection:
-            return queries.batch(connection, self._hot.folder, points, start, end - 1, f"(taken_at - {since}) % {DAY_MS} <= {2 * tolerance_ms}")
+        with self._snapshots.now() as snapshot:
+            return queries.batch(snapshot, points, start, end - 1, f"(taken_at - {since}) % {DAY_MS} <= {2 * tolerance_ms}")
 
     def extent(self) -> tuple[int, int] | None:
         """See SeriesStore.extent."""
@@ -117,13 +124,19 @@ class EmbeddedStore(Answers):
         """See SeriesStore.raw."""
         if not points:
             return []
-        with self._hot.reading() as connection:
-            return queries.rows(connection, self._hot.folder, points, start, end - 1, limit)
+        with self._snapshots.now() as snapshot:
+            return queries.rows(snapshot, points, start, end - 1, limit)
 
     def last(self, points: Sequence[int], since: int = 0) -> dict[int, Row]:
-        """See SeriesStore.last."""
-        with self._hot.reading() as connection:
-            return queries.newest(connection, self._hot.folder, points, since)
+        """See SeriesStore.last; from memory, save for points that have not been asked for and have sent nothing since the store was opened."""
+        changes = self._newest.changes
+        found, unknown = self._newest.of(points, since)
+        if unknown:
+            with self._snapshots.now() as snapshot:
+                read = queries.newest(snapshot, unknown, since)
+            self._newest.learn(unknown, since, read, changes)
+            found |= read
+        return found
 
     def count(self) -> int:
         """See SeriesStore.count."""
@@ -155,7 +168,7 @@ class EmbeddedStore(Answers):
 
     def settled(self, keys: Sequence[tuple[int, int]], upto: int) -> None:
         """See SeriesStore.settled."""
-        with self._hot.writing() as connection:
+        with self._hot.writing(lists=False) as connection:
             settle.settled(connection, keys, upto, self._unsettled)
 
     def kept_from(self) -> int:
@@ -166,12 +179,14 @@ class EmbeddedStore(Answers):
     def expire(self, before: int) -> int:
         """See SeriesStore.expire."""
         with self._compacting:
-            return settle.expire(self._hot, before)
+            gone = settle.expire(self._hot, before)
+        self._newest.forget(day_start(day_of(before)))
+        return gone
 
     def verify(self) -> list[str]:
         """Names of the partition files whose content is not what was written; reads all of them."""
         with self._hot.reading() as connection:
-            return [file.file for file in files(connection, 0, 1 << 62) if checksum(self._hot.folder / file.file) != file.sha256]
+            return [file.file for file in files(connection) if checksum(self._hot.folder / file.file) != file.sha256]
 
     def rollup_files(self) -> list[RollupFile]:
         """The files of roll-ups in use."""
@@ -187,12 +202,11 @@ class EmbeddedStore(Answers):
         with self._compacting:
             self._hot.close()
 
-    def _known(self, connection: duckdb.DuckDBPyConnection, batch: Batch) -> tuple[Array, Floats]:
-        """See queries.known; what is newer than anything of its point needs no look."""
-        old = np.flatnonzero(self._newest.reaches(batch))
+    def _known(self, connection: duckdb.DuckDBPyConnection, batch: Batch, old: Ints) -> tuple[Array, Floats]:
+        """See queries.known; only the rows `old` may be stored already."""
         if not len(old):
             return old, np.empty(0)
-        index, stored = queries.known(connection, self._hot.folder, batch.take(old))
+        index, stored = queries.known(self._snapshots.of(connection), batch.take(old))
         return old[index], stored
 
     def _in_time(self, batch: Batch) -> Batch:
@@ -206,8 +220,9 @@ class EmbeddedStore(Answers):
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, batch: Batch, mark: int | None, conflicts: int) -> int:
-    state = "UPDATE state SET mark = coalesce(?, mark), seq = seq + 1, conflicts = conflicts + ? RETURNING seq"
-    seq: int = connection.execute(state, [mark, conflicts]).fetchall()[0][0]
+    first = int(batch.taken_at.min()) if len(batch) else EVER
+    state = "UPDATE state SET mark = coalesce(?, mark), seq = seq + 1, conflicts = conflicts + ?, hot_first = least(hot_first, ?) RETURNING seq"
+    seq: int = connection.execute(state, [mark, conflicts, first]).fetchall()[0][0]
     if not len(batch):
         return seq
     columns = {

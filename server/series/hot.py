@@ -10,7 +10,7 @@ import fcntl
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS hot (
   day INTEGER NOT NULL, seq BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS partition (
   file VARCHAR NOT NULL, period VARCHAR NOT NULL, bucket INTEGER NOT NULL, first BIGINT NOT NULL, last BIGINT NOT NULL, rows BIGINT NOT NULL,
-  bytes BIGINT NOT NULL, sha256 VARCHAR NOT NULL);
+  bytes BIGINT NOT NULL, sha256 VARCHAR NOT NULL, plain SMALLINT);
 CREATE TABLE IF NOT EXISTS state (format INTEGER NOT NULL, mark BIGINT, seq BIGINT NOT NULL, conflicts BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS judged (
   point BIGINT NOT NULL, bucket INTEGER NOT NULL, version BIGINT NOT NULL, hold_ms BIGINT NOT NULL, low DOUBLE, high DOUBLE);
@@ -37,12 +37,19 @@ CREATE TABLE IF NOT EXISTS retention (kept_from BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS rollup (
   file VARCHAR NOT NULL, grain VARCHAR NOT NULL, month VARCHAR NOT NULL, bucket INTEGER NOT NULL, rows BIGINT NOT NULL, bytes BIGINT NOT NULL,
   sha256 VARCHAR NOT NULL);
-INSERT INTO state SELECT 1, NULL, 0, 0 WHERE NOT EXISTS (FROM state);
+INSERT INTO state (format, mark, seq, conflicts) SELECT 1, NULL, 0, 0 WHERE NOT EXISTS (FROM state);
+ALTER TABLE partition ADD COLUMN IF NOT EXISTS plain SMALLINT;
+ALTER TABLE state ADD COLUMN IF NOT EXISTS listing BIGINT DEFAULT 0;
+ALTER TABLE state ADD COLUMN IF NOT EXISTS hot_first BIGINT;
 """
+EVER = 1 << 62
 
 
 class File(NamedTuple):
-    """One partition file as the list knows it; `file` is relative to the store, [first, last] are the instants of its samples."""
+    """One partition file as the list knows it; `file` is relative to the store, [first, last] are the instants of its samples.
+
+    `plain` is the one scale of its values when all of them are integers under it and no sample has a reason; None when that is not so or not known.
+    """
 
     file: str
     period: str
@@ -52,6 +59,7 @@ class File(NamedTuple):
     rows: int
     bytes: int
     sha256: str
+    plain: int | None = None
 
 
 class RollupFile(NamedTuple):
@@ -106,13 +114,18 @@ class Hot:
             os.close(self._guard)
 
     @contextmanager
-    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """One write transaction: durable at the end, nothing of it after an exception. Raises SeriesError."""
+    def writing(self, *, lists: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One write transaction: durable at the end, nothing of it after an exception. Raises SeriesError.
+
+        `lists` says that it may change more than samples: what readers remember of the lists is then read anew.
+        """
         with _in_words(), self._write_lock:
             connection = self._connection
             try:
                 connection.begin()
                 yield connection
+                if lists:
+                    relist(connection)
                 connection.commit()
             except BaseException as failure:
                 self._recover(failure)
@@ -170,11 +183,22 @@ class Hot:
                 self._retired.clear()
 
 
-def files(connection: duckdb.DuckDBPyConnection, first: int, last: int, buckets: list[int] | None = None) -> list[File]:
+def files(connection: duckdb.DuckDBPyConnection, first: int = 0, last: int = EVER, buckets: list[int] | None = None) -> list[File]:
     """The partition files that may hold samples of [first, last], of these buckets or of all."""
     found = connection.execute("SELECT * FROM partition WHERE last >= ? AND first <= ? ORDER BY file", [first, last]).fetchall()
     listed = [File(*row) for row in found]
     return listed if buckets is None else [file for file in listed if file.bucket in buckets]
+
+
+def add_files(connection: duckdb.DuckDBPyConnection, made: Sequence[File]) -> None:
+    """List partition files."""
+    if made:
+        connection.executemany("INSERT INTO partition VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", made)
+
+
+def relist(connection: duckdb.DuckDBPyConnection) -> None:
+    """Within a write transaction that changes the lists, or takes samples out of the hot table: give them a new version."""
+    connection.execute(f"UPDATE state SET listing = listing + 1, hot_first = (SELECT coalesce(min(taken_at), {EVER}) FROM hot)")  # noqa: S608
 
 
 def sync_folder(folder: Path) -> None:

@@ -33,6 +33,11 @@ _IDENTITY = f"point, taken_at, value, quality, reason, {_DELAY}"
 _SCALES = (1, 10, 100, 1000)
 
 
+def plain_columns(scale: int) -> str:
+    """COLUMNS of a file whose values are all integers under `scale`, without a reason: see File.plain. The others need not be decoded."""
+    return f"point, taken_at, scaled / {scale}::DOUBLE AS value, quality, taken_at + delay * 1000 AS received_at, '' AS reason"
+
+
 def day_of(instant: int) -> int:
     """Number of the Shanghai calendar day of a UTC instant, 0 = 1970-01-01."""
     return (instant + ZONE_MS) // DAY_MS
@@ -136,19 +141,22 @@ class _Plan(NamedTuple):
     last: int
     rows: int
     scale: int
+    plain: bool
 
 
 def _plans(connection: duckdb.DuckDBPyConnection, table: str) -> list[_Plan]:
     fits = ", ".join(f"count(value) FILTER ({_exact(scale)})" for scale in _SCALES)
-    query = f"SELECT bucket, min(taken_at), max(taken_at), count(*), count(value), {fits} FROM {table} GROUP BY bucket ORDER BY bucket"  # noqa: S608
-    found = connection.execute(query).fetchall()
-    return [_Plan(bucket, first, last, rows, _cheapest(values, fitting)) for bucket, first, last, rows, values, *fitting in found]
+    query = (
+        f"SELECT bucket, min(taken_at), max(taken_at), count(*), count(value), count(*) FILTER (reason <> ''), {fits} "  # noqa: S608
+        f"FROM {table} GROUP BY bucket ORDER BY bucket"
+    )
+    return [_plan(*row) for row in connection.execute(query).fetchall()]
 
 
-def _cheapest(values: int, fitting: list[int]) -> int:
+def _plan(bucket: int, first: int, last: int, rows: int, values: int, said: int, *fitting: int) -> _Plan:
     """The factor that takes least room: a value that is not exact under it costs a double, a larger factor some bits of every value."""
-    costs = [(64 * (values - fits) + math.log2(scale) * fits, scale) for scale, fits in zip(_SCALES, fitting, strict=True)]
-    return min(costs)[1]
+    _, scale, fits = min((64 * (values - fits) + math.log2(scale) * fits, scale, fits) for scale, fits in zip(_SCALES, fitting, strict=True))
+    return _Plan(bucket, first, last, rows, scale, fits == values and not said)
 
 
 def _exact(scale: int) -> str:
@@ -166,7 +174,7 @@ def _select(table: str, plan: _Plan) -> str:
 def _entry(folder: Path, name: str, plan: _Plan) -> File:
     period, bucket, _ = parse(name)
     path = folder / name
-    return File(name, period, bucket, plan.first, plan.last, plan.rows, path.stat().st_size, checksum(path))
+    return File(name, period, bucket, plan.first, plan.last, plan.rows, path.stat().st_size, checksum(path), plan.scale if plan.plain else None)
 
 
 def _quoted(path: Path) -> str:

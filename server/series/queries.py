@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -12,8 +12,9 @@ import numpy as np
 from server.series import Row
 from server.series.batch import Array, Batch, Floats
 from server.series.fold import Samples
-from server.series.hot import File, files
-from server.series.partition import BUCKETS, COLUMNS, bucket_of
+from server.series.hot import EVER, File
+from server.series.partition import BUCKETS, COLUMNS, bucket_of, plain_columns
+from server.series.snapshot import Snapshot
 
 HOT = "hot"
 FILES = f"(SELECT {COLUMNS} FROM read_parquet($files))"  # noqa: S608
@@ -21,21 +22,22 @@ _ROW = "point, taken_at, value, quality, received_at, reason"
 _IN_LIST = 64  # so many points are named in the statement itself, where Parquet files can skip by them; more go into a join
 
 
-def samples(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int) -> Samples:
+def samples(snapshot: Snapshot, points: Sequence[int], first: int, last: int) -> Samples:
     """The samples of [first, last] (both inclusive), sorted by point and time."""
     found, chosen = [], _chosen(points)
-    for source, parameters in _sources(connection, folder, points, first, last):
+    for source, parameters in _sources(snapshot, points, first, last):
         query = f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality FROM {source} WHERE {chosen}"  # noqa: S608
-        found.append(connection.execute(query, parameters).fetchnumpy())
+        found.append(snapshot.connection.execute(query, parameters).fetchnumpy())
     point, taken, value, quality = (np.concatenate([part[name] for part in found]) for name in ("point", "taken_at", "value", "quality"))
     order = np.lexsort((taken, point))
     return Samples(point[order], taken[order], value[order], quality[order])
 
 
-def batch(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int, also: str = "true") -> Batch:
+def batch(snapshot: Snapshot, points: Sequence[int], first: int, last: int, also: str = "true") -> Batch:
     """Whole rows of [first, last] as columns, sorted by point and time; `also` is a further condition."""
     found, said, chosen = [], dict[tuple[int, int], str](), f"{_chosen(points)} AND {also}"
-    for source, parameters in _sources(connection, folder, points, first, last):
+    connection = snapshot.connection
+    for source, parameters in _sources(snapshot, points, first, last):
         query = (
             f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality, received_at, reason <> '' AS said FROM {source} "  # noqa: S608
             f"WHERE {chosen}"
@@ -61,29 +63,31 @@ def extent(connection: duckdb.DuckDBPyConnection) -> tuple[int, int] | None:
     return None if first is None else (first, last)
 
 
-def rows(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int, limit: int | None) -> list[Row]:
+def rows(snapshot: Snapshot, points: Sequence[int], first: int, last: int, limit: int | None) -> list[Row]:
     """Whole rows of [first, last], sorted by point and time; at most `limit`."""
-    sources = [*_sources(connection, folder, points, first, last)]
+    sources = _sources(snapshot, points, first, last)
     union = " UNION ALL ".join(f"SELECT {_ROW} FROM {source} WHERE {_chosen(points)}" for source, _ in sources)  # noqa: S608
-    found = connection.execute(f"{union} ORDER BY point, taken_at LIMIT $limit", sources[-1][1] | {"limit": limit})
+    parameters = {name: value for _, each in sources for name, value in each.items()}
+    found = snapshot.connection.execute(f"{union} ORDER BY point, taken_at LIMIT $limit", parameters | {"limit": limit})
     return [Row(*row) for row in found.fetchall()]
 
 
-def newest(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], since: int) -> dict[int, Row]:
+def newest(snapshot: Snapshot, points: Sequence[int], since: int) -> dict[int, Row]:
     """The newest row of each point at `since` or later. Files are opened from the newest backwards and only as far as needed, one of each bucket
     at a time.
     """
+    connection = snapshot.connection
     best = _newest_of(connection, HOT, {}, points, since)
     wanted = {bucket: [point for point in points if bucket_of(point) == bucket] for bucket in {bucket_of(point) for point in points}}
     waiting: dict[int, list[File]] = {bucket: [] for bucket in wanted}
-    for file in sorted(files(connection, since, 1 << 62, list(wanted)), key=lambda each: each.last):
+    for file in sorted(snapshot.files(wanted, since, EVER), key=lambda each: each.last):
         waiting[file.bucket].append(file)
     while True:
         opened, missing = [], list[int]()
         for bucket, listed in waiting.items():
             lacking = [point for point in wanted[bucket] if listed and (point not in best or best[point].taken_at < listed[-1].last)]
             if lacking:
-                opened.append(str(folder / listed.pop().file))
+                opened.append(str(snapshot.folder / listed.pop().file))
                 missing += lacking
         if not opened:
             return best
@@ -91,14 +95,15 @@ def newest(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence
         best.update({point: row for point, row in found.items() if point not in best or best[point].taken_at < row.taken_at})
 
 
-def known(connection: duckdb.DuckDBPyConnection, folder: Path, batch: Batch) -> tuple[Array, Floats]:
+def known(snapshot: Snapshot, batch: Batch) -> tuple[Array, Floats]:
     """Which rows of a batch (their indices) are stored already, and the values stored for them."""
     if not len(batch):
         return np.empty(0, dtype=np.int64), np.empty(0)
     first, last = int(batch.taken_at.min()), int(batch.taken_at.max())
     parameters: dict[str, Any] = {"first": first, "last": last}
     sources = [(HOT, parameters)]
-    touched = [str(folder / file.file) for file in files(connection, first, last) if _touches(file, batch)]
+    connection = snapshot.connection
+    touched = [str(snapshot.folder / file.file) for file in snapshot.files(range(BUCKETS), first, last) if _touches(file, batch)]
     if touched:
         sources.append((FILES, parameters | {"files": touched}))
     connection.register("keys", {"n": np.arange(len(batch)), "point": batch.point, "taken_at": batch.taken_at})
@@ -116,23 +121,36 @@ def _touches(file: File, batch: Batch) -> bool:
     return bool(((batch.point[inside] >> 4) % BUCKETS == file.bucket).any())
 
 
+def among(points: Sequence[int]) -> tuple[str, dict[str, Any]]:
+    """Condition for rows of these points, at least one, and its parameters."""
+    if len(points) == 1:
+        return f"point = {int(points[0])}", {}
+    span = f"point BETWEEN {min(points)} AND {max(points)}"  # by which row groups are skipped
+    if max(points) - min(points) == len(points) - 1 == len(set(points)) - 1:
+        return span, {}
+    if len(points) <= _IN_LIST:
+        return f"{span} AND point IN ({', '.join(str(int(point)) for point in points)})", {}
+    return f"{span} AND point IN (SELECT unnest($points))", {"points": list(points)}
+
+
 def _chosen(points: Sequence[int]) -> str:
     """WHERE clause of the rows asked for, with the parameters of _sources."""
-    some = ", ".join(str(int(point)) for point in points) if len(points) <= _IN_LIST else "SELECT unnest($points)"
-    return f"point BETWEEN $low AND $high AND point IN ({some}) AND taken_at BETWEEN $first AND $last"
+    return f"{among(points)[0]} AND taken_at BETWEEN $first AND $last"
 
 
-def _sources(connection: duckdb.DuckDBPyConnection, folder: Path, points: Sequence[int], first: int, last: int) -> list[tuple[str, dict[str, Any]]]:
-    """Where the rows asked for may lie, at least one place: FROM clauses, and their parameters. The hot table only if it has rows of this time."""
-    chosen: dict[str, Any] = {"low": min(points), "high": max(points), "first": first, "last": last}
-    if len(points) > _IN_LIST:
-        chosen["points"] = list(points)
-    listed = files(connection, first, last, [*{bucket_of(point) for point in points}])
+def _sources(snapshot: Snapshot, points: Sequence[int], first: int, last: int) -> list[tuple[str, dict[str, Any]]]:
+    """Where the rows asked for may lie, at least one place: FROM clauses, and their parameters. Files with plain values are read by fewer columns."""
+    chosen: dict[str, Any] = {"first": first, "last": last} | among(points)[1]
+    alike: dict[int | None, list[str]] = defaultdict(list)
+    for file in snapshot.files({bucket_of(point) for point in points}, first, last):
+        alike[file.plain].append(str(snapshot.folder / file.file))
     found: list[tuple[str, dict[str, Any]]] = []
-    if not listed or connection.execute("SELECT 1 FROM hot WHERE taken_at BETWEEN ? AND ? LIMIT 1", [first, last]).fetchall():
+    if last >= snapshot.hot_first or not alike:
         found.append((HOT, chosen))
-    if listed:
-        found.append((FILES, chosen | {"files": [str(folder / file.file) for file in listed]}))
+    for scale, paths in alike.items():
+        name = "files" if scale is None else f"files_{scale}"
+        columns = COLUMNS if scale is None else plain_columns(scale)
+        found.append((f"(SELECT {columns} FROM read_parquet(${name}))", chosen | {name: paths}))  # noqa: S608
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from server.series import SeriesError, partition, rollup
-from server.series.hot import File, Hot, files
+from server.series.hot import File, Hot, add_files, files
 
 log = logging.getLogger("server.series")
 
@@ -26,7 +26,7 @@ def reconcile(hot: Hot) -> int:
     rolled = rollup.reconcile(hot)
     present = {f"{path.parent.name}/{path.name}": path for path in _partitions(hot.folder)}
     with hot.writing() as connection:
-        listed = {file.file: file for file in files(connection, 0, 1 << 62)}
+        listed = {file.file: file for file in files(connection)}
         _drop_lost(connection, [file for name, file in listed.items() if name not in present or present[name].stat().st_size != file.bytes])
     strangers = sorted((name for name in present if name not in listed or present[name].stat().st_size != listed[name].bytes), key=_generation)
     for name in reversed(strangers):
@@ -64,7 +64,7 @@ def _take_in(hot: Hot, name: str, path: Path) -> None:
     with hot.writing() as connection:
         stored = _stored(connection, hot.folder, file)
         if stored == 0:
-            connection.execute("INSERT INTO partition VALUES (?, ?, ?, ?, ?, ?, ?, ?)", file)
+            add_files(connection, [file])
         elif stored < file.rows:
             _copy_new(connection, hot.folder, file)
     if stored:

@@ -10,7 +10,7 @@ is not rolled up is folded from the samples, so that a crash, late data or new l
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from server.series.batch import Ints
 from server.series.figures import Figures
 from server.series.hot import Hot, RollupFile
 from server.series.partition import BUCKETS, DAY_MS, bucket_of, day_label, day_number, day_of, day_start
+from server.series.snapshot import Snapshot
 
 HOUR_MS = 3_600_000
 GRAINS = {"hour": HOUR_MS, "day": DAY_MS}
@@ -52,11 +53,15 @@ def set_limits(connection: duckdb.DuckDBPyConnection, limits: Mapping[int, Limit
     return len(changed)
 
 
-def touch(connection: duckdb.DuckDBPyConnection, keys: Ints, known: set[int]) -> None:
-    """Within the transaction that stores samples: their days, and those after, are no longer rolled up. `known` holds at least all keys listed."""
+def touch(connection: duckdb.DuckDBPyConnection, keys: Ints, known: set[int]) -> bool:
+    """Within the transaction that stores samples: their days, and those after, are no longer rolled up. `known` holds at least all keys listed.
+
+    Returns whether any was.
+    """
     listed = known & set(np.concatenate((keys, keys + BUCKETS)).tolist())
     if listed:
         connection.execute(f"DELETE FROM rolled WHERE version < {EXPIRED} AND day * {BUCKETS} + bucket IN (SELECT unnest(?))", [list(listed)])  # noqa: S608
+    return bool(listed)
 
 
 def keys_listed(connection: duckdb.DuckDBPyConnection) -> set[int]:
@@ -64,15 +69,15 @@ def keys_listed(connection: duckdb.DuckDBPyConnection) -> set[int]:
     return {key for (key,) in connection.execute(f"SELECT day::BIGINT * {BUCKETS} + bucket FROM rolled").fetchall()}  # noqa: S608
 
 
-def figures(connection: duckdb.DuckDBPyConnection, hot: Hot, limits: Mapping[int, Limits], start: int, end: int, step_ms: int | None) -> Figures:
-    """Answer SeriesStore.figures on one snapshot."""
+def figures(snapshot: Snapshot, limits: Mapping[int, Limits], start: int, end: int, step_ms: int | None) -> Figures:
+    """Answer SeriesStore.figures."""
     step = max(1, end - start) if step_ms is None else step_ms
     fold.check(limits, start, end, step)
     if not limits or end == start:
         return Figures.none()
 
     def fetch(points: list[int], first: int, last: int) -> fold.Samples:
-        return queries.samples(connection, hot.folder, points, first, last)
+        return queries.samples(snapshot, points, first, last)
 
     grain = _grain(start, end, step_ms)
     if grain is None:
@@ -81,8 +86,8 @@ def figures(connection: duckdb.DuckDBPyConnection, hot: Hot, limits: Mapping[int
     inner, outer = start + -(start + partition.ZONE_MS) % width, end - (end + partition.ZONE_MS) % width
     first_day, last_day = day_of(inner), day_of(outer - 1)
     parts = []
-    for versions in _usable(connection, limits, first_day, last_day):
-        parts.append(_read(connection, hot, grain, versions, inner, outer))
+    for versions in _usable(snapshot, limits, first_day, last_day):
+        parts.append(_read(snapshot, grain, versions, inner, outer))
         parts += _missing(fetch, limits, versions, (start, end), (inner, outer), width)
     whole = Figures.joined(parts)
     return whole if step == width else whole.combined(start, step)
@@ -105,19 +110,18 @@ def _grain(start: int, end: int, step_ms: int | None) -> str | None:
     return None
 
 
-def _usable(connection: duckdb.DuckDBPyConnection, limits: Mapping[int, Limits], first_day: int, last_day: int) -> Iterator[_Usable]:
+def _usable(snapshot: Snapshot, limits: Mapping[int, Limits], first_day: int, last_day: int) -> Iterator[_Usable]:
     """Sort the points asked for by bucket and version of their limits. Points judged otherwise than asked have no day."""
-    judged = connection.execute("SELECT point, version, hold_ms, low, high FROM judged WHERE point IN (SELECT unnest(?))", [list(limits)]).fetchall()
-    versions = {point: version for point, version, *rest in judged if _same(Limits(*rest), limits[point]) and limits[point].hold_ms <= DAY_MS}
+    judged = snapshot.listing.judged(snapshot.connection)
     groups: dict[tuple[int, int | None], list[int]] = defaultdict(list)
     for point in sorted(limits):
-        groups[bucket_of(point), versions.get(point)].append(point)
-    query = "SELECT bucket, day, version FROM rolled WHERE day BETWEEN ? AND ? ORDER BY bucket, day"
-    rolled: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for bucket, day, version in connection.execute(query, [first_day, last_day]).fetchall():
-        rolled[bucket].append((day, version))
+        known, asked = judged.get(point), limits[point]
+        good = known is not None and _same(known.limits, asked) and asked.hold_ms <= DAY_MS
+        groups[bucket_of(point), known.version if known is not None and good else None].append(point)
+    rolled = snapshot.listing.rolled(snapshot.connection)
     for (bucket, needed), points in groups.items():
-        yield _Usable(bucket, points, [] if needed is None else [day for day, version in rolled[bucket] if version >= needed])
+        days = () if needed is None else rolled.get(bucket, ())
+        yield _Usable(bucket, points, [day for day, version in days if first_day <= day <= last_day and version >= (needed or 0)])
 
 
 def _same(judged: Limits, asked: Limits) -> bool:
@@ -125,22 +129,21 @@ def _same(judged: Limits, asked: Limits) -> bool:
     return judged == asked or (judged.hold_ms == asked.hold_ms and asked.low is None and asked.high is None)
 
 
-def _read(connection: duckdb.DuckDBPyConnection, hot: Hot, grain: str, usable: _Usable, first: int, until: int) -> Figures:
+def _read(snapshot: Snapshot, grain: str, usable: _Usable, first: int, until: int) -> Figures:
     if not usable.days:
         return Figures.none()
-    months = sorted({day_label(day)[:7] for day in usable.days})
-    query = "SELECT file FROM rollup WHERE grain = ? AND bucket = ? AND list_contains(?, month)"
-    paths = [str(hot.folder / file) for (file,) in connection.execute(query, [grain, usable.bucket, months]).fetchall()]
+    months = {day_label(day)[:7] for day in usable.days}
+    listed = snapshot.listing.rollups(snapshot.connection).get((grain, usable.bucket), ())
+    paths = [str(snapshot.folder / file.file) for file in listed if file.month in months]
     if not paths:
         return Figures.none()
-    found = connection.execute(
-        f"SELECT {COLUMNS} FROM read_parquet($files) WHERE point BETWEEN $low AND $high AND point IN (SELECT unnest($points)) "  # noqa: S608
-        "AND time >= $first AND time < $until",
-        {"files": paths, "low": usable.points[0], "high": usable.points[-1], "points": usable.points, "first": first, "until": until},
-    ).fetchnumpy()
+    chosen, parameters = queries.among(usable.points)
+    query = f"SELECT {COLUMNS} FROM read_parquet($files) WHERE {chosen} AND time >= $first AND time < $until"  # noqa: S608
+    found = snapshot.connection.execute(query, parameters | {"files": paths, "first": first, "until": until}).fetchnumpy()
     whole = Figures(**{name: np.asarray(found[name]) for name in COLUMNS.split(", ")})
-    good = np.isin((whole.time + partition.ZONE_MS) // DAY_MS, np.array(usable.days, dtype=np.int64))
-    return whole if good.all() else whole.take(good)
+    if len(usable.days) < day_of(until - 1) - day_of(first) + 1:
+        whole = whole.take(np.isin((whole.time + partition.ZONE_MS) // DAY_MS, np.array(usable.days, dtype=np.int64)))
+    return whole if len(paths) == 1 or len(usable.points) == 1 else whole.take(np.argsort(whole.point, kind="stable"))
 
 
 def _missing(
@@ -148,12 +151,18 @@ def _missing(
 ) -> Iterator[Figures]:
     """Fold from samples what is not rolled up: the days that are not listed, and what the range has before and after whole steps."""
     chosen = {point: limits[point] for point in usable.points}
-    covered = [(max(day_start(day), inner[0]), min(day_start(day + 1), inner[1])) for day in usable.days]
     at = asked[0]
+    covered = [(max(day_start(first), inner[0]), min(day_start(last + 1), inner[1])) for first, last in _runs(usable.days)]
     for since, until in [*covered, (asked[1], asked[1])]:
         for first, last in _cut(at, since, inner):
             yield fold.all_figures(fetch, chosen, first, last, width)
         at = until
+
+
+def _runs(days: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """First and last of each run of days that follow one another."""
+    breaks = [index for index in range(1, len(days)) if days[index] > days[index - 1] + 1]
+    yield from ((days[since], days[until - 1]) for since, until in pairwise([0, *breaks, len(days)]) if until > since)
 
 
 def _cut(first: int, last: int, inner: tuple[int, int]) -> Iterator[tuple[int, int]]:

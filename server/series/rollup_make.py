@@ -14,6 +14,7 @@ from server.series.figures import Figures
 from server.series.hot import Hot, RollupFile, files, sync_folder
 from server.series.partition import BUCKETS, DAY_MS, day_label, day_of, day_start
 from server.series.rollup import COLUMNS, EXPIRED, FOLDER, HOUR_MS
+from server.series.snapshot import Snapshots
 
 _OPTIONS = "FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, ROW_GROUP_SIZE 8192"
 
@@ -83,8 +84,10 @@ def _judged(snapshot: duckdb.DuckDBPyConnection, work: Work) -> tuple[int, dict[
 
 
 def _fold_days(snapshot: duckdb.DuckDBPyConnection, hot: Hot, days: tuple[int, ...], limits: Mapping[int, Limits]) -> Figures:
+    seen = Snapshots(hot).of(snapshot)
+
     def fetch(points: list[int], first: int, last: int) -> fold.Samples:
-        return queries.samples(snapshot, hot.folder, points, first, last)
+        return queries.samples(seen, points, first, last)
 
     return Figures.joined([fold.all_figures(fetch, limits, day_start(day), day_start(day + 1), HOUR_MS) for day in days])
 

@@ -11,8 +11,6 @@ from server.series.batch import Batch, Ints, distinct
 from server.series.hot import File, Hot, files
 from server.series.partition import BUCKETS, DAY_MS, ZONE_MS, day_of, day_start
 
-_EVER = 1 << 62
-
 
 def note(connection: duckdb.DuckDBPyConnection, keys: Ints, seq: int, noted: dict[int, int]) -> None:
     """Within the transaction that stores samples: their days are unsettled. `noted` maps keys already listed to the number of their last write; after
@@ -61,7 +59,7 @@ def expire(hot: Hot, before: int) -> int:
     """Answer SeriesStore.expire: files that end before the day of `before` go, with the hot rows before it. A month's file goes as a whole."""
     limit = day_start(day_of(before))
     with hot.writing() as connection:
-        old: list[File] = [file for file in files(connection, 0, _EVER) if file.last < limit]
+        old: list[File] = [file for file in files(connection) if file.last < limit]
         if old:
             connection.execute("DELETE FROM partition WHERE list_contains(?, file)", [[file.file for file in old]])
         gone: int = connection.execute("DELETE FROM hot WHERE taken_at < ?", [limit]).fetchall()[0][0]
