@@ -108,6 +108,14 @@ class Batch:
         return batch.take(first), int(differs(batch.value, batch.value[leader]).sum())
 
 
+def sorting(point: Ints, taken_at: Ints) -> Array | slice:
+    """Index that sorts by point and time; all as it is where that is so already, as it is of a single file."""
+    steps = np.diff(point)
+    if ((steps > 0) | ((steps == 0) & (np.diff(taken_at) >= 0))).all():
+        return slice(None)
+    return np.lexsort((taken_at, point))
+
+
 def distinct(numbers: Ints) -> Ints:
     """Which numbers occur, ascending; fast where they lie close together."""
     if not len(numbers):

@@ -160,7 +160,7 @@ class Hot:
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(str(self.folder / "hot.duckdb"), config=self._settings)
-        connection.execute("SET parquet_metadata_cache = true")
+        connection.execute("SET GLOBAL parquet_metadata_cache = true")  # without GLOBAL a cursor would not have it
         connection.execute(_SCHEMA)
         sync_folder(self.folder)
         return connection

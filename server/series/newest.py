@@ -55,7 +55,7 @@ class Newest:
 
     def stored(self, batch: Batch, reached: Array) -> None:
         """A batch, sorted by point and time, has been stored, of which `reached` may not have been behind everything of its point."""
-        last = np.flatnonzero(np.diff(batch.point, append=-1) & _inside(batch.point))
+        last = np.flatnonzero((np.diff(batch.point, append=-1) != 0) & _inside(batch.point))
         with self._lock:
             self._changes += 1
             taken, here = batch.taken_at[last], self._points[batch.point[last]]
@@ -88,10 +88,12 @@ class Newest:
         return {row.point_id: row for row in batch.rows()}, [*asked[~have & (since < here["known"])].tolist(), *listed[~inside].tolist()]
 
     def forget(self, before: int) -> None:
-        """Samples taken before an instant have been deleted."""
+        """Samples taken before an instant may have been deleted."""
         with self._lock:
             self._changes += 1
-            self._points["taken"][self._points["taken"] < before] = _NEVER
+            gone = self._points["taken"] < before
+            self._points["taken"][gone] = _NEVER
+            self._points["known"][gone] = np.maximum(self._points["known"][gone], before)
 
     def _keep(self, rows: Batch) -> None:
         """With the lock held: these are the newest of their points."""

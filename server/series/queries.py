@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 
 from server.series import Row
-from server.series.batch import Array, Batch, Floats
+from server.series.batch import Array, Batch, Floats, sorting
 from server.series.fold import Samples
 from server.series.hot import EVER, File
 from server.series.partition import BUCKETS, COLUMNS, bucket_of, plain_columns
@@ -29,7 +29,7 @@ def samples(snapshot: Snapshot, points: Sequence[int], first: int, last: int) ->
         query = f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality FROM {source} WHERE {chosen}"  # noqa: S608
         found.append(snapshot.connection.execute(query, parameters).fetchnumpy())
     point, taken, value, quality = (np.concatenate([part[name] for part in found]) for name in ("point", "taken_at", "value", "quality"))
-    order = np.lexsort((taken, point))
+    order = sorting(point, taken)
     return Samples(point[order], taken[order], value[order], quality[order])
 
 
@@ -48,7 +48,7 @@ def batch(snapshot: Snapshot, points: Sequence[int], first: int, last: int, also
             said.update({(point, taken): reason for point, taken, reason in connection.execute(query, parameters).fetchall()})
     names = ("point", "taken_at", "value", "quality", "received_at", "said")
     columns = [np.concatenate([np.asarray(part[name]) for part in found]) for name in names]
-    order = np.lexsort((columns[1], columns[0]))
+    order = sorting(columns[0], columns[1])
     point, taken, value, quality, received, flags = (column[order] for column in columns)
     reason, words = np.zeros(len(point), dtype=np.int32), {"": 0}
     for index in np.flatnonzero(flags).tolist():
