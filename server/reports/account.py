@@ -4,13 +4,15 @@ One day at the reference costs one day of paper life; an hour at another climate
 Preservation Index (alarms/climate.py, form A). The figures compare climates with each other. They promise nothing about a single document.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from typing import NamedTuple
 
 from alarms.climate import absolute_humidity, humidity_from_absolute, preservation_index
-from server.reports.period import DAY_MS, HOUR_MS, local
+from server.reports.period import DAY_MS, HOUR_MS
 from server.reports.sources import Hour
+from server.series.partition import ZONE_MS, day_of
 
 REFERENCE = (20.0, 50.0)
 """°C and %RH at which a day costs a day: about the middle of the paper band, and the point the lifetime multiplier uses as well."""
@@ -58,30 +60,27 @@ class Account:
         return self.used - self.elapsed
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
+    """An hour with both values: `days` it was measured, days of paper life that it cost, and the evening of its night, None by day."""
+
     hour: Hour
     temperature: float
     humidity: float
-    night: bool
+    days: float
+    cost: float
+    evening: int | None
 
-    @property
-    def days(self) -> float:
-        return self.hour.watched_ms / DAY_MS
-
-    def cost(self, temperature: float | None = None, humidity: float | None = None) -> float:
-        """Days of paper life at this or at another climate."""
-        index = preservation_index(self.temperature if temperature is None else temperature, self.humidity if humidity is None else humidity)
-        return self.days * _REFERENCE_INDEX / index
+    def saved(self, temperature: float, humidity: float) -> float:
+        """Days of paper life that another climate would have saved."""
+        return self.cost - _cost(self.days, temperature, humidity)
 
 
 def account(hours: Sequence[Hour], temperature: tuple[float | None, float | None], humidity: tuple[float | None, float | None]) -> Account:
     """The account of some hours in a room with these limits."""
     steps = list(_steps(hours))
-    used = sum(step.cost() for step in steps)
     humid, nights = humid_nights(steps_of_nights(steps))
     return Account(
-        used=used,
+        used=sum(step.cost for step in steps),
         elapsed=sum(step.days for step in steps),
         causes=_causes(steps, temperature[1], humidity[1], humid),
         humid_nights=len(humid),
@@ -92,26 +91,26 @@ def account(hours: Sequence[Hour], temperature: tuple[float | None, float | None
 
 def cost_days(hour: Hour) -> float | None:
     """Days of paper life that an hour used; None where the climate is not known."""
-    return next((step.cost() for step in _steps([hour])), None)
+    known = hour.temperature is not None and hour.humidity is not None and hour.watched_ms > 0
+    return _cost(hour.watched_ms / DAY_MS, hour.temperature or 0.0, hour.humidity or 0.0) if known else None
 
 
-def is_night(time: int) -> bool:
-    """20:00 to 08:00 in Beijing."""
-    hour = local(time).hour
-    return hour >= _NIGHT[0] or hour < _NIGHT[1]
+def evening_of(time: int) -> int | None:
+    """The day (see partition.day_of) in whose evening the night of an instant begins; None from 08:00 to 20:00 in Beijing."""
+    day, hour = day_of(time), (time + ZONE_MS) % DAY_MS // HOUR_MS
+    return day if hour >= _NIGHT[0] else day - 1 if hour < _NIGHT[1] else None
 
 
-def steps_of_nights(steps: Iterable[_Step]) -> dict[date, list[_Step]]:
-    """Steps of each night, by the date of its evening."""
-    found: dict[date, list[_Step]] = {}
+def steps_of_nights(steps: Iterable[_Step]) -> dict[int, list[_Step]]:
+    """Steps of each night, by the day of its evening."""
+    found: dict[int, list[_Step]] = defaultdict(list)
     for step in steps:
-        if step.night:
-            at = local(step.hour.time)
-            found.setdefault(at.date() if at.hour >= _NIGHT[0] else at.date() - timedelta(days=1), []).append(step)
+        if step.evening is not None:
+            found[step.evening].append(step)
     return found
 
 
-def humid_nights(nights: dict[date, list[_Step]]) -> tuple[set[date], int]:
+def humid_nights(nights: Mapping[int, Sequence[_Step]]) -> tuple[set[int], int]:
     """Evenings of the nights whose mean humidity lay above 65 %RH, and how many nights are known."""
     wet = {day for day, steps in nights.items() if sum(s.humidity * s.days for s in steps) > HUMID_NIGHT * sum(s.days for s in steps)}
     return wet, len(nights)
@@ -120,18 +119,20 @@ def humid_nights(nights: dict[date, list[_Step]]) -> tuple[set[date], int]:
 def _steps(hours: Iterable[Hour]) -> Iterable[_Step]:
     for hour in hours:
         if hour.temperature is not None and hour.humidity is not None and hour.watched_ms > 0:
-            yield _Step(hour, hour.temperature, hour.humidity, is_night(hour.time))
+            days = hour.watched_ms / DAY_MS
+            cost = _cost(days, hour.temperature, hour.humidity)
+            yield _Step(hour, hour.temperature, hour.humidity, days, cost, evening_of(hour.time))
 
 
-def _causes(steps: Sequence[_Step], hottest: float | None, dampest: float | None, humid: set[date]) -> tuple[Cause, ...]:
+def _cost(days: float, temperature: float, humidity: float) -> float:
+    """Days of paper life that `days` of a climate cost."""
+    return days * _REFERENCE_INDEX / preservation_index(temperature, humidity)
+
+
+def _causes(steps: Sequence[_Step], hottest: float | None, dampest: float | None, humid: set[int]) -> tuple[Cause, ...]:
     """Every hour belongs to one cause: the first that fits."""
-
-    def evening(step: _Step) -> date:
-        at = local(step.hour.time)
-        return at.date() if at.hour >= _NIGHT[0] else at.date() - timedelta(days=1)
-
     kinds: tuple[tuple[str, Callable[[_Step], bool]], ...] = (
-        (f"湿夜（整夜平均高于 {HUMID_NIGHT:g} %RH）", lambda step: step.night and evening(step) in humid),
+        (f"湿夜（整夜平均高于 {HUMID_NIGHT:g} %RH）", lambda step: step.evening in humid),
         ("湿度高于上限", lambda step: dampest is not None and step.humidity > dampest),
         ("温度高于上限", lambda step: hottest is not None and step.temperature > hottest),
         ("范围以内（靠近上限也会多耗）", lambda _step: True),
@@ -139,7 +140,7 @@ def _causes(steps: Sequence[_Step], hottest: float | None, dampest: float | None
     sums = [[0.0, 0] for _ in kinds]
     for step in steps:
         place = next(index for index, (_, fits) in enumerate(kinds) if fits(step))
-        sums[place][0] += step.cost() - step.days
+        sums[place][0] += step.cost - step.days
         sums[place][1] += step.hour.watched_ms
     found = [Cause(name=kinds[index][0], days=days, lasted_ms=int(lasted)) for index, (days, lasted) in enumerate(sums) if lasted]
     return tuple(sorted(found, key=lambda cause: -cause.days))
@@ -154,7 +155,7 @@ def _against_damp(steps: Sequence[_Step], dampest: float | None) -> Iterable[Fix
     if dampest is None:
         return
     damp = [step for step in steps if step.humidity > dampest]
-    night = [step for step in damp if step.night]
+    night = [step for step in damp if step.evening is not None]
     yield Fix(
         name=f"夜间（20 时至次日 8 时）除湿，湿度压到 {dampest:g} %RH",
         saved=_capped(night, dampest),
@@ -171,11 +172,11 @@ def _against_damp(steps: Sequence[_Step], dampest: float | None) -> Iterable[Fix
     drier = [step for step in damp if _drier_outside(step)]
     yield Fix(
         name="室外更干时开窗或开新风，通风后随即关闭",
-        saved=sum(step.cost() - step.cost(humidity=_mixed(step)) for step in drier),
+        saved=sum(step.saved(step.temperature, _mixed(step)) for step in drier),
         reason=f"库内偏湿的时间里有 {_hours(drier)} 小时室外空气更干，且室外 {_VENTILATE_C[0]:g}–{_VENTILATE_C[1]:g} ℃",
         effort="不花钱",
     )
-    day = [step for step in damp if not step.night]
+    day = [step for step in damp if step.evening is None]
     yield Fix(
         name=f"白天也除湿，湿度压到 {dampest:g} %RH",
         saved=_capped(day, dampest),
@@ -190,21 +191,21 @@ def _against_heat(steps: Sequence[_Step], limits: tuple[float | None, float | No
         hot = [step for step in steps if step.temperature > high]
         yield Fix(
             name=f"温度降到上限 {high:g} ℃ 以内（检查空调）",
-            saved=sum(step.cost() - step.cost(temperature=high) for step in hot),
+            saved=sum(step.saved(high, step.humidity) for step in hot),
             reason=f"有 {_hours(hot)} 小时温度高于 {high:g} ℃",
             effort="电费",
         )
     cooled = [step for step in steps if low is None or step.temperature - 1 >= low]
     yield Fix(
         name="空调设定值调低 1 ℃",
-        saved=sum(step.cost() - step.cost(temperature=step.temperature - 1) for step in cooled),
+        saved=sum(step.saved(step.temperature - 1, step.humidity) for step in cooled),
         reason=f"有 {_hours(cooled)} 小时调低 1 ℃ 仍在范围内（湿度须同时管住）",
         effort="电费",
     )
 
 
 def _capped(steps: Sequence[_Step], humidity: float) -> float:
-    return sum(step.cost() - step.cost(humidity=humidity) for step in steps)
+    return sum(step.saved(step.temperature, humidity) for step in steps)
 
 
 def _gap(step: _Step) -> float | None:

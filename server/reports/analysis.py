@@ -1,5 +1,6 @@
 """温湿度综合分析: what art. 10 of the 1987 rule wants once a year. One sheet for the unit, one for each room; any other period works as well."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -61,7 +62,8 @@ def _analyse(sources: Sources, rooms: Sequence[Room], period: Period, now: int, 
     found = []
     for place in known:
         climate = survey(sources, place, period, now)
-        parts = [[hour for hour in climate.hours if month.since <= hour.time < month.until] for month in months]
+        times = [hour.time for hour in climate.hours]
+        parts = [climate.hours[bisect_left(times, month.since) : bisect_left(times, month.until)] for month in months]
         inside = [{quantity: monthly[place.code, quantity] for quantity in CLIMATE} for monthly in kept]
         past = hours(sources.store, place, earlier.since, earlier.until, DAY_MS) if place.sensed else []
         compared = {quantity: (extremes(past, quantity).mean, share(*before[place.code, quantity])) for quantity in CLIMATE}

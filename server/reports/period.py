@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -73,6 +74,7 @@ def previous(period: Period) -> Period:
     return Period(f"{first}..{last}", f"{_spoken(first)}至{_spoken(last)}", first, last)
 
 
+@lru_cache(maxsize=4096)
 def midnight(day: date) -> int:
     """UTC ms of 00:00 in Beijing."""
     return round(datetime(day.year, day.month, day.day, tzinfo=ZONE).timestamp()) * 1000

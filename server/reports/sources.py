@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from sqlalchemy.orm import Session
 
 from server.reports.period import DAY_MS, HOUR_MS
 from server.series import GOOD, Compliance, Limits, SeriesStore
+from server.series.batch import Floats, Ints
+from server.series.figures import Figures
 from server.series.partition import ZONE_MS
 from server.store import manual
 from server.store.session import Database
@@ -130,14 +133,17 @@ def nearest(store: SeriesStore, points: Sequence[int], instants: Sequence[int], 
 
 def hours(store: SeriesStore, place: Place, start: int, end: int, step_ms: int = HOUR_MS) -> list[Hour]:
     """Hourly means inside and outside, hour by hour without holes. Several points of a quantity are averaged."""
+    times = range(start, end, step_ms)
     idents = place.points()
-    by_time: dict[int, dict[int, tuple[float, int]]] = defaultdict(dict)
-    if idents and end > start:
-        figures = store.figures({ident: place.limits[ident] for ident in idents}, start, end, step_ms)
-        columns = (figures.point, figures.time, figures.mean, figures.watched_ms)
-        for point, time, mean, watched in zip(*(column.tolist() for column in columns), strict=True):
-            by_time[time][point] = (mean, watched)
-    return [_hour(place, time, by_time.get(time, {})) for time in range(start, end, step_ms)]
+    figures = store.figures({ident: place.limits[ident] for ident in idents}, start, end, step_ms) if idents and times else Figures.none()
+
+    def course(group: Mapping[str, tuple[int, ...]], quantity: str) -> _Course:
+        return _course(figures, group.get(quantity, ()), start, step_ms, len(times))
+
+    inside, outside = ([course(group, quantity) for quantity in CLIMATE] for group in (place.inside, place.outside))
+    known = np.minimum(inside[0].watched, inside[1].watched).tolist()
+    columns = (_listed(each.mean) for each in (*inside, *outside))
+    return [Hour(*row) for row in zip(times, *(next(columns) for _ in range(2)), known, *columns, strict=True)]
 
 
 def compliances(store: SeriesStore, found: Sequence[Place], start: int, end: int) -> dict[tuple[str, str], Compliance]:
@@ -237,17 +243,27 @@ def _place(sources: Sources, room: Room, points: Sequence[Point], shared: _Share
     )
 
 
-def _hour(place: Place, time: int, here: Mapping[int, tuple[float, int]]) -> Hour:
-    temperature, known = _mean(here, place.inside.get("temperature", ()))
-    humidity, both = _mean(here, place.inside.get("humidity", ()))
-    out_temperature, _ = _mean(here, place.outside.get("temperature", ()))
-    out_humidity, _ = _mean(here, place.outside.get("humidity", ()))
-    return Hour(time, temperature, humidity, min(known, both), out_temperature, out_humidity)
+class _Course(NamedTuple):
+    """What a quantity did step by step: the mean, NaN in a step without any, and the time for which it is known, ms."""
+
+    mean: Floats
+    watched: Ints
 
 
-def _mean(here: Mapping[int, tuple[float, int]], idents: Sequence[int]) -> tuple[float | None, int]:
-    known = [here[ident] for ident in idents if ident in here]
-    if len(known) < 2:
-        return known[0] if known else (None, 0)
-    weight = sum(watched for _, watched in known)
-    return sum(mean * watched for mean, watched in known) / weight, max(watched for _, watched in known)
+def _course(figures: Figures, idents: Sequence[int], start: int, step_ms: int, steps: int) -> _Course:
+    """Of several points: their mean weighted by the time each is known for, and the longest such time."""
+    weight, total, watched = np.zeros(steps), np.zeros(steps), np.zeros(steps, dtype=np.int64)
+    for ident in idents:
+        mine = figures.point == ident
+        at, known = (figures.time[mine] - start) // step_ms, figures.watched_ms[mine]
+        weight[at] += known
+        total[at] += figures.mean[mine] * known
+        watched[at] = np.maximum(watched[at], known)
+    mean = np.full(steps, np.nan)
+    np.divide(total, weight, out=mean, where=weight > 0)
+    return _Course(mean, watched)
+
+
+def _listed(values: Floats) -> list[float | None]:
+    """As a list, with None for NaN."""
+    return [None if isnan(value) else value for value in values.tolist()]
