@@ -2,14 +2,17 @@
 
 A bundle is JSON: `alarm` (what it was about), `rule_sets` (those of its day), `schedule` (from when which one held), `points`, `samples`
 (point, instant on the alarm's axis, value or null, quality), `orders` (what people and the system did) and `transitions` (what was recorded).
+A point of a case of silence has `absences` ([since, until) in which it counted as absent); a group's one "point" is the worst level of its members;
+`builtin` holds the limits of the program's own rules where one of them judged.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
 from alarms import lifecycle as life
+from alarms.builtin import builtin
 from alarms.lifecycle import Change
 from alarms.model import Rule
 from alarms.replay import Order, Reading, Track, Walk
@@ -68,7 +71,7 @@ def replay(case: Case) -> Verdict:
     last = dict.fromkeys((track.number for track in case.tracks), case.start)
     ends = [*(at for at, _ in case.schedule[1:]), case.end + 1]
     for (begin, rule), end in zip(case.schedule, ends, strict=True):
-        tracks = [Track(t.number, t.quantity, t.allowed_ms, [r for r in t.readings if begin <= r.at < end], last[t.number]) for t in case.tracks]
+        tracks = [replace(t, readings=[r for r in t.readings if begin <= r.at < end], last=last[t.number]) for t in case.tracks]
         way = Walk(rule, tracks, state)
         way.run(end - 1, [order for order in case.orders if begin <= order.at < end])
         state, last = way.state, {track.number: track.last for track in tracks}
@@ -91,18 +94,26 @@ def _told(change: Change) -> tuple[str, str | None]:
 
 def _read(body: Mapping[str, Any]) -> Case:
     alarm = body["alarm"]
-    rules = {version: _rule(alarm, text, version) for version, text in body["rule_sets"].items()}
-    schedule = tuple((int(at), rules[version]) for at, version in body["schedule"])
+    limits = body.get("builtin")
+    own = None if limits is None else builtin(int(limits["room_blind_ms"]), int(limits["room_blind_urgent_ms"]))[alarm["rule"]]
+    rules = {version: own or _rule(alarm, text, version) for version, text in body["rule_sets"].items()}
+    schedule = tuple((int(at), own or rules[version]) for at, version in body["schedule"])
     if not schedule:
         raise CaseError("复演包里没有规则。")
     readings: dict[int, list[Reading]] = {int(point["number"]): [] for point in body["points"]}
     for number, at, value, quality in body["samples"]:
         readings[number].append(Reading(int(at), float(value) if value is not None and quality in ("good", "uncertain") else None))
-    tracks = tuple(Track(int(p["number"]), str(p["quantity"]), int(p["allowed_ms"]), readings[int(p["number"])]) for p in body["points"])
+    tracks = tuple(_track(point, readings[int(point["number"])]) for point in body["points"])
     if not tracks:
         raise CaseError("复演包里没有测点。")
     orders = tuple(Order(int(order["at"]), _event(order)) for order in body["orders"])
     return Case(int(body["from"]), int(body["to"]), schedule, tracks, orders, tuple(body["transitions"]))
+
+
+def _track(point: Mapping[str, Any], readings: Sequence[Reading]) -> Track:
+    absences = point.get("absences")
+    known = None if absences is None else [(int(since), int(until)) for since, until in absences]
+    return Track(int(point["number"]), str(point["quantity"]), int(point["allowed_ms"]), readings, absences=known)
 
 
 def _rule(alarm: Mapping[str, Any], text: str, version: str) -> Rule:
@@ -122,6 +133,7 @@ def _event(order: Mapping[str, Any]) -> life.Event:
         "acknowledged": life.Acknowledge(by, note),
         "unacknowledged": life.Unacknowledge(by),
         "take_over_expired": life.Expire(),
+        "re_alarmed": life.AskAgain(),
         "shelved": life.Shelve(int(order.get("until", 0)), by, note or "—", bool(order.get("one_shot", False))),
         "unshelved": life.Unshelve(by),
         "reset": life.Reset(by, note),
@@ -137,7 +149,7 @@ def _event(order: Mapping[str, Any]) -> life.Event:
 
 ORDERS = (
     "acknowledged", "unacknowledged", "take_over_expired", "shelved", "unshelved", "reset", "suppressed", "unsuppressed", "out_of_service",
-    "returned",
+    "returned", "re_alarmed",
 )  # fmt: skip
 """Transitions that somebody or the system asked for; all others follow from samples and time."""
 REMARKS = ("comment", "progress", "assist", "decline", "seen", "no_danger", "reopen", "also_acknowledged")

@@ -20,18 +20,22 @@ _LEAST_ROOMS, _LEAST_ALARMS = 3, 2
 
 
 class Cause(NamedTuple):
-    """A common cause: how far apart two alarms of one burst may be raised, and how wide (depth in the unit path, 1 = province) it may reach."""
+    """A common cause: how far apart two alarms of one burst may be raised, and how wide (depth in the unit path, 1 = province) it may reach.
+
+    `least`: a group of it is at least that bad, whatever its members are.
+    """
 
     burst_ms: int
     depth: int
+    least: Level = Level.WARN
 
 
 # A power cut comes at once, a weather front within hours; a bus lies in one building; what a restart of the server brings to light is everywhere.
 CAUSES: Mapping[str, Cause] = {
-    "offline": Cause(5 * _MINUTE, 2),
-    "restart": Cause(5 * _MINUTE, 1),
+    "offline": Cause(5 * _MINUTE, 2, Level.URGENT),
+    "restart": Cause(5 * _MINUTE, 1, Level.URGENT),
     "bus": Cause(5 * _MINUTE, 4),
-    "power": Cause(5 * _MINUTE, 2),
+    "power": Cause(5 * _MINUTE, 2, Level.URGENT),
     "weather": Cause(120 * _MINUTE, 2),
 }
 
@@ -83,6 +87,11 @@ def cause_of(rule: str, kind: str, quantity: str, level: Level) -> str:
 def scope_of(family: str, unit_path: Sequence[str]) -> str:
     """The unit within which alarms of a cause may be one event."""
     return unit_path[: CAUSES[family].depth][-1]
+
+
+def level_of(cause: str, levels: Iterable[Level]) -> int:
+    """How bad a group is whose members are so bad: the worst of them, 0 when none is left."""
+    return max((max(level, CAUSES[cause].least) for level in levels), default=0)
 
 
 def fold(alarms: Iterable[Open], least_rooms: int = _LEAST_ROOMS) -> tuple[tuple[Group, ...], tuple[int, ...]]:

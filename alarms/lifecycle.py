@@ -24,6 +24,7 @@ from alarms.state import (
     INITIAL,
     Acknowledge,
     AlarmState,
+    AskAgain,
     Change,
     Event,
     Expire,
@@ -42,8 +43,9 @@ from alarms.state import (
 )
 
 __all__ = [
-    "INITIAL", "UNACKNOWLEDGE_MS", "Acknowledge", "AlarmState", "Change", "Event", "Expire", "Level", "NotAllowedError", "OutOfService", "Reset",
-    "ReturnToService", "Seen", "Shelve", "Step", "Suppress", "Tick", "Unacknowledge", "Unshelve", "Unsuppress", "advance", "next_due", "step",
+    "INITIAL", "UNACKNOWLEDGE_MS", "Acknowledge", "AlarmState", "AskAgain", "Change", "Event", "Expire", "Level", "NotAllowedError", "OutOfService",
+    "Reset", "ReturnToService", "Seen", "Shelve", "Step", "Suppress", "Tick", "Unacknowledge", "Unshelve", "Unsuppress", "advance", "next_due",
+    "step",
 ]  # fmt: skip
 
 

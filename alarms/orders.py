@@ -7,6 +7,7 @@ from alarms.model import Rule, duration_text
 from alarms.state import (
     Acknowledge,
     AlarmState,
+    AskAgain,
     Event,
     Expire,
     NotAllowedError,
@@ -42,6 +43,8 @@ def command(rule: Rule, state: AlarmState, event: Event, now: int) -> Moved:
             moved = _unacknowledge(state, event, now)
         case Expire():
             moved = _expire(state, now)
+        case AskAgain():
+            moved = _ask_again(state, now)
         case Shelve():
             moved = _shelve(rule, state, event, now)
         case Unshelve(by):
@@ -114,6 +117,14 @@ def _expire(state: AlarmState, now: int) -> Moved:
         return state, ()
     after = replace(state, acknowledged=False, acked_at=None, acked_by="", announced=True)
     return after, (changed("take_over_expired", state, after, now, state.acked_by, annunciate=True),)
+
+
+def _ask_again(state: AlarmState, now: int) -> Moved:
+    """What is over or inhibited asks for nothing."""
+    if not state.tripped or state.inhibited:
+        return state, ()
+    after = replace(state, acknowledged=False, announced=True)
+    return after, (changed("re_alarmed", state, after, now, annunciate=True),)
 
 
 def _shelve(rule: Rule, state: AlarmState, event: Shelve, now: int) -> Moved:

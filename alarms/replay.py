@@ -14,6 +14,8 @@ from alarms.model import Rule
 from alarms.quiet import NEVER, Quiet, quiet
 from contract.sample import Quality
 
+_NEVER = 1 << 60
+
 
 class Reading(NamedTuple):
     """One sample on the alarm's time axis; value None = unusable."""
@@ -24,13 +26,24 @@ class Reading(NamedTuple):
 
 @dataclass(slots=True)
 class Track:
-    """The readings of one point. `number` tells it apart from the others; it may be silent for `allowed_ms` after `last`, its last usable one."""
+    """The readings of one point. `number` tells it apart from the others; it may be silent for `allowed_ms` after `last`, its last usable one.
+
+    `absences`, for a rule about silence: the stretches [since, until) in which it counted as absent, from whatever that was known.
+    """
 
     number: int
     quantity: str
     allowed_ms: int
     readings: Sequence[Reading]
     last: int = 0
+    absences: Sequence[tuple[int, int]] | None = None
+
+    @property
+    def deadline(self) -> int:
+        """Until when it counts as heard, UTC ms."""
+        if self.absences is None:
+            return self.last + self.allowed_ms
+        return next((since for since, _ in self.absences if since >= self.last), _NEVER)
 
 
 class Order(NamedTuple):
@@ -62,7 +75,7 @@ class Walk:
     @property
     def deadline(self) -> int:
         """The first of its points to fall silent."""
-        return min(track.last + track.allowed_ms for track in self.tracks)
+        return min(track.deadline for track in self.tracks)
 
     def run(self, until: int, orders: Iterable[Order] = ()) -> None:
         """Go on up to `until` (included)."""

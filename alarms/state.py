@@ -180,6 +180,11 @@ class Expire:
 
 
 @dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Whoever has been told must be told anew, or has not been told yet: a second wave of a group, or one that its group no longer speaks for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shelve:
     """暂停提醒 until an instant, with reason; `one_shot` ends earlier when the condition goes."""
 
@@ -236,7 +241,9 @@ class ReturnToService:
     by: str
 
 
-Event = Seen | Tick | Acknowledge | Unacknowledge | Expire | Shelve | Unshelve | Reset | Suppress | Unsuppress | OutOfService | ReturnToService
+Event = (
+    Seen | Tick | Acknowledge | Unacknowledge | Expire | AskAgain | Shelve | Unshelve | Reset | Suppress | Unsuppress | OutOfService | ReturnToService
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,16 @@ class WatchSettings(_Frozen):
     acknowledge_gateways: bool = True
     """False only in the fault test that proves the acknowledgement matters."""
 
+    @property
+    def room_blind_ms(self) -> int:
+        """`room_blind_s` in ms."""
+        return int(self.room_blind_s * 1000)
+
+    @property
+    def room_blind_urgent_ms(self) -> int:
+        """`room_blind_urgent_s` in ms."""
+        return int(self.room_blind_urgent_s * 1000)
+
     def allowed_ms(self, interval_ms: int | None) -> int:
         """How long a point with that reporting interval may be silent; None: nobody has told the interval."""
         if interval_ms is None:

@@ -10,6 +10,7 @@ from alarms.lifecycle import Seen, Suppress, Tick
 from alarms.rules import Rule
 from contract.batch import PointDeclaration
 from contract.sample import PointKey, Quality
+from server.store import lines
 from server.store.tables import Gateway, Point
 from server.watch.facts import gateway_fact, point_fact
 from server.watch.infos import GatewayInfo, Key, PointInfo
@@ -34,6 +35,7 @@ class Gateways:
     def __init__(self, steps: Steps, ledger: Ledger, lost: Lost) -> None:
         self._steps, self._ledger, self._lost = steps, ledger, lost
         self._alive: list[dict[str, Any]] = []
+        self._lines: list[dict[str, Any]] = []
         self._fallen: list[GatewayInfo] = []
         self._world, self._tx, self._session, self._now = steps.world, steps.tx, steps.session, steps.now
 
@@ -104,6 +106,7 @@ class Gateways:
         gateway.last_seen_at = max(gateway.last_seen_at, at)
         if not gateway.online:
             gateway.online, gateway.changed_at = True, at
+            self._line(gateway, lines.FLAPPING if self._flaps(gateway, at) else lines.BACK, at)
             self._session.execute(update(Gateway).where(Gateway.code == gateway.code).values(online=True, changed_at=at))
             self.back(gateway, at)
         if at - gateway.saved_seen_at >= SEEN_SAVE_MS:
@@ -115,10 +118,9 @@ class Gateways:
         self.seen(gateway, at)
         gateway.online, gateway.missed = True, False
         self._ledger.forget_dead()
-        flaps = sum(at - fall <= FLAP_MS for fall in gateway.falls) >= FLAPS
+        flaps = self._flaps(gateway, at)
         for rule in gateway.rules:
-            memory = self._world.memory.get(Key(gateway.subject, rule.name))
-            if flaps and memory is not None and memory.state.tripped:
+            if flaps and self._tripped(gateway, rule):
                 gateway.steady_at = at + STEADY_MS
             else:
                 self._steps.gateway(gateway, rule, Seen(at, 1, Quality.GOOD, "gateway"), at)
@@ -128,9 +130,23 @@ class Gateways:
                 self._world.watch_deadline(point)
         self._publish(gateway)
 
+    def _flaps(self, gateway: GatewayInfo, at: int) -> bool:
+        """Whether its alarm stands although it is here again: a link that has fallen so often must hold for a while first."""
+        often = sum(at - fall <= FLAP_MS for fall in gateway.falls) >= FLAPS
+        return often and any(self._tripped(gateway, rule) for rule in gateway.rules)
+
+    def _tripped(self, gateway: GatewayInfo, rule: Rule) -> bool:
+        memory = self._world.memory.get(Key(gateway.subject, rule.name))
+        return memory is not None and memory.state.tripped
+
+    def _line(self, gateway: GatewayInfo, kind: str, at: int) -> None:
+        """Its line has gone or come: kept in its logbook, for whoever judges the case again."""
+        self._lines.append(lines.row(gateway.code, kind, at, self._now))
+
     def gone(self, gateway: GatewayInfo, at: int) -> None:
         """Its absence is certain since an instant: its points' silence is suppressed by design."""
         gateway.missed, gateway.steady_at = True, None
+        self._line(gateway, lines.LOST, at)
         gateway.falls = (*gateway.falls[1 - FLAPS :], at)
         if gateway.online:
             gateway.online, gateway.changed_at = False, at
@@ -197,11 +213,13 @@ class Gateways:
                     self.gone(gateway, since)
             if gateway.steady_at is not None and gateway.steady_at <= self._now:
                 steady, gateway.steady_at = gateway.steady_at, None
+                self._line(gateway, lines.BACK, steady)
                 for rule in gateway.rules:
                     self._steps.gateway(gateway, rule, Seen(steady, 1, Quality.GOOD, "gateway"), steady)
 
     def finish(self) -> None:
-        """Write the signs of life."""
+        """Write the signs of life, and whose line has gone or come."""
+        lines.write(self._session, self._lines)
         if self._alive:
             table = Gateway.__table__
             statement = update(table).where(table.c.code == bindparam("gateway")).values(last_seen_at=bindparam("at"))  # type: ignore[arg-type]

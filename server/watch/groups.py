@@ -5,19 +5,18 @@ last of them. What is left of it when the burst is long over, one or two rooms, 
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
-from alarms.grouping import CAUSES, Open, cause_of, fold, scope_of, smallest_unit
-from alarms.lifecycle import Change, Event, NotAllowedError, Seen, Step, Tick, next_due, step
+from alarms.builtin import GROUP_QUANTITY, GROUPS
+from alarms.grouping import CAUSES, Open, cause_of, fold, level_of, scope_of, smallest_unit
+from alarms.lifecycle import AskAgain, Event, NotAllowedError, Seen, Tick, next_due, step
 from alarms.model import Level, Rule
 from contract.sample import Quality
 from server.store.coverage import watched_since
 from server.store.tables import Alarm, EscalationStep, Transition
 from server.store.tables_watch import AlarmGroup, AlarmGroupMember
-from server.watch.builtin import GROUP_QUANTITY, GROUPS
 from server.watch.commit import Subject
 from server.watch.escalation import PART
 from server.watch.infos import Foldable, GroupInfo, Key
@@ -27,7 +26,6 @@ from server.watch.steps import Steps
 LEAST_ROOMS = 3
 RESTART_MS = 10 * 60_000
 """Gateways found missing within so long of a restart of the server are one event: nobody can say when they were lost."""
-_AT_LEAST = {"offline": Level.URGENT, "restart": Level.URGENT, "power": Level.URGENT}
 _INHIBITED = ("shelved", "suppressed", "out_of_service")
 
 
@@ -130,7 +128,7 @@ class Groups:
         key = Key(f"unit:{path[-1]}", GROUPS[cause])
         group = GroupInfo(0, 0, key, cause, scope, path, self._now)
         rule = self._world.builtin[key.rule]
-        level = max(self._level(cause, members))
+        level = level_of(cause, (one.level for one in members))
         alarm = self._feed(group, rule, Seen(self._now, float(level), Quality.GOOD, ""), self._now)
         if alarm is None:
             return None  # its alarm is out of service or waits, cleared, for a person: the members speak for themselves
@@ -193,12 +191,9 @@ class Groups:
     def _again(self, group: GroupInfo) -> None:
         """A second wave asks anew, although somebody had taken over the first."""
         memory, rule = self._world.memory[group.key], self._world.builtin[group.key.rule]
-        before = memory.state
-        if before.tripped and before.acknowledged and not before.inhibited:
-            after = replace(before, acknowledged=False)
-            change = Change("re_alarmed", before.isa, after.isa, after.level, annunciate=True, at=self._now)
+        if memory.state.acknowledged:
             alarm = self._session.get_one(Alarm, group.alarm)
-            self._tx.apply(self._subject_of(alarm, group.key), rule, memory, Step(after, (change,), next_due(rule, after)))
+            self._tx.apply(self._subject_of(alarm, group.key), rule, memory, step(rule, memory.state, AskAgain(), self._now))
 
     def _settled(self) -> set[int]:
         """Groups whose burst is long over and of which only one or two rooms are left."""
@@ -220,17 +215,14 @@ class Groups:
         member.group, member.released = None, True
         alarm, memory, rule = self._session.get_one(Alarm, member.alarm), self._world.memory[member.key], self._world.rule(member.key)
         self._left(group, alarm)
-        if rule is None or memory.state.inhibited:
-            return
-        after = replace(memory.state, acknowledged=False, announced=True)
-        change = Change("re_alarmed", memory.state.isa, after.isa, after.level, annunciate=True, at=self._now)
-        self._tx.apply(self._subject_of(alarm, member.key), rule, memory, Step(after, (change,), next_due(rule, after)))
+        if rule is not None:
+            self._tx.apply(self._subject_of(alarm, member.key), rule, memory, step(rule, memory.state, AskAgain(), self._now))
 
     def _restate(self, group: GroupInfo) -> None:
         """Level and number of rooms follow the members; with the last one gone the group clears."""
         members = [self._world.foldable[ident] for ident in group.members]
         rooms = {room for one in members for room in one.rooms}
-        level = max(self._level(group.cause, members), default=0)
+        level = level_of(group.cause, (one.level for one in members))
         rule = self._world.builtin[group.key.rule]
         self._feed(group, rule, Seen(self._now, float(level), Quality.GOOD, ""), self._now)
         alarm = self._session.get_one(Alarm, group.alarm)
@@ -251,10 +243,6 @@ class Groups:
     @staticmethod
     def _subject_of(alarm: Alarm, key: Key) -> Subject:
         return Subject(key, alarm.unit, alarm.room, alarm.quantity, kind=alarm.kind)
-
-    @staticmethod
-    def _level(cause: str, members: Iterable[Foldable]) -> list[Level]:
-        return [max(one.level, _AT_LEAST.get(cause, Level.WARN)) for one in members]
 
     def _common(self, members: Iterable[Foldable], path: tuple[str, ...] | None = None) -> tuple[str, ...]:
         paths = [one.path for one in members] + ([path] if path is not None else [])

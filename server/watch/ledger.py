@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, update
 
+from alarms.builtin import ROOM_BLIND
 from alarms.coverage import Watch, classify
 from alarms.lifecycle import Seen, Tick
 from contract.sample import Quality
 from server.live.facts import CoverageFact
 from server.store.tables import CoverageSpan
-from server.watch.builtin import ROOM_BLIND
 from server.watch.infos import GatewayInfo, Key, PointInfo, RoomInfo
 from server.watch.steps import Steps
 

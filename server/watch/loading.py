@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from alarms.builtin import SMOKE_LOST
 from alarms.grouping import FLOOD_WINDOW_MS, Flood, flood_step
 from alarms.lifecycle import AlarmState, next_due
 from alarms.rules import RuleSet
@@ -19,7 +20,6 @@ from server.store.session import Database
 from server.store.tables import Alarm, AlarmMemory, CoverageSpan, Gateway, Journal, Point, Room, Unit
 from server.store.tables_watch import AlarmGroup, AlarmGroupMember, Annunciation, LateMemory, RoomReport, ServerOutage, WatchPulse
 from server.watch import chronic
-from server.watch.builtin import SMOKE_LOST
 from server.watch.chronic import is_climate
 from server.watch.gateways import OFFLINE
 from server.watch.groups import foldable

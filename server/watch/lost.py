@@ -5,11 +5,11 @@ Its silence is never suppressed by a dead gateway and never folded into a group:
 
 from collections.abc import Iterable
 
+from alarms.builtin import SMOKE_LOST
 from alarms.grouping import stands_alone
 from alarms.lifecycle import Seen, Tick
 from alarms.model import Level
 from contract.sample import Quality
-from server.watch.builtin import SMOKE_LOST
 from server.watch.commit import Subject
 from server.watch.infos import Key, PointInfo, RoomInfo
 from server.watch.steps import Steps

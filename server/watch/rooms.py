@@ -2,11 +2,11 @@
 
 from sqlalchemy import insert, update
 
+from alarms.builtin import ROOM_BLIND, SMOKE_LOST
 from alarms.lifecycle import Event, OutOfService, ReturnToService, Suppress, Tick, Unsuppress
 from alarms.rules import Rule
 from server.store.tables import Room
 from server.store.tables_watch import RoomReport
-from server.watch.builtin import ROOM_BLIND, SMOKE_LOST
 from server.watch.facts import room_fact
 from server.watch.infos import UNCONNECTED, Key, RoomInfo
 from server.watch.ledger import Ledger

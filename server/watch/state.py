@@ -3,13 +3,13 @@
 import heapq
 from collections.abc import Mapping, Sequence
 
+from alarms.builtin import builtin
 from alarms.grouping import Flood
 from alarms.lifecycle import Tick
 from alarms.rules import Rule, RuleSet
 from contract.sample import PointKey
 from server.settings import WatchSettings
 from server.store.tables import Gateway, Point
-from server.watch.builtin import builtin
 from server.watch.commands import CONDITIONS
 from server.watch.infos import (
     DRILL_SUFFIX,
@@ -33,7 +33,7 @@ class World:
 
     def __init__(self, rules: RuleSet, settings: WatchSettings) -> None:
         self.rule_set, self.settings = rules, settings
-        self.builtin: Mapping[str, Rule] = builtin(settings)
+        self.builtin: Mapping[str, Rule] = builtin(settings.room_blind_ms, settings.room_blind_urgent_ms)
         self.by_name = {rule.name: rule for rule in rules.rules}
         self.units: dict[str, tuple[str, ...]] = {}
         self.unit_names: dict[str, str] = {}

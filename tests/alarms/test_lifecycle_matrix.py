@@ -11,6 +11,7 @@ from alarms.lifecycle import (
     INITIAL,
     Acknowledge,
     AlarmState,
+    AskAgain,
     Event,
     Expire,
     NotAllowedError,
@@ -55,6 +56,7 @@ EVENTS: dict[str, Event] = {
     "acknowledge": Acknowledge("li", "去看"),
     "unacknowledge": Unacknowledge("li"),
     "expire": Expire(),
+    "ask again": AskAgain(),
     "shelve": Shelve(NOW + 3_600_000, "li", "除湿机送修"),
     "unshelve": Unshelve("li"),
     "reset": Reset("li"),
@@ -77,6 +79,7 @@ silence       | -              | -               | -               | -          
 acknowledge   | !              | active_acked    | -               | normal          | latched_acked   | -               | -               | -               | -
 unacknowledge | !              | -               | active_unacked  | -               | -               | latched_unacked | shelved         | suppressed      | out_of_service
 expire        | -              | -               | active_unacked  | -               | -               | latched_unacked | -               | -               | -
+ask again     | -              | active_unacked  | active_unacked  | -               | -               | -               | -               | -               | -
 shelve        | shelved        | shelved         | shelved         | shelved         | shelved         | shelved         | shelved         | suppressed      | out_of_service
 unshelve      | -              | -               | -               | -               | -               | -               | active_unacked  | -               | -
 reset         | !              | !               | !               | !               | !               | normal          | !               | !               | !
@@ -89,6 +92,7 @@ NAMES = {
     "breach": "re_raised", "clear": "cleared", "acknowledge": "acknowledged", "unacknowledge": "unacknowledged", "shelve": "shelved",
     "unshelve": "unshelved", "reset": "reset", "suppress": "suppressed", "unsuppress": "unsuppressed", "retire": "out_of_service",
     "return": "returned", "expire": "take_over_expired",
+    "ask again": "re_alarmed",
 }  # fmt: skip
 
 
@@ -138,8 +142,9 @@ def test_every_combination_of_facts_keeps_the_promises(event: str, before: Alarm
 
 
 def _check_promises(before: AlarmState, result: Step) -> None:
-    assert (result.state is before) == (result.transitions == ())
-    assert (result.state == before) == (result.state is before)
+    asked_once_more = [change.name for change in result.transitions] == ["re_alarmed"] and not before.acknowledged
+    assert (result.state == before) == (result.transitions == () or asked_once_more)
+    assert asked_once_more or (result.state == before) == (result.state is before)
     for change in result.transitions:
         assert not (change.annunciate and result.state.inhibited)
         assert re.fullmatch("[a-z_]+", change.name)

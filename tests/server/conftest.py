@@ -172,3 +172,29 @@ def slice_(tmp_path):
     made = populated(tmp_path)
     yield made
     made.db.close()
+
+
+COUNTY, SISTER = "350102000000", "350103000000"
+POWER = """
+  - name: power_lost
+    kind: state
+    quantity: power
+    ladder: {urgent: {equals: 0, on_delay: 0s}}
+"""
+
+
+@pytest.fixture
+def county(slice_):
+    """Five more rooms and three more gateways in the county, two rooms and a gateway in its sister."""
+    with slice_.db.write() as session:
+        session.add(Unit(code=SISTER, parent="350100000000", level=3, name="台江分局", short_name="台江"))
+        session.flush()
+        for unit, numbers in ((COUNTY, range(3, 9)), (SISTER, range(1, 4))):
+            for n in numbers:
+                code = f"{unit}-{n:02}"
+                session.add(Room(code=code, unit=unit, name=code, short_name=code[-2:], sms_place=code[-5:], demanded=["humidity"]))
+        for n, unit in ((2, COUNTY), (3, COUNTY), (4, COUNTY), (5, SISTER)):
+            session.add(Gateway(code=f"GW-{n}", group_id="350100", unit=unit, changed_at=0, online=False))
+    slice_.rules += POWER
+    slice_.start()
+    return slice_

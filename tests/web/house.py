@@ -91,6 +91,7 @@ class House:
         self.services = Services(
             db=self.db, watch=self.watch, hub=self.hub, board=self.board, store=self.store, desk=self.desk, settings=self.settings,
             clock=lambda: self.now, registry=self.metrics.registry, ready=lambda: self.reasons, rulebook=self.rulebook,
+            watch_settings=settings,
         )  # fmt: skip
         self.app = site.build(self.services)
 

@@ -26,7 +26,10 @@ def explanation(ident: Ident, who: Viewer, services: ServicesOf) -> dict[str, An
 
 @router.get("/alarms/{ident}/case", operation_id="getCase")
 def case(ident: Ident, who: Viewer, services: ServicesOf, response: Response) -> dict[str, Any]:
-    """The bundle for `archivewatch replay`: rules, limits and samples around the alarm. 409 where no samples lead to it."""
+    """The bundle for `archivewatch replay`: rules, limits and samples around the alarm.
+
+    409 for drills and for conditions that are found outside of the samples.
+    """
     with services.db.read() as session:
         require_alarm(session, who, ident)
         try:

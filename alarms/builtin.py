@@ -1,9 +1,8 @@
-"""Rules that no rule file can leave out: a blind room, silence after smoke, and the alarms of groups. Their limits are settings."""
+"""Rules that no rule file can leave out: a blind room, silence after smoke, and the alarms of groups."""
 
 from collections.abc import Mapping
 
 from alarms.model import Level, Rule, Rung
-from server.settings import WatchSettings
 
 ROOM_BLIND, SMOKE_LOST = "room_blind", "smoke_lost"
 GROUPS: Mapping[str, str] = {
@@ -17,15 +16,18 @@ GROUPS: Mapping[str, str] = {
 GROUP_QUANTITY: Mapping[str, str] = {"power": "power", "weather": "humidity"}
 
 
-def builtin(settings: WatchSettings) -> Mapping[str, Rule]:
-    """The rules by name. A group's "value" is the worst level of its members, so that it climbs and falls with them."""
-    limit, later = int(settings.room_blind_s * 1000), int(settings.room_blind_urgent_s * 1000)
-    blind = Rule(ROOM_BLIND, "stale", "any", (_silent(Level.ALARM, limit), _silent(Level.URGENT, max(limit, later))), subject="room", source="ours")
+def builtin(blind_ms: int, urgent_ms: int) -> Mapping[str, Rule]:
+    """The rules by name; a room is an alarm when it has been blind for `blind_ms`, urgent after `urgent_ms`.
+
+    A group's "value" is the worst level of its members, so that it climbs and falls with them.
+    """
+    ladder = (_silent(Level.ALARM, blind_ms), _silent(Level.URGENT, max(blind_ms, urgent_ms)))
+    blind = Rule(ROOM_BLIND, "stale", "any", ladder, subject="room", source="ours")
     lost = Rule(
         SMOKE_LOST, "stale", "any", (_silent(Level.CRITICAL, 0),), latch=True, shelve_max_ms=0, re_alarm_ms=900_000, subject="room", source="ours"
     )
-    ladder = tuple(Rung(level, "above", level - 0.5) for level in Level)
-    groups = (Rule(name, "threshold", "any", ladder, source="ours") for name in GROUPS.values())
+    levels = tuple(Rung(level, "above", level - 0.5) for level in Level)
+    groups = (Rule(name, "threshold", "any", levels, source="ours") for name in GROUPS.values())
     return {rule.name: rule for rule in (blind, lost, *groups)}
 
 
