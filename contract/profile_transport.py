@@ -115,7 +115,8 @@ class Mqtt(Model):
     """Topics and payload. `{device}` in a topic is the device's name; `retained` says what a retained message is worth.
 
     `device_path` is where a message names its device when the topic does not, `counter_path` where its running number stands: a repetition of one
-    with the same number is no news (LoRaWAN fCnt). `{name}` of a question is filled in by the installer's answer.
+    with the same number is no news (LoRaWAN fCnt). `{name}` of a question is filled in by the installer's answer. `still` is a topic on which the
+    device shows a JPEG of what it reports.
     """
 
     topic: str
@@ -123,6 +124,7 @@ class Mqtt(Model):
     device_from: Literal["config", "topic"] = "config"
     device_path: str | None = None
     counter_path: str | None = None
+    still: str | None = None
     time: TimeField | None = None
     retained: Literal["uncertain", "ignore", "accept"] = "uncertain"
     availability: Availability | None = None

@@ -45,6 +45,7 @@ _GUARD_S: Final = 1
 _AFTER_ERROR_S: Final = 1
 _JOIN_S: Final = 15
 _STUCK_MS: Final = 60_000  # for one piece of work: the longest exchange with a device, or one round of the storage
+_STILL_S: Final = 60.0  # between two pictures of one device where no camera bus says otherwise
 _SAVE_EVERY: Final = 12  # status periods between two writes of the clock's progress
 _LOG_EVERY: Final = 120  # and between two lines of counters in the log
 
@@ -297,10 +298,11 @@ class Agent:
 def _stills(plan: Plan) -> "Stills | None":
     settings = plan.settings
     cameras = [bus for bus in settings.buses if isinstance(bus, CameraBus)]
-    if settings.server_url is None or not cameras:
+    shown = any(device.profile.mqtt is not None and device.profile.mqtt.still is not None for device in plan.devices)
+    if settings.server_url is None or not (cameras or shown):
         return None
     from edge.stills import Stills  # noqa: PLC0415 - see above
 
     token = read_secret(settings.server_token_file) if settings.server_token_file else ""
-    before = max(bus.keep_before for bus in cameras)
-    return Stills(settings.server_url, settings.gateway, token, min(bus.still_s for bus in cameras), before)
+    before = max((bus.keep_before for bus in cameras), default=0)
+    return Stills(settings.server_url, settings.gateway, token, min((bus.still_s for bus in cameras), default=_STILL_S), before)

@@ -291,9 +291,13 @@ def _point(gateway: str, entry: DeviceSettings, profile: Profile, point: Point) 
 
 
 def _refuse_conflict(device: Device, others: Sequence[Device]) -> None:
-    """Two devices must not answer to one address."""
-    for field in _ADDRESS.values():
+    """Two devices must not answer to one address. One name may stand in different topics: the motion and the events of a camera in Frigate."""
+    for field in ("unit", "topic"):
         mine = getattr(device.settings, field)
         for other in others:
-            if mine is not None and field != "url" and getattr(other.settings, field) == mine:
+            if mine is not None and getattr(other.settings, field) == mine and _topic(device) == _topic(other):
                 raise _PlanError(f"{field} {mine} 已被同一总线上的 {other.name} 使用")
+
+
+def _topic(device: Device) -> str | None:
+    return None if device.profile.mqtt is None else device.profile.mqtt.topic

@@ -1,7 +1,7 @@
 """HTTP cameras over the rooms of a plant: single JPEG pictures, basic or digest login, and the ways cameras fail.
 
 Paths: `/<name>/snapshot.jpg` of each camera, `/snapshot.jpg` of the first, Hikvision's `/ISAPI/Streaming/channels/<n>01/picture` and Dahua's
-`/cgi-bin/snapshot.cgi?channel=<n>` of the n-th. Their event streams and ONVIF are in simulators/camera_talk.py.
+`/cgi-bin/snapshot.cgi?channel=<n>` of the n-th. Their event streams and ONVIF are in simulators/camera_talk.py, RTSP in simulators/rtsp.py.
 Digest is RFC 7616 with MD5 and qop=auth, as in the cameras on the market.
 """
 
@@ -24,6 +24,7 @@ from simulators.camera_talk import Talk
 from simulators.faults import FaultError
 from simulators.picture import View, jpeg
 from simulators.plant import Plant
+from simulators.rtsp import Login
 from simulators.weather import LOCAL
 
 CAMERA_FAULTS = ("black", "white", "covered", "blurred", "moved", "frozen", "error", "truncated", "slow", "wrong_type")
@@ -87,6 +88,21 @@ class Cameras:
             self._faults.pop(name, None)
         else:
             self._faults[name] = kind
+
+    # What simulators.rtsp streams from.
+
+    def login(self, name: str) -> Login | None:
+        """Who may look through a camera; None when there is no such camera."""
+        spec = self._specs.get(name)
+        return None if spec is None else Login(spec.auth, spec.user, spec.password)
+
+    def fault(self, name: str) -> str:
+        """The fault that is on, or ""."""
+        return self._faults.get(name, "")
+
+    async def frame(self, name: str) -> bytes:
+        """The next picture of a camera. Raises KeyError."""
+        return await self._picture(self._specs[name], self.fault(name))
 
     async def _by_name(self, name: str, request: Request) -> Response:
         return await self._answer(self._specs.get(name), request)

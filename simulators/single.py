@@ -113,6 +113,7 @@ def camera_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `archivewatch-sim camera`."""
     _common(parser)
     parser.add_argument("--port", type=int, default=0, help="TCP port (0: a free one)")
+    parser.add_argument("--rtsp-port", type=int, help="stream over RTSP as well (0: a free port)")
     parser.add_argument("--auth", choices=("none", "basic", "digest"), default="none")
     parser.add_argument("--user", default="viewer")
     parser.add_argument("--password", default="")
@@ -122,4 +123,4 @@ def camera_arguments(parser: argparse.ArgumentParser) -> None:
 def camera_main(args: argparse.Namespace) -> int:
     """Serve the camera of one room until stopped."""
     item = {"name": "cam", "room": args.room, "auth": args.auth, "user": args.user, "password": args.password, "fault": args.fault}
-    return _run(args, {"cameras": {"port": args.port, "items": [item]}})
+    return _run(args, {"cameras": {"port": args.port, "rtsp_port": args.rtsp_port, "items": [item]}})

@@ -3,7 +3,7 @@
 `async with World(config) as world:` in tests, `archivewatch-sim world --config FILE` at the prompt. The schema of FILE is in simulators.world_config.
 When everything listens, one JSON line is printed:
     {"ready": true, "now": ms, "buses": {name: port or terminal path}, "mqtt": {"host": …, "port": …} or null, "cameras": port or null,
-     "camera_paths": {name: "/name/snapshot.jpg"}, "relays": {name: port}, "control": "http://…" or null}
+     "rtsp": port or null, "camera_paths": {name: "/name/snapshot.jpg"}, "relays": {name: port}, "control": "http://…" or null}
 """
 
 import argparse
@@ -57,6 +57,7 @@ class World:
         except (ValueError, KeyError) as error:
             raise WorldConfigError(str(error)) from error
         self._camera_server = WebServer(self._cameras.app, config.host, config.cameras.port) if self._cameras and config.cameras else None
+        self._streams = world_parts.streams(config, self._cameras)
         self._relays = {r.name: world_parts.relay(config, r) for r in config.relays}
         self._control = WebServer(control.application(self), "127.0.0.1", config.control.port) if config.control else None
 
@@ -91,7 +92,7 @@ class World:
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
-            for part in (*self._carriers.values(), *self._relays.values(), self._camera_server, self._control):
+            for part in (*self._carriers.values(), *self._relays.values(), self._camera_server, self._streams, self._control):
                 if part is not None:
                     await part.start()
                     stack.push_async_callback(part.stop)
@@ -194,6 +195,7 @@ class World:
             "buses": {name: c.address for name, c in self._carriers.items()},
             "mqtt": {"host": mqtt.host, "port": mqtt.port} if mqtt else None,
             "cameras": self._camera_server.port if self._camera_server else None,
+            "rtsp": self._streams.port if self._streams else None,
             "camera_paths": {name: f"/{name}/snapshot.jpg" for name in self._cameras.names} if self._cameras else {},
             "relays": {name: r.port for name, r in self._relays.items()},
             "control": f"http://127.0.0.1:{self._control.port}" if self._control else None,

@@ -34,6 +34,7 @@
         - {name: store1_door, room: 350102000001-01, kind: door, interval: 60, battery: 97}   # or profile: NAME in place of kind
     cameras:
       port: 0
+      rtsp_port: 0              # rtsp://host:port/<name> as well; default: no stream
       items:
         - {name: cam1, room: 350102000001-01, auth: digest, user: viewer, password: secret}
     relays:
@@ -186,9 +187,10 @@ class CameraModel(_Model):
 
 
 class CamerasModel(_Model):
-    """The port of the cameras."""
+    """The port of the cameras; `rtsp_port` streams them as well."""
 
     port: int = 0
+    rtsp_port: int | None = None
     items: tuple[CameraModel, ...] = ()
 
 

@@ -12,6 +12,7 @@ from simulators.modbus_device import Unit
 from simulators.mqtt_device import MqttDevices, MqttSpec
 from simulators.plant import Plant
 from simulators.relay import Relay
+from simulators.rtsp import RtspServer
 from simulators.world_config import BusModel, CamerasModel, MqttDeviceModel, MqttModel, RelayModel, UnitModel, WorldConfig, WorldConfigError
 
 
@@ -78,6 +79,12 @@ def _mqtt_spec(config: WorldConfig, d: MqttDeviceModel) -> MqttSpec:
 def cameras(model: CamerasModel, plant: Plant, clock: Callable[[], int]) -> Cameras:
     """The cameras. Raises UnknownRoomError, FaultError, ValueError."""
     return Cameras([CameraSpec(**c.model_dump()) for c in model.items], plant, clock)
+
+
+def streams(config: WorldConfig, found: Cameras | None) -> RtspServer | None:
+    """The cameras over RTSP, not yet listening; None where the world wants none."""
+    port = None if config.cameras is None else config.cameras.rtsp_port
+    return None if found is None or port is None else RtspServer(found, config.host, port)
 
 
 def relay(config: WorldConfig, model: RelayModel) -> Relay:

@@ -6,7 +6,12 @@ from typing import Any, Final
 
 from edge.pictures import NoPictureError
 
-_OPTIONS: Final = {"rtsp_transport": "tcp", "fflags": "nobuffer"}  # UDP loses too much on mobile lines
+_OPTIONS: Final = {
+    "rtsp_transport": "tcp",  # UDP loses too much on mobile lines
+    "fflags": "nobuffer",
+    "fpsprobesize": "0",  # one frame needs no frame rate, which takes five seconds to measure
+    "analyzeduration": "1000000",  # microseconds
+}
 _QUALITY: Final = 85
 
 

@@ -1,4 +1,4 @@
-"""Sensors behind a local MQTT broker: zigbee2mqtt, ChirpStack, Shelly, or plain JSON, decoded by profile.
+"""Sensors behind a local MQTT broker: zigbee2mqtt, ChirpStack, Shelly, Frigate, or plain JSON, decoded by profile.
 
 paho's thread only appends to a bounded queue. What is no news is dropped here: messages beyond the rate of one device, repetitions, retained messages
 where the profile says so. A retained message is what was last known, so it counts as uncertain until a live one comes, unless its own time says that
@@ -36,6 +36,8 @@ _log = logging.getLogger("edge.mqtt")
 _MOST_WAITING: Final = 10_000  # messages
 _AT_ONCE: Final = 200
 _COUNTED: Final = 16  # running numbers of messages that are remembered of a device
+_LARGEST_STILL: Final = 2 * 1024 * 1024  # bytes
+_JPEG: Final = b"\xff\xd8"
 _CLOCK_MS: Final = 120_000  # a device's time further away from ours than this is not believed
 
 
@@ -68,6 +70,13 @@ class _Route:
             yield subscription(template, self.name)
         if self.mqtt.availability is not None:
             yield subscription(self.mqtt.availability.topic, self.name)
+        if self.still is not None:
+            yield self.still
+
+    @property
+    def still(self) -> str | None:
+        """Topic filter of the device's pictures."""
+        return None if self.mqtt.still is None else subscription(self.mqtt.still, self.name)
 
 
 def _route(device: Device) -> _Route:
@@ -182,6 +191,8 @@ class MqttDriver:
                 yield arrival
 
     def _decoded(self, route: _Route, raw: _Raw) -> Arrival | None:
+        if route.still is not None and topic_matches_sub(route.still, raw.topic):
+            return self._still(route, raw)
         shared = route.mqtt.device_path is not None
         if not shared and not self._allowed(route, raw):
             return None
@@ -193,15 +204,25 @@ class MqttDriver:
                 _log.warning("设备 %s 的消息无法使用：%s", route.device.name, error.detail)
             route.broken = True
             return None
-        if shared and (message.device != route.name or not self._allowed(route, raw)):
+        mine = message.device == route.name or (message.device is None and message.available is not None)  # who is there may be told of all at once
+        if shared and not (mine and self._allowed(route, raw)):
             return None
         if message.available is not None:
             return None if route.mqtt.sleepy else Arrival(route.device.name, available=message.available)
         route.broken = False
         return self._news_of(route, message, raw)
 
-    def _allowed(self, route: _Route, raw: _Raw) -> bool:
-        if len(raw.payload) > self._bus.max_bytes:
+    def _still(self, route: _Route, raw: _Raw) -> Arrival | None:
+        """A picture of what the device reports now; the one that the broker kept is of something past."""
+        if raw.retained or not self._allowed(route, raw, _LARGEST_STILL):
+            return None
+        if not raw.payload.startswith(_JPEG):
+            self._count("payload")
+            return None
+        return Arrival(route.device.name, still=raw.payload, verdict="event")
+
+    def _allowed(self, route: _Route, raw: _Raw, most: int | None = None) -> bool:
+        if len(raw.payload) > (most or self._bus.max_bytes):
             self._count("oversized")
             return False
         if route.second != raw.at // 1000:

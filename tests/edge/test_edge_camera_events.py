@@ -1,7 +1,6 @@
-"""Cameras that speak: Hikvision, Dahua and ONVIF at the wire, silence and hanging up, evidence around an alarm, frames by PyAV."""
+"""Cameras that speak: Hikvision, Dahua and ONVIF at the wire, silence and hanging up, evidence around an alarm."""
 
 import asyncio
-import io
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -10,18 +9,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from contract.profile import find
 from contract.profile_transport import KeepAlive
 from contract.sample import PointKey, Quality, Sample
-from edge.cameras import rtsp
 from edge.cameras.events import BrokenStreamError, CameraEvent, DahuaParser, IsapiParser, Switches, parse_xml
 from edge.cameras.onvif import notifications, path_of
 from edge.drivers import Arrival
 from edge.drivers.camera import CameraDriver
 from edge.intake import Report
-from edge.pictures import NoPictureError
 from edge.plan import Device, build
 from edge.rows import Lane
 from edge.settings import BrokerSettings, CameraBus, DevicesSettings, EdgeSettings
@@ -288,33 +284,3 @@ def test_evidence_is_bounded_and_the_oldest_gives_way(monkeypatch: pytest.Monkey
         assert stills.counters.evidence_lost == 2
 
     asyncio.run(run())
-
-
-# --------------------------------------------------------------------------------------------------------------------------------------- RTSP
-
-
-@pytest.fixture
-def film(tmp_path: Path) -> Path:
-    av = pytest.importorskip("av", reason="PyAV, the extra [camera], is not installed")
-    path = tmp_path / "film.avi"
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("mjpeg", rate=5)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
-        for shade in (10, 200):
-            picture = av.VideoFrame.from_image(Image.new("RGB", (64, 48), (shade,) * 3))
-            out.mux(stream.encode(picture))
-        out.mux(stream.encode())
-    return path
-
-
-def test_a_frame_of_a_stream_is_a_jpeg(film: Path, tmp_path: Path) -> None:
-    picture = Image.open(io.BytesIO(rtsp.frame(str(film), 5, {})))
-    assert (picture.format, picture.size) == ("JPEG", (64, 48))
-    with pytest.raises(NoPictureError, match="打不开"):
-        rtsp.frame(str(tmp_path / "nothing.avi"), 5, {})
-
-
-def test_without_the_extra_the_reason_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rtsp, "available", lambda: False)
-    with pytest.raises(NoPictureError, match=r"pip install archivewatch\[camera\]"):
-        rtsp.frame("rtsp://127.0.0.1/x", 1)
