@@ -19,6 +19,7 @@ from joserfc.jwk import KeySet, KeySetSerialization
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
+from server.store.session import Database
 from server.store.tables_security import OidcRequest
 
 ALGORITHMS = ["RS256", "ES256", "PS256"]
@@ -60,13 +61,18 @@ class Provider:
         self.settings = settings
         self._lock, self._facts, self._keys = threading.Lock(), dict[str, Any](), KeySet([])
 
-    def begin(self, session: Session, redirect: str, target: str, now: int) -> tuple[str, str]:
-        """Address of the provider's page, and the state that the browser must bring back. Raises ProviderError."""
+    def begin(self, db: Database, redirect: str, target: str, now: int) -> tuple[str, str]:
+        """Address of the provider's page, and the state that the browser must bring back. Raises ProviderError.
+
+        The provider is asked before the transaction: one that does not answer must not keep alarms from being written.
+        """
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        session.execute(delete(OidcRequest).where(OidcRequest.made_at < now - TEN_MINUTES_MS))
-        session.add(OidcRequest(state=_digest(state), nonce=nonce, verifier=verifier, target=target[:300], made_at=now))
+        page = self._fact("authorization_endpoint")
         with self._client(redirect) as client:
-            url, _ = client.create_authorization_url(self._fact("authorization_endpoint"), state=state, nonce=nonce, code_verifier=verifier)
+            url, _ = client.create_authorization_url(page, state=state, nonce=nonce, code_verifier=verifier)
+        with db.write() as session:
+            session.execute(delete(OidcRequest).where(OidcRequest.made_at < now - TEN_MINUTES_MS))
+            session.add(OidcRequest(state=_digest(state), nonce=nonce, verifier=verifier, target=target[:300], made_at=now))
         return str(url), state
 
     def take(self, session: Session, state: str, now: int) -> OidcRequest:

@@ -66,6 +66,10 @@ class _Turns:
                     self._busy = False
 
 
+class NestedWriteError(RuntimeError):
+    """A thread opened a write transaction inside its own: on SQLite it would wait for itself for ever, on PostgreSQL perhaps."""
+
+
 class Database:
     """The way in for every module: `read()` for queries, `write()` for one transaction."""
 
@@ -75,6 +79,7 @@ class Database:
         self.tree = UnitTree(self.engine)
         self._read = sessionmaker(self.engine, info={"tree": self.tree})
         self._write = sessionmaker(self.engine.execution_options(write=True), info={"tree": self.tree})
+        self._mine = threading.local()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -86,13 +91,17 @@ class Database:
     def write(self, *, first: bool = False) -> Iterator[Session]:
         """One transaction: committed at the end, rolled back on an exception. `first`: before others that wait (the watch, whose alarms hurry).
 
-        Never open a second one inside of it: on SQLite it would wait for itself.
+        Raises NestedWriteError when this thread has one open already.
         """
+        if getattr(self._mine, "writing", False):
+            raise NestedWriteError("a write transaction inside a write transaction of the same thread")
+        self._mine.writing = True
         turn = self._turns.mine(first=first) if self._turns is not None else nullcontext()
         try:
             with turn, self._write() as session, session.begin():
                 yield session
         finally:
+            self._mine.writing = False
             self.tree.settle()
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from server.store.session import Database
+from server.store.session import Database, NestedWriteError
 
 PATIENCE_S = 20
 
@@ -64,6 +64,20 @@ def test_a_failed_transaction_gives_its_turn_away(tmp_path):
     for _ in range(2):
         with pytest.raises(OperationalError), db.write() as session:
             session.execute(text("INSERT INTO nowhere VALUES (1)"))
+    with db.write() as session:
+        session.execute(text("CREATE TABLE t (x INTEGER)"))
+    db.close()
+
+
+def test_a_write_inside_a_write_is_refused_at_once_and_the_next_one_works(tmp_path):
+    db = Database(f"sqlite:///{tmp_path / 'a.db'}")
+
+    def nested():
+        with db.write(), db.write():
+            pass
+
+    with pytest.raises(NestedWriteError):
+        nested()
     with db.write() as session:
         session.execute(text("CREATE TABLE t (x INTEGER)"))
     db.close()

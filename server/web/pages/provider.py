@@ -36,8 +36,7 @@ def there(request: Request, services: ServicesOf, target: Annotated[str, Query(a
     """To the provider; the state is bound to this browser by a cookie."""
     provider = _provider(services)
     try:
-        with services.db.write() as session:
-            url, state = provider.begin(session, _redirect(request, services), own(target), services.clock())
+        url, state = provider.begin(services.db, _redirect(request, services), own(target), services.clock())
     except ProviderError as error:
         raise ProblemError(503, str(error), code="provider") from error
     answer = RedirectResponse(url, 303)
