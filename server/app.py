@@ -250,10 +250,12 @@ def build(settings: Settings) -> tuple[FastAPI, Parts]:
     )  # fmt: skip
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         parts.start()
         sending = asyncio.create_task(parts.hub.run(parts.clock))
+        warming = asyncio.create_task(asyncio.to_thread(app.state.screens.warm))
         yield
+        await warming
         sending.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sending

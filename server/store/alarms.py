@@ -1,6 +1,7 @@
 """Questions about alarms: lists for people, one alarm with everything that happened to it."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -56,12 +57,34 @@ def get(session: Session, ident: int) -> Alarm | None:
     return session.get(Alarm, ident)
 
 
-def open_ones(session: Session, scope: str | None, *, room: str = "", limit: int = 500) -> Sequence[Alarm]:
-    """Open alarms of a subtree, or of one room in it, newest first."""
-    query = select(Alarm).where(Alarm.unit.in_(below(scope)), Alarm.closed_at.is_(None))
-    if room:
-        query = query.where(Alarm.room == room)
-    return session.scalars(query.order_by(Alarm.id.desc()).limit(limit)).all()
+def open_ones(session: Session, room: str) -> Sequence[Alarm]:
+    """Open alarms of one room, newest first."""
+    return session.scalars(select(Alarm).where(Alarm.room == room, Alarm.closed_at.is_(None)).order_by(Alarm.id.desc())).all()
+
+
+class Brief(NamedTuple):
+    """What an alarm's place in a list depends on."""
+
+    id: int
+    state: str
+    level: str
+    kind: str
+    rule: str
+    quantity: str
+    raised_at: int
+    group_alarm: int | None
+
+
+def open_briefs(session: Session, scope: str | None) -> list[Brief]:
+    """All open alarms of a subtree, however many: only what a list needs to count and to sort them."""
+    query = select(*(getattr(Alarm, name) for name in Brief._fields)).where(Alarm.closed_at.is_(None))
+    return [Brief(*row) for row in session.execute(query if scope is None else query.where(Alarm.unit.in_(below(scope))))]
+
+
+def some(session: Session, idents: Sequence[int]) -> list[Alarm]:
+    """Alarms by id, in the given order."""
+    found = {alarm.id: alarm for alarm in session.scalars(select(Alarm).where(Alarm.id.in_(idents)))}
+    return [found[ident] for ident in idents if ident in found]
 
 
 def members(session: Session, group: int) -> Sequence[Alarm]:

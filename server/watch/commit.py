@@ -17,6 +17,7 @@ from alarms.rules import Rule
 from server.duty.numbers import number
 from server.live.facts import AlarmFact, Fact
 from server.store import memories
+from server.store.alarms import Brief
 from server.store.tables import Alarm, Transition
 from server.store.tables_watch import Annunciation
 from server.watch.behaviour import behaviour
@@ -257,7 +258,7 @@ def _same_facts(a: AlarmState, b: AlarmState) -> bool:
     return a.onsets is b.onsets and a.releases is b.releases and a.tripped == b.tripped and a.level is b.level
 
 
-def alone(alarm: Alarm) -> bool:
+def alone(alarm: Alarm | Brief) -> bool:
     """Whether it is smoke, fast heat, leak, intrusion or a forced door, or the silence after one."""
     return alarm.kind == "lost" or stands_alone(alarm.rule, alarm.kind, alarm.quantity, Level.of(alarm.level))
 

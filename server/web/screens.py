@@ -1,10 +1,12 @@
 """Pages as HTML: one Jinja environment per language, the same context for every page."""
 
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from fastapi import Request
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from starlette.responses import HTMLResponse, Response
 
 from server import watermark
@@ -19,6 +21,23 @@ from server.web.rights import Action
 
 LANGUAGE_COOKIE = "aw_lang"
 BUILD_HINT = "make assets"
+
+
+class _Compiled(BytecodeCache):
+    """Compiled templates in memory, one for all languages: what differs between them is asked for when a page is rendered."""
+
+    def __init__(self) -> None:
+        self._code: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._code.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if bucket.code is not None:
+            self._code[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED = _Compiled()
 
 
 class Screens:
@@ -41,6 +60,12 @@ class Screens:
         if request.query_params.get("lang") in LANGUAGES:
             response.set_cookie(LANGUAGE_COOKIE, language, max_age=31_536_000, samesite="lax", path="/")
         return response
+
+    def warm(self) -> None:
+        """Compile every template now: the first reader of a page need not wait half a second for it. Raises TemplateError for one that is wrong."""
+        for environment in self._environments.values():
+            for name in environment.list_templates(extensions=["html"]):
+                environment.get_template(name)
 
     def sign_in(self, request: Request, status: int = 200, **shown: Any) -> Response:
         """The form for signing in."""
@@ -77,6 +102,7 @@ class Screens:
             autoescape=True,
             undefined=StrictUndefined,
             extensions=["jinja2.ext.i18n"],
+            bytecode_cache=_COMPILED,
             trim_blocks=True,
             lstrip_blocks=True,
         )

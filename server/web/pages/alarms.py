@@ -21,7 +21,7 @@ router = APIRouter()
 
 PER_PAGE = 100
 VIEWS = {"open": "未结", "waiting": "待接手", "taken": "已接手", "silent": "暂停与停用", "standing": "长期不达标", "late": "补记", "closed": "已恢复"}
-"""Filters of the list; `closed` and `late` are paged, the others show what is open."""
+"""Filters of the list; `closed` and `late` go back in time; the others are what is open, worst first."""
 _PAGED = ("closed", "late")
 _TAKEN = ("active_acked", "latched_acked")
 _STATES = {"waiting": WAITING, "taken": _TAKEN, "silent": SILENT}
@@ -39,21 +39,28 @@ def listing(
 ) -> Response:
     """The list, or with part=list only its rows."""
     view, now = view if view in VIEWS else "open", services.clock()
+    place = decode_id(cursor)
     with services.db.read() as session:
-        everything = spoken_for(alarms.open_ones(session, who.unit))
+        everything = spoken_for(alarms.open_briefs(session, who.unit))
         flood = services.board.flood(who.unit)
         counts = {name: sum(alarm.state in states for alarm in everything) for name, states in _STATES.items()} | {"open": len(everything)}
         if view in _PAGED:
             states, late = ((alarms.CLOSED,), None) if view == "closed" else ((), True)
-            found = list(alarms.page(session, who.unit, states=states, known_late=late, before=decode_id(cursor), limit=PER_PAGE + 1))
+            found = list(alarms.page(session, who.unit, states=states, known_late=late, before=place, limit=PER_PAGE + 1))
+            more = found[PER_PAGE - 1].id if len(found) > PER_PAGE else None
         elif view == "standing":
-            found = [row.alarm for row in chronic(session, who.unit)]
+            found, more = [row.alarm for row in chronic(session, who.unit)], None
         else:
-            found = [alarm for alarm in worst_first(everything, flooded=flood is not None) if view == "open" or alarm.state in _STATES[view]]
-        more = encode_cursor(found[PER_PAGE - 1].id) if view in _PAGED and len(found) > PER_PAGE else None
+            kept = [alarm for alarm in everything if view == "open" or alarm.state in _STATES[view]]
+            first, last = place or 0, (place or 0) + PER_PAGE
+            found = alarms.some(session, [alarm.id for alarm in worst_first(kept, flooded=flood is not None)[first:last]])
+            more = last if len(kept) > last else None
         shown = rows(session, services.board, found[:PER_PAGE] if view in _PAGED else found, who, now)
     name = "_alarm_list.html" if part == "list" else "alarms.html"
-    return screens.page(request, name, who=who, rows=shown, counts=counts, view=view, views=VIEWS, more=more, flood=flood)
+    return screens.page(
+        request, name, who=who, rows=shown, counts=counts, view=view, views=VIEWS, cursor=cursor,
+        more=None if more is None else encode_cursor(more), paged=view in _PAGED, flood=flood,
+    )  # fmt: skip
 
 
 @router.get("/alarms/{ident}")

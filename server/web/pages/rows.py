@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
 from server.live.board import Board, PointView, severity
 from server.store import rooms, units
+from server.store.alarms import Brief
 from server.store.tables import Alarm
 from server.watch.commands import UNDO_MS
 from server.watch.commit import alone
@@ -14,6 +16,8 @@ from server.web.auth import Principal
 from server.web.behalf import called
 from server.web.in_place import ACTS
 from server.web.rights import Action
+
+B = TypeVar("B", Alarm, Brief)
 
 WAITING = ("active_unacked", "cleared_unacked", "latched_unacked")
 SILENT = ("shelved", "suppressed", "out_of_service")
@@ -119,13 +123,13 @@ def with_called(session: Session, row: AlarmRow) -> AlarmRow:
     return replace(row, called=tuple(dict.fromkeys(called(session, row.alarm.id).values()))) if row.who.may(Action.NOTIFICATIONS) else row
 
 
-def spoken_for(found: Sequence[Alarm]) -> list[Alarm]:
+def spoken_for(found: Sequence[B]) -> list[B]:
     """Without the members of a group whose own alarm is among them; who may not see the group sees its members."""
     shown = {alarm.id for alarm in found}
     return [alarm for alarm in found if alarm.group_alarm not in shown]
 
 
-def worst_first(found: Sequence[Alarm], *, flooded: bool = False) -> list[Alarm]:
+def worst_first(found: Sequence[B], *, flooded: bool = False) -> list[B]:
     """Alarms that wait before those that do not, worst first, then newest; in a flood smoke, leak and intrusion come before everything."""
     return sorted(found, key=lambda a: (a.state in SILENT, flooded and not alone(a), severity(a.level), a.state not in WAITING, -a.raised_at))
 
