@@ -1,8 +1,9 @@
 """Pictures on disk: `<data>/snapshots/<first two digits>/<sha256>.<jpg|png>`, written once and never changed."""
 
 import hashlib
-import os
 from pathlib import Path
+
+from server.files import write_whole
 
 MOST_BYTES = 6 * 1024 * 1024
 _KINDS = {b"\xff\xd8\xff": ("jpg", "image/jpeg"), b"\x89PNG\r\n\x1a\n": ("png", "image/png")}
@@ -30,15 +31,8 @@ def save(folder: Path, content: bytes, sha256: str) -> None:
     """Write a checked picture durably; one that is already there stays."""
     suffix = next(suffix for magic, (suffix, _) in _KINDS.items() if content.startswith(magic))
     target = _path(folder, sha256, suffix)
-    if target.exists():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(target)
+    if not target.exists():
+        write_whole(target, content)
 
 
 def find(folder: Path, sha256: str) -> tuple[Path, str] | None:

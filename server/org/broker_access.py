@@ -1,7 +1,6 @@
 """Keeps the broker's files equal to the table of gateways: whoever was claimed gets in, whoever was revoked is put out, within seconds."""
 
 import logging
-import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from server.files import write_whole
 from server.org.broker_files import Client, Host
 from server.org.gateway_access import mosquitto_digest, nats_digest
 from server.store import gateway_access
@@ -42,18 +42,12 @@ def host(kind: str, username: str, password: str, host_id: str, groups: tuple[st
 
 def write(folder: Path, files: Mapping[str, str]) -> list[str]:
     """Write what differs, each file whole or not at all, readable by owner and group alone. Returns their names."""
-    folder.mkdir(parents=True, exist_ok=True)
     changed = []
     for name, content in files.items():
         path = folder / name
         if path.is_file() and path.read_text("utf-8") == content:
             continue
-        fresh = path.with_name(f".{name}.new")
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        write_whole(path, content.encode(), 0o640)
         changed.append(name)
     return changed
 

@@ -6,7 +6,6 @@ audit log name them. A process that stops in between finds the incident unfiled 
 
 import hashlib
 import logging
-import os
 from pathlib import Path
 
 from sqlalchemy import update
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session
 from server.duty import incident_file
 from server.duty.cards import Cards
 from server.duty.incidents import note
+from server.files import write_whole
 from server.reports import dossier
 from server.reports.desk import Runner
 from server.reports.paper import Paper
@@ -87,13 +87,7 @@ def keep(folder: Path, content: bytes, ending: str) -> str:
     sha256 = hashlib.sha256(content).hexdigest()
     target = path_of(folder, sha256, ending)
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(f".{os.getpid()}.part")
-        with part.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(target)
+        write_whole(target, content)
     return sha256
 
 

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from server.files import write_whole
 from server.store.tables import AuditEntry, Unit
 from server.store.tables_security import AuditAnchor
 from server.store.units import below
@@ -97,12 +98,9 @@ def write(folder: Path, anchors: Iterable[AuditAnchor]) -> Path | None:
     lines = [json.dumps(as_line(anchor), ensure_ascii=False) for anchor in anchors]
     if not lines:
         return None
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{json.loads(lines[0])['day']}.jsonl"
     if not path.exists():
-        part = path.with_suffix(".part")
-        part.write_text("\n".join(lines) + "\n", "utf-8")
-        part.replace(path)
+        write_whole(path, ("\n".join(lines) + "\n").encode())
     return path
 
 
