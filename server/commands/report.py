@@ -11,10 +11,9 @@ from sqlalchemy import select
 from alarms.rules import default_rules, load_rules
 from server.commands import FAILED, INVALID, NOT_FOUND, OK, CommandError, add, database, emit, now_ms, say, series_store, settings_of
 from server.commands.remote import ask, server_or_store
-from server.reports.desk import Here, Wanted
+from server.reports.desk import ENDINGS, Here, TooLargeError, Wanted
 from server.reports.kinds import KINDS, UnknownSubjectError
 from server.reports.period import PeriodError, parse_period
-from server.reports.render import FORMATS
 from server.reports.sources import Bands
 from server.reports.wiring import open_desk
 from server.settings import Settings
@@ -31,8 +30,8 @@ def report_command(args: argparse.Namespace) -> int:
     """Make one paper."""
     settings = settings_of(args)
     ending = args.output.suffix.removeprefix(".").lower()
-    if ending not in FORMATS:
-        raise CommandError(f"文件应以 {'、'.join('.' + name for name in FORMATS)} 结尾。", INVALID)
+    if ending not in ENDINGS:
+        raise CommandError(f"文件应以 {'、'.join('.' + name for name in ENDINGS)} 结尾。", INVALID)
     try:
         period = parse_period(args.period).text
     except PeriodError as error:
@@ -70,6 +69,8 @@ def _here(settings: Settings, args: argparse.Namespace, period: str, ending: str
         return _told(job)
     except UnknownSubjectError as error:
         raise CommandError(str(error), NOT_FOUND) from error
+    except TooLargeError as error:
+        raise CommandError(str(error), INVALID) from error
     finally:
         store.close()
         db.close()
@@ -102,4 +103,11 @@ def register(commands: Any) -> None:
         command.set_defaults(kind=name)
         command.add_argument("code", metavar="ROOM" if name == "register" else "ROOM|UNIT" if kind.of_room else "UNIT", help="库房或单位编号")
         command.add_argument("period", metavar="PERIOD", help="2026-10、2026-Q3、2026 或 2026-10-01..2026-10-15")
-        command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="格式由结尾决定：.pdf .xlsx .docx .html .csv .json")
+        command.add_argument(
+            "-o",
+            "--output",
+            type=Path,
+            required=True,
+            metavar="FILE",
+            help="格式由结尾决定：.pdf .xlsx .docx .html .csv .json，.zip 为每个单位（县区）一份 PDF",
+        )

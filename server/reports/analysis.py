@@ -2,21 +2,21 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from server.reports.account import Fix
-from server.reports.climate import Climate, extremes, fixes_table, sentences, survey
-from server.reports.paper import Block, Cell, Column, Curve, Facts, Line, Paper, Sheet, Table, Text
+from server.reports.climate import fixes_table, sentences
+from server.reports.paper import Block, Cell, Column, Curve, Facts, Line, Progress, Sheet, Table, Text
 from server.reports.period import DAY_MS, HOUR_MS, Period, previous
 from server.reports.register import Recorded, recorded
 from server.reports.sources import CLIMATE, Hour, Place, Sources, compliances, hours, places, share
+from server.reports.survey import Climate, extremes, survey
 from server.reports.words import TIME_WEIGHTED, band_text, medium, percent
 from server.series import Compliance
 from server.store.tables import Room
 
 TITLE = "档案库房温湿度综合分析"
-Progress = Callable[[int, int], None]
 _POOR = 85.0
 _WORDS = {"temperature": ("温度", "℃"), "humidity": ("湿度", "%RH")}
 
@@ -31,24 +31,11 @@ class Analysed(NamedTuple):
     before: dict[str, tuple[float | None, float | None]]
 
 
-def paper(sources: Sources, rooms: Sequence[Room], unit_name: str, subject: tuple[str, str], period: Period, now: int, progress: Progress) -> Paper:
-    """The paper. `subject` is (code, name) of the room or unit."""
+def build(sources: Sources, rooms: Sequence[Room], name: str, period: Period, now: int, progress: Progress) -> list[Sheet]:
+    """A sheet for the unit of this name, where it is more than one room, and one for each room."""
     found = _analyse(sources, rooms, period, now, progress)
-    sheets = [_whole(found, subject[1], period)] if len(found) != 1 else []
-    return Paper(
-        kind="analysis",
-        title=TITLE,
-        subject=subject[1],
-        subject_code=subject[0],
-        unit=unit_name,
-        period=period.text,
-        period_label=period.label,
-        since=period.since,
-        until=period.until,
-        generated_at=now,
-        generator=sources.generator,
-        sheets=(*sheets, *(_sheet(item, period) for item in found)),
-    )
+    whole = [_whole(found, name, period)] if len(found) != 1 else []
+    return [*whole, *(_sheet(item, period) for item in found)]
 
 
 def _analyse(sources: Sources, rooms: Sequence[Room], period: Period, now: int, progress: Progress) -> list[Analysed]:

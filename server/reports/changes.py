@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from server.reports.paper import Block, Column, Paper, Sheet, Table, Text
+from server.reports.paper import Block, Column, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.sources import Sources
 from server.store.tables import Alarm, AuditEntry, Room, Unit
@@ -160,29 +160,15 @@ def table(sources: Sources, unit: str, period: Period, title: str = "") -> Block
     return Table(title=title, columns=columns, rows=tuple(_row(change) for change in found), small=True, notes=_limit_note(found))
 
 
-def paper(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> Paper:
-    """The list as a paper."""
-    sheet = Sheet(
+def sheet(sources: Sources, unit: tuple[str, str], period: Period, _now: int) -> Sheet:
+    """The list for a unit (code, name)."""
+    return Sheet(
         title=TITLE,
         subject=f"{unit[1]}　{period.label}",
         pairs=(("单位编号", unit[0]),),
         blocks=(table(sources, unit[0], period),),
         notes=("取自审计日志；接手、到场等值班动作不在此列。审计号可在审计日志中查到原文和链值。",),
         signatures=("制表", "审核"),
-    )
-    return Paper(
-        kind="changes",
-        title=TITLE,
-        subject=unit[1],
-        subject_code=unit[0],
-        unit=unit[1],
-        period=period.text,
-        period_label=period.label,
-        since=period.since,
-        until=period.until,
-        generated_at=now,
-        generator=sources.generator,
-        sheets=(sheet,),
     )
 
 

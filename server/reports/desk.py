@@ -17,9 +17,10 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.reports import kinds
-from server.reports.kinds import KINDS, UnknownSubjectError
-from server.reports.period import DAY_MS, parse_period
+from server.reports import bundle, kinds
+from server.reports.kinds import KINDS, Order, UnknownSubjectError
+from server.reports.paper import Progress
+from server.reports.period import DAY_MS, Period, parse_period
 from server.reports.render import FORMATS, render
 from server.reports.sources import Sources
 from server.store import audit, exports
@@ -29,6 +30,15 @@ log = logging.getLogger("server.reports")
 
 KEEP_DATA_MS = 7 * DAY_MS
 _PAUSE_S = 30.0
+
+
+ENDINGS = {ending: media for ending, (media, _) in FORMATS.items()} | {bundle.ENDING: bundle.MEDIA}
+"""Media types of what can be ordered, by ending."""
+_DRAWN = ("pdf", "docx", "html")
+
+
+class TooLargeError(ValueError):
+    """The paper cannot be made in the form asked for; the sentence says which form will do."""
 
 
 class Runner(Protocol):
@@ -70,7 +80,7 @@ class Made(NamedTuple):
 class Product(Protocol):
     """How data exports are made: writes the file."""
 
-    def __call__(self, sources: Sources, runner: Runner, job: ExportJob, target: Path, progress: kinds.Progress) -> str:
+    def __call__(self, sources: Sources, runner: Runner, job: ExportJob, target: Path, progress: Progress) -> str:
         """Write `target`; the digest of its content or ""."""
 
 
@@ -160,11 +170,12 @@ class Desk:
             return job
 
     def _row(self, session: Session, wanted: Wanted, now: int, state: str = "queued") -> int:
-        parse_period(wanted.period)
-        if wanted.ending not in FORMATS:
+        period = parse_period(wanted.period)
+        if wanted.ending not in ENDINGS:
             raise KeyError(wanted.ending)
         if wanted.kind in KINDS:
             found = kinds.order(session, wanted.kind, wanted.code)
+            _must_fit(wanted, found, period)
             title, unit = f"{KINDS[wanted.kind].title} {found.name}", found.unit
         elif wanted.kind in self._products:
             found = kinds.order(session, "register", wanted.code)
@@ -198,7 +209,9 @@ class Desk:
         def progress(done: int, total: int) -> None:
             self._update(job.id, done=done, total=total)
 
-        if job.kind in self._products:
+        if job.ending == bundle.ENDING:
+            name, digest = bundle.write(self.sources, self._runner, job, now, partial, progress)
+        elif job.kind in self._products:
             digest = self._products[job.kind](self.sources, self._runner, job, partial, progress)
             name = f"{job.title.replace(' ', '_')}_{job.period}.{job.ending}"
         else:
@@ -220,6 +233,15 @@ class Desk:
             job = session.get_one(ExportJob, ident)
             for name, value in values.items():
                 setattr(job, name, value)
+
+
+def _must_fit(wanted: Wanted, found: Order, period: Period) -> None:
+    """Raises TooLargeError for what would be too long as one document, or cannot be a bundle."""
+    sheets = len(found.rooms) * (len(list(period.months())) if wanted.kind == "register" else 1)
+    if wanted.ending == bundle.ENDING and not KINDS[wanted.kind].of_room:
+        raise TooLargeError(f"{KINDS[wanted.kind].title}只有一份，不必打包，请选 PDF 等格式。")
+    if wanted.ending in _DRAWN and sheets > bundle.MOST_SHEETS:
+        raise TooLargeError(f"共 {sheets} 页，一份文件最多 {bundle.MOST_SHEETS} 页，请选 ZIP：每个单位（或县区）一份 PDF，附目录。")
 
 
 def _removed(path: Path) -> bool:

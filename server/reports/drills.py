@@ -7,7 +7,7 @@ from statistics import median
 
 from sqlalchemy.orm import Session
 
-from server.reports.paper import Block, Column, Facts, Paper, Sheet, Table, Text
+from server.reports.paper import Block, Column, Facts, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.sources import Sources, share
 from server.reports.words import percent
@@ -19,7 +19,7 @@ _MOST_LISTED = 200
 _STAGES = (("detected_s", "测到"), ("told_s", "发出"), ("delivered_s", "送达"), ("answered_s", "答复"))
 
 
-def paper(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> Paper:
+def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> Sheet:
     """The report of a unit (code, name) over a period; the last drill of each room counts."""
     with sources.db.read() as session:
         every = drills.between(session, unit[0], period.since, min(period.until, now))
@@ -30,7 +30,7 @@ def paper(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
             _overview(every, list(last.values()), due), _by_unit(session, unit[0], list(last.values()), due), _failed(session, every, places),
             _left_out(session, due),
         )  # fmt: skip
-    sheet = Sheet(
+    return Sheet(
         title=TITLE,
         subject=f"{unit[1]}　{period.label}",
         pairs=(("单位编号", unit[0]), ("范围", "本单位及下级在用库房"), ("时段", period.label)),
@@ -42,10 +42,6 @@ def paper(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
         ),
         signatures=("组织单位", "检查人", "审核"),
     )
-    return Paper(
-        kind="drills", title=TITLE, subject=unit[1], subject_code=unit[0], unit=unit[1], period=period.text, period_label=period.label,
-        since=period.since, until=period.until, generated_at=now, generator=sources.generator, sheets=(sheet,),
-    )  # fmt: skip
 
 
 def intact(row: Drill) -> bool:

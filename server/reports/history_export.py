@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import xlsxwriter
+from msgspec import structs
 
 from contract.quantities import QUANTITIES
 from server.org import sources as found_in
 from server.reports import derived_export
 from server.reports.derived_export import DerivedPoint, DerivedRow
-from server.reports.kinds import Progress
-from server.reports.paper import Column, Paper, Sheet, Table, sealed
+from server.reports.paper import Column, Paper, Progress, Sheet, Table, sealed
 from server.reports.period import DAY_MS, local, parse_period
+from server.reports.render.parts import origin
 from server.reports.render.pdf import render as render_pdf
 from server.reports.sources import Sources
 from server.safe_cells import harmless
 from server.series import Limits
 from server.series.derived import DERIVED, Air
-from server.store.tables import Point, Room
+from server.store.tables import Point, Room, Unit
 from server.store.tables_papers import ExportJob
 
 HEAD = ("时间（北京时间）", "UTC", "库房", "测点", "测量量", "单位", "最低", "平均", "最高", "有数据（秒）", "质量")
@@ -57,11 +58,11 @@ def product(sources: Sources, runner: Any, job: ExportJob, target: Path, progres
         elif job.ending == "xlsx":
             if count > MOST_XLSX:
                 raise ValueError(f"共 {count} 行，超过 Excel 一张表能放的行数，请改用 CSV 或缩短时间。")
-            runner.run(to_xlsx, rows, target)
+            runner.run(to_xlsx, rows, target, origin(_paper(sources, job, start, end)))
         elif job.ending == "pdf":
             if count > MOST_PDF:
                 raise ValueError(f"共 {count} 行，PDF 最多 {MOST_PDF} 行，请加大间隔或改用 CSV。")
-            target.write_bytes(runner.run(to_pdf, rows, _paper(sources, job, start, end)))
+            target.write_bytes(runner.run(to_pdf, rows, _paper(sources, job, start, end), sources.settings.forms))
         else:
             raise ValueError("历史数据只能导出为 CSV、XLSX、JSON 或 PDF。")
     finally:
@@ -69,8 +70,8 @@ def product(sources: Sources, runner: Any, job: ExportJob, target: Path, progres
     return digest
 
 
-def to_xlsx(rows: Path, target: Path) -> None:
-    """A workbook of the rows. Text is never taken for a formula."""
+def to_xlsx(rows: Path, target: Path, said: str) -> None:
+    """A workbook of the rows; what is `said` stands at the foot of every page. Text is never taken for a formula."""
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     with xlsxwriter.Workbook(str(target), options) as book:
         page = book.add_worksheet("历史数据")
@@ -79,6 +80,7 @@ def to_xlsx(rows: Path, target: Path) -> None:
         page.set_paper(9)
         page.fit_to_pages(1, 0)
         page.repeat_rows(0)
+        page.set_footer(f"&L&8{said.replace('&', '&&')}&R&8第 &P 页 共 &N 页")
         page.set_column(0, len(HEAD) - 1, 16)
         for index, row in enumerate(_read(rows)):
             for column, value in enumerate(row):
@@ -88,8 +90,8 @@ def to_xlsx(rows: Path, target: Path) -> None:
                     page.write_string(index, column, value)
 
 
-def to_pdf(rows: Path, paper: Paper) -> bytes:
-    """The rows as a table."""
+def to_pdf(rows: Path, paper: Paper, forms: Path | None) -> bytes:
+    """The rows as a table, by the operator's form where there is one."""
     cells = tuple((row[0], row[3], row[4], *(float(v) if v else None for v in row[6:9]), row[10]) for row in islice(_read(rows), 1, None))
     columns = (
         Column(title="时间", width=1.6),
@@ -103,11 +105,7 @@ def to_pdf(rows: Path, paper: Paper) -> bytes:
     sheet = Sheet(
         title="库房历史数据", subject=paper.subject, pairs=(("时段", paper.period_label),), blocks=(Table(columns=columns, rows=cells, small=True),)
     )
-    return render_pdf(sealed(Paper(**{**_fields(paper), "sheets": (sheet,)})), None)
-
-
-def _fields(paper: Paper) -> dict[str, Any]:
-    return {name: getattr(paper, name) for name in paper.__struct_fields__}
+    return render_pdf(sealed(structs.replace(paper, sheets=(sheet,))), forms)
 
 
 def _asked(sources: Sources, job: ExportJob) -> tuple[list[_Point], int, int, int | None]:
@@ -228,13 +226,16 @@ def _to_json(rows: Path, target: Path) -> None:
 
 
 def _paper(sources: Sources, job: ExportJob, start: int, end: int) -> Paper:
+    with sources.db.read() as session:
+        unit = session.get_one(Unit, job.unit)
     label = f"{local(start):%Y-%m-%d %H:%M} 至 {local(end):%Y-%m-%d %H:%M}"
     return Paper(
         kind="history",
         title=job.title,
         subject=job.title,
         subject_code=job.subject,
-        unit=job.asked_by,
+        unit=unit.name,
+        made_for=job.asked_by,
         period=job.period,
         period_label=label,
         since=start,

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from server.reports import changes
 from server.reports.measures import LIMITS_MS, Answering, RoomMeasure, measure, rooms_of, together
-from server.reports.paper import Block, Column, Facts, Paper, Sheet, Table, Text
+from server.reports.paper import Block, Column, Facts, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.sources import CLIMATE, Sources, share
 from server.reports.words import CAUSES, LEVELS, STAGES, TIME_WEIGHTED, duration, medium, percent
@@ -20,12 +20,12 @@ _QUANTITY = {"temperature": "温度", "humidity": "湿度"}
 _POOR_COVERAGE, _POOR_COMPLIANCE = 95.0, 85.0
 
 
-def paper(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> Paper:
+def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> Sheet:
     """The report of a unit (code, name) and everything below it."""
     with sources.db.read() as session:
         rooms = rooms_of(session, unit[0])
     found = measure(sources, rooms, period, now)
-    sheet = Sheet(
+    return Sheet(
         title=TITLE,
         subject=f"{unit[1]}　{period.label}",
         pairs=(("单位编号", unit[0]), ("检查范围", f"本单位及下级共 {len(found)} 间档案用房"), ("时段", period.label)),
@@ -44,21 +44,6 @@ def paper(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
             f"接手时限：{'、'.join(f'{LEVELS[level]} {ms // 60_000} 分钟' for level, ms in LIMITS_MS.items())}；演练不计，迟到数据补记的告警另列。",
         ),
         signatures=("检查人", "被检查单位负责人", "审核"),
-    )
-    return Paper(
-        kind="inspection",
-        title=TITLE,
-        subject=unit[1],
-        subject_code=unit[0],
-        unit=unit[1],
-        period=period.text,
-        period_label=period.label,
-        since=period.since,
-        until=period.until,
-        generated_at=now,
-        generator=sources.generator,
-        sheets=(sheet,),
-        landscape=False,
     )
 
 

@@ -3,17 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from msgspec import structs
 from sqlalchemy.orm import Session
 
 from server.reports import analysis, changes, climate, drills, inspection, performance, register, scorecard
 from server.reports.measures import rooms_of
-from server.reports.paper import Paper, sealed
+from server.reports.paper import Paper, Progress, Sheet, sealed
 from server.reports.period import Period
 from server.reports.sources import Sources
 from server.store.tables import Room, Unit
-
-Progress = Callable[[int, int], None]
 
 
 class UnknownSubjectError(LookupError):
@@ -31,30 +28,31 @@ class Order(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """Title, whether it can be about a single room, and how it is made."""
+    """Title in lists and on the paper, whether it can be about a single room, and how its sheets are made."""
 
     title: str
+    heading: str
     of_room: bool
-    make: Callable[[Sources, Order, Period, int, Progress], Paper]
+    sheets: Callable[[Sources, Order, Period, int, Progress], Sequence[Sheet]]
 
 
-def _unit(build: Callable[[Sources, tuple[str, str], Period, int], Paper]) -> Callable[[Sources, Order, Period, int, Progress], Paper]:
-    return lambda sources, order, period, now, _progress: build(sources, (order.code, order.name), period, now)
+def _unit(build: Callable[[Sources, tuple[str, str], Period, int], Sheet]) -> Callable[[Sources, Order, Period, int, Progress], Sequence[Sheet]]:
+    return lambda sources, order, period, now, _progress: [build(sources, (order.code, order.name), period, now)]
+
+
+def _analysis(sources: Sources, order: Order, period: Period, now: int, progress: Progress) -> Sequence[Sheet]:
+    return analysis.build(sources, order.rooms, order.name, period, now, progress)
 
 
 KINDS: dict[str, Kind] = {
-    "register": Kind(
-        "温湿度登记表", True, lambda s, o, p, now, progress: register.paper(s, o.rooms, o.unit_name, (o.code, o.name), p, now, progress)
-    ),
-    "climate": Kind("库房气候报告", True, lambda s, o, p, now, _progress: climate.paper(s, o.rooms, o.unit_name, (o.code, o.name), p, now)),
-    "analysis": Kind(
-        "温湿度综合分析（年度）", True, lambda s, o, p, now, progress: analysis.paper(s, o.rooms, o.unit_name, (o.code, o.name), p, now, progress)
-    ),
-    "performance": Kind("告警系统绩效报告", False, _unit(performance.paper)),
-    "inspection": Kind("值守检查报告", False, _unit(inspection.paper)),
-    "scorecard": Kind("绩效考评（初评）", False, _unit(scorecard.paper)),
-    "drills": Kind("演练报告", False, _unit(drills.paper)),
-    "changes": Kind("设置与设备变更清单", False, _unit(changes.paper)),
+    "register": Kind("温湿度登记表", register.TITLE, True, lambda s, o, p, now, progress: register.build(s, o.rooms, p, now, progress)),
+    "climate": Kind("库房气候报告", climate.TITLE, True, lambda s, o, p, now, progress: climate.build(s, o.rooms, p, now, progress)),
+    "analysis": Kind("温湿度综合分析（年度）", analysis.TITLE, True, _analysis),
+    "performance": Kind("告警系统绩效报告", performance.TITLE, False, _unit(performance.sheet)),
+    "inspection": Kind("值守检查报告", inspection.TITLE, False, _unit(inspection.sheet)),
+    "scorecard": Kind("绩效考评（初评）", scorecard.TITLE, False, _unit(scorecard.sheet)),
+    "drills": Kind("演练报告", drills.TITLE, False, _unit(drills.sheet)),
+    "changes": Kind("设置与设备变更清单", changes.TITLE, False, _unit(changes.sheet)),
 }
 
 
@@ -80,8 +78,32 @@ def make(
     """Make a paper for somebody and seal it. Raises UnknownSubjectError."""
     with sources.db.read() as session:
         wanted = order(session, kind, code)
-    made = KINDS[kind].make(sources, wanted, period, now, progress)
-    return sealed(structs.replace(made, made_for=by)), wanted
+    return paper_of(sources, kind, wanted, period, now, progress, by=by), wanted
+
+
+def paper_of(sources: Sources, kind: str, wanted: Order, period: Period, now: int, progress: Progress, *, by: str) -> Paper:
+    """The sealed paper of an order that is resolved."""
+    sheets = KINDS[kind].sheets(sources, wanted, period, now, progress)
+    return sealed(framed(sources, kind, KINDS[kind].heading, wanted, period, now, sheets, by))
+
+
+def framed(sources: Sources, kind: str, title: str, wanted: Order, period: Period, now: int, sheets: Sequence[Sheet], by: str) -> Paper:
+    """The paper around sheets."""
+    return Paper(
+        kind=kind,
+        title=title,
+        subject=wanted.name,
+        subject_code=wanted.code,
+        unit=wanted.unit_name,
+        period=period.text,
+        period_label=period.label,
+        since=period.since,
+        until=period.until,
+        generated_at=now,
+        generator=sources.generator,
+        sheets=tuple(sheets),
+        made_for=by,
+    )
 
 
 def file_name(paper: Paper, ending: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 Cell = str | int | float | None
+Progress = Callable[[int, int], None]
+"""Called with how much is done and how much there is."""
 MISSING = "缺测"
 DASH = "—"
 

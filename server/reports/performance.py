@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alarms.performance import Figure
-from server.reports.paper import Block, Cell, Column, Paper, Sheet, Table, Text
+from server.reports.paper import Block, Cell, Column, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.sources import Sources
 from server.reports.words import LEVELS, duration
@@ -47,7 +47,7 @@ _ADVICE = {
 _PAUSES = ("shelved", "out_of_service", "suppressed")
 
 
-def paper(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> Paper:
+def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> Sheet:
     """The report of the desk of a unit (code, name), up to now."""
     end = min(max(now, period.since + 1), period.until)
     with sources.db.read() as session:
@@ -59,7 +59,7 @@ def paper(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
         ]
         rooms = {room.code: room.name for room in session.scalars(select(Room).where(Room.unit.in_(below(unit[0]))))}
         pauses = _pauses(session, unit[0], period.since, end)
-    sheet = Sheet(
+    return Sheet(
         title=TITLE,
         subject=f"{unit[1]}　{period.label}",
         pairs=(("单位编号", unit[0]), ("统计天数", f"{desk.performance.days:.1f} 天"), ("要求处置的告警", f"{desk.performance.asked} 条")),
@@ -79,20 +79,6 @@ def paper(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
             "告警泛滥：10 分钟内超过 10 条开始，10 分钟内少于 5 条结束。",
         ),
         signatures=("编制", "值班负责人", "审核"),
-    )
-    return Paper(
-        kind="performance",
-        title=TITLE,
-        subject=unit[1],
-        subject_code=unit[0],
-        unit=unit[1],
-        period=period.text,
-        period_label=period.label,
-        since=period.since,
-        until=period.until,
-        generated_at=now,
-        generator=sources.generator,
-        sheets=(sheet,),
     )
 
 

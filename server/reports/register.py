@@ -5,14 +5,14 @@ of that half-day stands, with the reader's name.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.reports.paper import MISSING, Cell, Column, Facts, Paper, Sheet, Table
+from server.reports.paper import MISSING, Cell, Column, Facts, Progress, Sheet, Table
 from server.reports.period import HOUR_MS, Period, at_clock, local, midnight
 from server.reports.sources import CLIMATE, Place, Reading, Sources, chunks, nearest, places
 from server.reports.words import band_text, medium
@@ -25,7 +25,6 @@ HALVES = ("上午", "下午")
 _NOON_MS = 12 * HOUR_MS
 _MOST_TEXT = 22
 _WEEKDAYS = "一二三四五六日"
-Progress = Callable[[int, int], None]
 
 
 class Slot(NamedTuple):
@@ -228,21 +227,3 @@ def _measures(session: Session, rooms: Sequence[str], start: int, end: int) -> d
         for at, note, room in session.execute(query):
             found[room or "", local(at).date()].append(note)
     return found
-
-
-def paper(sources: Sources, rooms: Sequence[Room], unit_name: str, subject: tuple[str, str], period: Period, now: int, progress: Progress) -> Paper:
-    """The paper around the sheets. `subject` is (code, name) of the room or unit."""
-    return Paper(
-        kind="register",
-        title=TITLE,
-        subject=subject[1],
-        subject_code=subject[0],
-        unit=unit_name,
-        period=period.text,
-        period_label=period.label,
-        since=period.since,
-        until=period.until,
-        generated_at=now,
-        generator=sources.generator,
-        sheets=tuple(build(sources, rooms, period, now, progress)),
-    )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.reports.measures import EXCUSED, RoomMeasure, measure, rooms_of, together
-from server.reports.paper import Column, Facts, Paper, Sheet, Table
+from server.reports.paper import Column, Facts, Sheet, Table
 from server.reports.period import Period
 from server.reports.sources import CLIMATE, Sources, share
 from server.reports.words import CAUSES, TIME_WEIGHTED, duration, percent
@@ -82,11 +82,11 @@ def scored(unit: tuple[str, str], found: Sequence[RoomMeasure]) -> Score:
     return Score(unit=unit[0], name=unit[1], rooms=len(found), parts=parts)
 
 
-def paper(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> Paper:
-    """The scorecard as a paper."""
+def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> Sheet:
+    """The scorecard of a unit (code, name)."""
     result, found = score(sources, unit, period, now)
     excused = "、".join(CAUSES[cause] for cause in EXCUSED)
-    sheet = Sheet(
+    return Sheet(
         title=TITLE,
         subject=f"{unit[1]}　{period.label}",
         pairs=(("单位编号", unit[0]), ("在用档案用房", f"{result.rooms} 间"), ("阶段", "初评，可申诉")),
@@ -98,20 +98,6 @@ def paper(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
             "对本考评有异议的，公示期内书面申诉并附证据；终评以通报为准。",
         ),
         signatures=("考评人", "被考评单位", "审核"),
-    )
-    return Paper(
-        kind="scorecard",
-        title=TITLE,
-        subject=unit[1],
-        subject_code=unit[0],
-        unit=unit[1],
-        period=period.text,
-        period_label=period.label,
-        since=period.since,
-        until=period.until,
-        generated_at=now,
-        generator=sources.generator,
-        sheets=(sheet,),
     )
 
 

@@ -11,11 +11,12 @@ from typing import Final
 import pylopdf_fonts_zh_cn
 import typst
 
-from server.reports.paper import Paper
+from server.reports.paper import Paper, tables
 from server.reports.render.parts import FormError, spelled
 
 STANDARD: Final = "a-2u"
-_TAGGED_PAGES = 60
+_TAGGED_CELLS = 10_000
+"""Tags for readers of the blind make a paper of long tables some ten times as large."""
 
 
 def render(paper: Paper, forms: Path | None) -> bytes:
@@ -25,7 +26,7 @@ def render(paper: Paper, forms: Path | None) -> bytes:
     try:
         content = typst.compile(
             main, root=folder, font_paths=_fonts(), sys_inputs={"paper": json.dumps(spelled(paper), ensure_ascii=False)}, format="pdf",
-            pdf_standards=STANDARD, timestamp=paper.generated_at // 1000, pdf_tags=len(paper.sheets) <= _TAGGED_PAGES,
+            pdf_standards=STANDARD, timestamp=paper.generated_at // 1000, pdf_tags=sum(len(table.rows) * len(table.columns) for _, table in tables(paper)) <= _TAGGED_CELLS,
         )  # fmt: skip
     except typst.TypstError as error:
         raise FormError(f"报表模板 {main.name} 不能使用：{error.message}") from error

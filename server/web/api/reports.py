@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 from starlette.responses import FileResponse, Response
 
-from server.reports.desk import Wanted
+from server.reports.desk import ENDINGS, Wanted
 from server.reports.kinds import KINDS, UnknownSubjectError, order
 from server.reports.period import Period, PeriodError, month_of, parse_period
 from server.reports.render import FORMATS
@@ -72,8 +72,8 @@ def allowed(session: Session, who: Principal, kind: str, code: str) -> str:
 
 def checked(services: Services, who: Principal, body: OrderBody) -> Wanted:
     """An order of the asker. Raises ProblemError 422, 404 or 403."""
-    if body.format not in FORMATS:
-        raise invalid("没有这种格式。", "body.format", f"one of {', '.join(FORMATS)}")
+    if body.format not in ENDINGS:
+        raise invalid("没有这种格式。", "body.format", f"one of {', '.join(ENDINGS)}")
     period = period_of(body.period, services.clock())
     with services.db.read() as session:
         allowed(session, who, body.kind, body.code)
@@ -102,7 +102,7 @@ def fetch(services: Services, job: ExportJob) -> FileResponse:
     path = services.desk.path(job)
     if not path.exists():
         raise ProblemError(404, "文件已过保存期，请重新生成。")
-    return FileResponse(path, media_type=FORMATS[job.ending][0], headers=_headers(job.file_name, job.sha256, job.digest))
+    return FileResponse(path, media_type=ENDINGS[job.ending], headers=_headers(job.file_name, job.sha256, job.digest))
 
 
 def _headers(name: str, sha256: str, digest: str) -> dict[str, str]:
@@ -137,6 +137,8 @@ def report(
     wanted = period_of(period, services.clock())
     if len(found.rooms) * (len(list(wanted.months())) if kind == "register" else 1) > MOST_AT_ONCE:
         raise invalid("这份报表页数较多，请用后台任务生成。", "query.period", "use POST /exports")
+    if ending not in FORMATS:
+        raise invalid("没有这种格式。", "query.format", f"one of {', '.join(FORMATS)}")
     body = OrderBody(kind=kind, code=code, period=wanted.text, format=ending)
     try:
         made = services.desk.once(checked(services, who, body), services.clock())

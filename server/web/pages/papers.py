@@ -17,7 +17,7 @@ from server.web.pages.common import ScreensOf
 router = APIRouter()
 
 PER_PAGE = 30
-FORMATS = {"pdf": "PDF", "docx": "Word", "xlsx": "Excel", "csv": "CSV", "html": "HTML", "json": "JSON"}
+FORMATS = {"pdf": "PDF", "docx": "Word", "xlsx": "Excel", "csv": "CSV", "html": "HTML", "json": "JSON", "zip": "ZIP（每单位一份 PDF）"}
 STATES = {"queued": "排队", "running": "正在生成", "done": "已生成", "failed": "没有做成"}
 
 
