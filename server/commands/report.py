@@ -24,6 +24,7 @@ from server.store.tables_papers import ExportJob
 from server.watch.facts import band
 
 _POLL_S = 0.5
+_OUTPUT = "格式由结尾决定：.pdf .xlsx .docx .html .csv .json，.zip 为每个单位（或县区）一份 PDF"
 
 
 def report_command(args: argparse.Namespace) -> int:
@@ -103,11 +104,4 @@ def register(commands: Any) -> None:
         command.set_defaults(kind=name)
         command.add_argument("code", metavar="ROOM" if name == "register" else "ROOM|UNIT" if kind.of_room else "UNIT", help="库房或单位编号")
         command.add_argument("period", metavar="PERIOD", help="2026-10、2026-Q3、2026 或 2026-10-01..2026-10-15")
-        command.add_argument(
-            "-o",
-            "--output",
-            type=Path,
-            required=True,
-            metavar="FILE",
-            help="格式由结尾决定：.pdf .xlsx .docx .html .csv .json，.zip 为每个单位（县区）一份 PDF",
-        )
+        command.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=_OUTPUT)

@@ -26,11 +26,15 @@ def render(paper: Paper, forms: Path | None) -> bytes:
     try:
         content = typst.compile(
             main, root=folder, font_paths=_fonts(), sys_inputs={"paper": json.dumps(spelled(paper), ensure_ascii=False)}, format="pdf",
-            pdf_standards=STANDARD, timestamp=paper.generated_at // 1000, pdf_tags=sum(len(table.rows) * len(table.columns) for _, table in tables(paper)) <= _TAGGED_CELLS,
+            pdf_standards=STANDARD, timestamp=paper.generated_at // 1000, pdf_tags=_cells(paper) <= _TAGGED_CELLS,
         )  # fmt: skip
     except typst.TypstError as error:
         raise FormError(f"报表模板 {main.name} 不能使用：{error.message}") from error
     return content
+
+
+def _cells(paper: Paper) -> int:
+    return sum(len(table.rows) * len(table.columns) for _, table in tables(paper))
 
 
 @cache
