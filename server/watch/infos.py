@@ -50,7 +50,8 @@ class RoomInfo:
     coverage_missing: tuple[str, ...] = ()
     coverage_since: int = 0
     coverage_cause: str = ""
-    span: int | None = None
+    open: bool = False
+    """Whether a stretch of its coverage is open in the database."""
     span_counted: bool = True
     manual_until: int | None = None
     rules: tuple[Rule, ...] = ()

@@ -144,6 +144,7 @@ class Judge:
         marks = [(gateway, epoch, self._world.marks[gateway, epoch]) for gateway, epoch in sorted(self._marks)]
         memories.mark(self._session, [(gateway, epoch, mark.upto, mark.ranges, mark.lost) for gateway, epoch, mark in marks])
         self._gateways.finish()
+        self._ledger.finish()
         self._tx.flush()
         self._pulse()
         return len(self._samples.rows)

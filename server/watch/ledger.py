@@ -25,11 +25,11 @@ BUS_TOGETHER_MS = 60_000
 """Gateways that died within five minutes, and devices that fell silent within one, have a common cause."""
 _CITY_DEPTH = 2
 _SPAN = CoverageSpan.__table__
-_BEGIN = insert(_SPAN).returning(_SPAN.c.id)  # type: ignore[arg-type]
-_MINE = update(_SPAN).where(_SPAN.c.id == bindparam("span"))  # type: ignore[arg-type]
-_END = _MINE.values(until=bindparam("ended"))
-_CHANGE = _MINE.values({name: bindparam(name) for name in ("state", "cause", "detail", "counted")})
-"""Built once: after a restart thousands of rooms turn within seconds."""
+_BEGIN = insert(_SPAN)  # type: ignore[arg-type]
+_OPEN = update(_SPAN).where(_SPAN.c.room == bindparam("of"), _SPAN.c.since == bindparam("began"), _SPAN.c.until.is_(None))  # type: ignore[arg-type]
+_END = _OPEN.values(until=bindparam("ended"))
+_CHANGE = _OPEN.values({name: bindparam(name) for name in ("state", "cause", "detail", "counted")})
+"""Built once, and each run once a transaction: after a restart thousands of rooms turn within seconds."""
 
 
 class Ledger:
@@ -38,6 +38,10 @@ class Ledger:
     def __init__(self, steps: Steps) -> None:
         self._steps, self._world, self._session = steps, steps.world, steps.session
         self._dead: dict[str, list[int]] | None = None
+        self._begun: list[dict[str, Any]] = []
+        self._changed: list[dict[str, Any]] = []
+        self._ended: list[dict[str, Any]] = []
+        self._open: dict[str, dict[str, Any]] = {}
 
     # -- time -----------------------------------------------------------------------------------------------------------------------------
 
@@ -120,11 +124,16 @@ class Ledger:
     def _turn(self, room: RoomInfo, state: str, missing: tuple[str, ...], at: int, cause: str) -> None:
         at = max(at, room.coverage_since)
         values = {"state": str(state), "cause": cause, "detail": ",".join(missing)[:120], "counted": room.counted}
-        if room.span is not None and at == room.coverage_since:
-            self._run(_CHANGE, {"span": room.span, **values})
+        if room.open and at == room.coverage_since:
+            if room.code in self._open:
+                self._open[room.code].update(values)
+            else:
+                self._changed.append({"of": room.code, "began": at, **values})
         else:
             self._close(room, at)
-            room.span = self._run(_BEGIN, {"room": room.code, "since": at, "until": None, **values}).scalar_one()
+            self._open[room.code] = {"room": room.code, "since": at, "until": None, **values}
+            self._begun.append(self._open[room.code])
+            room.open = True
         turned_blind, was_blind = state == Watch.BLIND, room.coverage == Watch.BLIND
         room.coverage, room.coverage_missing, room.coverage_cause, room.coverage_since = str(state), missing, cause, at
         room.span_counted = room.counted
@@ -133,14 +142,21 @@ class Ledger:
             self._tell(room, turned_blind, at)
 
     def _close(self, room: RoomInfo, at: int) -> None:
-        if room.span is not None:
-            self._run(_END, {"span": room.span, "ended": max(at, room.coverage_since)})
+        if room.open:
+            until = max(at, room.coverage_since)
+            if (begun := self._open.pop(room.code, None)) is not None:
+                begun["until"] = until
+            else:
+                self._ended.append({"of": room.code, "began": room.coverage_since, "ended": until})
             if not room.connected:
-                room.span, room.coverage, room.coverage_missing, room.coverage_cause = None, "", (), ""
+                room.open, room.coverage, room.coverage_missing, room.coverage_cause = False, "", (), ""
                 self._tell(room, False, at)
 
-    def _run(self, statement: Any, values: dict[str, Any]) -> Any:
-        return self._session.connection().execute(statement, values)
+    def finish(self) -> None:
+        """Write the stretches that have changed, ended and begun."""
+        for statement, rows in ((_CHANGE, self._changed), (_END, self._ended), (_BEGIN, self._begun)):
+            if rows:
+                self._session.connection().execute(statement, rows)
 
     def _tell(self, room: RoomInfo, blind: bool, at: int) -> None:
         """A room that is blind becomes an alarm when that lasts; one that has no points or of which nothing is demanded was never connected."""

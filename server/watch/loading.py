@@ -51,7 +51,7 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
             world.memory[Key(kept.subject, kept.rule)] = Memory(AlarmState.from_dict(kept.body), kept.alarm)
         for span in session.scalars(select(CoverageSpan).where(CoverageSpan.until.is_(None))):
             room_info = world.rooms[span.room]
-            room_info.coverage, room_info.coverage_since, room_info.span = span.state, span.since, span.id
+            room_info.coverage, room_info.coverage_since, room_info.open = span.state, span.since, True
             room_info.coverage_missing, room_info.coverage_cause = tuple(filter(None, span.detail.split(","))), span.cause
             room_info.span_counted = span.counted
         for report in session.scalars(select(RoomReport).where(RoomReport.until > now).order_by(RoomReport.until)):
