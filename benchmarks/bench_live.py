@@ -38,7 +38,7 @@ def setting() -> list[Fact]:
 def readings(now: int, tick: int) -> list[Fact]:
     values = (20 + tick % 30 / 10, 50 + tick % 70 / 10, 0.0, 0.0)
     return [
-        ReadingFact(point_id=number * 4 + n, value=values[n], quality="good", taken_at=now - 500, received_at=now)
+        ReadingFact(point_id=number * 4 + n, value=values[n], quality="good", taken_at=now - 500, received_at=now, reason="", at=now - 500)
         for number in range(ROOMS)
         for n in range(4)
     ]

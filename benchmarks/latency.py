@@ -23,7 +23,7 @@ from sqlalchemy import select
 import alarms
 from benchmarks import load
 from benchmarks.figures import row, spread
-from server.app import Parts
+from server.app import Parts, tune
 from server.live.facts import AlarmFact, Fact, ReadingFact
 from server.settings import BrokerSettings, Settings
 from server.store.tables import Gateway, Person, Point, Room, Unit
@@ -99,6 +99,7 @@ class Server:
         self._hub = threading.Thread(target=self._loop.run_forever, name="hub", daemon=True)
 
     def __enter__(self) -> Self:
+        tune()
         self.parts.start()
         self._hub.start()
         self._sending = asyncio.run_coroutine_threadsafe(self.parts.hub.run(self.parts.clock), self._loop)

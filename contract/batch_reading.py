@@ -37,6 +37,7 @@ from contract.sparkplug import DataType, MalformedPayloadError, Metric, Payload,
 
 _LONGEST_REASON: Final = 200
 _UINT64: Final = (1 << 64) - 1
+_ALIKE: Final = 1 << 7
 _NO_DEVICE: Final = "node"
 """Device name of a foreign node metric that names none."""
 
@@ -98,6 +99,14 @@ def _judge(metric: Metric, datatype: int | None) -> tuple[float | None, Quality,
     if not math.isfinite(number):
         return None, Quality.BAD, "not_finite"
     return number, quality, reason
+
+
+def _plain(metric: Metric) -> float | None:
+    """The value of a good sample of which nothing else is said; an integer so small that every datatype reads it alike. Nearly all are such."""
+    value = metric.value
+    if metric.properties or not (type(value) is float or (type(value) is int and 0 <= value < _ALIKE)):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def _taken_at(metric: Metric, payload: Payload) -> int:
@@ -224,8 +233,12 @@ def read_data(
         elif metric.name in CONTROL:
             controls[metric.name] = metric
         elif name := _metric_name(metric, names, device):
-            value, quality, reason = _judge(metric, types.get(metric.alias) if metric.alias is not None else None)
-            samples.append(Sample(_key(gateway, name), _taken_at(metric, payload), value, quality, reason, metric.is_historical))
+            key, taken_at, number = _key(gateway, name), _taken_at(metric, payload), _plain(metric)
+            if number is not None:
+                samples.append(Sample(key, taken_at, number, historical=metric.is_historical))
+            else:
+                judged = _judge(metric, types.get(metric.alias) if metric.alias is not None else None)
+                samples.append(Sample(key, taken_at, *judged, metric.is_historical))
     return Data(tuple(samples), _outbox(controls), _string(controls.get(OUTBOX_GAP), OUTBOX_GAP), tuple(events))
 
 

@@ -4,10 +4,11 @@ Times are integers, UTC milliseconds. A missing reading is the absence of a samp
 """
 
 import math
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
+
+import msgspec
 
 
 class Quality(StrEnum):
@@ -55,8 +56,7 @@ class PointKey(NamedTuple):
         return cls.of(gateway, metric)
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True, gc=False):
     """One reading. `taken_at` is stamped by the edge, `received_at` by the server (None until then), both UTC ms.
 
     `value` is in the quantity's canonical unit; it is None exactly when the quality is BAD and nothing usable was read.

@@ -10,9 +10,11 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from contract.declarations import PointDeclaration
 from contract.drill import drill_of
@@ -165,7 +167,7 @@ class Outlet:
                 self._keep(report, mono)
         while self._undated and now >= _SENSIBLE_MS:
             report, then = self._undated.popleft()
-            self._keep(report._replace(sample=replace(report.sample, taken_at=now - max(0, int(mono - then)))), mono)
+            self._keep(report._replace(sample=msgspec.structs.replace(report.sample, taken_at=now - max(0, int(mono - then)))), mono)
 
     def _keep(self, report: Report, mono: float) -> None:
         self._rings[report.lane].append(report.sample)

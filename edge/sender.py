@@ -7,8 +7,10 @@ larger than a message may be is split: every reading has its own sequence, so an
 import logging
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from contract import sparkplug
 from contract.batch import events, gap, node_data
@@ -215,4 +217,4 @@ class Sender:
     def _marked(self, sample: Sample, now: int) -> Sample:
         """Delayed by more than two intervals means historical: not to be taken for the state of now."""
         delayed = now - sample.taken_at > 2 * self._intervals.get(sample.point.metric, _DEFAULT_INTERVAL_MS)
-        return replace(sample, historical=True) if delayed else sample
+        return msgspec.structs.replace(sample, historical=True) if delayed else sample

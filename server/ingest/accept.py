@@ -9,8 +9,9 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
-from typing import Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from contract.batch import Ack, Birth, UnknownAliasError, event_ack, outbox_ack, read_birth, read_data, rebirth_command
 from contract.quantities import QUANTITIES
@@ -271,9 +272,15 @@ def _datatypes(birth: Birth) -> dict[int, int]:
     return {point.alias: point.datatype for point in birth.points if point.alias is not None}
 
 
+_POSSIBLE: Final = {name: (quantity.low, quantity.high) for name, quantity in QUANTITIES.items()}
+
+
 def _plausible(sample: Sample) -> Sample:
     """Our own edge judges values by the device's profile; what another make calls good must at least be possible."""
-    known = QUANTITIES.get(sample.point.quantity)
-    if known is None or sample.value is None or known.low <= sample.value <= known.high:
+    value = sample.value
+    if value is None:
         return sample
-    return replace(sample, value=None, quality=Quality.BAD, reason="implausible")
+    low, high = _POSSIBLE.get(sample.point.quantity, (value, value))
+    if low <= value <= high:
+        return sample
+    return msgspec.structs.replace(sample, value=None, quality=Quality.BAD, reason="implausible")

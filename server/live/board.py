@@ -4,7 +4,7 @@ A tile is normal only while every demanded quantity has a good sample within its
 degraded or blind, whatever the last fact said.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from threading import RLock
 
 from server.live.facts import (
@@ -67,18 +67,27 @@ class Board:
         changed: set[str] = set()
         with self._lock:
             for fact in facts:
-                changed |= self._fold(fact)
+                if type(fact) is ReadingFact:
+                    changed.add(self._fold_reading(fact))
+                    continue
+                rooms = self._fold(fact)
+                changed |= rooms
+                for code in rooms:
+                    self._due[code] = self._next_change(code)
+            changed.discard("")
             for code in changed:
-                self._due[code] = self._next_change(code)
                 self._standing.pop(code, None)
         return changed
 
     def tick(self, now: int) -> set[str]:
         """Rooms whose tile changed between the last tick and `now` because time passed: a deadline, the end of a maintenance."""
+        changed: set[str] = set()
         with self._lock:
-            self._ticked = max(self._ticked, now)
-            changed = {code for code, due in self._due.items() if due <= self._ticked}
-            for code in changed:
+            before, self._ticked = self._ticked, max(self._ticked, now)
+            for code in [code for code, due in self._due.items() if due <= self._ticked]:
+                # A reading has put the deadline off since it was noted, or it has passed.
+                if any(before < end <= self._ticked for end in self._ends(code)):
+                    changed.add(code)
                 self._due[code] = self._next_change(code)
         return changed
 
@@ -185,8 +194,6 @@ class Board:
 
     def _fold(self, fact: Fact) -> set[str]:
         match fact:
-            case ReadingFact():
-                return self._fold_reading(fact)
             case AlarmFact():
                 return self._fold_alarm(fact)
             case PointFact():
@@ -199,17 +206,24 @@ class Board:
                 self._units[fact.code] = fact
             case FloodFact():
                 self._floods[fact.unit] = fact
-            case _:
+            case RoomFact() | CoverageFact():
                 return {self._fold_room(fact)}
         return set()
 
-    def _fold_reading(self, fact: ReadingFact) -> set[str]:
-        before = self._readings.get(fact.point_id)
+    def _fold_reading(self, fact: ReadingFact) -> str:
+        """The room whose tile it changes, "" for none. The next change of a tile is noted no later than it comes; `tick` looks when it is due."""
+        ident = fact.point_id
+        before = self._readings.get(ident)
         if before is not None and before.at > fact.at:
-            return set()
-        self._readings[fact.point_id] = fact
-        point = self._points.get(fact.point_id)
-        return {point.room} if point and point.room else set()
+            return ""
+        self._readings[ident] = fact
+        point = self._points.get(ident)
+        if point is None or not point.room:
+            return ""
+        end = fact.at + point.deadline_ms
+        if self._ticked < end < self._due.get(point.room, _NEVER):
+            self._due[point.room] = end
+        return point.room
 
     def _fold_alarm(self, fact: AlarmFact) -> set[str]:
         of_room = self._room_alarms.setdefault(fact.room, {}) if fact.room else {}
@@ -240,16 +254,20 @@ class Board:
             self._units.setdefault(fact.unit, UnitFact(code=fact.unit, path=fact.unit_path, name=fact.unit_name))
         return fact.code
 
-    def _deadlines(self, code: str) -> Mapping[int, int]:
-        points = ((point, self._readings.get(point)) for point in self._room_points.get(code, ()))
-        return {point: reading.at + self._points[point].deadline_ms for point, reading in points if reading is not None}
-
-    def _next_change(self, code: str) -> int:
+    def _ends(self, code: str) -> Iterable[int]:
+        """When the tile of a room changes by itself: the deadlines of its readings, the end of its maintenance."""
         fact = self._rooms.get(code)
         if fact is None:
-            return _NEVER
-        ends = [*self._deadlines(code).values(), *([fact.maintenance_until] if fact.maintenance_until else [])]
-        return min((end for end in ends if end > self._ticked), default=_NEVER)
+            return
+        if fact.maintenance_until:
+            yield fact.maintenance_until
+        for ident in self._room_points.get(code, ()):
+            reading = self._readings.get(ident)
+            if reading is not None:
+                yield reading.at + self._points[ident].deadline_ms
+
+    def _next_change(self, code: str) -> int:
+        return min((end for end in self._ends(code) if end > self._ticked), default=_NEVER)
 
     def _tile(self, fact: RoomFact, now: int) -> RoomTile:
         points = sorted((self._points[i] for i in self._room_points.get(fact.code, ())), key=lambda p: (p.quantity, p.device, p.channel))

@@ -62,7 +62,8 @@ class PointFact:
 
 
 class ReadingFact(NamedTuple):
-    """The newest live sample of a point; `offset_ms` is the gateway's clock error, added to reach the server's time axis.
+    """The newest live sample of a point; `at` is its instant on the server's axis: corrected by the gateway's clock error, and never later than
+    `received_at`, because a clock that runs ahead cannot keep a value fresh.
 
     A tuple, because there is one for every sample of the province.
     """
@@ -72,13 +73,8 @@ class ReadingFact(NamedTuple):
     quality: str
     taken_at: int
     received_at: int
-    reason: str = ""
-    offset_ms: int = 0
-
-    @property
-    def at(self) -> int:
-        """`taken_at` on the server's axis; a clock that runs ahead cannot keep a value fresh, so never later than `received_at`."""
-        return min(self.taken_at + self.offset_ms, self.received_at)
+    reason: str
+    at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

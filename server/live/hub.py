@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from server.live import wire
 from server.live.board import AlarmFact, Board, Fact
-from server.live.facts import FloodFact
+from server.live.facts import FloodFact, ReadingFact
 
 log = logging.getLogger("server.live")
 
@@ -98,8 +98,9 @@ class Hub:
     def publish(self, facts: Sequence[Fact], now: int) -> None:  # noqa: ARG002 - part of the seam: every logic is told the time
         """Fold facts into the board and have them sent. Never blocks on a viewer, never raises for one."""
         changed = self.board.apply(facts)
-        alarms = [_Message("alarm", fact.unit, fact.room, wire.alarm(fact)) for fact in facts if isinstance(fact, AlarmFact)]
-        floods = [_Message("notice", fact.unit, None, wire.flood(fact), own=True) for fact in facts if isinstance(fact, FloodFact)]
+        others = [fact for fact in facts if type(fact) is not ReadingFact]
+        alarms = [_Message("alarm", fact.unit, fact.room, wire.alarm(fact)) for fact in others if isinstance(fact, AlarmFact)]
+        floods = [_Message("notice", fact.unit, None, wire.flood(fact), own=True) for fact in others if isinstance(fact, FloodFact)]
         with self._lock:
             self._dirty |= changed
             self._outbox.extend([*floods, *alarms])

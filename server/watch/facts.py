@@ -25,7 +25,7 @@ def standing_facts(world: World, session: Session) -> Iterator[Fact]:
         if point.received_at:
             yield ReadingFact(
                 point_id=point.id, value=point.value, quality=QUALITIES[point.quality], reason=point.reason,
-                taken_at=point.taken_at, received_at=point.received_at,
+                taken_at=point.taken_at, received_at=point.received_at, at=point.last_at,
             )  # fmt: skip
     for gateway in world.gateways.values():
         yield gateway_fact(world, gateway)

@@ -192,6 +192,7 @@ class Gateways:
             if rule.kind == "stale" and Key(point.subject, rule.name) in self._world.memory:
                 self._steps.point(point, rule, Suppress(OFFLINE), self._now)
                 self._world.hushed.add(point.id)
+                point.loud()
 
     def timer(self, gateway: GatewayInfo, rule: Rule, key: Key, due: int) -> None:
         """A delay of its alarm has ended; while its link flaps the alarm stands as it is."""

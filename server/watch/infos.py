@@ -9,7 +9,7 @@ from typing import NamedTuple
 from alarms.lifecycle import INITIAL, AlarmState
 from alarms.model import Level, Rung
 from alarms.rules import Rule
-from contract.sample import PointKey, Quality
+from contract.sample import PointKey, Quality, Sample
 from server.store import journal
 
 GOOD = journal.QUALITIES.index(Quality.GOOD)
@@ -112,8 +112,19 @@ class PointInfo:
         self.subject = f"point:{self.id}"
 
     def loud(self) -> None:
-        """Something about its rules or their states has changed: the next sample goes to the core."""
+        """Something about its rules or their states has changed, or its silence was noted: the next sample goes to the core."""
         self.until = -math.inf
+
+    def calm(self, sample: Sample, at: int) -> bool:
+        """Whether a sample of it, taken at `at` by the server's clock, is live and good and changes nothing that is judged."""
+        value = sample.value
+        return (
+            value is not None
+            and self.low <= value <= self.high
+            and self.last_at < at < self.until
+            and sample.quality is Quality.GOOD
+            and not (self.restless or sample.historical or sample.reason)
+        )
 
 
 @dataclass(slots=True)

@@ -55,6 +55,7 @@ class Lost:
     def _raise(self, room: RoomInfo, point: PointInfo, at: int) -> None:
         rule, tx = self._world.builtin[SMOKE_LOST], self._steps.tx
         self._world.lost[room.code] = self._world.lost.get(room.code, frozenset()) | {point.id}
+        point.loud()
         subject = Subject(Key(room.subject, SMOKE_LOST), room.unit, room.code, point.key.quantity, kind="lost")
         asked = len(tx.asked)
         alarm = self._steps.feed(subject, rule, Tick(fresh=False, deadline=at), self._steps.now)

@@ -11,7 +11,7 @@ from alarms.lifecycle import INITIAL, Seen, Tick, Unsuppress, advance, step
 from alarms.quiet import ALWAYS, NEVER, quiet
 from alarms.rules import Rule
 from contract.drill import drill_of
-from contract.sample import Sample
+from contract.sample import Quality, Sample
 from server.live.facts import ReadingFact
 from server.store.journal import QUALITY_CODE, JournalRow
 from server.watch.drills import Drills
@@ -35,23 +35,34 @@ class Samples:
 
     def take(self, item: GatewayData) -> None:
         """All samples of one message, in order. The coverage of their rooms is brought up to the receipt before, and judged anew behind it."""
-        rooms = {point.room for sample in item.samples if (point := self._world.by_key.get(sample.point)) is not None and point.room is not None}
+        known = [(self._world.by_key.get(sample.point), sample) for sample in item.samples]
+        rooms = {point.room for point, _ in known if point is not None and point.room is not None}
         self._ledger.before(rooms, item.received_at)
-        for sample in item.samples:
-            self._one(sample, item)
+        for point, sample in known:
+            if point is None:
+                self._steps.metrics.refused.labels("unknown_point").inc()
+                continue
+            at = min(sample.taken_at + item.offset_ms, item.received_at)
+            if point.calm(sample, at):
+                self._calm(point, sample, item.received_at, at)
+            else:
+                self._one(point, sample, item, at)
         self._ledger.after(rooms, item.received_at)
 
-    def _one(self, sample: Sample, item: GatewayData) -> None:
-        point = self._world.by_key.get(sample.point)
-        if point is None:
-            self._steps.metrics.refused.labels("unknown_point").inc()
-            return
+    def _calm(self, point: PointInfo, sample: Sample, received_at: int, at: int) -> None:
+        """A sample that changes nothing but what is known of its point: nearly all of a province are such, so no more is done for them."""
+        value, taken_at = sample.value, sample.taken_at
+        self.rows.append(JournalRow(point.id, taken_at, value, GOOD, False, received_at))
+        point.last_at = point.last_usable_at = point.last_good_at = at
+        point.value, point.quality, point.reason, point.taken_at, point.received_at = value, GOOD, "", taken_at, received_at
+        self._tx.facts.append(ReadingFact(point.id, value, Quality.GOOD, taken_at, received_at, "", at))
+
+    def _one(self, point: PointInfo, sample: Sample, item: GatewayData, at: int) -> None:
         drill = drill_of(sample) if sample.reason else None
         if drill is not None:
             self._drills.take(point, sample, drill)
             return
         code = QUALITY_CODE[sample.quality]
-        at = min(sample.taken_at + item.offset_ms, item.received_at)
         live = at > point.last_at and not sample.historical
         self.rows.append(JournalRow(point.id, sample.taken_at, sample.value, code, not live, item.received_at, sample.reason))
         if live:
@@ -80,7 +91,7 @@ class Samples:
                 self._unhush(point)
             if point.room in self._world.lost:
                 self._lost.heard(point, at)
-        self._tx.facts.append(ReadingFact(point.id, value, sample.quality, sample.taken_at, item.received_at, sample.reason, item.offset_ms))
+        self._tx.facts.append(ReadingFact(point.id, value, sample.quality, sample.taken_at, item.received_at, sample.reason, at))
 
     def _core(self, point: PointInfo, sample: Sample, at: int, usable: bool) -> None:
         """A sample that may change something: every rule of the point, and of its room as a whole, sees it; then it is known what is quiet."""
@@ -140,6 +151,7 @@ class Samples:
     def silence(self, point: PointInfo, at: int) -> None:
         """A point is silent since an instant. Behind a dead gateway the gateway's own alarm speaks for it."""
         point.silent = True
+        point.loud()
         gateway = self._world.gateways.get(point.key.gateway)
         if gateway is None or not gateway.online:
             return

@@ -26,7 +26,8 @@ def point(number: int, quantity: str, **more: object) -> PointFact:
 
 
 def reading(number: int, at: int, value: float | None = 20.0, quality: str = "good", received: int | None = None, offset: int = 0) -> ReadingFact:
-    return ReadingFact(point_id=number, value=value, quality=quality, taken_at=at, received_at=at if received is None else received, offset_ms=offset)
+    came = at if received is None else received
+    return ReadingFact(point_id=number, value=value, quality=quality, taken_at=at, received_at=came, reason="", at=min(at + offset, came))
 
 
 def alarm(number: int, level: str, state: str = "active_unacked", *, room: str | None = ROOM.code, closed: bool = False) -> AlarmFact:

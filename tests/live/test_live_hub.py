@@ -22,7 +22,7 @@ def point(number: int, unit: str) -> PointFact:
 
 
 def reading(number: int, at: int, value: float = 20.0) -> ReadingFact:
-    return ReadingFact(point_id=number, value=value, quality="good", taken_at=at, received_at=at)
+    return ReadingFact(point_id=number, value=value, quality="good", taken_at=at, received_at=at, reason="", at=at)
 
 
 def alarm(number: int, unit: str, *, in_room: bool = True) -> AlarmFact:
