@@ -59,7 +59,7 @@ log = logging.getLogger("server")
 JOIN_S = 15
 SWITCH_S = 0.0005
 """How long a busy thread keeps the others from running: an alarm passes through three threads, and each statement of its transaction lets go once."""
-COLLECT = (50_000, 20, 1_000)
+COLLECT = (10_000, 20, 1_000)
 """Python's garbage collector looks at everything that lives: with the memory of a province half a second in which nothing else runs. What stands
 after the start is put out of its sight, and the rest is looked at seldom: hardly anything here forms cycles."""
 

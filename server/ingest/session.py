@@ -19,6 +19,8 @@ SOLICITED_MS = 30_000
 REMEMBERED = 512
 OFFSET_FLOOR_MS = 2_000
 """Below this a difference of clocks cannot be told from the way of the message."""
+CALM = (0.0, Quality.GOOD)
+"""What a detector says that has nothing to say: as its first word it is no news, or after a restart everybody would hurry."""
 URGENT = frozenset(name for name, quantity in QUANTITIES.items() if quantity.urgent)
 
 
@@ -122,13 +124,13 @@ class NodeSession:
         for sample in samples:
             if sample.point.quantity in URGENT:
                 metric, said = sample.point.metric, (sample.value, sample.quality)
-                new = new or self._newest.get(metric) != said
+                new = new or self._newest.get(metric, CALM) != said
                 self._newest[metric] = said
         return new
 
     def brings_news(self, payload: bytes) -> bool:
         """The same of a message that has not been read yet, from the values of its hot aliases alone; nothing is remembered."""
-        return any(self._newest.get(self.hot[alias], (None, None))[0] != value for alias, value in peek(payload, self.hot))
+        return any(self._newest.get(self.hot[alias], CALM)[0] != value for alias, value in peek(payload, self.hot))
 
     def clock(self, sent_at: int | None, received_at: int) -> int:
         """Offset to add to the node's clock, in ms; differences that the way of the message explains count as zero."""

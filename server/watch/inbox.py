@@ -6,7 +6,7 @@ kept: an older sample behind a newer one would count as late). After such a grou
 
 import queue
 import time
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import Future
 from typing import Any
 
@@ -22,14 +22,25 @@ Item = GatewayBirth | GatewayData | GatewayDeath | Command
 Entry = tuple[Item, "Future[Any]"]
 
 
+class _Waiting:
+    """An entry in its place in the order of arrival; taken out of turn, it is passed over when its place comes up."""
+
+    __slots__ = ("entry", "taken")
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry, self.taken = entry, False
+
+
 class Inbox:
-    """Any thread puts; one thread takes."""
+    """Any thread puts; one thread takes. What taking costs does not grow with what waits, or a backlog would keep itself alive."""
 
     def __init__(self, gather_ms: int) -> None:
         self._arrivals: queue.SimpleQueue[Entry] = queue.SimpleQueue()
-        self._waiting: deque[Entry] = deque()
+        self._waiting: deque[_Waiting] = deque()
+        self._of_gateway: dict[str, deque[_Waiting]] = {}
+        self._hurried: Counter[str] = Counter()
         self._gather_ms, self._few, self._hurried_last = gather_ms, True, False
-        self._weight = 0
+        self._count = self._weight = 0
 
     def put(self, item: Item) -> "Future[Any]":
         """Add an input; the future is answered after the commit that holds it."""
@@ -38,64 +49,82 @@ class Inbox:
         return future
 
     def __len__(self) -> int:
-        return self._arrivals.qsize() + len(self._waiting)
+        return self._arrivals.qsize() + self._count
 
     def take(self, wait_ms: int = 0, *, alone: bool = False) -> list[Entry]:
         """The next group; waits up to `wait_ms` for its first input, then a little for others. Empty when nothing has come.
 
         `alone`: no more than one input, in the order of arrival.
         """
-        hurried = self._receive(wait_ms)
+        self._receive(wait_ms)
         if alone:
             return self._in_order(most=1)
-        if hurried and not self._hurried_last:
-            group, self._hurried_last = self._hurried(), True
+        if self._hurried and not self._hurried_last:
+            group, self._hurried_last = self._out_of_turn(), True
         else:
             group, self._hurried_last = self._in_order(), False
         self._few = len(group) < FEW
         return group
 
-    def _receive(self, wait_ms: int) -> bool:
+    def _receive(self, wait_ms: int) -> None:
         """Take in what has come, until the group's time is over, it is full, or something hurries."""
-        hurried = any(hurries(item) for item, _ in self._waiting)
         until: float | None = None
         while True:
-            timeout = 0.0 if hurried or not wait_ms else wait_ms / 1000 if until is None and not self._waiting else self._left(until)
+            timeout = 0.0 if self._hurried or not wait_ms else wait_ms / 1000 if until is None and not self._count else self._left(until)
             try:
                 entry = self._arrivals.get(timeout=timeout) if timeout > 0 else self._arrivals.get_nowait()
             except queue.Empty:
-                return hurried
-            self._waiting.append(entry)
-            self._weight += weight(entry[0])
-            hurried = hurried or hurries(entry[0])
+                return
+            self._add(entry)
             if until is None:
                 until = time.monotonic() + (min(FEW_MS, self._gather_ms) if self._few else self._gather_ms) / 1000
 
+    def _add(self, entry: Entry) -> None:
+        waiting, gateway = _Waiting(entry), gateway_of(entry[0])
+        self._waiting.append(waiting)
+        self._of_gateway.setdefault(gateway, deque()).append(waiting)
+        self._hurried.update((gateway,) if hurries(entry[0]) else ())
+        self._count, self._weight = self._count + 1, self._weight + weight(entry[0])
+
     def _left(self, until: float | None) -> float:
-        full = len(self._waiting) >= GROUP_LIMIT or self._weight >= GROUP_SAMPLES
+        full = self._count >= GROUP_LIMIT or self._weight >= GROUP_SAMPLES
         return 0.0 if full or until is None else until - time.monotonic()
 
-    def _hurried(self) -> list[Entry]:
-        """Everything that hurries, and what waits of the same gateways before it."""
-        last = {gateway_of(item): place for place, (item, _) in enumerate(self._waiting) if hurries(item)}
+    def _out_of_turn(self) -> list[Entry]:
+        """What hurries, and what waits of the same gateways before it."""
         group: list[Entry] = []
-        others: deque[Entry] = deque()
-        for place, entry in enumerate(self._waiting):
-            mine = place <= last.get(gateway_of(entry[0]), -1)
-            (group if mine else others).append(entry)
-            self._weight -= weight(entry[0]) if mine else 0
-        self._waiting = others
+        samples = 0
+        for gateway in list(self._hurried):
+            while gateway in self._hurried:
+                group.append(self._next_of(gateway))
+                samples += weight(group[-1][0])
+            if samples >= GROUP_SAMPLES:
+                break
         return group
 
     def _in_order(self, most: int = GROUP_LIMIT) -> list[Entry]:
         group: list[Entry] = []
         samples = 0
         while self._waiting and len(group) < most and samples < GROUP_SAMPLES:
-            entry = self._waiting.popleft()
-            group.append(entry)
-            samples += weight(entry[0])
-        self._weight -= samples
+            waiting = self._waiting.popleft()
+            if not waiting.taken:
+                group.append(self._next_of(gateway_of(waiting.entry[0])))
+                samples += weight(waiting.entry[0])
         return group
+
+    def _next_of(self, gateway: str) -> Entry:
+        """Take the oldest input of a gateway."""
+        mine = self._of_gateway[gateway]
+        waiting = mine.popleft()
+        waiting.taken = True
+        if not mine:
+            del self._of_gateway[gateway]
+        if hurries(waiting.entry[0]):
+            self._hurried[gateway] -= 1
+            if not self._hurried[gateway]:
+                del self._hurried[gateway]
+        self._count, self._weight = self._count - 1, self._weight - weight(waiting.entry[0])
+        return waiting.entry
 
 
 def hurries(item: Item) -> bool:

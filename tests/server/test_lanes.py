@@ -48,8 +48,8 @@ def data(seq: int, smoke: float | None, node: str = "g", temperature: float = 20
 def test_only_a_change_of_the_alarm_class_is_news(smoke: float | None, news: bool) -> None:
     node = NodeSession("350100", "g")
     node.birth(bd_seq=0, seq=0, names=dict(enumerate(NAMES)), acknowledges=True)
-    assert node.brings_news(data(1, 0.0).payload)  # the first of all
-    assert node.news([Sample(PointKey.of("g", NAMES[1]), T0, 0.0)])
+    assert not node.brings_news(data(1, 0.0).payload)  # the first of all says that all is well
+    assert not node.news([Sample(PointKey.of("g", NAMES[1]), T0, 0.0)])
     assert node.brings_news(data(2, smoke, temperature=30.0).payload) is news
     assert not node.brings_news(b"\xff\xff poison")
 
