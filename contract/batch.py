@@ -16,6 +16,7 @@ from contract.declarations import (
     CONTROL,
     EVENT,
     EVENT_ACK,
+    OFFERS,
     OUTBOX_ACK,
     OUTBOX_EPOCH,
     OUTBOX_FIRST,
@@ -114,10 +115,12 @@ def node_birth(
     outbox: Outbox | None,
     rules_version: str = "",
     values: Mapping[str, Sample] | None = None,
+    offers: str | None = None,
 ) -> Payload:
     """The NBIRTH of our edge, seq 0: node metrics, then every point with its declaration and, if `values` (by metric name) has one, its last sample.
 
-    `now` is UTC ms. `outbox` is (epoch, lowest sequence still held, highest written); None declares a node without acknowledgements.
+    `now` is UTC ms. `outbox` is (epoch, lowest sequence still held, highest written); None declares a node without acknowledgements. `offers` is the
+    JSON of contract.offers.
     """
     known = values or {}
     metrics = [
@@ -126,6 +129,7 @@ def node_birth(
         *(_outbox_declaration(outbox, now) if outbox else ()),
         *(Metric(name, None, now, DataType.STRING, is_null=True) for name in (RULES, WRITE, EVENT_ACK, EVENT)),
         Metric(RULES_VERSION, None, now, DataType.STRING, rules_version),
+        *(() if offers is None else (Metric(OFFERS, None, now, DataType.STRING, offers),)),
         *(_declared(point, known.get(point.metric), now) for point in points),
     ]
     return Payload(now, tuple(metrics), 0)

@@ -13,6 +13,7 @@ from contract.declarations import (
     CONTROL,
     EVENT,
     EVENT_ACK,
+    OFFERS,
     OUTBOX_ACK,
     OUTBOX_EPOCH,
     OUTBOX_FIRST,
@@ -31,6 +32,8 @@ from contract.declarations import (
     PointDeclaration,
     UnknownAliasError,
 )
+from contract.offers import Offers
+from contract.offers import load as load_offers
 from contract.quantities import QUANTITIES
 from contract.sample import PointKey, Quality, Sample
 from contract.sparkplug import DataType, MalformedPayloadError, Metric, Payload, Value, reinterpret
@@ -199,7 +202,15 @@ def read_birth(payload: Payload, device: str | None = None) -> Birth:
         values.append(BirthValue(name, *_judge(metric, metric.datatype), _taken_at(metric, payload)))
     bd_seq = _integer(controls[BD_SEQ], BD_SEQ) if BD_SEQ in controls else None
     version = _string(controls.get(RULES_VERSION), RULES_VERSION) or ""
-    return Birth(tuple(points.values()), bd_seq, _outbox(controls), version, tuple(values), tuple(skipped), names)
+    return Birth(tuple(points.values()), bd_seq, _outbox(controls), version, tuple(values), tuple(skipped), names, _offers(controls.get(OFFERS)))
+
+
+def _offers(metric: Metric | None) -> Offers | None:
+    text = _string(metric, OFFERS)
+    try:
+        return None if text is None else load_offers(text)
+    except ValueError as error:
+        raise MalformedPayloadError("node_metric", f"{OFFERS}: {error}") from None
 
 
 # -------------------------------------------------------------------------------------------------------------------------------------- data

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from contract.offers import Offers
 from contract.sample import Quality, Sample
 from contract.sparkplug import DataType, Value
 
@@ -15,12 +16,13 @@ WRITE: Final = "Node Control/Write"
 EVENT_ACK: Final = "Node Control/Event Ack"
 EVENT: Final = "Event/Entry"
 RULES_VERSION: Final = "Rules/Version"
+OFFERS: Final = "Devices/Writes"
 OUTBOX_EPOCH: Final = "Outbox/Epoch"
 OUTBOX_FIRST: Final = "Outbox/First"
 OUTBOX_LAST: Final = "Outbox/Last"
 OUTBOX_GAP: Final = "Outbox/Gap"
 CONTROL: Final = frozenset(
-    {BD_SEQ, REBIRTH, OUTBOX_ACK, RULES, RULES_VERSION, OUTBOX_EPOCH, OUTBOX_FIRST, OUTBOX_LAST, OUTBOX_GAP, WRITE, EVENT_ACK, EVENT}
+    {BD_SEQ, REBIRTH, OUTBOX_ACK, RULES, RULES_VERSION, OFFERS, OUTBOX_EPOCH, OUTBOX_FIRST, OUTBOX_LAST, OUTBOX_GAP, WRITE, EVENT_ACK, EVENT}
 )
 
 
@@ -93,6 +95,8 @@ class Birth:
     values: tuple[BirthValue, ...]
     skipped: tuple[str, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
+    offers: Offers | None = None
+    """What may be written on the devices; None where the gateway does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from contract import offers
 from contract.drill import drill_of
 from contract.sample import Sample
 from contract.writing import Order, WriteRefusedError, read_order
@@ -95,6 +96,7 @@ class Agent:
             on_write=self._ordered,
             on_drill=lambda text: self._rehearsal.order(text, wall_ms()),
             logbook=self._logbook,
+            offers=offers.dump(offers.offers_of((device.name, device.profile, device.settings.writes) for device in self._plan.devices)),
         )
         condition = Condition(settings.gateway, self._plan.room, self._tell)
         return Outlet(

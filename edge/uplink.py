@@ -78,7 +78,8 @@ class Counters:
 
 class Uplink:
     """See the module. `values` gives the last sample of every metric for a birth; `on_rules` takes the server's rule set: True = adopted;
-    `on_write` the JSON of an ordered write, `on_drill` that of a drill, in the storage thread. `logbook` is told to the server.
+    `on_write` the JSON of an ordered write, `on_drill` that of a drill, in the storage thread. `logbook` is told to the server;
+    `offers` (contract.offers) stand in the birth.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Uplink:
         on_write: Callable[[str], None] | None = None,
         on_drill: Callable[[str], None] | None = None,
         logbook: Logbook | None = None,
+        offers: str = "",
         noise: random.Random | None = None,
     ) -> None:
         self.counters = Counters()
@@ -108,7 +110,7 @@ class Uplink:
         self._identity, self._link, self._next_bd_seq = identity, link, next_bd_seq
         self._points = {point.metric: point for point in points}
         self._values, self._rules_version, self._on_rules = values, rules_version, on_rules
-        self._on_drill = on_drill
+        self._on_drill, self._offers = on_drill, offers
         self._on_write, self._logbook, self._tell_at = on_write, logbook, float("-inf")
         self._trusting = settings.acknowledgement == "none"
         self._noise = noise or random.Random()  # noqa: S311
@@ -308,7 +310,9 @@ class Uplink:
         self._declare(self.sender.undeclared, spool)
         aliases = {metric: alias for alias, metric in enumerate(self._points, 1)}
         points = [replace(point, alias=aliases[metric]) for metric, point in self._points.items()]
-        payload = node_birth(points, now=now, bd_seq=self._bd_seq, outbox=spool.outbox, rules_version=self._rules_version(), values=self._values())
+        payload = node_birth(
+            points, now=now, bd_seq=self._bd_seq, outbox=spool.outbox, rules_version=self._rules_version(), values=self._values(), offers=self._offers
+        )
         self._link.publish(self._identity.topic(Kind.NBIRTH), sparkplug.encode(payload))
         self.sender.begin(aliases, {point.metric: point.interval_s * 1000 for point in points if point.interval_s is not None})
         self._born_epoch, self._birth_at, self._next_birth = spool.epoch, None, mono + _REBIRTH_MS

@@ -132,7 +132,7 @@ class Acceptor:
         offset = node.clock(payload.timestamp, message.received_at)
         self._offer_birth(topic, message, GatewayBirth(
             gateway=topic.node, group=topic.group, received_at=message.received_at, bd_seq=birth.bd_seq, outbox=birth.outbox,
-            points=birth.points, rules_version=birth.rules_version, offset_ms=offset, stamp=payload.timestamp,
+            points=birth.points, rules_version=birth.rules_version, offers=birth.offers, offset_ms=offset, stamp=payload.timestamp,
         ))  # fmt: skip
         if birth.outbox is None:
             self._offer_values(topic, message, birth, offset)

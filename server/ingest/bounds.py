@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from contract.batch import Birth
 from contract.declarations import Outbox
+from contract.offers import dump
 from contract.sample import PointKey
 from contract.sparkplug import MalformedPayloadError
 from contract.topics import Topic
@@ -34,6 +35,8 @@ def check_birth(topic: Topic, birth: Birth) -> None:
     _text("rules version", birth.rules_version, _RULES)
     _number("bdSeq", birth.bd_seq)
     check_outbox(birth.outbox)
+    if birth.offers is not None and "\\u0000" in dump(birth.offers):
+        raise MalformedPayloadError("bounds", "The offers hold a NUL.")
     for point in birth.points:
         key = PointKey.of(topic.node, point.metric)
         parts = {"device": key.device, "quantity": key.quantity, "channel": key.channel, "unit": point.unit, "klass": point.klass}

@@ -133,6 +133,8 @@ class Gateway(Base):
     epoch: Mapped[str] = mapped_column(String(20), default="")
     clock_offset_ms: Mapped[int] = mapped_column(default=0)
     rules_version: Mapped[str] = mapped_column(String(64), default="")
+    offers: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """What its devices may be told to do (contract.offers), as its last birth says; None where it does not tell."""
     birth: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 

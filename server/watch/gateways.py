@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from sqlalchemy import bindparam, update
 
 from alarms.lifecycle import Seen, Suppress, Tick
@@ -50,6 +51,7 @@ class Gateways:
         row.bd_seq, row.last_seen_at, row.clock_offset_ms = item.bd_seq, item.received_at, item.offset_ms
         row.born_stamp = item.stamp if item.stamp is not None else row.born_stamp
         row.rules_version = item.rules_version or row.rules_version
+        row.offers = row.offers if item.offers is None else msgspec.to_builtins(item.offers)
         if item.outbox is not None:
             row.acknowledges, row.epoch = True, str(item.outbox.epoch)
         self._session.flush()

@@ -6,6 +6,7 @@ A Birth or Data input of a gateway that nobody has claimed is answered without a
 from dataclasses import dataclass
 
 from contract.batch import Outbox, PointDeclaration
+from contract.offers import Offers
 from contract.sample import Sample
 
 
@@ -20,6 +21,8 @@ class GatewayBirth:
     outbox: Outbox | None
     points: tuple[PointDeclaration, ...]
     rules_version: str = ""
+    offers: Offers | None = None
+    """What may be written on its devices; None where it does not tell."""
     offset_ms: int = 0
     stamp: int | None = None
     """The gateway's own time in the birth, UTC ms."""

@@ -16,6 +16,8 @@ WRITE_STATES = {
     "failed": "没有成功",
     "unknown": "结果不明，请到现场看",
 }
+DANGERS = {"low": "危险：低", "medium": "危险：中", "high": "危险：高"}
+WRITE_ROLES = {"duty": "值班员以上", "in_charge": "责任人以上", "system": "系统接口"}
 LOGBOOK = {
     "write": "写操作",
     "local_alarm": "本地告警",
@@ -130,6 +132,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "side_of_area": {"left": "左", "top": "上", "width": "宽", "height": "高"},
     "switch": SWITCHES,
     "write": WRITE_STATES,
+    "danger": DANGERS,
+    "write_role": WRITE_ROLES,
     "logbook": LOGBOOK,
     "unit_level": {"1": "省厅", "2": "市局", "3": "县（分）局", "4": "所队"},
     "unit_kind": vocabulary.UNIT_KINDS,

@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 
 from alarms.rules import default_rules
 from contract.batch import Outbox, PointDeclaration
+from contract.offers import Offers
 from contract.sample import PointKey, Quality, Sample
 from server.history import History
 from server.live.board import Board
@@ -123,15 +124,22 @@ class House:
 
     # -- data ---------------------------------------------------------------------------------------------------------------------------
 
-    def birth(self, gateway: str = GATEWAY, rooms: tuple[str, ...] = (ROOM, OTHER)) -> None:
-        """The gateway declares the same points for each of its rooms; devices carry the room's number."""
+    def birth(self, gateway: str = GATEWAY, rooms: tuple[str, ...] = (ROOM, OTHER), offers: Offers | None = None) -> None:
+        """The gateway declares the same points for each of its rooms, and what may be written; devices carry the room's number."""
         points = [
             PointDeclaration(_metric(metric, room), 100 * index + alias, room, "", interval, "measure")
             for index, room in enumerate(rooms)
             for alias, (metric, interval) in enumerate(POINTS)
         ]
         item = GatewayBirth(
-            gateway=gateway, group="350100", received_at=self.now, bd_seq=0, outbox=Outbox(7, 1, 0), points=tuple(points), rules_version=""
+            gateway=gateway,
+            group="350100",
+            received_at=self.now,
+            bd_seq=0,
+            outbox=Outbox(7, 1, 0),
+            points=tuple(points),
+            rules_version="",
+            offers=offers,
         )
         self.watch.offer(item).result(20)
 

@@ -1,12 +1,22 @@
 """遥控 as a page: what the profile demands is demanded here, too, and what became of an order can be read."""
 
+import pytest
+
+from contract.offers import offers_of
+from contract.profile import find
 from server.store import gateway_events
-from server.store.tables import GatewayCommand
-from server.web.pages.control import choices
+from server.store.tables import Gateway, GatewayCommand
 from tests.web.house import GATEWAY, SERVICE_KEY, House
 
 PAGE = f"/gateways/{GATEWAY}/control"
-FORM = {"device": "relay", "write": "waveshare-relay-8ch/relay1", "value": "开", "reason": "试声光"}
+FORM = {"write": "relay/relay1", "value": "开", "reason": "试声光"}
+
+
+@pytest.fixture(autouse=True)
+def offered(house: House) -> None:
+    """The gateway has said that of its relay two outputs may be written, and the set point of a dehumidifier."""
+    told = offers_of([("relay", find("waveshare-relay-8ch"), ("relay1", "relay2")), ("dryer", find("dantherm-cdp"), ("set_humidity",))])
+    house.birth(offers=told)
 
 
 def orders(house: House) -> list[tuple[str, str, object]]:
@@ -18,7 +28,8 @@ def test_an_order_goes_out_and_its_outcome_is_shown(house: House) -> None:
     duty = house.client("duty")
     page = duty.get(PAGE)
     assert page.status_code == 200
-    assert "waveshare-relay-8ch/relay1" in page.text
+    assert "relay/relay1" in page.text
+    assert "relay/relay3" not in page.text, "only what devices.yaml allows is offered"
     sent = duty.post(PAGE, data=FORM, follow_redirects=False)
     assert (sent.status_code, sent.headers["location"]) == (303, PAGE)
     assert orders(house) == [("pending", "relay1", True)]
@@ -37,7 +48,6 @@ def test_what_the_profile_does_not_allow_stays_in_the_form(house: House) -> None
         answer = duty.post(PAGE, data=FORM | change, follow_redirects=False)
         assert answer.status_code == 422
         assert 'role="alert"' in answer.text
-        assert 'value="relay"' in answer.text
     assert orders(house) == []
 
 
@@ -59,10 +69,20 @@ def test_a_second_person_confirms_on_the_page_and_the_first_cannot(house: House)
         assert session.get_one(GatewayCommand, row.id).state == "pending"
 
 
-def test_dangerous_writes_are_marked_and_roles_are_kept_apart() -> None:
-    """What the profiles of the catalogue say decides which choices there are."""
-    by_role = {role: list(choices(role)) for role in ("duty", "in_charge", "service", "audit")}
-    assert by_role["audit"] == []
-    assert {choice.name for choice in by_role["duty"]} < {choice.name for choice in by_role["in_charge"]}
-    assert all(choice.pair == (choice.write.danger == "high") for choice in by_role["service"])
-    assert all(choice.allowed for choice in by_role["service"])
+def test_numbers_are_bounded_and_roles_are_kept_apart(house: House) -> None:
+    """What the duty officer may not order he sees in the list of everything, and cannot send."""
+    number = {"write": "dryer/set_humidity", "value": "50", "reason": "梅雨"}
+    duty, charge = house.client("duty"), house.client("in_charge")
+    assert '<option value="dryer/set_humidity"' not in duty.get(PAGE).text
+    assert "责任人以上" in duty.get(PAGE).text
+    assert duty.post(PAGE, data=number).status_code == 422
+    assert charge.post(PAGE, data=number | {"value": "120"}).status_code == 422
+    assert charge.post(PAGE, data=number).status_code == 303
+    assert orders(house) == [("pending", "set_humidity", 50.0)]
+
+
+def test_a_gateway_that_tells_nothing_and_one_that_allows_nothing(house: House) -> None:
+    for told, sentence in ((None, "还没有报告"), ({}, "devices.yaml")):
+        with house.db.write() as session:
+            session.get_one(Gateway, GATEWAY).offers = told
+        assert sentence in house.client("duty").get(PAGE).text

@@ -226,7 +226,7 @@ ROUTES |= {
     "POST /changes/{ident}/decision": {"approve": "0"},
 }
 
-ROUTES |= {"POST /gateways/{code}/control": {"write": "waveshare-relay-8ch/relay1", "value": "开", "two_people": ""}}
+ROUTES |= {"POST /gateways/{code}/control": {"write": "relay/relay1", "value": "开", "two_people": ""}}
 BOXES = tuple(hashlib.sha256(name.encode()).digest() for name in ("box of the interface", "box of the page"))
 """Public keys of two boxes that wait in the town; the codes that they show let somebody through."""
 ROUTES |= {

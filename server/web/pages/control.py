@@ -1,17 +1,16 @@
 """遥控: writes on devices behind a gateway, ordered with a reason, held for a second person where the profile demands one, with their outcome."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from contract.profile import catalogue
-from contract.profile_models import Raw, Write
-from contract.writing import MAY, WriteRefusedError, steps
-from server.store import gateway_events, gateways
-from server.store.tables import GatewayCommand
+from contract.offers import Offer, Offers
+from contract.writing import MAY
+from server.store import gateway_events
+from server.store.tables import Gateway, GatewayCommand
 from server.web.api import control
 from server.web.api.control import Confirmation, Controller, WriteOrder
 from server.web.auth import Principal, ServicesOf
@@ -23,58 +22,51 @@ from server.web.services import Services
 router = APIRouter()
 
 _SHOWN = 30
-_ON, _OFF = frozenset({"开", "on", "true", "1"}), frozenset({"关", "off", "false", "0"})
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A write of a profile that the asker's role may order. `allowed` is what may be written, `pair` says that it needs a second person."""
+    """Something that the asker may order on one device; `model` is what people call it."""
 
-    name: str
     device: str
-    write: Write
-    allowed: str
+    model: str
+    offer: Offer
+
+    @property
+    def name(self) -> str:
+        """What the form sends."""
+        return f"{self.device}/{self.offer.id}"
 
     @property
     def pair(self) -> bool:
         """Whether the profile demands a second person."""
-        return self.write.danger == "high"
+        return self.offer.danger == "high"
+
+    @property
+    def allowed(self) -> str:
+        """What may be written."""
+        if self.offer.range is not None:
+            return f"{self.offer.range[0]:g}–{self.offer.range[1]:g}"
+        return "、".join("开" if word is True else "关" if word is False else str(word) for word in self.offer.words)
 
 
-def choices(role: str) -> Iterator[Choice]:
-    """Every write of the catalogue that the role may order, in the order of the profiles."""
-    for profile in catalogue().values():
-        for write in profile.writes:
-            if role in MAY[write.role]:
-                yield Choice(f"{profile.id}/{write.id}", f"{profile.vendor} {profile.model}", write, _allowed(write))
+def offered(gateway: Gateway) -> list[Choice]:
+    """What the gateway's last birth offers, by device, whoever may order it."""
+    told = msgspec.convert(gateway.offers or {}, Offers)
+    return [Choice(name, f"{device.title}（{device.profile}）", offer) for name, device in sorted(told.items()) for offer in device.writes]
 
 
-def _allowed(write: Write) -> str:
-    if write.range:
-        return f"{write.range[0]:g}–{write.range[1]:g}"
-    return "、".join("开" if key is True else "关" if key is False else str(key) for key in write.values)
-
-
-def _value(write: Write, text: str) -> Raw | float:
-    """What somebody typed, as the profile spells it. Raises ProblemError 422."""
-    word = text.strip().lower()
-    for key in write.values:
-        if (key is True and word in _ON) or (key is False and word in _OFF) or (not isinstance(key, bool) and word == str(key).lower()):
-            return key
-    try:
-        value: Raw | float = float(word) if write.range else word
-        steps(write, value)
-    except (ValueError, WriteRefusedError):
-        raise invalid(f"{write.id} 只能写 {_allowed(write)}。", "value", "not allowed") from None
-    return value
+def choices(gateway: Gateway, role: str) -> list[Choice]:
+    """What a role may order."""
+    return [choice for choice in offered(gateway) if role in MAY.get(choice.offer.role, ())]
 
 
 def _page(
     code: str, request: Request, screens: Screens, services: Services, who: Principal, status: int = 200, error: str = "", typed: object = None
 ) -> Response:
     with services.db.read() as session:
-        control.gateway_of(session, who, code)
-        devices = gateways.devices(session, code)
+        gateway = control.gateway_of(session, who, code)
+        silent, everything, mine = gateway.offers is None, offered(gateway), choices(gateway, who.role)
         orders = [_shown(row) for row in gateway_events.writes(session, code, before=None, limit=_SHOWN)]
         entries = gateway_events.page(session, code, before=None, limit=_SHOWN)
         told = [(row.at, row.kind, row.detail) for row in entries]
@@ -82,7 +74,7 @@ def _page(
     now = services.clock()
     held = [order for order in orders if order["state"] == "held" and order["expires_at"] > now]
     return screens.page(
-        request, "control.html", status, who=who, code=code, devices=devices, choices=list(choices(who.role)), orders=orders, held=held,
+        request, "control.html", status, who=who, code=code, silent=silent, choices=mine, offered=everything, orders=orders, held=held,
         outcomes=outcomes, told=told, error=error, typed=typed or {},
     )  # fmt: skip
 
@@ -108,24 +100,28 @@ def order(
     screens: ScreensOf,
     services: ServicesOf,
     who: Controller,
-    device: Annotated[str, Form(max_length=60)] = "",
-    write: Annotated[str, Form(max_length=120)] = "",
+    write: Annotated[str, Form(max_length=140)] = "",
     value: Annotated[str, Form(max_length=60)] = "",
     reason: Annotated[str, Form(max_length=200)] = "",
     two_people: Annotated[str, Form(max_length=5)] = "",
 ) -> Response:
-    """Order a write. What the profile does not allow stays in the form with the reason; a dangerous one waits for a second person."""
-    chosen = next((choice for choice in choices(who.role) if choice.name == write), None)
+    """Order a write. What the device does not offer stays in the form with the reason; a dangerous one waits for a second person."""
+    with services.db.read() as session:
+        mine = choices(control.gateway_of(session, who, code), who.role)
+    chosen = next((choice for choice in mine if choice.name == write), None)
     try:
         if chosen is None:
             raise invalid("请选择要写什么。", "write", "unknown")
-        if not device.strip() or not reason.strip():
-            raise invalid("请填写设备和原因。", "device", "required")
+        if not reason.strip():
+            raise invalid("请填写原因。", "reason", "required")
+        word = chosen.offer.value_of(value)
+        if word is None:
+            raise invalid(f"{chosen.offer.id} 只能写 {chosen.allowed}。", "value", "not allowed")
         pair = chosen.pair or two_people == "1"
-        body = WriteOrder(device=device.strip(), write=chosen.write.id, value=_value(chosen.write, value), reason=reason.strip(), two_people=pair)
+        body = WriteOrder(device=chosen.device, write=chosen.offer.id, value=word, reason=reason.strip(), two_people=pair)
         control.order(code, body, who, services)
     except ProblemError as refusal:
-        typed = {"device": device, "write": write, "value": value, "reason": reason}
+        typed = {"write": write, "value": value, "reason": reason}
         return _page(code, request, screens, services, who, refusal.status, refusal.detail, typed)
     return RedirectResponse(f"/gateways/{code}/control", 303)
 
