@@ -5,12 +5,15 @@ from collections.abc import Callable, Container
 from sqlalchemy import select
 
 from server.jobs import Job
-from server.org import calibration, dormancy, emergency, feed, review, still_keeping
+from server.org import calibration, dormancy, emergency, feed, notices, review, still_keeping
 from server.org.feed import drop
 from server.settings import Settings
+from server.store import audit, units
 from server.store.session import Database
 from server.store.tables import Alarm
 from server.watch.commands import Command, Condition
+
+_CHAIN = "audit:chain"
 
 
 class OrgJobs:
@@ -27,6 +30,7 @@ class OrgJobs:
             Job("books", self.books, every_s=3600),
             Job("emergency_access", self.emergencies, every_s=5),
             Job("stills", self.stills, at=(4, 40)),
+            Job("audit_chain", self.audit_chain, at=(0, 1)),
         ]
         if self._settings.folder is not None:
             found.append(Job("people_feed", self.people_drop, every_s=60))
@@ -53,6 +57,21 @@ class OrgJobs:
             review.remind(session, now)
         if self._settings.folder is not None or self._settings.ldap is not None:
             feed.listen(self._db, self._started_at, now)
+
+    def audit_chain(self, now: int) -> bool:
+        """Walk the whole audit log before the day is anchored; a notice stands for as long as it does not hold."""
+        with self._db.read() as session:
+            broken = audit.walk(session).broken
+            top = units.tops(session)[0].code if units.tops(session) else ""
+        if not top:
+            return broken is None
+        with self._db.write() as session:
+            if broken is None:
+                notices.take_down(session, _CHAIN, now)
+            else:
+                sentence = f"审计日志从第 {broken} 条起对不上：有人改过数据库，或数据库损坏。请立即用独立校验脚本和上级的锚核对。"
+                notices.put_up(session, key=_CHAIN, kind="audit", level="urgent", unit=top, subject="audit", sentence=sentence, now=now)
+        return broken is None
 
     def stills(self, now: int) -> int:
         """Delete the camera stills whose time is over."""

@@ -152,9 +152,9 @@ class ReportSettings(_Frozen):
 
 
 class SignInSettings(_Frozen):
-    """Idle and absolute timeouts of a browser session, and the lock-out."""
+    """Idle and absolute timeouts of a browser session, and the lock-out. A board that runs all night is a terminal, which no time-out ends."""
 
-    idle_h: float = 8
+    idle_h: float = 0.5
     absolute_h: float = 24
     failures: int = 5
     lock_min: float = 15

@@ -51,18 +51,20 @@ def product(sources: Sources, runner: Any, job: ExportJob, target: Path, progres
     derived = map(_derived, derived_export.rows(sources, airs, limits, _quantities(job), (start, end), step))
     count, digest = _write_csv(rows, chain(_rows(sources, points, start, end, step, progress), derived))
     try:
+        paper = _paper(sources, job, start, end)
         if job.ending == "csv":
+            _sign(rows, origin(paper))
             rows.replace(target)
         elif job.ending == "json":
             _to_json(rows, target)
         elif job.ending == "xlsx":
             if count > MOST_XLSX:
                 raise ValueError(f"共 {count} 行，超过 Excel 一张表能放的行数，请改用 CSV 或缩短时间。")
-            runner.run(to_xlsx, rows, target, origin(_paper(sources, job, start, end)))
+            runner.run(to_xlsx, rows, target, origin(paper))
         elif job.ending == "pdf":
             if count > MOST_PDF:
                 raise ValueError(f"共 {count} 行，PDF 最多 {MOST_PDF} 行，请加大间隔或改用 CSV。")
-            target.write_bytes(runner.run(to_pdf, rows, _paper(sources, job, start, end), sources.settings.forms))
+            target.write_bytes(runner.run(to_pdf, rows, paper, sources.settings.forms))
         else:
             raise ValueError("历史数据只能导出为 CSV、XLSX、JSON 或 PDF。")
     finally:
@@ -70,8 +72,8 @@ def product(sources: Sources, runner: Any, job: ExportJob, target: Path, progres
     return digest
 
 
-def to_xlsx(rows: Path, target: Path, said: str) -> None:
-    """A workbook of the rows; what is `said` stands at the foot of every page. Text is never taken for a formula."""
+def to_xlsx(rows: Path, target: Path, made: str) -> None:
+    """A workbook of the rows; `made` says by whom and when, on every printed page and below the rows. Text is never taken for a formula."""
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     with xlsxwriter.Workbook(str(target), options) as book:
         page = book.add_worksheet("历史数据")
@@ -80,7 +82,8 @@ def to_xlsx(rows: Path, target: Path, said: str) -> None:
         page.set_paper(9)
         page.fit_to_pages(1, 0)
         page.repeat_rows(0)
-        page.set_footer(f"&L&8{said.replace('&', '&&')}&R&8第 &P 页 共 &N 页")
+        page.set_footer(f"&L&8{made.replace('&', '&&')}&R&8第 &P 页 共 &N 页")
+        index = 0
         page.set_column(0, len(HEAD) - 1, 16)
         for index, row in enumerate(_read(rows)):
             for column, value in enumerate(row):
@@ -88,6 +91,7 @@ def to_xlsx(rows: Path, target: Path, said: str) -> None:
                     page.write_number(index, column, float(value))
                 else:
                     page.write_string(index, column, value)
+        page.write_string(index + 1, 0, made)
 
 
 def to_pdf(rows: Path, paper: Paper, forms: Path | None) -> bytes:
@@ -208,6 +212,12 @@ def _write_csv(path: Path, rows: Iterator[Row]) -> tuple[int, str]:
             digest.update(repr(safe).encode())
             count += 1
     return count, digest.hexdigest()
+
+
+def _sign(path: Path, made: str) -> None:
+    """A last line that says by whom the file was ordered and when."""
+    with path.open("a", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerow((harmless(made), *("" for _ in HEAD[1:])))
 
 
 def _read(path: Path) -> Iterator[list[str]]:

@@ -29,10 +29,10 @@ FIELDS = ("day", "unit", "first", "last", "chain", "count", "own", "children", "
 def make(session: Session, now: int) -> list[AuditAnchor]:
     """Anchor all entries since the anchor before, in the caller's write transaction. Empty when there are none, or when the day has its anchor."""
     day = f"{datetime.fromtimestamp(now / 1000, ZONE):%Y-%m-%d}"
-    newest = session.scalar(select(AuditAnchor).where(AuditAnchor.unit == TOP).order_by(AuditAnchor.day.desc()).limit(1))
-    if newest is not None and newest.day >= day:
+    before = newest(session)
+    if before is not None and before.day >= day:
         return []
-    first = 1 if newest is None else newest.last + 1
+    first = 1 if before is None else before.last + 1
     rows = session.execute(select(AuditEntry.id, AuditEntry.unit, AuditEntry.chain).where(AuditEntry.id >= first).order_by(AuditEntry.id)).all()
     if not rows:
         return []
@@ -45,6 +45,11 @@ def make(session: Session, now: int) -> list[AuditAnchor]:
     session.add_all(anchors)
     session.flush()
     return anchors
+
+
+def newest(session: Session) -> AuditAnchor | None:
+    """The last anchor of the whole."""
+    return session.scalar(select(AuditAnchor).where(AuditAnchor.unit == TOP).order_by(AuditAnchor.day.desc()).limit(1))
 
 
 def _tree(chains: Mapping[str, list[str]], parents: Mapping[str, str], span: tuple[str, int, int, str]) -> list[dict[str, Any]]:

@@ -139,21 +139,21 @@ COLUMNS = ("version", "id", "at", "actor", "action", "subject", "detail", "unit"
 _DOCUMENTS = ("detail", "before", "after")
 
 
-def stored() -> Select[Any]:
-    """All entries by id, documents as the text that is stored."""
+def stored(after: int = 0) -> Select[Any]:
+    """The entries behind an id, by id, documents as the text that is stored."""
     columns = [cast(getattr(AuditEntry, name), Text) if name in _DOCUMENTS else getattr(AuditEntry, name) for name in COLUMNS]
-    return select(*columns).order_by(AuditEntry.id).execution_options(yield_per=5_000)
+    return select(*columns).where(AuditEntry.id > after).order_by(AuditEntry.id).execution_options(yield_per=5_000)
 
 
-def _tuples(session: Session) -> Iterator[tuple[Any, ...]]:
-    """All entries as the driver gives them, past SQLAlchemy's rows, which cost as much as the hashing."""
+def _tuples(session: Session, after: int) -> Iterator[tuple[Any, ...]]:
+    """Entries as the driver gives them, past SQLAlchemy's rows, which cost as much as the hashing."""
     connection = session.connection()
     postgres = connection.dialect.name == "postgresql"
     driver: Any = connection.connection.driver_connection
     cursor = driver.cursor(name="audit_walk") if postgres else driver.cursor()  # named: the server keeps the rows, they are fetched in parts
     if postgres:
         cursor.itersize = 5_000
-    cursor.execute(str(stored().compile(session.get_bind())))
+    cursor.execute(str(stored(after).compile(session.get_bind(), compile_kwargs={"literal_binds": True})))
     try:
         yield from cursor
     finally:
@@ -170,14 +170,19 @@ class Walk:
     chain: str
 
 
-def walk(session: Session) -> Walk:
-    """Check every entry against the one before it. Ids are without gaps: a removed entry is missed even where the chain was mended around it."""
-    previous, expected = GENESIS, 1
-    for *values, chain in _tuples(session):
+def walk(session: Session, after: int = 0, chain_there: str = GENESIS) -> Walk:
+    """Check every entry against the one before it. Ids are without gaps: a removed entry is missed even where the chain was mended around it.
+
+    `after` and `chain_there` begin behind an entry that was checked before, e.g. that of an anchor; `rows` counts from there.
+    """
+    if after and session.scalar(select(AuditEntry.chain).where(AuditEntry.id == after)) != chain_there:
+        return Walk(0, after, after - 1, chain_there)
+    previous, expected = chain_there, after + 1
+    for *values, chain in _tuples(session, after):
         if values[1] != expected or _linked(previous, values) != chain:
-            return Walk(expected - 1, values[1], expected - 1, previous)
+            return Walk(expected - 1 - after, values[1], expected - 1, previous)
         previous, expected = chain, expected + 1
-    return Walk(expected - 1, None, expected - 1, previous)
+    return Walk(expected - 1 - after, None, expected - 1, previous)
 
 
 def _linked(previous: str, values: Sequence[Any]) -> str | None:

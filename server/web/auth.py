@@ -50,6 +50,10 @@ class Principal:
         """Whether his role has an action."""
         return rights.allows(self.role, action) and (self.only is None or action in self.only)
 
+    def offers(self, action: Action) -> bool:
+        """Whether he may, or somebody may at this terminal who proves who he is (in_place.py)."""
+        return self.may(action) or (self.role == "kiosk" and action in rights.AT_TERMINAL)
+
 
 def services(request: Request) -> Services:
     """The services of the application that serves this request."""

@@ -43,21 +43,43 @@ class Buckets:
         return 0 if enough else max(1, -int(-(1 - left) * 60 // rate))
 
 
+class Known:
+    """Which credential proved to be whose: by its digest, the public part of the session, key or terminal that it opened."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[str, str] = OrderedDict()
+
+    def asker(self, request: Request, address: str) -> str:
+        """The proven session; else the address, so that a made-up cookie buys nothing."""
+        return self._held.get(_digest(request), address)
+
+    def learn(self, request: Request, session: str) -> None:
+        """The request has been answered to this session."""
+        self._held[_digest(request)] = session
+        self._held.move_to_end(_digest(request))
+        if len(self._held) > MOST_ASKERS:
+            self._held.popitem(last=False)
+
+
+def _digest(request: Request) -> str:
+    held = request.headers.get("authorization") or request.cookies.get(COOKIE) or request.cookies.get(TERMINAL) or ""
+    return hashlib.sha256(held.encode()).hexdigest()
+
+
 class RateLimit:
-    """ASGI. Stands behind `Whence`, which knows the address."""
+    """ASGI. Stands behind `Whence`, which knows the address, and before the sign-in is looked at: who was known the last time has his own bucket."""
 
     def __init__(self, app: ASGIApp, rates: Rates, clock: Callable[[], int]) -> None:
-        self.app, self._rates, self._clock, self._buckets = app, rates, clock, Buckets()
+        self.app, self._rates, self._clock, self._buckets, self._known = app, rates, clock, Buckets(), Known()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count, then pass on or refuse."""
         if scope["type"] != "http" or _FREE.match(scope["path"]):
             await self.app(scope, receive, send)
             return
-        request, now = Request(scope), self._clock()
-        address = audit.origin().address
+        request, now, origin = Request(scope), self._clock(), audit.origin()
         trying = scope["method"] == "POST" and scope["path"] in _SIGN_IN
-        kind, wait = self._wait(request, address, now, trying=trying)
+        kind, wait = self._wait(request, origin.address, now, trying=trying)
         if wait:
             extra = {"Retry-After": str(wait)}
             body = problems.document(request, 429, _SENTENCES[kind], code="rate_limited", retry_after_s=wait)
@@ -65,8 +87,11 @@ class RateLimit:
             return
 
         async def counted(message: Message) -> None:
-            if trying and message["type"] == "http.response.start" and message["status"] in (401, 429):
-                self._buckets.wait("sign_in", address, self._rates.sign_in, now)
+            if message["type"] == "http.response.start":
+                if trying and message["status"] in (401, 429):
+                    self._buckets.wait("sign_in", origin.address, self._rates.sign_in, now)
+                if origin.session:
+                    self._known.learn(request, origin.session)
             await send(message)
 
         await self.app(scope, receive, counted)
@@ -74,14 +99,8 @@ class RateLimit:
     def _wait(self, request: Request, address: str, now: int, *, trying: bool) -> tuple[str, int]:
         if trying:
             return "sign_in", self._buckets.wait("sign_in", address, self._rates.sign_in, now, take=False)
-        who = _asker(request, address)
+        who = self._known.asker(request, address)
         wait = self._buckets.wait("requests", who, self._rates.requests, now)
         if not wait and _EXPORTS.match(f"{request.method} {request.url.path}"):
             return "exports", self._buckets.wait("exports", who, self._rates.exports, now)
         return "requests", wait
-
-
-def _asker(request: Request, address: str) -> str:
-    """A digest of what he signs in with. A made-up cookie buys a bucket of its own and nothing else: it opens no door."""
-    held = request.headers.get("authorization") or request.cookies.get(COOKIE) or request.cookies.get(TERMINAL)
-    return address if not held else hashlib.sha256(held.encode()).hexdigest()[:16]

@@ -60,6 +60,8 @@ ROLES: Mapping[str, frozenset[Action]] = MappingProxyType(
 
 SENSITIVE = frozenset({Action.PICTURES, Action.ORIGINAL, Action.NOTIFICATIONS, Action.AUDIT, Action.PHONES})
 """What looking around as another role never opens to somebody whose own role has it not."""
+AT_TERMINAL = frozenset({Action.HANDLE, Action.SILENCE, Action.RESET})
+"""What somebody can do at a terminal who proves on the spot who he is and may do it; everything else needs a sign-in."""
 VIEWABLE = ("duty", "in_charge", "inspector", "keeper", "system", "security")
 """Roles as which somebody may look around."""
 

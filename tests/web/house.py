@@ -85,8 +85,9 @@ class House:
             WebSettings.digest(GATEWAY_KEY): ApiToken(name=GATEWAY, role="gateway"),
         }
         self.settings = WebSettings(
-            data_folder=folder, limits=limits or SignInLimits(), tokens=tokens, banner=banner, version="0.1.0", ping_ms=ping_ms, command_timeout_s=20
-        )
+            data_folder=folder, limits=limits or SignInLimits(idle_ms=8 * 3_600_000), tokens=tokens, banner=banner, version="0.1.0",
+            ping_ms=ping_ms, command_timeout_s=20,
+        )  # fmt: skip
         sources = Sources(db=self.db, store=self.store, bands=board_bands(self.board), generator="ArchiveWatch 0.1.0")
         self.desk = Desk(sources, Here(), folder / "papers", {"history": history_export.product})
         self.services = Services(

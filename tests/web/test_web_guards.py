@@ -104,7 +104,8 @@ def test_failed_sign_ins_of_an_address_are_limited_and_good_ones_are_not(house: 
 
 def test_requests_and_exports_are_limited_per_asker(house: House) -> None:
     client = signed_in(house, limited(house, requests=5, exports=2))
-    assert [client.get("/api/v1/rooms").status_code for _ in range(6)] == [200] * 5 + [429]
+    # The first request counts for the address, for nobody knows yet whose session that is.
+    assert [client.get("/api/v1/rooms").status_code for _ in range(7)] == [200] * 6 + [429]
     other = signed_in(house, TestClient(client.app, headers={"Sec-Fetch-Site": "same-origin"}), "in_charge")
     assert other.get("/api/v1/rooms").status_code == 200, "one asker's haste is not another one's"
     assert client.get("/healthz").status_code == 200
@@ -113,6 +114,27 @@ def test_requests_and_exports_are_limited_per_asker(house: House) -> None:
     paper = f"/api/v1/reports/changes?unit={ROOM[:12]}&format=csv"
     assert [client.get(paper).status_code for _ in range(3)] == [200, 200, 429]
     assert client.get("/api/v1/rooms").status_code == 200
+
+
+@pytest.mark.parametrize("made_up", ["cookie", "terminal", "bearer", "basic"])
+def test_a_made_up_credential_buys_no_bucket_of_its_own(house: House, made_up: str) -> None:
+    client = limited(house, requests=4)
+    statuses = []
+    for number in range(8):
+        client.cookies.clear()
+        name = {"cookie": "aw_session", "terminal": "aw_terminal"}.get(made_up)
+        if name is not None:
+            client.cookies.set(name, f"made-up-{number}")
+        statuses.append(client.get("/api/v1/rooms", headers={} if name else {"Authorization": f"{made_up} made-up-{number}"}).status_code)
+    assert statuses == [401] * 4 + [429] * 4
+    client.cookies.clear()
+    assert signed_in(house, client).get("/api/v1/rooms").status_code == 429, "until the address has waited"
+
+
+def test_a_session_that_varies_another_header_stays_one_asker(house: House) -> None:
+    client = signed_in(house, limited(house, requests=4))
+    statuses = [client.get("/api/v1/rooms", headers={"Authorization": f"Basic {number}"}).status_code for number in range(6)]
+    assert statuses == [200] * 4 + [429] * 2
 
 
 def test_buckets_forget_who_asked_longest_ago() -> None:

@@ -5,6 +5,7 @@ import io
 import json
 
 import pytest
+from pypdf import PdfReader
 from python_calamine import CalamineWorkbook
 
 from alarms.climate import dew_point
@@ -74,14 +75,17 @@ def test_the_range_is_exported_by_a_job(past: House, ending: str, step: str) -> 
         assert (job.state, job.error, job.done) == ("done", "", job.total)
     content = client.get(f"/papers/{ident}/file").content
     if ending == "csv":
-        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))[1:]
+        *rows, last = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))[1:]
+        assert "由 陈值班 生成于 2026-09-2" in last[0]
         assert {float(row[7]) for row in rows if row[4] == "温度" and "outdoor" not in row[3]} == {21.4}
     elif ending == "json":
         assert {row["quantity"] for row in json.loads(content)} >= {"温度", "湿度"}
     elif ending == "xlsx":
-        assert 21.4 in [cell for row in CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_index(0).to_python() for cell in row]
+        cells = [cell for row in CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_index(0).to_python() for cell in row]
+        assert 21.4 in cells
+        assert [cell for cell in cells if "由 陈值班 生成于" in str(cell)]
     else:
-        assert content.startswith(b"%PDF")
+        assert "由 陈值班 生成于" in "".join(page.extract_text() for page in PdfReader(io.BytesIO(content)).pages)
 
 
 def test_an_export_of_a_sister_room_is_refused(past: House) -> None:

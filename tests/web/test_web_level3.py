@@ -4,11 +4,17 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from server.jobs_org import OrgJobs
+from server.org.accounts import SignInLimits
 from server.org.level3 import Running, lines
+from server.settings import Settings
 from server.store import anchors, audit
 from server.store.tables import Account
+from server.store.tables_org import Notice
 from server.web import site
 from server.web.services import Rates
 from tests.web.house import PASSWORD, House
@@ -33,7 +39,8 @@ def test_each_line_follows_what_is_true(house: House) -> None:
         anchors.make(session, house.now)
     for login in logins:
         extra(house, login, totp_since=house.now)
-    limits = replace(house.settings.limits, idle_ms=1_800_000)
+    limits = SignInLimits()
+    assert limits.idle_ms == Settings().sign_in.idle_h * 3_600_000, "what is set when nobody sets anything is what passes"
     after = states(house, limits=limits)
     assert [section for section, state in after.items() if state == "wrong"] == []
     assert states(house, limits=limits, https=False)["8.1.4.1 c"] == "wrong"
@@ -41,6 +48,45 @@ def test_each_line_follows_what_is_true(house: House) -> None:
     with house.db.write() as session:
         session.query(Account).filter_by(role="audit").update({"disabled": True})
     assert states(house, limits=limits)["8.1.5.1"] == "wrong"
+
+
+def test_the_page_walks_on_from_the_anchor_and_the_night_walks_it_all(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    with house.db.write() as session:
+        for number in range(50):
+            audit.append(session, "示例", "comment", f"alarm:{number}", {}, house.now, unit="350102000000")
+        anchors.make(session, house.now)
+        audit.append(session, "示例", "comment", "alarm:99", {}, house.now, unit="350102000000")
+    linked = []
+    link = audit.link
+    monkeypatch.setattr(audit, "link", lambda *values: linked.append(values) or link(*values))
+    assert states(house)["8.1.4.3 a"] == "ok"
+    assert len(linked) == 1
+    jobs = OrgJobs(house.db, Settings(), lambda _command: None, house.now)
+    assert jobs.audit_chain(house.now)
+    assert len(linked) > 51
+    _tamper(house, 3)
+    assert states(house)["8.1.4.3 a"] == "ok", "the page looks at what is new; the rest is the night's"
+    assert not jobs.audit_chain(house.now)
+    [notice] = _notices(house)
+    assert "从第 3 条起对不上" in notice.sentence
+    _tamper(house, 51)
+    assert states(house)["8.1.4.3 a"] == "wrong", "an anchor that does not fit any more"
+
+
+def _tamper(house: House, ident: int) -> None:
+    """As somebody with the file in his hands: without the trigger."""
+    with house.db.write() as session:
+        guards = session.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit'")).all()
+        for name, _ in guards:
+            session.execute(text(f"DROP TRIGGER {name}"))
+        session.execute(text("UPDATE audit SET actor = 'x', chain = :chain WHERE id = :id"), {"id": ident, "chain": "f" * 64})
+        for _, sql in guards:
+            session.execute(text(sql))
+
+
+def _notices(house: House) -> list[Notice]:
+    with house.db.read() as session:
+        return list(session.query(Notice).filter_by(kind="audit"))
 
 
 def test_the_page_and_the_evidence_say_the_same(house: House) -> None:

@@ -1,5 +1,6 @@
 """Sign-in by provider, PIN and certificate in place, visitors, and a form that outlives a session."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -13,12 +14,15 @@ import pytest
 from starlette.testclient import TestClient
 
 from server import cli
+from server.duty.incidents import Incidents
 from server.org import accounts, credentials
+from server.org.accounts import SignInLimits
 from server.org.oidc import Provider, ProviderSettings
 from server.store.tables import Account, AuditEntry, Person
+from server.store.tables_incident import Incident
 from server.web import site
 from simulators.oidc_provider import OidcProvider
-from tests.web.house import COUNTY, PASSWORD, ROOM, SISTER, T0, House
+from tests.web.house import COUNTY, OTHER, PASSWORD, ROOM, SISTER, T0, House
 from tests.web.test_web_security import extra
 
 HTML = {"accept": "text/html"}
@@ -146,7 +150,7 @@ def test_acting_at_a_terminal_asks_for_a_pin_in_place_and_leaves_nobody_signed_i
     alarm = house.smoke()
     assert 'name="actor_pin"' in terminal.get(f"/alarms/{alarm}", headers=HTML).text
     assert 'name="actor_pin"' in terminal.get(f"/alarms/{alarm}/dialog/acknowledge", headers=HTML).text
-    assert terminal.get(f"/alarms/{alarm}/dialog/shelve").status_code == 403, "what weakens the watch needs a sign-in"
+    assert terminal.get(f"/alarms/{alarm}/dialog/out-of-service").status_code == 403, "what takes an alarm away needs a sign-in"
     address = f"/alarms/{alarm}/acknowledge"
     for actor in ({}, {"actor_login": "duty", "actor_pin": "000000"}, {"actor_login": "duty", "actor_pin": PASSWORD[:12]}):
         assert terminal.post(address, data=actor).status_code == 403
@@ -155,6 +159,54 @@ def test_acting_at_a_terminal_asks_for_a_pin_in_place_and_leaves_nobody_signed_i
     assert (house.alarm(ROOM, "smoke").acked_by, terminal.get("/api/v1/session").json()["role"]) == ("陈值班", "kiosk")
     assert house.client().post("/api/v1/session", json={"login": "duty", "password": PIN}).status_code == 401, "a PIN opens no session"
     assert terminal.post(f"/alarms/{alarm}/comment", data={"actor_login": "sister-duty", "actor_pin": PIN, "note": "x"}).status_code == 403
+
+
+def test_every_act_of_a_board_is_done_in_place(house: House, terminal: TestClient) -> None:
+    me = {"actor_login": "duty", "actor_pin": PIN}
+    house.send(OTHER, leak=1)
+    house.now += 6_000
+    house.send(OTHER, leak=1)
+    alarm, leak = house.smoke(), house.alarm(OTHER, "leak").id
+    Incidents(house.db, house.store, house.services.cards, lambda *_: None).run_once(house.now)
+    with house.db.read() as session:
+        incident = session.query(Incident).filter_by(alarm=alarm).one().id
+    reading = {"taken_at": "2026-09-21T08:00", "temperature": "20", "humidity": "50", "reader": "陈值班", "confirmed": "1"}
+    acts = (
+        *((f"/alarms/{alarm}/{act}", {"note": "去看"}) for act in ("acknowledge", "progress", "assist", "no-danger", "comment", "decline")),
+        (f"/alarms/{leak}/shelve", {"minutes": "30", "reason": "水管检修"}),
+        (f"/alarms/{leak}/unshelve", {}),
+        (f"/rooms/{ROOM}/report", {"note": "温湿度正常"}),
+        (f"/incidents/{incident}/log", {"text": "已断电"}),
+        (f"/incidents/{incident}/step", {"number": "1", "done": "1"}),
+        (f"/rooms/{ROOM}/readings", reading),
+    )
+    for address, form in acts:
+        for refused in ({}, me | {"actor_pin": "000000"}):
+            assert terminal.post(address, data=form | refused).status_code in (403, 422), address
+        answer = terminal.post(address, data=form | me)
+        assert answer.status_code == 303, (address, answer.text)
+        house.now += 60_000
+    for address in (f"/rooms/{ROOM}/maintenance", f"/rooms/{ROOM}/stage", f"/alarms/{alarm}/out-of-service"):
+        assert terminal.post(address, data={"reason": "x", "minutes": "30", "stage": "trial"} | me).status_code == 403, address
+    for page in (f"/rooms/{ROOM}", f"/incidents/{incident}", f"/rooms/{ROOM}/readings"):
+        assert 'name="actor_pin"' in terminal.get(page, headers=HTML).text, page
+    with house.db.read() as session:
+        said = {(entry.actor, entry.action) for entry in session.query(AuditEntry).filter(AuditEntry.id > 3)}
+    assert not [who for who, action in said if who == "值班室大屏" and action not in ("kiosk.make",)], "the board itself never acts"
+
+
+def test_a_pin_does_what_its_owner_may_and_no_more(house: House, terminal: TestClient) -> None:
+    alarm = house.smoke()
+    extra(house, "inspector", pin_hash=_pin_of(house, "duty"))
+    for address in (f"/alarms/{alarm}/acknowledge", f"/rooms/{ROOM}/report", f"/rooms/{ROOM}/readings"):
+        assert terminal.post(address, data={"actor_login": "inspector", "actor_pin": PIN, "note": "x"}).status_code in (403, 422)
+    assert "没有这项权限" in terminal.post(f"/rooms/{ROOM}/readings", data={"actor_login": "inspector", "actor_pin": PIN}, headers=HTML).text
+
+
+def _pin_of(house: House, login: str) -> str:
+    with house.db.read() as session:
+        account = session.query(Account).filter_by(login=login).one()
+        return credentials.security(session, account.id).pin_hash
 
 
 def test_wrong_pins_lock_the_account_and_never_the_board(house: House, terminal: TestClient) -> None:
@@ -256,10 +308,23 @@ def test_commands_make_visitors_and_bind_certificates(house: House, tmp_path: Pa
 # -- a form that outlives its session --------------------------------------------------------------------------------------------------------
 
 
-def test_what_was_filled_in_waits_until_the_person_has_signed_in_again(house: House) -> None:
+@pytest.mark.parametrize("ended", ["signed out", "idle"])
+def test_what_was_filled_in_waits_until_the_person_has_signed_in_again(tmp_path: Path, ended: str) -> None:
+    with contextlib.closing(House(tmp_path, limits=SignInLimits())) as house:
+        house.birth()
+        house.calm()
+        _late_form(house, ended)
+
+
+def _late_form(house: House, ended: str) -> None:
     alarm = house.smoke()
     client = house.client("duty")
-    client.post("/logout")
+    if ended == "signed out":
+        client.post("/logout")
+    else:
+        house.now += 29 * 60_000
+        assert client.get(f"/alarms/{alarm}", headers=HTML).status_code == 200, "using it keeps it"
+        house.now += 30 * 60_000
     late = client.post(f"/alarms/{alarm}/comment", data={"note": '门外"无<烟>味', "password": "secret"}, headers=HTML)
     assert (late.status_code, "刚才填写的内容会保留" in late.text) == (401, True)
     assert "secret" not in late.text

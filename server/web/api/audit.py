@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy import select
 from starlette.responses import Response, StreamingResponse
 
+from server import watermark
 from server.live import wire
 from server.safe_cells import csv_text
 from server.store import anchors, audit, units
@@ -66,7 +67,7 @@ def export(who: Auditor, chosen: Chosen, services: ServicesOf, kind: Annotated[L
         return StreamingResponse(_lines(services, chosen), media_type="application/x-ndjson", headers=headers)
     with services.db.read() as session:
         rows = session.scalars(audit.filtered(select(AuditEntry), chosen).order_by(AuditEntry.id).limit(MOST_ROWS)).all()
-        text = csv_text([_HEAD, *(_cells(row) for row in rows)])
+        text = csv_text([_HEAD, *(_cells(row) for row in rows), (watermark.line(who.name, who.unit or "", now),)])
     return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
 
 

@@ -33,10 +33,10 @@ From = Annotated[Instant | None, Query(alias="from", description="ISO 8601 with 
 To = Annotated[Instant | None, Query(description="ISO 8601 with offset, excluded", alias="to")]
 
 _PROBLEM: dict[str, Any] = {"model": ProblemDocument, "content": {"application/problem+json": {}}}
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: _PROBLEM | {"description": text}
-    for status, text in ((401, "not signed in"), (403, "no right"), (404, "no such thing"), (422, "content not valid"))
-}
+_WHY = {
+    400: "cannot be read", 401: "not signed in", 403: "no right", 404: "no such thing", 409: "not as things stand", 422: "content not valid",
+}  # fmt: skip
+PROBLEMS: dict[int | str, dict[str, Any]] = {status: _PROBLEM | {"description": text} for status, text in _WHY.items()}
 
 
 def ms(instant: datetime) -> int:

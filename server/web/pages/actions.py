@@ -87,9 +87,8 @@ def _row(services: Services, who: Principal, ident: int, *, called: bool = False
 
 
 def _command(services: Services, request: Request, who: Principal, ident: int, action: str, form: FormData) -> commands.AlarmCommand:
-    if who.role == "kiosk" and action in in_place.ACTS:
-        _row(services, who, ident)  # what the terminal does not show cannot be done at it
-        who = in_place.person_at(services, request, who, _text(form, "actor_login", 60), _text(form, "actor_pin", 12))
+    _row(services, who, ident)  # what a terminal does not show cannot be done at it
+    who = in_place.person_at(services, request, who, form, RIGHTS[action])
     if not who.may(RIGHTS[action]):
         raise ProblemError(403, NO_ACTION)
     row = _row(services, who, ident)

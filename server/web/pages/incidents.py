@@ -17,6 +17,7 @@ from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
 from server.web.api.incidents import change, require_incident
 from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.i18n import load
+from server.web.in_place import Acting, person_at
 from server.web.pages.common import ScreensOf
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
@@ -80,11 +81,17 @@ async def photograph(ident: Ident, request: Request, services: ServicesOf, who: 
 
 
 @router.post("/incidents/{ident}/{act}")
-async def act(ident: Ident, act: str, request: Request, services: ServicesOf, who: Annotated[Principal, Depends(require(Action.HANDLE))]) -> Response:
+async def act(ident: Ident, act: str, request: Request, services: ServicesOf, who: Annotated[Principal, Depends(Acting(Action.HANDLE))]) -> Response:
     """A form of the page: step, log or report."""
     form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
-    await run_in_threadpool(_act, services, who, ident, act, form)
+    await run_in_threadpool(_at, services, request, who, ident, act, form)
     return RedirectResponse(f"/incidents/{ident}", 303)
+
+
+def _at(services: ServicesOf, request: Request, who: Principal, ident: int, act: str, form: dict[str, str]) -> None:
+    with services.db.read() as session:
+        require_incident(session, who, ident)
+    _act(services, person_at(services, request, who, form, Action.HANDLE), ident, act, form)
 
 
 def _act(services: ServicesOf, who: Principal, ident: int, act: str, form: dict[str, str]) -> None:

@@ -3,7 +3,7 @@
 import secrets
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
@@ -16,8 +16,9 @@ from server.web.api import readings as api
 from server.web.api.common import Viewer
 from server.web.auth import Principal, ServicesOf, require_room
 from server.web.formats import local
+from server.web.in_place import Acting, person_at
 from server.web.pages.common import ScreensOf
-from server.web.problems import NO_ACTION, ProblemError, invalid
+from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
 from server.web.screens import Screens
 from server.web.services import Services
@@ -64,16 +65,16 @@ def page(
 
 
 @router.post("/rooms/{code}/readings")
-async def enter(code: str, request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer) -> Response:
+async def enter(
+    code: str, request: Request, screens: ScreensOf, services: ServicesOf, who: Annotated[Principal, Depends(Acting(Action.HANDLE))]
+) -> Response:
     """Keep an entry; what looks odd comes back with the values, to be confirmed or changed."""
-    if not who.may(Action.HANDLE):
-        raise ProblemError(403, NO_ACTION)
     require_room(services, who, code)
     form = await request.form()
     try:
-        await run_in_threadpool(lambda: api.take(services, who, _entry(code, form)))
+        await run_in_threadpool(lambda: api.take(services, person_at(services, request, who, form, Action.HANDLE), _entry(code, form)))
     except ProblemError as problem:
-        values = {key: str(value) for key, value in form.items()}
+        values = {key: str(value) for key, value in form.items() if not key.startswith("actor_")}
         doubts = problem.extra.get("doubts", [])
         return await run_in_threadpool(_show, request, screens, services, who, code, values, doubts, "" if doubts else problem.detail)
     return RedirectResponse(f"/rooms/{code}/readings", 303)

@@ -2,11 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form
+from fastapi import APIRouter, Depends, Form, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from server.web.api import stages as api
-from server.web.auth import Principal, ServicesOf, require
+from server.web.auth import Principal, ServicesOf, require, require_room
+from server.web.in_place import Acting, person_at
 from server.web.problems import invalid
 from server.web.rights import Action
 
@@ -32,8 +34,11 @@ async def stage(
 
 @router.post("/rooms/{code}/report")
 async def report(
-    code: str, services: ServicesOf, who: Annotated[Principal, Depends(require(Action.HANDLE))], note: Annotated[str, Form(max_length=500)] = ""
-) -> Response:
+    code: str, request: Request, services: ServicesOf, who: Annotated[Principal, Depends(Acting(Action.HANDLE))],
+    note: Annotated[str, Form(max_length=500)] = "",
+) -> Response:  # fmt: skip
     """I am in the room and have looked."""
+    require_room(services, who, code)
+    who = await run_in_threadpool(person_at, services, request, who, await request.form(), Action.HANDLE)
     await api.report(code, api.ReportBody(note=note), who, services)
     return RedirectResponse(f"/rooms/{code}", 303)
