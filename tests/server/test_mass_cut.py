@@ -2,17 +2,23 @@
 broker; the deadline passes in simulated time.
 """
 
+import json
 import queue
 import time
 
 import pytest
 
-from contract.batch import Outbox, PointDeclaration, node_birth, node_death
+from contract.batch import Outbox, PointDeclaration, node_birth, node_data, node_death
+from contract.sample import PointKey, Sample
 from contract.sparkplug import encode
+from server.duty.escalation import default_escalation
 from server.ingest.accept import Acceptor
 from server.ingest.mqtt import Transport
+from server.notify.channels.outbox_file import OutboxFile
+from server.notify.dispatch import Dispatcher
 from server.org import gateway_access
-from server.store.tables import Gateway, Room, Unit
+from server.store.tables import Alarm, Gateway, Person, Room, Unit
+from server.store.tables_watch import AlarmGroupMember
 from server.watch.gateways import SILENCE_MS
 from tests.server.brokers import SERVER_PASSWORD, Bare, Guarded, until
 
@@ -56,9 +62,16 @@ class Cut:
 
     def _edge(self, code):
         edge = Bare(self.broker.port, code, self.passwords[code], (f"spBv1.0/{GROUP}/NDEATH/{code}", encode(node_death(0, self.now))))
-        points = [PointDeclaration("th1/humidity", 1, self.room(code), "", 10)]
+        points = [PointDeclaration("th1/humidity", 1, self.room(code), "", 10), PointDeclaration("smoke1/smoke", 2, self.room(code), "", 10, "alarm")]
         edge.say(f"spBv1.0/{GROUP}/NBIRTH/{code}", encode(node_birth(points, now=self.now, bd_seq=0, outbox=Outbox(5, 1, 0))))
         return edge
+
+    def smoke(self, number):
+        """The detector of a room speaks."""
+        code = self.codes[number]
+        sample = Sample(PointKey.of(code, "smoke1/smoke"), self.now, 1)
+        payload = node_data([sample], {"smoke1/smoke": 2}, now=self.now, seq=1, outbox=Outbox(5, 1, 1))
+        self.edges[number].say(f"spBv1.0/{GROUP}/NDATA/{code}", encode(payload))
 
     def hear(self, true, what, seconds=60):
         """Take what comes from the broker, at the present instant."""
@@ -122,6 +135,39 @@ def without_it(scene):
         pass
     assert scene.online() == []
     assert scene.changed() == {start + SILENCE_MS}
+
+
+@pytest.mark.mosquitto
+def test_rooms_that_burn_when_a_region_is_cut_stand_out_of_its_group_and_are_told_one_level_higher_at_once(cut, tmp_path):
+    scene = cut(40)
+    with scene.made.db.write() as session:
+        for code, phone, unit in (("county", "13800000003", "350102000000"), ("city", "13800000004", "350100000000")):
+            session.add(Person(code=code, name=code, phone=phone, unit=unit, duty="duty_officer"))
+    burning = {scene.room(scene.codes[number]) for number in (3, 29)}
+    for number in (3, 29):
+        scene.smoke(number)
+    scene.hear(lambda: len(scene.made.rows(Alarm, rule="smoke")) == 2, "both detectors are heard")
+    with_the_brokers_word(scene)
+    at_once = scene.made.rows(Alarm, rule="smoke_lost")
+    assert {alarm.room for alarm in at_once} == burning, "in the very transaction that heard of their gateways' deaths"
+    outbox = tmp_path / "outbox.jsonl"
+    dispatcher = Dispatcher(scene.made.db, [OutboxFile(outbox)], default_escalation())
+    for _ in range(12):
+        scene.now += 1_000
+        scene.made.watch.run_once(lambda: scene.now)
+        dispatcher.run_once(scene.now)
+    [group] = scene.made.rows(Alarm, rule="group_offline")
+    assert (group.level, group.raised_value) == ("urgent", 40)
+    lost = scene.made.rows(Alarm, rule="smoke_lost")
+    assert [alarm.id for alarm in lost] == [alarm.id for alarm in at_once]
+    for alarm in (*lost, *scene.made.rows(Alarm, rule="smoke")):
+        assert (alarm.level, alarm.state, alarm.group_alarm) == ("critical", "active_unacked", None)
+    members = {row.alarm for row in scene.made.rows(AlarmGroupMember)}
+    assert members.isdisjoint(alarm.id for alarm in lost)
+    messages = [json.loads(line) for line in outbox.read_text("utf-8").splitlines()]
+    for alarm in lost:
+        told = {message["to"] for message in messages if message["number"] == alarm.number}
+        assert {"+8613800000003", "+8613800000004"} <= told, "its own county, and the city above it, at once"
 
 
 @pytest.mark.mosquitto
