@@ -34,20 +34,24 @@ class Held(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """One figure with its target and the value from which it is red; `grade` is good | fair | poor | none (nothing to judge by)."""
+    """One figure with its target and the value from which it is red; `grade` is good | fair | poor | none (nothing to judge by).
+
+    `at_least`: the target is a floor (most alarms should be of the lowest level), else a ceiling.
+    """
 
     name: str
     value: float | None
     target: float | None
     limit: float | None
     unit: str
+    at_least: bool = False
 
     @property
     def grade(self) -> str:
         """Against target and limit."""
         if self.value is None or self.target is None:
             return "none"
-        if self.value <= self.target:
+        if self.value == self.target or (self.value > self.target) == self.at_least:
             return "good"
         return "fair" if self.limit is None or self.value <= self.limit else "poor"
 
@@ -89,9 +93,10 @@ def measure(
         Figure("chattering", float(chattering), 0, None, ""),
         Figure("fleeting", float(fleeting), 0, None, ""),
         Figure("stale_worst_day", float(_stale(held, start, end)), 5, None, ""),
-        Figure("alarm_share", share[3], 15, None, "%"),
-        Figure("urgent_share", share[4], 5, None, "%"),
-        Figure("critical_share", share[5], 1, 5, "%"),
+        Figure("warn_share", share[3], 80, None, "%", at_least=True),
+        Figure("alarm_share", share[4], 15, None, "%"),
+        Figure("urgent_share", share[5], 5, None, "%"),
+        Figure("critical_share", share[6], 1, 5, "%"),
         Figure("unauthorised", float(unauthorised), 0, 0, ""),
     )
     return Performance((end - start) / DAY_MS, len(rows), figures, levels, top, floods)
@@ -105,7 +110,7 @@ def _shares(
     yield sum(found > FLOOD_STARTS_ABOVE for found in windows.values()), count
     yield sum(until - since for since, until in floods), span
     yield sum(found for _, found in top), len(rows)
-    yield from ((levels[level], len(rows)) for level in ("alarm", "urgent", "critical"))
+    yield from ((levels[level], len(rows)) for level in LEVELS)
 
 
 def _floods(instants: Sequence[int], start: int, end: int) -> Iterable[tuple[int, int]]:

@@ -12,7 +12,7 @@ from server.reports.period import DAY_MS, HOUR_MS, Period, previous
 from server.reports.register import Recorded, recorded
 from server.reports.sources import CLIMATE, Hour, Place, Sources, compliances, hours, places, share
 from server.reports.survey import Climate, extremes, survey
-from server.reports.words import TIME_WEIGHTED, band_text, medium, percent
+from server.reports.words import TIME_WEIGHTED, band_text, denominators, medium, percent
 from server.series import Compliance
 from server.store.tables import Room
 
@@ -87,14 +87,14 @@ def _summary(found: Sequence[Analysed]) -> tuple[str, ...]:
         poor = sorted((value, item.place.name) for value, item in kept if value is not None and value < _POOR)
         word = _WORDS[quantity][0]
         named = "；".join(f"{room} {percent(value)}" for value, room in poor[:5])
-        texts.append(f"{word}达标率低于 {_POOR:g} % 的有 {len(poor)} 间{'，最差的是：' + named if poor else ''}。")
+        texts.append(f"{word}达标率（占有效测量时间）低于 {_POOR:g} % 的有 {len(poor)} 间{'，最差的是：' + named if poor else ''}。")
     wet = sum(item.climate.account.humid_nights for item in sensed)
     used, elapsed = sum(item.climate.account.used for item in sensed), sum(item.climate.account.elapsed for item in sensed)
     texts.append(f"整夜平均湿度高于 65 %RH 的共 {wet} 间·夜；纸寿账合计实过 {elapsed:.0f} 间·天，耗去 {used:.0f} 间·天。")
     mould = [item.place.name for item in sensed if item.climate.mould >= 1]
     texts.append(f"霉变风险系数达到过 1 的库房：{'、'.join(mould)}。" if mould else "没有库房的霉变风险系数达到 1。")
     done, due = sum(item.recorded.done for item in found), sum(item.recorded.due for item in found)
-    texts.append(f"应登记 {due} 次，已登记 {done} 次（{percent(share(done, due))}），缺测 {due - done} 次。")
+    texts.append(f"应登记 {due} 次，已登记 {done} 次（占应登记 {percent(share(done, due))}），缺测 {due - done} 次。")
     return tuple(texts)
 
 
@@ -118,7 +118,8 @@ def _rooms_table(found: Sequence[Analysed]) -> Table:
         Column(title="测量覆盖 %", width=1.1),
         Column(title="已登记 %", width=1.1),
     )
-    return Table(title="二、各库房", columns=columns, rows=tuple(rows), small=True, notes=("最低、最高为小时均值。",))
+    of = denominators(达标="有效测量时间", 测量覆盖="本期已过时间", 已登记="应登记次数")
+    return Table(title="二、各库房", columns=columns, rows=tuple(rows), small=True, notes=("最低、最高为小时均值。", of))
 
 
 def _compared(found: Sequence[Analysed]) -> Table:
@@ -142,7 +143,7 @@ def _compared(found: Sequence[Analysed]) -> Table:
         Column(title="库房", width=2.2, align="left"),
         *(Column(title=title, groups=(word, group)) for word, _ in _WORDS.values() for group in ("平均", "达标 %") for title in ("上年", "本期")),
     )
-    return Table(title="三、与上年同期比较", columns=columns, rows=rows, small=True)
+    return Table(title="三、与上年同期比较", columns=columns, rows=rows, small=True, notes=(denominators(达标="当期有效测量时间"),))
 
 
 def _measures(found: Sequence[Analysed]) -> Block:
@@ -223,7 +224,7 @@ def _months_table(item: Analysed) -> Table:
         ),
         Column(title="覆盖 %"),
     )
-    return Table(title="二、逐月", columns=columns, rows=tuple(rows), small=True)
+    return Table(title="二、逐月", columns=columns, rows=tuple(rows), small=True, notes=(denominators(达标="当月有效测量时间", 覆盖="当月已过时间"),))
 
 
 def _outside(series: Sequence[Hour], quantity: str) -> float | None:

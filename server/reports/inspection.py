@@ -10,7 +10,7 @@ from server.reports.measures import LIMITS_MS, Answering, RoomMeasure, measure, 
 from server.reports.paper import Block, Column, Facts, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.sources import CLIMATE, Sources, share
-from server.reports.words import CAUSES, LEVELS, STAGES, TIME_WEIGHTED, duration, medium, percent
+from server.reports.words import CAUSES, LEVELS, STAGES, TIME_WEIGHTED, denominators, duration, medium, percent
 from server.store import manual
 from server.store.tables import Point
 from server.store.tables_org import Calibration
@@ -25,13 +25,14 @@ def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
     with sources.db.read() as session:
         rooms = rooms_of(session, unit[0])
     found = measure(sources, rooms, period, now)
+    counted = [item for item in found if item.place.stage == "in_use"]
     return Sheet(
         title=TITLE,
         subject=f"{unit[1]}　{period.label}",
-        pairs=(("单位编号", unit[0]), ("检查范围", f"本单位及下级共 {len(found)} 间档案用房"), ("时段", period.label)),
+        pairs=(("单位编号", unit[0]), ("检查范围", f"本单位及下级共 {len(found)} 间档案用房，其中在用 {len(counted)} 间"), ("时段", period.label)),
         blocks=(
-            _overview(found),
-            _attention(found),
+            _overview(counted),
+            _attention(counted),
             _coverage(found),
             _compliance(found),
             _alarms(found),
@@ -40,7 +41,8 @@ def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
         ),
         notes=(
             TIME_WEIGHTED,
-            "覆盖率的分母为值守台账有记录的时间；“部分值守”“值守中断”“人工值守”分列，不计入值守有效。",
+            "覆盖率的分母为在用用房值守台账有记录的时间；“部分值守”“值守中断”“人工值守”分列，不计入值守有效。",
+            "调试、试运行的用房在各表中列出，不计入合计。",
             f"接手时限：{'、'.join(f'{LEVELS[level]} {ms // 60_000} 分钟' for level, ms in LIMITS_MS.items())}；演练不计，迟到数据补记的告警另列。",
         ),
         signatures=("检查人", "被检查单位负责人", "审核"),
@@ -50,7 +52,7 @@ def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
 def _overview(found: Sequence[RoomMeasure]) -> Facts:
     watched, accounted = sum(m.coverage.watched for m in found), sum(m.accounted_ms for m in found)
     answers = together([m.alarms for m in found])
-    pairs = [("值守覆盖率", f"{percent(share(watched, accounted))}（台账 {duration(accounted)}·间）")]
+    pairs = [("值守覆盖率", f"{percent(share(watched, accounted))}（在用用房台账 {duration(accounted)}·间）")]
     for quantity, word in zip(CLIMATE, ("温度", "湿度"), strict=True):
         part, whole = sum(m.inside[quantity].in_band_ms for m in found), sum(m.inside[quantity].valid_ms for m in found)
         pairs.append((f"{word}达标率", f"{percent(share(part, whole))}（有效测量 {duration(whole)}·间）"))
@@ -90,11 +92,14 @@ def _faults(item: RoomMeasure) -> list[str]:
         found.append(f"{name}：值守台账没有记录。")
     elif covered < _POOR_COVERAGE:
         cause = next(iter(item.lost), "unknown")
-        found.append(f"{name}：值守覆盖率 {percent(covered)}，低于 {_POOR_COVERAGE:g} %，主要原因是{CAUSES.get(cause, cause)}。")
+        told = f"{percent(covered)}（台账 {duration(item.accounted_ms)}）"
+        found.append(f"{name}：值守覆盖率 {told}，低于 {_POOR_COVERAGE:g} %，主要原因是{CAUSES.get(cause, cause)}。")
     for quantity, word in zip(CLIMATE, ("温度", "湿度"), strict=True):
-        kept = share(item.inside[quantity].in_band_ms, item.inside[quantity].valid_ms)
+        inside = item.inside[quantity]
+        kept = share(inside.in_band_ms, inside.valid_ms)
         if kept is not None and kept < _POOR_COMPLIANCE:
-            found.append(f"{name}：{word}达标率 {percent(kept)}，低于 {_POOR_COMPLIANCE:g} %。")
+            told = f"{percent(kept)}（有效测量 {duration(inside.valid_ms)}）"
+            found.append(f"{name}：{word}达标率 {told}，低于 {_POOR_COMPLIANCE:g} %。")
     if item.alarms.never:
         found.append(f"{name}：{item.alarms.never} 件告警无人接手。")
     return found
@@ -124,7 +129,7 @@ def _coverage(found: Sequence[RoomMeasure]) -> Table:
     columns = _head(
         (
             Column(title="阶段"),
-            *(Column(title=title, groups=("占台账时间 %",)) for title in ("有效", "部分", "中断", "人工")),
+            *(Column(title=title, groups=("占在用期间台账时间 %",)) for title in ("有效", "部分", "中断", "人工")),
             Column(title="台账（小时）", width=1.2),
             Column(title="主要原因", width=2.6, align="left", missing=""),
         )
@@ -164,7 +169,7 @@ def _compliance(found: Sequence[RoomMeasure]) -> Table:
             ),
         )
     )
-    return Table(title="四、温湿度达标", columns=columns, rows=rows, small=True, notes=("“有数据”为有效测量时间占本期已过时间的比例。",))
+    return Table(title="四、温湿度达标", columns=columns, rows=rows, small=True, notes=(denominators(达标="有效测量时间", 有数据="本期已过时间"),))
 
 
 def _range(item: RoomMeasure, quantity: str) -> str:
@@ -199,7 +204,7 @@ def _alarms(found: Sequence[RoomMeasure]) -> Block:
             Column(title="中位用时", width=1.4),
         )
     )
-    return Table(title="五、告警与接手", columns=columns, rows=rows, small=True)
+    return Table(title="五、告警与接手", columns=columns, rows=rows, small=True, notes=(denominators(按时="应接手的件数"),))
 
 
 def _calibration(sources: Sources, found: Sequence[RoomMeasure], now: int) -> Block:

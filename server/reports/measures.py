@@ -46,7 +46,9 @@ class Answering:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomMeasure:
-    """One room in one period. `lost` is the time not watched, in ms by cause; `elapsed_ms` how much of the period has passed."""
+    """One room in one period. `coverage` and `lost` (the time not watched, ms by cause) are of the time in which it was in use (在用): only that
+    makes percentages. `elapsed_ms`: how much of the period has passed.
+    """
 
     place: Place
     coverage: Share
@@ -57,7 +59,7 @@ class RoomMeasure:
 
     @property
     def accounted_ms(self) -> int:
-        """What the ledger accounts for."""
+        """What the ledger accounts for while the room was in use."""
         known = self.coverage
         return known.watched + known.degraded + known.blind + known.manual
 
@@ -78,7 +80,8 @@ def measure(sources: Sources, rooms: Sequence[Room], period: Period, now: int) -
     codes = [room.code for room in rooms]
     with sources.db.read() as session:
         found = places(session, sources, rooms)
-        spans = coverage.stretches(session, codes, period.since, end)
+        ledger = coverage.stretches(session, codes, period.since, end)
+        spans = {code: [span for span in all_of_it if span.counted] for code, all_of_it in ledger.items()}
         alarms = _alarms(session, codes, period.since, end)
     kept = compliances(sources.store, found, period.since, end)
     return [

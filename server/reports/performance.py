@@ -6,10 +6,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alarms.performance import Figure
-from server.reports.paper import Block, Cell, Column, Sheet, Table, Text
+from server.reports.paper import DASH, Block, Cell, Column, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.sources import Sources
-from server.reports.words import LEVELS, duration
+from server.reports.words import LEVELS, denominators, duration
 from server.store import performance
 from server.store.performance import Desk
 from server.store.tables import Alarm, Room, Transition
@@ -29,13 +29,21 @@ FIGURES = {
     "chattering": "频繁跳变的告警（种）",
     "fleeting": "一闪而过的告警（种）",
     "stale_worst_day": "持续 24 小时以上的告警（最多时）",
+    "warn_share": "提示所占比例",
     "alarm_share": "一般所占比例",
     "urgent_share": "紧急所占比例",
     "critical_share": "特急所占比例",
     "unauthorised": "未经批准的抑制或改动",
 }
 _GRADES = {"good": "达到目标", "fair": "可以承受", "poor": "须整改", "none": "没有数据"}
+_WHOLES = {
+    "windows_above_10": "本期全部 10 分钟时段",
+    "time_in_flood": "本期全部时间",
+    **dict.fromkeys(("top_10_share", "warn_share", "alarm_share", "urgent_share", "critical_share"), "要求处置的全部告警"),
+}
+"""What each share is a share of."""
 _MIX = {"warn": "约 80 %", "alarm": "约 15 %", "urgent": "约 5 %", "critical": "低于 1 %"}
+_MONTHLY = ("每天", "超 10 条的时段 %", "泛滥时间 %", "持续 24 小时以上", "特急占比 %")
 _ADVICE = {
     "top_10_share": "从下面“最多的 10 种”做起：逐条核对限值、死区和延时。",
     "chattering": "频繁跳变的，加大死区或延时，检查传感器接线。",
@@ -106,19 +114,21 @@ def _value(figure: Figure) -> str:
 
 
 def _target(bound: float | None, figure: Figure) -> str:
-    return "" if bound is None else f"{'' if bound == 0 else '≤ '}{bound:g}{' %' if figure.unit == '%' else ''}"
+    sign = "≥ " if figure.at_least else "≤ "
+    return "" if bound is None else f"{'' if bound == 0 else sign}{bound:g}{' %' if figure.unit == '%' else ''}"
 
 
 def _figures(figures: Sequence[Figure]) -> Table:
     rows = tuple(
-        (FIGURES[figure.name], _value(figure), _target(figure.target, figure), _target(figure.limit, figure), _GRADES[figure.grade])
-        for figure in figures
+        (FIGURES[one.name], _value(one), _target(one.target, one), _target(one.limit, one), _WHOLES.get(one.name, DASH), _GRADES[one.grade])
+        for one in figures
     )
     columns = (
         Column(title="指标", width=3.2, align="left"),
         Column(title="本期"),
         Column(title="目标"),
         Column(title="上限"),
+        Column(title="占什么的比例", width=1.8),
         Column(title="评价", width=1.2),
     )
     return Table(title="二、指标", columns=columns, rows=rows)
@@ -132,6 +142,7 @@ def _mix(desk: Desk) -> Table:
         columns=(Column(title="级别"), Column(title="条数"), Column(title="占比 %"), Column(title="参考")),
         rows=rows,
         notes=(
+            denominators(占比=f"本期要求处置的 {whole} 条"),
             f"另有迟到数据补记 {desk.known_late} 条，不计入上表。",
             f"现在持续 {desk.standing} 条，暂停提醒 {desk.shelved} 条，长期不达标 {desk.chronic} 项。",
         ),
@@ -147,9 +158,10 @@ def _months(months: Sequence[tuple[str, Desk]]) -> Table:
     columns = (
         Column(title="月份", width=1.4),
         Column(title="告警数"),
-        *(Column(title=title, decimals=2, width=1.3) for title in ("每天", "超 10 条的时段 %", "泛滥时间 %", "持续 24 小时以上", "特急占比 %")),
+        *(Column(title=title, decimals=2, width=1.3) for title in _MONTHLY),
     )
-    return Table(title="逐月", columns=columns, rows=tuple(rows), small=True)
+    note = denominators(**{title.removesuffix(" %"): _WHOLES[name] for name, title in zip(names, _MONTHLY, strict=True) if title.endswith("%")})
+    return Table(title="逐月", columns=columns, rows=tuple(rows), small=True, notes=(note,))
 
 
 def _top(desk: Desk, rooms: dict[str, str]) -> Block:
@@ -158,7 +170,7 @@ def _top(desk: Desk, rooms: dict[str, str]) -> Block:
         return Text(title=title, paragraphs=("没有。",))
     rows = tuple((*_tag(tag, rooms), count, 100 * count / desk.performance.asked) for tag, count in desk.performance.top)
     columns = (Column(title="对象", width=3, align="left"), Column(title="规则", width=2), Column(title="条数"), Column(title="占比 %"))
-    return Table(title=title, columns=columns, rows=rows)
+    return Table(title=title, columns=columns, rows=rows, notes=(denominators(占比=f"本期要求处置的 {desk.performance.asked} 条"),))
 
 
 def _tag(tag: str, rooms: dict[str, str]) -> tuple[str, str]:

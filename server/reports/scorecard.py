@@ -7,7 +7,7 @@ from server.reports.measures import EXCUSED, RoomMeasure, measure, rooms_of, tog
 from server.reports.paper import Column, Facts, Sheet, Table
 from server.reports.period import Period
 from server.reports.sources import CLIMATE, Sources, share
-from server.reports.words import CAUSES, TIME_WEIGHTED, duration, percent
+from server.reports.words import CAUSES, TIME_WEIGHTED, denominators, duration
 
 TITLE = "档案用房值守绩效考评（初评）"
 WEIGHTS = {"coverage": 40, "answering": 30, "climate": 20, "data": 10}
@@ -121,7 +121,7 @@ def _parts(result: Score) -> Table:
     columns = (
         Column(title="项目"),
         Column(title="权重", width=0.6),
-        Column(title="%", width=0.8),
+        Column(title="占分母 %", width=0.9),
         Column(title="分子 / 分母", width=2.4),
         Column(title="公式", width=3.4, align="left"),
         Column(title="得分", width=0.7),
@@ -141,7 +141,7 @@ def _rooms(found: Sequence[RoomMeasure]) -> Table:
             item.place.unit_name,
             item.place.name.removeprefix(item.place.unit_name),
             *(part.percent for part in scored(("", ""), [item]).parts),
-            percent(share(item.excused_ms, item.accounted_ms)),
+            share(item.excused_ms, item.accounted_ms),
         )
         for item in found
     )
@@ -149,6 +149,7 @@ def _rooms(found: Sequence[RoomMeasure]) -> Table:
         Column(title="单位", width=2.2, align="left"),
         Column(title="用房", width=1.9, align="left"),
         *(Column(title=f"{_NAMES[name]} %", width=1.2) for name in WEIGHTS),
-        Column(title="不可控中断", width=1.2),
+        Column(title="不可控中断 %", width=1.2),
     )
-    return Table(title="三、各用房", columns=columns, rows=rows, small=True)
+    whole = {name: f"上表“{name}”一项的分母" for name in _NAMES.values()} | {"不可控中断": "在用期间台账时间"}
+    return Table(title="三、各用房", columns=columns, rows=rows, small=True, notes=(denominators(**whole),))

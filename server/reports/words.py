@@ -62,6 +62,11 @@ def percent(value: float | None) -> str:
     return "—" if value is None else f"{value:.1f} %"
 
 
+def denominators(**of: str) -> str:
+    """The note of a table with shares: what each column is a share of. A column is named by its title without the sign."""
+    return f"分母：{'；'.join(f'{title} % 为{whole}' for title, whole in of.items())}。"
+
+
 def duration(ms: float) -> str:
     """Hours and minutes, e.g. 12 小时 5 分; days from two days on."""
     minutes = round(ms / 60_000)

@@ -22,6 +22,8 @@ def test_rates_shares_and_grades_of_a_counted_day():
     assert values["peak_10_minutes"] == (2, "good")
     assert values["critical_share"] == (4, "fair")
     assert values["top_10_share"] == (100, "poor")
+    assert values["warn_share"] == (96, "good"), "a floor: most alarms should be of the lowest level"
+    assert figures([Asked(M, "t", "alarm")], [], 0, DAY_MS)[0]["warn_share"] == (0, "fair")
     assert found.levels == {"warn": 24, "alarm": 0, "urgent": 0, "critical": 1}
     assert found.top[0] == ("t0", 8)
 

@@ -111,7 +111,7 @@ def test_a_year_of_a_unit_names_what_was_wrong_and_what_would_have_helped(source
     assert rows["湿库"][9] == 0.0
     assert rows["无传感器库"][9] == 100.0  # one entry, in band
     summary = next(block for block in paper.sheets[0].blocks if isinstance(block, Text)).paragraphs
-    assert any("湿度达标率低于 85 % 的有 1 间" in line and "湿库" in line for line in summary)
+    assert any("湿度达标率（占有效测量时间）低于 85 % 的有 1 间" in line and "湿库" in line for line in summary)
     assert any(f"应登记 {3 * 730} 次，已登记 {2 * 730 + 1} 次" in line for line in summary)
     measures = table(paper, 0, "可以做什么").rows
     assert [row[3] for row in measures] == sorted((row[3] for row in measures), reverse=True)
@@ -139,7 +139,7 @@ def test_every_figure_has_its_words() -> None:
 def test_the_alarm_system_is_judged_and_who_paused_what_is_listed(sources: Sources) -> None:
     paper = made(sources, "performance", period="2025-07")
     figures = {row[0]: row for row in table(paper, 0, "指标").rows}
-    assert figures["10 分钟内最多条数"][1:] == ("13", "≤ 10", "", "可以承受")
+    assert figures["10 分钟内最多条数"][1:] == ("13", "≤ 10", "", "—", "可以承受")
     assert figures["频繁跳变的告警（种）"][1] == "1"
     assert table(paper, 0, "最多的 10 种").rows[0][:3] == ("湿库", "humidity_high", 13)
     assert table(paper, 0, "告警泛滥").rows

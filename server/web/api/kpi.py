@@ -18,13 +18,14 @@ _LEAST_DAYS = 30
 
 
 class FigureView(BaseModel):
-    """One figure with its target and the value from which it is poor. `grade`: good | fair | poor | none."""
+    """One figure with its target and the value from which it is poor. `at_least`: the target is a floor. `grade`: good | fair | poor | none."""
 
     name: str
     value: float | None
     target: float | None
     limit: float | None
     unit: str
+    at_least: bool
     grade: str
 
 
