@@ -42,7 +42,7 @@ _WHOLES = {
     **dict.fromkeys(("top_10_share", "warn_share", "alarm_share", "urgent_share", "critical_share"), "要求处置的全部告警"),
 }
 """What each share is a share of."""
-_MIX = {"warn": "约 80 %", "alarm": "约 15 %", "urgent": "约 5 %", "critical": "低于 1 %"}
+_MIX = {"warn": "约 80", "alarm": "约 15", "urgent": "约 5", "critical": "低于 1"}
 _MONTHLY = ("每天", "超 10 条的时段 %", "泛滥时间 %", "持续 24 小时以上", "特急占比 %")
 _ADVICE = {
     "top_10_share": "从下面“最多的 10 种”做起：逐条核对限值、死区和延时。",
@@ -139,10 +139,10 @@ def _mix(desk: Desk) -> Table:
     rows = tuple((LEVELS[level], count, 100 * count / whole if whole else None, _MIX[level]) for level, count in desk.performance.levels.items())
     return Table(
         title="三、级别分布",
-        columns=(Column(title="级别"), Column(title="条数"), Column(title="占比 %"), Column(title="参考")),
+        columns=(Column(title="级别"), Column(title="条数"), Column(title="占比 %"), Column(title="参考 %")),
         rows=rows,
         notes=(
-            denominators(占比=f"本期要求处置的 {whole} 条"),
+            denominators(占比=f"本期要求处置的 {whole} 条", 参考="要求处置的全部告警"),
             f"另有迟到数据补记 {desk.known_late} 条，不计入上表。",
             f"现在持续 {desk.standing} 条，暂停提醒 {desk.shelved} 条，长期不达标 {desk.chronic} 项。",
         ),
