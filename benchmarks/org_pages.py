@@ -40,8 +40,8 @@ PAGES = {
     "security": ("/reviews", "/roles", "/people", "/audit", "/visitors", "/level3", "/api/v1/visitors"),
     "audit": ("/audit", "/audit?action=change_rooms", "/audit?q=nobody", "/audit/anchors", "/api/v1/audit", "/api/v1/audit/anchors"),
     "in_charge": (
-        "/", "/alarms", "/sms", "/incidents", "/duty", "/duty/load", "/duty/looks", "/drills", "/readings", "/texts", "/api/v1/alarms", "/api/v1/notifications",
-        "/api/v1/incidents", "/api/v1/drills", "/api/v1/chronic", "/api/v1/readings/missing",
+        "/", "/alarms", "/sms", "/incidents", "/duty", "/duty/load", "/duty/looks", "/drills", "/readings", "/texts", "/api/v1/alarms",
+        "/api/v1/notifications", "/api/v1/incidents", "/api/v1/drills", "/api/v1/chronic", "/api/v1/readings/missing",
     ),
 }  # fmt: skip
 """Who asks for what; of a list that has a next page the first DEEP pages are taken."""

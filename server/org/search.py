@@ -21,10 +21,13 @@ def _syllable(character: str) -> str:
     return str(lazy_pinyin(character)[0])
 
 
-def of_person(name: str, code: str, phone: str | None) -> str:
-    """Search text of a person. Characters are read one by one: names are no phrases, and most characters occur again and again."""
+def of_person(name: str, code: str) -> str:
+    """Search text of a person. Characters are read one by one: names are no phrases, and most characters occur again and again.
+
+    The phone number is not in it: whoever may not see numbers could find one out digit by digit.
+    """
     syllables = [_SURNAMES.get(name[0]) or _syllable(name[0]), *(_syllable(character) for character in name[1:])] if name else []
-    return _join(name, syllables, code, phone or "")
+    return _join(name, syllables, code)
 
 
 def of_place(*names: str, code: str) -> str:
@@ -55,7 +58,7 @@ def fill(session: Session, limit: int = 5_000) -> int:
     """Give rows without a search text one (written before there was such a column, or by hand); returns how many."""
     done = 0
     for row in session.scalars(select(Person).where(Person.search == "").limit(limit)).all():
-        row.search = of_person(row.name, row.code, row.phone)
+        row.search = of_person(row.name, row.code)
         done += 1
     places: list[Unit | Room] = [*session.scalars(select(Unit).where(Unit.search == "").limit(limit))]
     places += session.scalars(select(Room).where(Room.search == "").limit(limit))

@@ -89,14 +89,26 @@ def history(session: Session, person: int) -> Sequence[PersonRole]:
 
 
 def page(
-    session: Session, scope: str | None, *, now: int, text: str = "", role: str = "", disabled: bool | None = None, after: str = "", limit: int
+    session: Session,
+    scope: str | None,
+    *,
+    now: int,
+    text: str = "",
+    phones: bool = False,
+    role: str = "",
+    disabled: bool | None = None,
+    after: str = "",
+    limit: int,
 ) -> Sequence[Person]:
-    """People of a subtree by code, those after `after`. `text` is part of a name, of its pinyin, of a code; `role` one they hold now."""
+    """People of a subtree by code, those after `after`. `text` is part of a name, of its pinyin, of a code, with `phones` of a number; `role` one
+    they hold now.
+    """
     query = select(Person).where(Person.code > after)
     if scope is not None:
         query = query.where(Person.unit.in_(below(scope)))
     if text:
-        query = query.where(Person.search.contains(text.lower(), autoescape=True))
+        found = Person.search.contains(text.lower(), autoescape=True)
+        query = query.where(or_(found, Person.phone.contains(text, autoescape=True)) if phones and text.strip("+").isdigit() else found)
     if role:
         query = query.where(Person.id.in_(select(PersonRole.person).where(PersonRole.role == role, valid(now))))
     if disabled is not None:

@@ -37,3 +37,13 @@ def test_an_old_fire_stays_on_top_of_seven_hundred_newer_alarms_and_the_pages_ho
     assert "<b>701</b>" in page(house, "/alarms")
     assert "<b>100</b>" in page(house, "/alarms?view=taken")
     assert page(house, f"/rooms/{ROOM}").count(f"/alarms/{fire}") >= 1
+
+
+def test_who_may_not_see_numbers_cannot_find_them_out_by_searching(house: House) -> None:
+    shown = {login: house.client(login).get("/api/v1/people", params={"q": "139000012"}).json()["items"] for login in ("keeper", "inspector")}
+    assert [person["phone"] for person in shown["keeper"]] == ["+8613900001234"]
+    assert shown["inspector"] == []
+    found = house.client("inspector").get("/api/v1/people").json()["items"]
+    assert found
+    assert all("00012" not in str(person["phone"]) for person in found)
+    assert house.client("inspector").get("/api/v1/search", params={"q": "139000012"}).json() == []

@@ -37,7 +37,7 @@ def plan_people(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         appointed = {role for _, role in after ^ {(at, role) for at, role, _ in before} if role in roles.ADMINISTRATORS}
         if appointed and not context.grants:
             raise CheckError("系统、安全、审计管理员由安全管理员任免")
-        values["search"] = search.of_person(values["name"], code, values["phone"])
+        values["search"] = search.of_person(values["name"], code)
         values["duty"] = roles.first_duty(role for _, role in after)
         if old is not None and old["phone"] != values["phone"]:
             values["phone_verified_at"] = None

@@ -81,7 +81,7 @@ def listing(
     with services.db.read() as session:
         scope = narrowed(session, who, unit)
         after = decode_cursor(cursor) if cursor else ""
-        rows = people.page(session, scope, now=now, text=q.strip(), role=role, after=after, limit=limit + 1)
+        rows = people.page(session, scope, now=now, text=q.strip(), phones=who.may(Action.PHONES), role=role, after=after, limit=limit + 1)
         found = views(session, rows, who, now)
     return page(request, found, limit, found[limit - 1].code if len(found) > limit else "")
 

@@ -133,7 +133,7 @@ def persons(
     with services.db.read() as session:
         scope = people_api.narrowed(session, who, unit)
         after = decode_cursor(cursor) if cursor else ""
-        found = people.page(session, scope, now=now, text=q.strip(), role=role, after=after, limit=PER_PAGE + 1)
+        found = people.page(session, scope, now=now, text=q.strip(), phones=who.may(Action.PHONES), role=role, after=after, limit=PER_PAGE + 1)
         shown = people_api.views(session, found[:PER_PAGE], who, now)
     more = encode_cursor(shown[-1].code) if len(found) > PER_PAGE else None
     chosen = {"q": q, "role": role, "unit": unit}
