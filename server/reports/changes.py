@@ -96,7 +96,7 @@ _KEYS = {
     "unit": "单位",
     "via": "途径",
 }
-_MOST_ROWS = 2_000
+MOST_ROWS = 2_000
 
 
 class Change(NamedTuple):
@@ -116,15 +116,19 @@ def group_of(action: str) -> str:
     return next((key for key, (_, starts) in GROUPS.items() if action.startswith(starts)), "")
 
 
-def listing(session: Session, unit: str, period: Period) -> list[Change]:
-    """Changes that concern the subtree, oldest first; at most 2,000. Entries that name no place belong to whoever sees the whole province."""
+def listing(session: Session, unit: str, period: Period, *, newest: bool = False) -> list[Change]:
+    """Changes that concern the subtree, oldest first, or newest first; at most MOST_ROWS of that end. Entries that name no place belong to whoever
+    sees the whole province.
+    """
     units = set(session.scalars(select(Unit.code).where(Unit.code.in_(below(unit)))))
     top = session.scalar(select(Room.unit).where(Room.unit.not_in(units)).limit(1)) is None
     rooms = {room.code: room.name for room in session.scalars(select(Room).where(Room.unit.in_(units)))}
-    query = select(AuditEntry).where(AuditEntry.at >= period.since, AuditEntry.at < period.until)
-    query = query.where(~or_(*(AuditEntry.action.startswith(name) for name in _NOT_CHANGES))).order_by(AuditEntry.id)
+    columns = (AuditEntry.id, AuditEntry.at, AuditEntry.actor, AuditEntry.action, AuditEntry.subject, AuditEntry.detail)
+    query = select(*columns).where(AuditEntry.at >= period.since, AuditEntry.at < period.until)
+    query = query.where(~or_(*(AuditEntry.action.startswith(name) for name in _NOT_CHANGES)))
+    query = query.order_by(AuditEntry.id.desc() if newest else AuditEntry.id)
     found: list[Change] = []
-    for entry in session.scalars(query.execution_options(yield_per=500)):
+    for entry in session.execute(query.execution_options(yield_per=500)):
         place = _place(session, entry.subject, units, rooms)
         if place or (top and place is None):
             found.append(
@@ -138,7 +142,7 @@ def listing(session: Session, unit: str, period: Period) -> list[Change]:
                     group_of(entry.action),
                 )
             )
-        if len(found) >= _MOST_ROWS:
+        if len(found) >= MOST_ROWS:
             break
     return found
 
@@ -177,7 +181,7 @@ def _row(change: Change) -> tuple[str, str, str, str, str, int]:
 
 
 def _limit_note(found: Sequence[Change]) -> tuple[str, ...]:
-    return (f"只列出最早的 {_MOST_ROWS} 条，请缩短时段查看其余。",) if len(found) >= _MOST_ROWS else ()
+    return (f"只列出最早的 {MOST_ROWS} 条，请缩短时段查看其余。",) if len(found) >= MOST_ROWS else ()
 
 
 def _place(session: Session, subject: str, units: set[str], rooms: dict[str, str]) -> str | None:

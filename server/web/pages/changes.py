@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from server.reports.changes import GROUPS, listing
+from server.reports.changes import GROUPS, MOST_ROWS, listing
 from server.reports.period import local
 from server.store import units
 from server.web.api.common import Viewer
@@ -15,6 +15,7 @@ from server.web.auth import ServicesOf, require_unit
 from server.web.pages.common import ScreensOf
 
 router = APIRouter()
+PER_PAGE = 100
 
 
 @router.get("/papers/changes")
@@ -26,6 +27,7 @@ def page(
     unit: Annotated[str, Query(max_length=12)] = "",
     period: Annotated[str, Query(max_length=32)] = "",
     group: Annotated[str, Query(pattern=f"^({'|'.join(GROUPS)})?$")] = "",
+    number: Annotated[int, Query(alias="page", ge=1, le=1_000)] = 1,
 ) -> Response:
     """The changes of a unit's subtree, the newest first; this year, if no period is given."""
     now = services.clock()
@@ -33,8 +35,9 @@ def page(
     with services.db.read() as session:
         top = unit or who.unit or next(iter(each.code for each in units.page(session, None, after="", limit=1)), "")
         require_unit(session, who, top)
-        found = listing(session, top, chosen)
+        found = listing(session, top, chosen, newest=True)
         choices = [(each.code, each.name) for each in units.page(session, who.unit, after="", limit=200)]
+    shown = [change for change in found if group in ("", change.group)]
     return screens.page(
         request,
         "changes.html",
@@ -46,5 +49,8 @@ def page(
         groups={key: word for key, (word, _) in GROUPS.items()},
         counts=Counter(change.group for change in found),
         whole=len(found),
-        changes=[change for change in reversed(found) if group in ("", change.group)],
+        changes=shown[(number - 1) * PER_PAGE : number * PER_PAGE],
+        number=number,
+        pages=max(1, -(-len(shown) // PER_PAGE)),
+        most=MOST_ROWS,
     )

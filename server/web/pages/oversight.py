@@ -69,11 +69,11 @@ def view_as_end(request: Request, who: Asker, services: ServicesOf) -> Response:
 
 
 @router.get("/reviews")
-def reviews(request: Request, screens: ScreensOf, services: ServicesOf, who: Reader, said: str = "") -> Response:
-    """The quarterly review of one's unit and below: what is to be read and signed, and who has signed."""
+def reviews(request: Request, screens: ScreensOf, services: ServicesOf, who: Reader, said: str = "", sign: bool = False) -> Response:
+    """The quarterly review of one's unit and below: what is to be read and with `sign` signed, and who has signed."""
     with services.db.read() as session:
         unit = who.unit or next((top.code for top in units.tops(session)), "")
-        found = review.standing(session, unit, services.clock())
+        found = review.standing(session, unit, services.clock(), to_sign=sign)
         signed = organisation.reviews(session, who.unit, limit=50)
         names = units.names(session, [unit, *(row.unit for row in signed)])
     return screens.page(request, "reviews.html", who=who, unit=unit, standing=found, signed=signed, names=names, said=said)
