@@ -4,9 +4,11 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Query
+from pydantic import TypeAdapter
+from starlette.responses import Response
 
 from contract.quantities import QUANTITIES
 from server.org import sources as found_in
@@ -16,7 +18,7 @@ from server.series import Bucket, SeriesError, derived
 from server.series.derived import DERIVED
 from server.web.api.common import PROBLEMS, From, To, Viewer, at, span
 from server.web.api.models import BucketView, HistoryView, SeriesView
-from server.web.auth import ServicesOf, require_room
+from server.web.auth import Principal, ServicesOf, require_room
 from server.web.problems import ProblemError, invalid
 from server.web.services import Services
 
@@ -30,6 +32,7 @@ MOST_RAW = 50_000
 MOST_ROOMS = 20
 _BEIJING_MS = 8 * 3_600_000
 _STEPS_S = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
+_ONE, _MANY = TypeAdapter(HistoryView), TypeAdapter(list[HistoryView])
 _QUALITY = ("bad", "uncertain", "good", "stale")
 
 
@@ -61,7 +64,7 @@ Step = Annotated[str, Query(pattern="^(raw|[1-9][0-9]{0,7})?$", description="sec
 Pixels = Annotated[int | None, Query(ge=10, le=10_000, description="width of the drawing: one bucket with minimum and maximum per pixel")]
 
 
-@router.get("/rooms/{code}/history", operation_id="getHistory")
+@router.get("/rooms/{code}/history", operation_id="getHistory", response_model=HistoryView)
 def history(
     code: str,
     who: Viewer,
@@ -71,13 +74,12 @@ def history(
     end: To = None,
     step: Step = "",
     pixels: Pixels = None,
-) -> HistoryView:
+) -> Response:
     """Buckets of a quantity, or its raw samples. The default range is the last 24 hours."""
-    require_room(services, who, code)
-    return _room(services, code, quantity, _Range.of(services.clock(), quantity, (start, end), step, pixels))
+    return _answer(_ONE, views(services, who, [code], quantity, (start, end), step, pixels)[0])
 
 
-@router.get("/history", operation_id="compareHistory")
+@router.get("/history", operation_id="compareHistory", response_model=list[HistoryView])
 def compare(
     who: Viewer,
     services: ServicesOf,
@@ -87,12 +89,30 @@ def compare(
     end: To = None,
     step: Step = "",
     pixels: Pixels = None,
-) -> list[HistoryView]:
+) -> Response:
     """The same of several rooms, each as `getHistory` gives it, in the order asked for."""
-    for code in room:
+    return _answer(_MANY, views(services, who, room, quantity, (start, end), step, pixels))
+
+
+def views(
+    services: Services,
+    who: Principal,
+    rooms: Sequence[str],
+    quantity: str,
+    given: tuple[datetime | None, datetime | None],
+    step: str = "",
+    pixels: int | None = None,
+) -> list[HistoryView]:
+    """History of rooms in the order asked for. Raises ProblemError: 403, 404, 422, 503."""
+    for code in rooms:
         require_room(services, who, code)
-    asked = _Range.of(services.clock(), quantity, (start, end), step, pixels)
-    return [_room(services, code, quantity, asked) for code in dict.fromkeys(room)]
+    asked = _Range.of(services.clock(), quantity, given, step, pixels)
+    return [_room(services, code, quantity, asked) for code in dict.fromkeys(rooms)]
+
+
+def _answer(form: TypeAdapter[Any], content: object) -> Response:
+    """Written in one go: the framework's way, object by object, takes ten times as long for a month of samples."""
+    return Response(form.dump_json(content, by_alias=True), media_type="application/json")
 
 
 class _Range(NamedTuple):

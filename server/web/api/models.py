@@ -1,5 +1,6 @@
 """Shapes of answers. Instants are ISO 8601 in UTC, durations seconds, values in the unit that stands beside them."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -227,7 +228,8 @@ class RoomDetail(RoomView):
     coverage_today: CoverageView
 
 
-class BucketView(BaseModel):
+@dataclass(slots=True)
+class BucketView:
     """One step of one point. `watched_s`: seconds of it covered by good samples. With step=raw, one sample and its quality."""
 
     time: datetime

@@ -207,7 +207,7 @@ def _chart(services: Services, who: Principal, codes: Sequence[str], quantity: s
     unit = QUANTITIES[quantity].unit if quantity in QUANTITIES else DERIVED[quantity].unit
     chart = Chart(quantity=quantity, name=name, unit=unit.replace("°C", "℃"))
     try:
-        views = api.compare(who, services, list(codes), quantity, at(start), at(end), str(step_s), None)
+        views = api.views(services, who, list(codes), quantity, (at(start), at(end)), str(step_s))
     except ProblemError:  # logged where it was raised; the page must not fail with the store
         return replace(chart, failed=True)
     return replace(chart, lines=_lines(views, start, end, step_s * 1000))
