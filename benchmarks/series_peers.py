@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -113,21 +113,16 @@ class Ours:
 class _Served:
     """A server process of its own in a folder, and HTTP to it. Raises FileNotFoundError when the program is not installed."""
 
-    program = ""
-
-    def __init__(self, folder: Path, plan: Plan) -> None:
-        found = shutil.which(self.program)
+    def __init__(self, folder: Path, program: str, arguments: Callable[[Path, int], list[str]]) -> None:
+        found = shutil.which(program)
         if found is None:
-            raise FileNotFoundError(f"{self.program} is not installed")
-        self.folder, self.plan = folder / self.program, plan
+            raise FileNotFoundError(f"{program} is not installed")
+        self.program, self.folder = program, folder / program
         self.folder.mkdir()
         port = _free_port()
-        self.process = subprocess.Popen([found, *self.arguments(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen([found, *arguments(self.folder, port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=600, trust_env=False)
         self._wait()
-
-    def arguments(self, port: int) -> list[str]:
-        raise NotImplementedError
 
     def take(self, batch: Batch) -> float:
         bodies = [*_lines(batch)]
@@ -167,15 +162,10 @@ class _Served:
 class Influx(_Served):
     """InfluxDB 1.6."""
 
-    name, program = "InfluxDB 1.6", "influxd"
+    name = "InfluxDB 1.6"
 
-    def arguments(self, port: int) -> list[str]:
-        config = self.folder / "influxd.conf"
-        config.write_text(_INFLUX.format(folder=self.folder, port=port, backup=_free_port()))
-        return ["-config", str(config)]
-
-    def _wait(self) -> None:
-        super()._wait()
+    def __init__(self, folder: Path, _plan: Plan) -> None:
+        super().__init__(folder, "influxd", _influx_arguments)
         self.http.post("/query", data={"q": "CREATE DATABASE bench"}).raise_for_status()
 
     def settle(self) -> float:
@@ -204,11 +194,10 @@ class Influx(_Served):
 class Victoria(_Served):
     """VictoriaMetrics of Debian; its cache of answers is off, as the others have none."""
 
-    name, program = "VictoriaMetrics", "victoria-metrics"
+    name = "VictoriaMetrics"
 
-    def arguments(self, port: int) -> list[str]:
-        data = ["-storageDataPath", str(self.folder / "data"), "-retentionPeriod=100y", "-search.latencyOffset=0s", "-search.disableCache"]
-        return [*data, "-httpListenAddr", f"127.0.0.1:{port}", "-search.maxPointsPerTimeseries=100000"]
+    def __init__(self, folder: Path, _plan: Plan) -> None:
+        super().__init__(folder, "victoria-metrics", _victoria_arguments)
 
     def settle(self) -> float:
         def work() -> None:
@@ -242,6 +231,17 @@ class Victoria(_Served):
         answer = self.http.get("/api/v1/query_range", params=span)
         answer.raise_for_status()
         return answer.text.count("],[") + answer.text.count("[[")
+
+
+def _influx_arguments(folder: Path, port: int) -> list[str]:
+    config = folder / "influxd.conf"
+    config.write_text(_INFLUX.format(folder=folder, port=port, backup=_free_port()))
+    return ["-config", str(config)]
+
+
+def _victoria_arguments(folder: Path, port: int) -> list[str]:
+    data = ["-storageDataPath", str(folder / "data"), "-retentionPeriod=100y", "-search.latencyOffset=0s", "-search.disableCache"]
+    return [*data, "-httpListenAddr", f"127.0.0.1:{port}", "-search.maxPointsPerTimeseries=100000"]
 
 
 def _lines(batch: Batch) -> Iterator[str]:

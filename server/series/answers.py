@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -12,16 +13,14 @@ from server.series.figures import Figures
 from server.series.partition import day_of, day_start
 
 
-class Answers:
-    """Mixin of the stores: buckets and compliance out of `figures`."""
+class Answers(Protocol):
+    """What a store answers by its samples and figures: buckets, compliance, samples at a time of day."""
 
     def samples(self, points: Sequence[int], start: int, end: int) -> Batch:
         """See SeriesStore.samples."""
-        raise NotImplementedError
 
     def figures(self, points: Mapping[int, Limits], start: int, end: int, step_ms: int | None = None) -> Figures:
         """See SeriesStore.figures."""
-        raise NotImplementedError
 
     def buckets(self, points: Sequence[int], start: int, end: int, step_ms: int, hold_ms: Hold = HOLD_MS) -> list[Bucket]:
         """See SeriesStore.buckets."""

@@ -79,7 +79,7 @@ class Batch:
             tuple(words),
         )
 
-    def take(self, chosen: Array) -> Batch:
+    def take(self, chosen: Array | slice) -> Batch:
         """The rows of an index or mask."""
         return Batch(
             self.point[chosen],

@@ -92,7 +92,7 @@ class EmbeddedStore(Answers):
 
     def figures(self, points: Mapping[int, Limits], start: int, end: int, step_ms: int | None = None) -> Figures:
         """See SeriesStore.figures."""
-        with self._snapshots.now() as snapshot:
+        with self._snapshots.now(end) as snapshot:
             return rollup.figures(snapshot, points, start, end, step_ms)
 
     def set_limits(self, limits: Mapping[int, Limits]) -> int:
@@ -104,7 +104,7 @@ class EmbeddedStore(Answers):
         """See SeriesStore.samples."""
         if not points:
             return Batch.of(())
-        with self._snapshots.now() as snapshot:
+        with self._snapshots.now(end) as snapshot:
             return queries.batch(snapshot, points, start, end - 1)
 
     def at_clock(self, points: Sequence[int], start: int, end: int, clock_ms: int, tolerance_ms: int) -> Batch:
@@ -112,7 +112,7 @@ class EmbeddedStore(Answers):
         if not points or end <= start:
             return Batch.of(())
         since = (clock_ms - tolerance_ms - ZONE_MS) % DAY_MS
-        with self._snapshots.now() as snapshot:
+        with self._snapshots.now(end) as snapshot:
             return queries.batch(snapshot, points, start, end - 1, f"(taken_at - {since}) % {DAY_MS} <= {2 * tolerance_ms}")
 
     def extent(self) -> tuple[int, int] | None:
@@ -124,7 +124,7 @@ class EmbeddedStore(Answers):
         """See SeriesStore.raw."""
         if not points:
             return []
-        with self._snapshots.now() as snapshot:
+        with self._snapshots.now(end) as snapshot:
             return queries.rows(snapshot, points, start, end - 1, limit)
 
     def last(self, points: Sequence[int], since: int = 0) -> dict[int, Row]:

@@ -95,6 +95,8 @@ class Hot:
         self._gate = threading.Lock()
         self._readers = 0
         self._retired: list[Path] = []
+        self.published: tuple[int, int] | None = None
+        """Version of the lists and earliest hot sample as last committed: known before a file that they do not name any more can be deleted."""
         folder.mkdir(parents=True, exist_ok=True)
         self._guard = _locked(folder / "lock")
         try:
@@ -127,6 +129,7 @@ class Hot:
                 if lists:
                     relist(connection)
                 connection.commit()
+                self.published = connection.execute("SELECT listing, hot_first FROM state").fetchall()[0]
             except BaseException as failure:
                 self._recover(failure)
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -22,12 +22,24 @@ _ROW = "point, taken_at, value, quality, received_at, reason"
 _IN_LIST = 64  # so many points are named in the statement itself, where Parquet files can skip by them; more go into a join
 
 
+class _Source(NamedTuple):
+    """Where rows may lie: a FROM clause with the columns of table hot, its parameters; for plain files (see File.plain) the bare files and scale."""
+
+    clause: str
+    parameters: dict[str, Any]
+    files: str = ""
+    scale: int | None = None
+
+
 def samples(snapshot: Snapshot, points: Sequence[int], first: int, last: int) -> Samples:
     """The samples of [first, last] (both inclusive), sorted by point and time."""
     found, chosen = [], _chosen(points)
-    for source, parameters in _sources(snapshot, points, first, last):
-        query = f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality FROM {source} WHERE {chosen}"  # noqa: S608
-        found.append(snapshot.connection.execute(query, parameters).fetchnumpy())
+    for source in _sources(snapshot, points, first, last):
+        if source.scale is None:
+            query = f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality FROM {source.clause} WHERE {chosen}"  # noqa: S608
+            found.append(snapshot.connection.execute(query, source.parameters).fetchnumpy())
+        else:
+            found.append(_plain(snapshot, source, "point, taken_at, scaled, quality", chosen))
     point, taken, value, quality = (np.concatenate([part[name] for part in found]) for name in ("point", "taken_at", "value", "quality"))
     order = sorting(point, taken)
     return Samples(point[order], taken[order], value[order], quality[order])
@@ -35,25 +47,35 @@ def samples(snapshot: Snapshot, points: Sequence[int], first: int, last: int) ->
 
 def batch(snapshot: Snapshot, points: Sequence[int], first: int, last: int, also: str = "true") -> Batch:
     """Whole rows of [first, last] as columns, sorted by point and time; `also` is a further condition."""
-    found, said, chosen = [], dict[tuple[int, int], str](), f"{_chosen(points)} AND {also}"
-    connection = snapshot.connection
-    for source, parameters in _sources(snapshot, points, first, last):
-        query = (
-            f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality, received_at, reason <> '' AS said FROM {source} "  # noqa: S608
-            f"WHERE {chosen}"
-        )
-        found.append(connection.execute(query, parameters).fetchnumpy())
-        if found[-1]["said"].any():  # few samples have a reason: only theirs become Python strings
-            query = f"SELECT point, taken_at, reason FROM {source} WHERE {chosen} AND reason <> ''"  # noqa: S608
-            said.update({(point, taken): reason for point, taken, reason in connection.execute(query, parameters).fetchall()})
-    names = ("point", "taken_at", "value", "quality", "received_at", "said")
-    columns = [np.concatenate([np.asarray(part[name]) for part in found]) for name in names]
-    order = sorting(columns[0], columns[1])
-    point, taken, value, quality, received, flags = (column[order] for column in columns)
-    reason, words = np.zeros(len(point), dtype=np.int32), {"": 0}
-    for index in np.flatnonzero(flags).tolist():
-        reason[index] = words.setdefault(said[point[index], taken[index]], len(words))
-    return Batch(point, taken, value, quality, received, reason, tuple(words))
+    chosen = f"{_chosen(points)} AND {also}"
+    parts = [_part(snapshot, source, chosen) for source in _sources(snapshot, points, first, last)]
+    whole = parts[0] if len(parts) == 1 else Batch.joined(parts)
+    return whole.take(sorting(whole.point, whole.taken_at))
+
+
+def _part(snapshot: Snapshot, source: _Source, chosen: str) -> Batch:
+    if source.scale is not None:
+        found = _plain(snapshot, source, "point, taken_at, scaled, quality, delay", chosen)
+        received = found["taken_at"] + found["delay"] * 1000
+        return Batch(found["point"], found["taken_at"], found["value"], found["quality"], received, np.zeros(len(received), dtype=np.int32))
+    columns = "point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality, received_at, reason <> '' AS said"
+    query = f"SELECT {columns} FROM {source.clause} WHERE {chosen}"  # noqa: S608
+    found = snapshot.connection.execute(query, source.parameters).fetchnumpy()
+    reason, words = np.zeros(len(found["point"]), dtype=np.int32), {"": 0}
+    if found["said"].any():  # few samples have a reason: only theirs become Python strings
+        query = f"SELECT point, taken_at, reason FROM {source.clause} WHERE {chosen} AND reason <> ''"  # noqa: S608
+        said = {(point, taken): text for point, taken, text in snapshot.connection.execute(query, source.parameters).fetchall()}
+        for index in np.flatnonzero(found["said"]).tolist():
+            reason[index] = words.setdefault(said[found["point"][index], found["taken_at"][index]], len(words))
+    return Batch(found["point"], found["taken_at"], found["value"], found["quality"], found["received_at"], reason, tuple(words))
+
+
+def _plain(snapshot: Snapshot, source: _Source, columns: str, chosen: str) -> dict[str, Any]:
+    """Columns of plain files, with `value`: an expression in the statement would take as long to plan as the rest."""
+    query = f"SELECT {columns} FROM {source.files} WHERE {chosen}"  # noqa: S608
+    found: dict[str, Any] = snapshot.connection.execute(query, source.parameters).fetchnumpy()
+    found["value"] = np.ma.filled(found["scaled"].astype(np.float64), np.nan) / source.scale  # NULL comes masked: no value
+    return found
 
 
 def extent(connection: duckdb.DuckDBPyConnection) -> tuple[int, int] | None:
@@ -66,8 +88,8 @@ def extent(connection: duckdb.DuckDBPyConnection) -> tuple[int, int] | None:
 def rows(snapshot: Snapshot, points: Sequence[int], first: int, last: int, limit: int | None) -> list[Row]:
     """Whole rows of [first, last], sorted by point and time; at most `limit`."""
     sources = _sources(snapshot, points, first, last)
-    union = " UNION ALL ".join(f"SELECT {_ROW} FROM {source} WHERE {_chosen(points)}" for source, _ in sources)  # noqa: S608
-    parameters = {name: value for _, each in sources for name, value in each.items()}
+    union = " UNION ALL ".join(f"SELECT {_ROW} FROM {source.clause} WHERE {_chosen(points)}" for source in sources)  # noqa: S608
+    parameters = {name: value for source in sources for name, value in source.parameters.items()}
     found = snapshot.connection.execute(f"{union} ORDER BY point, taken_at LIMIT $limit", parameters | {"limit": limit})
     return [Row(*row) for row in found.fetchall()]
 
@@ -138,19 +160,18 @@ def _chosen(points: Sequence[int]) -> str:
     return f"{among(points)[0]} AND taken_at BETWEEN $first AND $last"
 
 
-def _sources(snapshot: Snapshot, points: Sequence[int], first: int, last: int) -> list[tuple[str, dict[str, Any]]]:
-    """Where the rows asked for may lie, at least one place: FROM clauses, and their parameters. Files with plain values are read by fewer columns."""
+def _sources(snapshot: Snapshot, points: Sequence[int], first: int, last: int) -> list[_Source]:
+    """Where the rows asked for may lie, at least one place."""
     chosen: dict[str, Any] = {"first": first, "last": last} | among(points)[1]
     alike: dict[int | None, list[str]] = defaultdict(list)
     for file in snapshot.files({bucket_of(point) for point in points}, first, last):
         alike[file.plain].append(str(snapshot.folder / file.file))
-    found: list[tuple[str, dict[str, Any]]] = []
-    if last >= snapshot.hot_first or not alike:
-        found.append((HOT, chosen))
+    found = [_Source(HOT, chosen)] if last >= snapshot.hot_first or not alike else []
     for scale, paths in alike.items():
         name = "files" if scale is None else f"files_{scale}"
         columns = COLUMNS if scale is None else plain_columns(scale)
-        found.append((f"(SELECT {columns} FROM read_parquet(${name}))", chosen | {name: paths}))  # noqa: S608
+        bare = f"read_parquet(${name})"
+        found.append(_Source(f"(SELECT {columns} FROM {bare})", chosen | {name: paths}, bare, scale))  # noqa: S608
     return found
 
 

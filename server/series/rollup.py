@@ -112,13 +112,13 @@ def _grain(start: int, end: int, step_ms: int | None) -> str | None:
 
 def _usable(snapshot: Snapshot, limits: Mapping[int, Limits], first_day: int, last_day: int) -> Iterator[_Usable]:
     """Sort the points asked for by bucket and version of their limits. Points judged otherwise than asked have no day."""
-    judged = snapshot.listing.judged(snapshot.connection)
+    judged = snapshot.listing.judged
     groups: dict[tuple[int, int | None], list[int]] = defaultdict(list)
     for point in sorted(limits):
         known, asked = judged.get(point), limits[point]
         good = known is not None and _same(known.limits, asked) and asked.hold_ms <= DAY_MS
         groups[bucket_of(point), known.version if known is not None and good else None].append(point)
-    rolled = snapshot.listing.rolled(snapshot.connection)
+    rolled = snapshot.listing.rolled
     for (bucket, needed), points in groups.items():
         days = () if needed is None else rolled.get(bucket, ())
         yield _Usable(bucket, points, [day for day, version in days if first_day <= day <= last_day and version >= (needed or 0)])
@@ -133,7 +133,7 @@ def _read(snapshot: Snapshot, grain: str, usable: _Usable, first: int, until: in
     if not usable.days:
         return Figures.none()
     months = {day_label(day)[:7] for day in usable.days}
-    listed = snapshot.listing.rollups(snapshot.connection).get((grain, usable.bucket), ())
+    listed = snapshot.listing.rollups.get((grain, usable.bucket), ())
     paths = [str(snapshot.folder / file.file) for file in listed if file.month in months]
     if not paths:
         return Figures.none()

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import duckdb
 
 from server.series import Limits
-from server.series.hot import File, Hot, RollupFile, files
+from server.series.hot import EVER, File, Hot, RollupFile, files
 
 
 class Judged(NamedTuple):
@@ -26,49 +26,24 @@ class Judged(NamedTuple):
 
 
 class Listing:
-    """The lists of one version, each read when it is first asked for, over a connection that sees that version."""
+    """The lists of one version: partition files by bucket, files of roll-ups by grain and bucket, days rolled up with their versions by bucket,
+    and how points are judged. Read once, over a connection that sees that version.
+    """
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, connection: duckdb.DuckDBPyConnection) -> None:
         self.version = version
-        self._files: dict[int, list[File]] | None = None
-        self._rollups: dict[tuple[str, int], list[RollupFile]] | None = None
-        self._rolled: dict[int, list[tuple[int, int]]] | None = None
-        self._judged: dict[int, Judged] | None = None
-
-    def files(self, connection: duckdb.DuckDBPyConnection) -> dict[int, list[File]]:
-        """Partition files by bucket."""
-        if self._files is None:
-            found: dict[int, list[File]] = defaultdict(list)
-            for file in files(connection):
-                found[file.bucket].append(file)
-            self._files = dict(found)
-        return self._files
-
-    def rollups(self, connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, int], list[RollupFile]]:
-        """Files of roll-ups by grain and bucket."""
-        if self._rollups is None:
-            found: dict[tuple[str, int], list[RollupFile]] = defaultdict(list)
-            for row in connection.execute("SELECT * FROM rollup ORDER BY file").fetchall():
-                file = RollupFile(*row)
-                found[file.grain, file.bucket].append(file)
-            self._rollups = dict(found)
-        return self._rollups
-
-    def rolled(self, connection: duckdb.DuckDBPyConnection) -> dict[int, list[tuple[int, int]]]:
-        """Days that are rolled up with their versions, by bucket."""
-        if self._rolled is None:
-            found: dict[int, list[tuple[int, int]]] = defaultdict(list)
-            for bucket, day, version in connection.execute("SELECT bucket, day, version FROM rolled ORDER BY bucket, day").fetchall():
-                found[bucket].append((day, version))
-            self._rolled = dict(found)
-        return self._rolled
-
-    def judged(self, connection: duckdb.DuckDBPyConnection) -> dict[int, Judged]:
-        """How points are judged."""
-        if self._judged is None:
-            rows = connection.execute("SELECT point, version, hold_ms, low, high FROM judged").fetchall()
-            self._judged = {point: Judged(version, Limits(hold, low, high)) for point, version, hold, low, high in rows}
-        return self._judged
+        self.files: dict[int, list[File]] = defaultdict(list)
+        self.rollups: dict[tuple[str, int], list[RollupFile]] = defaultdict(list)
+        self.rolled: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for file in files(connection):
+            self.files[file.bucket].append(file)
+        for row in connection.execute("SELECT * FROM rollup ORDER BY file").fetchall():
+            made = RollupFile(*row)
+            self.rollups[made.grain, made.bucket].append(made)
+        for bucket, day, since in connection.execute("SELECT bucket, day, version FROM rolled ORDER BY bucket, day").fetchall():
+            self.rolled[bucket].append((day, since))
+        rows = connection.execute("SELECT point, version, hold_ms, low, high FROM judged").fetchall()
+        self.judged = {point: Judged(since, Limits(hold, low, high)) for point, since, hold, low, high in rows}
 
 
 class Snapshot(NamedTuple):
@@ -81,7 +56,7 @@ class Snapshot(NamedTuple):
 
     def files(self, buckets: Collection[int], first: int, last: int) -> list[File]:
         """Partition files that may hold samples of [first, last] of these buckets."""
-        listed = self.listing.files(self.connection)
+        listed = self.listing.files
         return [file for bucket in sorted(buckets) for file in listed.get(bucket, ()) if file.last >= first and file.first <= last]
 
 
@@ -90,18 +65,25 @@ class Snapshots:
 
     def __init__(self, hot: Hot) -> None:
         self._hot = hot
-        self._listing = Listing(-1)
+        self._listing: Listing | None = None
 
     @contextmanager
-    def now(self) -> Iterator[Snapshot]:
-        """The store as it is now, for as long as this lasts. Raises SeriesError."""
+    def now(self, until: int = EVER) -> Iterator[Snapshot]:
+        """The store as it is now, for as long as this lasts, for reading what was taken before `until`. Raises SeriesError.
+
+        What lies in files only needs no look into the database: files do not change, and stay while there is a reader.
+        """
         with self._hot.reading() as connection:
-            yield self.of(connection)
+            published, listing = self._hot.published, self._listing
+            if published is not None and listing is not None and published[0] == listing.version and until <= published[1]:
+                yield Snapshot(connection, self._hot.folder, listing, published[1])
+            else:
+                yield self.of(connection)
 
     def of(self, connection: duckdb.DuckDBPyConnection) -> Snapshot:
         """What a connection within a transaction sees. In a write transaction: before it changes the lists."""
         version, hot_first = connection.execute("SELECT listing, hot_first FROM state").fetchall()[0]
         listing = self._listing
-        if listing.version != version:
-            self._listing = listing = Listing(version)
+        if listing is None or listing.version != version:
+            self._listing = listing = Listing(version, connection)
         return Snapshot(connection, self._hot.folder, listing, hot_first)
