@@ -88,7 +88,7 @@ class Parts:
             self.db, self.rulebook.current, settings.watch, self.metrics, publish=self.hub.publish,
             nudge=self.dispatcher.nudge if self.dispatcher is not None else lambda: None,
         )  # fmt: skip
-        self.transport = from_settings.transport(settings, self.clock, self.metrics)
+        self.transport = from_settings.line(settings, self.metrics)
         self.acceptor = Acceptor(
             self.watch, self.transport.send, self.metrics, acknowledge=settings.watch.acknowledge_gateways, events=self._logbook,
             last_birth=self._last_birth,
@@ -219,7 +219,7 @@ class Parts:
         self._spawn("history", self.history.run)
         if self.dispatcher is not None:
             self._spawn("dispatch", self.dispatcher.run)
-        self._spawn("ingest", lambda stop, clock: self.acceptor.run(self.transport.incoming, stop, clock, self.transport.tick))
+        self._spawn("ingest", lambda stop, clock: self.acceptor.run(self.transport.incoming, stop, clock))
         self._spawn("downlink", self.downlink.run)
         self._spawn("papers", self.desk.run)
         self.jobs.start()

@@ -2,12 +2,12 @@
 
 import os
 import secrets
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 from alarms.rules import RuleSet, default_rules, load_rules
-from server.ingest.mqtt import Transport
+from server.ingest.line import Line
+from server.ingest.mqtt import Connection
 from server.metrics import Metrics
 from server.org.accounts import SignInLimits
 from server.org.oidc import Provider, ProviderSettings
@@ -25,14 +25,19 @@ def rules(settings: Settings) -> RuleSet:
     return load_rules(settings.rules) if settings.rules is not None else default_rules()
 
 
-def transport(settings: Settings, clock: Callable[[], int], metrics: Metrics) -> Transport:
+def line(settings: Settings, metrics: Metrics) -> Line:
     """The connection to the broker, not started."""
     broker = settings.broker
-    return Transport(
-        host=broker.host, port=broker.port, host_id=settings.host_id, groups=settings.groups, clock=clock, metrics=metrics,
-        username=broker.username, password_file=broker.password_file, keepalive_s=broker.keepalive_s,
-        tls=(broker.tls_ca, broker.tls_cert, broker.tls_key) if broker.tls_ca is not None else None,
+    to = Connection(
+        host=broker.host, port=broker.port, host_id=settings.host_id, groups=settings.groups, username=broker.username,
+        password_file=_text(broker.password_file), keepalive_s=broker.keepalive_s,
+        tls=(str(broker.tls_ca), _text(broker.tls_cert), _text(broker.tls_key)) if broker.tls_ca is not None else None,
     )  # fmt: skip
+    return Line(to, lambda reason, number: metrics.refused.labels(reason).inc(number))
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def provider(settings: Settings) -> Provider | None:

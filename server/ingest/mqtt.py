@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from contract.topics import NAMESPACE, read_state, state_payload, state_topic
-from server.metrics import Metrics
 
 log = logging.getLogger("server.ingest.mqtt")
 
@@ -34,35 +34,35 @@ class Incoming(NamedTuple):
     """Counts our connections to the broker: births sent between two of them were not heard."""
 
 
-class Transport:
-    """The host application's MQTT connection. `clock` gives UTC ms."""
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the broker is and who we are; `tls` names the files of the authority, of our certificate and of its key."""
 
-    def __init__(
-        self,
-        *,
-        host: str,
-        port: int,
-        host_id: str,
-        groups: tuple[str, ...],
-        clock: Callable[[], int],
-        metrics: Metrics,
-        username: str | None = None,
-        password_file: Path | None = None,
-        tls: tuple[Path, Path | None, Path | None] | None = None,
-        keepalive_s: int = 20,
-    ) -> None:
-        self._address = (host, port, keepalive_s)
-        self._host_id, self._groups, self._clock, self._metrics = host_id, groups, clock, metrics
+    host: str
+    port: int
+    host_id: str
+    groups: tuple[str, ...]
+    username: str | None = None
+    password_file: str | None = None
+    tls: tuple[str, str | None, str | None] | None = None
+    keepalive_s: int = 20
+
+
+class Transport:
+    """The host application's MQTT connection. `clock` gives UTC ms, `refused` is told why a message was lost on its way in."""
+
+    def __init__(self, to: Connection, *, clock: Callable[[], int], refused: Callable[[str], object]) -> None:
+        self._address = (to.host, to.port, to.keepalive_s)
+        self._host_id, self._groups, self._clock, self._refused = to.host_id, to.groups, clock, refused
         self.incoming: queue.Queue[Incoming] = queue.Queue(QUEUE_LIMIT)
         self.connected = False
         self._connection = 0
         self._failing = False
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"{host_id}-{clock() % 1_000_000_007}", clean_session=True)
-        if username is not None:
-            self._client.username_pw_set(username, password_file.read_text("utf-8").strip() if password_file else None)
-        if tls is not None:
-            ca, certificate, key = tls
-            self._client.tls_set(str(ca), str(certificate) if certificate else None, str(key) if key else None, tls_version=ssl.PROTOCOL_TLS_CLIENT)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"{to.host_id}-{clock() % 1_000_000_007}", clean_session=True)
+        if to.username is not None:
+            self._client.username_pw_set(to.username, Path(to.password_file).read_text("utf-8").strip() if to.password_file else None)
+        if to.tls is not None:
+            ca, certificate, key = to.tls
+            self._client.tls_set(ca, certificate, key, tls_version=ssl.PROTOCOL_TLS_CLIENT)
         self._client.reconnect_delay_set(1, 5)
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = self._on_connect_fail
@@ -140,10 +140,10 @@ class Transport:
                 return
             self.incoming.put_nowait(Incoming(message.topic, bytes(message.payload), self._clock(), self._connection))
         except queue.Full:
-            self._metrics.refused.labels("queue_full").inc()
+            self._refused("queue_full")
         except Exception:
             # paho's thread must outlive anything; what is lost here is resent by the gateway's spool.
-            self._metrics.refused.labels("callback").inc()
+            self._refused("callback")
             log.exception("message callback failed on %s", message.topic)
 
     def _check_own_state(self, payload: bytes) -> None:

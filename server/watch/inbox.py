@@ -5,7 +5,7 @@ kept: an older sample behind a newer one would count as late). After such a grou
 """
 
 import queue
-import time
+import threading
 from collections import Counter, deque
 from concurrent.futures import Future
 from typing import Any
@@ -36,6 +36,7 @@ class Inbox:
 
     def __init__(self, gather_ms: int) -> None:
         self._arrivals: queue.SimpleQueue[Entry] = queue.SimpleQueue()
+        self._stir = threading.Event()
         self._waiting: deque[_Waiting] = deque()
         self._of_gateway: dict[str, deque[_Waiting]] = {}
         self._hurried: Counter[str] = Counter()
@@ -46,6 +47,8 @@ class Inbox:
         """Add an input; the future is answered after the commit that holds it."""
         future: Future[Any] = Future()
         self._arrivals.put((item, future))
+        if hurries(item):
+            self._stir.set()
         return future
 
     def __len__(self) -> int:
@@ -67,17 +70,24 @@ class Inbox:
         return group
 
     def _receive(self, wait_ms: int) -> None:
-        """Take in what has come, until the group's time is over, it is full, or something hurries."""
-        until: float | None = None
-        while True:
-            timeout = 0.0 if self._hurried or not wait_ms else wait_ms / 1000 if until is None and not self._count else self._left(until)
+        """Take in what has come; without a backlog, wait for the first input and then for others until the group's time is over or something hurries.
+
+        The writer sleeps meanwhile: to be woken by each of a thousand inputs a second would cost more than to judge them.
+        """
+        self._stir.clear()
+        self._drain()
+        if not self._count and wait_ms:
             try:
-                entry = self._arrivals.get(timeout=timeout) if timeout > 0 else self._arrivals.get_nowait()
+                self._add(self._arrivals.get(timeout=wait_ms / 1000))
             except queue.Empty:
                 return
-            self._add(entry)
-            if until is None:
-                until = time.monotonic() + (min(FEW_MS, self._gather_ms) if self._few else self._gather_ms) / 1000
+        if wait_ms and not self._hurried and self._count < GROUP_LIMIT and self._weight < GROUP_SAMPLES:
+            self._stir.wait((min(FEW_MS, self._gather_ms) if self._few else self._gather_ms) / 1000)
+        self._drain()
+
+    def _drain(self) -> None:
+        for _ in range(self._arrivals.qsize()):
+            self._add(self._arrivals.get())
 
     def _add(self, entry: Entry) -> None:
         waiting, gateway = _Waiting(entry), gateway_of(entry[0])
@@ -85,10 +95,6 @@ class Inbox:
         self._of_gateway.setdefault(gateway, deque()).append(waiting)
         self._hurried.update((gateway,) if hurries(entry[0]) else ())
         self._count, self._weight = self._count + 1, self._weight + weight(entry[0])
-
-    def _left(self, until: float | None) -> float:
-        full = self._count >= GROUP_LIMIT or self._weight >= GROUP_SAMPLES
-        return 0.0 if full or until is None else until - time.monotonic()
 
     def _out_of_turn(self) -> list[Entry]:
         """What hurries, and what waits of the same gateways before it."""

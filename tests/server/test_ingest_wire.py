@@ -13,7 +13,7 @@ from contract.sample import PointKey, Sample
 from contract.sparkplug import DataType, Metric, Payload, decode, encode
 from contract.topics import read_state
 from server.ingest.accept import Acceptor
-from server.ingest.mqtt import Transport, wall_clock
+from server.ingest.mqtt import Connection, Transport, wall_clock
 from server.store import journal
 from server.store.tables import Alarm, Gateway, Journal, Point, Refused
 
@@ -68,7 +68,7 @@ class Edge:
 def host(slice_, broker):
     """The host application around the watch: transport, acceptor, writer thread."""
     stop = threading.Event()
-    transport = Transport(host=broker.host, port=broker.port, host_id="aw", groups=("+",), clock=wall_clock, metrics=slice_.metrics)
+    transport = Transport(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",)), clock=wall_clock, refused=print)
     acceptor = Acceptor(slice_.watch, transport.send, slice_.metrics)
     slice_.watch.open(wall_clock())
     threads = [

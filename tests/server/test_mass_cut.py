@@ -13,7 +13,7 @@ from contract.sample import PointKey, Sample
 from contract.sparkplug import encode
 from server.duty.escalation import default_escalation
 from server.ingest.accept import Acceptor
-from server.ingest.mqtt import Transport
+from server.ingest.mqtt import Connection, Transport
 from server.notify.channels.outbox_file import OutboxFile
 from server.notify.dispatch import Dispatcher
 from server.org import gateway_access
@@ -36,10 +36,8 @@ class Cut:
         self.broker = Guarded("mosquitto", made.db, folder, port)
         self.now = made.now
         (folder / "pw").write_text(SERVER_PASSWORD)
-        self.transport = Transport(
-            host="127.0.0.1", port=port, host_id="aw", groups=("+",), clock=lambda: self.now, metrics=made.metrics, username="server",
-            password_file=folder / "pw",
-        )  # fmt: skip
+        to = Connection(host="127.0.0.1", port=port, host_id="aw", groups=("+",), username="server", password_file=str(folder / "pw"))
+        self.transport = Transport(to, clock=lambda: self.now, refused=print)
         self.acceptor = Acceptor(made.watch, self.transport.send, made.metrics)
         self.transport.start()
         until(lambda: self.transport.connected, 20, "the server is connected")

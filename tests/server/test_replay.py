@@ -13,7 +13,7 @@ from contract.sample import PointKey, Sample
 from contract.sparkplug import encode
 from contract.topics import parse
 from server.ingest.accept import Acceptor
-from server.ingest.mqtt import Incoming, Transport, wall_clock
+from server.ingest.mqtt import Connection, Incoming, Transport, wall_clock
 from server.ingest.session import REORDER_MS, SOLICITED_MS, NodeSession
 from server.store import gateways
 from server.store.tables import Alarm, Gateway, Journal, Transition, Watermark
@@ -49,7 +49,7 @@ class Line:
 @pytest.fixture
 def scene(slice_, broker):
     stop = threading.Event()
-    transport = Transport(host=broker.host, port=broker.port, host_id="aw", groups=("+",), clock=wall_clock, metrics=slice_.metrics)
+    transport = Transport(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",)), clock=wall_clock, refused=print)
     acceptor = Acceptor(slice_.watch, transport.send, slice_.metrics)
     slice_.watch.open(wall_clock())
     threads = [

@@ -13,7 +13,7 @@ from edge.plan import build
 from edge.settings import BrokerSettings, DeviceSettings, DevicesSettings, EdgeSettings, TcpBus
 from server.ingest.accept import Acceptor
 from server.ingest.downlink import Downlink
-from server.ingest.mqtt import Transport, wall_clock
+from server.ingest.mqtt import Connection, Transport, wall_clock
 from server.store import gateway_events
 from server.store.tables import AuditEntry, Gateway, GatewayCommand
 from simulators.modbus_bus import Bus
@@ -28,7 +28,7 @@ WAIT = 30
 @pytest.fixture
 def centre(slice_, broker):
     stop = threading.Event()
-    transport = Transport(host=broker.host, port=broker.port, host_id="aw", groups=("+",), clock=wall_clock, metrics=slice_.metrics)
+    transport = Transport(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",)), clock=wall_clock, refused=print)
 
     def keep(gateway, entries, now):
         with slice_.db.write() as session:
