@@ -121,7 +121,7 @@ class Watch:
         for future, answer in answers:
             if future.set_running_or_notify_cancel():
                 future.set_result(answer)
-        self._after(tx, samples, now)
+        self._after(tx, samples, now, clock())
         return samples
 
     def _commit(self, group: Sequence[Entry], now: int) -> tuple[list[tuple["Future[Any]", Any]], int, Transaction]:
@@ -152,12 +152,12 @@ class Watch:
                 with audit.acting(item.origin):
                     return obey(self._world, tx, judge, item)
 
-    def _after(self, tx: Transaction, samples: int, now: int) -> None:
+    def _after(self, tx: Transaction, samples: int, now: int, committed: int) -> None:
         if samples:
             self._metrics.samples_accepted.inc(samples)
         self._metrics.commits.inc()
         for at in tx.raised:
-            self._metrics.sample_to_alarm.observe(max(now - at, 0) / 1000)
+            self._metrics.sample_to_alarm.observe(max(committed - at, 0) / 1000)
         if tx.facts:
             self.publish(tx.facts, now)
         if tx.escalation.asked:

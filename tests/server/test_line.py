@@ -1,0 +1,79 @@
+"""The process that talks to the broker: it hands over and publishes, is replaced when it dies, and says offline when the server leaves."""
+
+import os
+import queue
+import signal
+import time
+
+import paho.mqtt.client as paho
+
+from contract.topics import read_state
+from server.ingest.line import Line
+from server.ingest.mqtt import Connection, Incoming
+from simulators.broker import Broker
+
+WAIT = 20.0
+
+
+class Other:
+    """Somebody else at the broker: a gateway that speaks and hears."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
+        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        self.client.on_message = lambda _client, _userdata, message: self.heard.put((message.topic, message.payload))
+        subscribed: queue.Queue[None] = queue.Queue()
+        self.client.on_subscribe = lambda *_: subscribed.put(None)
+        self.client.connect(broker.host, broker.port)
+        self.client.loop_start()
+        self.client.subscribe([("spBv1.0/STATE/aw", 1), ("spBv1.0/+/NCMD/+", 0)])
+        subscribed.get(timeout=WAIT)
+
+    def say(self, payload: bytes) -> None:
+        self.client.publish("spBv1.0/350100/NDATA/g", payload).wait_for_publish(WAIT)
+
+    def hears_state(self, online: bool) -> None:
+        while True:
+            topic, payload = self.heard.get(timeout=WAIT)
+            if "STATE" in topic and read_state(payload)[0] is online:
+                return
+
+    def leave(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+def connected(line: Line) -> None:
+    deadline = time.monotonic() + WAIT
+    while not line.connected:
+        assert time.monotonic() < deadline, "never connected"
+        time.sleep(0.02)
+
+
+def test_the_line_is_replaced_when_its_process_dies(broker: Broker) -> None:
+    refused: list[tuple[str, int]] = []
+    line = Line(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",)), lambda *what: refused.append(what))
+    line.start()
+    connected(line)
+    other = Other(broker)
+    for number in range(50):
+        other.say(b"%d" % number)
+    first = [line.incoming.get(timeout=WAIT) for _ in range(50)]
+    assert [one.payload for one in first] == [b"%d" % number for number in range(50)]
+    assert line._process is not None
+    os.kill(line._process.pid, signal.SIGKILL)
+    other.hears_state(False)  # its Will
+    other.hears_state(True)
+    connected(line)
+    other.say(b"again")
+    again: Incoming = line.incoming.get(timeout=WAIT)
+    assert again.payload == b"again"
+    assert again.connection > first[-1].connection  # births of the time between were not heard: ingest must ask for them
+    line.send("spBv1.0/350100/NCMD/g", b"ack")
+    while (heard := other.heard.get(timeout=WAIT))[0] != "spBv1.0/350100/NCMD/g":
+        pass
+    assert heard[1] == b"ack"
+    line.stop()
+    other.hears_state(False)
+    assert not refused
+    other.leave()
