@@ -20,6 +20,7 @@ from edge.spool import Counters
 _log = logging.getLogger("edge.condition")
 
 INTERVAL_S: Final = 300.0
+_FULL_S: Final = 30.0  # while it is filling up: after an outage the centre must hear it before back-fill has emptied the spool again
 STEPS: Final = (0.7, 0.9)
 """Shares of the spool at which somebody is told at once."""
 _QUANTITIES: Final = ("spool_fill", "clock_offset")
@@ -58,7 +59,7 @@ class Condition:
         if not self._room or (mono < self._due and step == self._step and not jumped):
             self._step = step
             return []
-        self._due, self._step, self._offset = mono + 1000 * INTERVAL_S, step, offset_s
+        self._due, self._step, self._offset = mono + 1000 * (_FULL_S if step else INTERVAL_S), step, offset_s
         values = {"spool_fill": 100 * min(fill, 1.0), "clock_offset": offset_s}
         return list(self._reports(values.items(), now))
 

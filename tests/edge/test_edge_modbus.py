@@ -366,9 +366,9 @@ def test_a_late_reply_is_never_another_registers_value(kind: str, delay: str) ->
         slave = SlowSlave(DELAYS[delay])
         if kind == "pty":
             with slave.on_pty() as port:
-                return await wrong_and_right(bus_of("pty", port, timeout_ms=TIMEOUT_MS), 5)
+                return await wrong_and_right(bus_of("pty", port, timeout_ms=TIMEOUT_MS), 3)
         async with slave.on_tcp() as number:
-            return await wrong_and_right(bus_of("rtu_over_tcp", number, timeout_ms=TIMEOUT_MS), 5)
+            return await wrong_and_right(bus_of("rtu_over_tcp", number, timeout_ms=TIMEOUT_MS), 3)
 
     wrong, right, failures = asyncio.run(run())
     assert wrong == 0

@@ -49,7 +49,7 @@ class Store:
     def start(self) -> None:
         settings = UplinkSettings(flush_ms=1000)
         uplink = Uplink(Identity("350128", "gw-1", "aw"), settings, Nowhere(), POINTS, lambda: 0)
-        spool = SpoolSettings(ring_samples=self.ring)
+        spool = SpoolSettings(ring_samples=self.ring, synchronous="off")
         self.outlet = Outlet(self.folder, "gw-1", POINTS, spool, settings, uplink, threading.Event(), self.latest, self.trace)
 
     def offer(self, count: int = 1, lane: Lane = Lane.NORMAL) -> None:

@@ -41,7 +41,8 @@ def samples(count: int, start: int = 0) -> list[Sample]:
 
 
 def opened(folder: Path, now: int = NOW, **options: object) -> Spool:
-    return Spool(folder, GATEWAY, SpoolSettings.model_validate(options), now, lambda: next(EPOCHS))
+    """Without fsync, which is most of the time: no power is cut here (tests/faults does that), and what another process sees is the same."""
+    return Spool(folder, GATEWAY, SpoolSettings.model_validate({"synchronous": "off", **options}), now, lambda: next(EPOCHS))
 
 
 def held(spool: Spool, start: int | None = None) -> list[Sample]:
@@ -418,6 +419,7 @@ def test_garbage_behind_the_wal_costs_nothing(tmp_path: Path) -> None:
 
 def _damage_payload(folder: Path, first: int) -> None:
     db = sqlite3.connect(folder / "spool" / "spool.db")
+    db.execute("PRAGMA synchronous=OFF")
     payload = bytearray(db.execute("SELECT payload FROM batch WHERE first = ?", (first,)).fetchone()[0])
     payload[len(payload) // 2] ^= 4
     db.execute("UPDATE batch SET payload = ? WHERE first = ?", (bytes(payload), first))
@@ -440,7 +442,7 @@ def test_one_damaged_row_is_set_aside_and_becomes_a_gap(tmp_path: Path) -> None:
 
 def test_without_the_check_a_damaged_row_can_be_sent(tmp_path: Path) -> None:
     """The switch exists so that this can be shown: raw deflate does not notice every flipped bit, the checksum does."""
-    sent, _ = _written(tmp_path)
+    sent = set(_written(tmp_path)[0])
     wrong = 0
     for first in range(1, 4000, 10):
         _damage_payload(tmp_path, first)
@@ -583,7 +585,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
 
 TestSpoolMachine = SpoolMachine.TestCase
-TestSpoolMachine.settings = settings(max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+TestSpoolMachine.settings = settings(max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 # --------------------------------------------------------------------------------------------------------------------------------- age and size

@@ -144,7 +144,8 @@ class Station:
         self.start()
 
     def start(self) -> None:
-        self.spool = Spool(self.folder, GATEWAY, SpoolSettings(), self.now, lambda: next(EPOCHS))
+        settings = SpoolSettings(synchronous="off")  # no power is cut here, and fsync is most of the time
+        self.spool = Spool(self.folder, GATEWAY, settings, self.now, lambda: next(EPOCHS))
         self.spool.remember(POINTS)
         self.uplink = Uplink(
             IDENTITY, self.options, self.wire, POINTS, lambda: next(self.bd) % 256, noise=random.Random(self.seed), rules_version=lambda: "v1"
@@ -494,12 +495,12 @@ def test_large_rows_are_split_by_bytes_and_keep_their_sequences(tmp_path: Path) 
 
 def test_sequence_numbers_wrap_at_256(tmp_path: Path) -> None:
     station = Station(tmp_path)
-    for _ in range(600):
+    for _ in range(300):
         station.write(1)
     station.online()
     station.settle()
     assert station.host.sequence_errors == 0
-    assert len(station.stored()) == 600
+    assert len(station.stored()) == 300
     station.spool.close()
 
 
@@ -571,7 +572,7 @@ def test_messages_shrink_while_sessions_die_without_an_answer(tmp_path: Path) ->
 # ------------------------------------------------------------------------------------------------------------------------------ any weather
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32), loss=st.floats(0, 0.9))
 def test_whatever_the_wire_does_everything_arrives_once(tmp_path_factory: pytest.TempPathFactory, seed: int, loss: float) -> None:
     noise = random.Random(seed)
@@ -589,6 +590,8 @@ def test_whatever_the_wire_does_everything_arrives_once(tmp_path_factory: pytest
         if station.host.birth is None and station.uplink.phase is Phase.ONLINE:
             station.wire.command(sparkplug.encode(rebirth_command(station.now)))
         station.deliver()
+        if station.host.birth is not None and station.spool.acknowledged == station.spool.last:
+            break
     assert station.spool.acknowledged == station.spool.last
     assert plain(station.stored()) == plain(station.written)
     station.spool.close()

@@ -82,14 +82,19 @@ class Slice:
         with sqlite3.connect(f"file:{self.folder / 'server/data/archivewatch.db'}?mode=ro", uri=True, timeout=30) as connection:
             return dict(connection.execute("SELECT gateway, max(upto) FROM watermark GROUP BY gateway"))
 
-    def drained(self, wanted, seconds):
-        """Wait until the server holds everything up to the given sequences; False if it does not come to it."""
+    def drained(self, wanted, seconds, still=None):
+        """Wait until the server holds everything up to the given sequences; False if it does not come to it, or nothing moved for `still` seconds."""
         deadline = time.monotonic() + seconds
+        moved, before = time.monotonic(), None
         while time.monotonic() < deadline:
             held = self.watermarks()
             if all(held.get(gateway, 0) >= last for gateway, last in wanted.items()):
                 return True
-            threading.Event().wait(0.2)
+            if held != before:
+                moved, before = time.monotonic(), held
+            if still is not None and time.monotonic() - moved > still:
+                return False
+            threading.Event().wait(0.1)
         return False
 
     def stored(self):

@@ -28,7 +28,7 @@ def test_twenty_kills_lose_and_repeat_nothing(make_slice, wait_until, dice):
         victim.kill()
         threading.Event().wait(dice.uniform(0.1, 0.8))
         victim.launch()
-        threading.Event().wait(dice.uniform(0.5, 2.5))
+        threading.Event().wait(dice.uniform(0.3, 1.7))
     for victim in victims:
         assert victim.alive, victim.tail()
     demo.server.wait_ready(60)
