@@ -42,7 +42,15 @@ def watchers(session: Session, people: Iterable[int]) -> dict[int, Watcher]:
     rows, drilled = session.scalars(select(Person).where(Person.id.in_(wanted))), drills.drilled(session, wanted)
     return {
         row.id: Watcher(
-            row.id, row.name, row.unit, row.phone, row.phone_verified_at is not None, row.disabled_at is not None, drilled=row.id in drilled
+            row.id,
+            row.name,
+            row.unit,
+            row.phone,
+            row.phone_verified_at is not None,
+            row.disabled_at is not None,
+            drilled=row.id in drilled,
+            email=row.email,
+            ways=tuple(row.ways),
         )
         for row in rows
     }

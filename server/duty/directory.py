@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from server.duty import book as books
 from server.duty.calendar import Workdays
 from server.duty.escalation import DUTIES
-from server.duty.roster import who
+from server.duty.roster import Watcher, who
 from server.duty.routing import Member, Org, OrgUnit
 from server.store import people
 from server.store.tables import Person, Room, Unit
@@ -33,7 +33,7 @@ class Directory:
             return None
         there = people.stand_ins(self._session, [room.person], self._now)[room.person]
         owner = self._session.get(Person, there) if there is not None else None
-        return None if owner is None or owner.disabled_at is not None else Member(owner.id, owner.name, owner.phone, owner.duty)
+        return None if owner is None or owner.disabled_at is not None else _member(owner, owner.duty)
 
     def _chain(self, unit: Unit) -> tuple[OrgUnit, ...]:
         line = [unit]
@@ -53,10 +53,10 @@ class Directory:
                 found[one.code].append(Member(None, f"{one.short_name}值班室", one.duty_phone, "desk"))
         book = books.load(self._session, codes, self._workdays, self._now)
         for code in codes:
-            found[code] += [Member(o.watcher.id, o.watcher.name, o.watcher.phone, "shift") for o in who(book, code, "duty_officer", self._now)]
-            found[code] += [Member(o.watcher.id, o.watcher.name, o.watcher.phone, "duty_leader") for o in who(book, code, "duty_leader", self._now)]
+            found[code] += [_member(one.watcher, "shift") for one in who(book, code, "duty_officer", self._now)]
+            found[code] += [_member(one.watcher, "duty_leader") for one in who(book, code, "duty_leader", self._now)]
         for code, person, duty in self._in_office(codes):
-            found[code].append(Member(person.id, person.name, person.phone, duty))
+            found[code].append(_member(person, duty))
         return {code: tuple(members) for code, members in found.items()}
 
     def _in_office(self, codes: Sequence[str]) -> list[tuple[str, Person, str]]:
@@ -77,3 +77,7 @@ class Directory:
             if there is not None and there.disabled_at is None:
                 found.append((code, there, duty))
         return found
+
+
+def _member(person: Person | Watcher, duty: str) -> Member:
+    return Member(person.id, person.name, person.phone, duty, person.email, tuple(person.ways))

@@ -28,6 +28,8 @@ class Watcher:
     verified: bool = False
     left: bool = False
     drilled: bool = True
+    email: str = ""
+    ways: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,12 @@ from server.duty.calendar import Workdays
 from server.duty.clock import BEIJING, next_at, time_of_day
 from server.duty.escalation import DUTIES, ROOM_PERSON, EscalationTable, Step
 
-__all__ = ["BEIJING", "Member", "Org", "OrgUnit", "Plan", "Recipient", "StepContext", "e164", "inform", "landline", "plan", "supervisions"]
+__all__ = [
+    "BEIJING", "WAYS", "Member", "Org", "OrgUnit", "Plan", "Recipient", "StepContext", "addresses", "e164", "inform", "landline", "plan",
+    "supervisions",
+]  # fmt: skip
+WAYS = ("sms", "voice", "email")
+"""How a person is reached when he wants no order of his own: the first that the table asks for, the others after a failure."""
 SUPERVISE, PART = "supervise", "group"
 """PART: the desk of a unit is told of a group alarm that somebody above it has in hand."""
 LATE_MS = 60_000
@@ -24,12 +29,17 @@ _MAINLAND_MOBILE_DIGITS = 11
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A person or a duty room (`person_id` None) of a unit; `duty` as in table person_role, `shift` for who the roster has on duty now, `desk`."""
+    """A person or a duty room (`person_id` None) of a unit; `duty` as in table person_role, `shift` for who the roster has on duty now, `desk`.
+
+    `ways` is the order in which the person wants to be reached, () = WAYS.
+    """
 
     person_id: int | None
     name: str
     phone: str | None
     duty: str = ""
+    email: str = ""
+    ways: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +78,8 @@ class Recipient:
 class StepContext:
     """One due step of one annunciation. `told` are the phones that this annunciation has reached so far; instants are UTC ms.
 
-    `channel` and `voice` name the channels for texts and calls ('' = none). `begun` is when the first step was due: the ladder of that hour is
-    walked to its end. `held`: it has waited for the morning already.
+    `channel`, `voice` and `email` name the channels for texts, calls and letters ('' = none). `begun` is when the first step was due: the ladder of
+    that hour is walked to its end. `held`: it has waited for the morning already.
     """
 
     reason: str
@@ -83,6 +93,7 @@ class StepContext:
     stage: str = "in_use"
     channel: str
     voice: str = ""
+    email: str = ""
     begun: int | None = None
     held: bool = False
     told: frozenset[str] = frozenset()
@@ -234,16 +245,19 @@ def _people(roles: Iterable[str], org: Org, step: StepContext, table: Escalation
     return tuple(found.values())
 
 
+def addresses(phone: str | None, email: str = "") -> dict[str, str | None]:
+    """Where a person can be reached by each way; None where not. A call also reaches a landline."""
+    mobile = e164(phone)
+    return {"sms": mobile, "voice": mobile or landline(phone), "email": email or None}
+
+
 def _reach(member: Member, step: StepContext, ways: Sequence[str] = ("sms",)) -> Iterator[tuple[str, str]]:
-    """By which channels somebody can be reached: a mobile by text and, where the level asks for it, by voice; a landline by voice alone."""
-    mobile, fixed = e164(member.phone), landline(member.phone)
-    if mobile is not None:
-        if step.channel and ("sms" in ways or not step.voice):
-            yield mobile, step.channel
-        if step.voice and ("voice" in ways or not step.channel):
-            yield mobile, step.voice
-    elif fixed is not None and step.voice:
-        yield fixed, step.voice
+    """(address, channel) of every way that the level asks for, in the person's own order; where none of them is there, of the first that is."""
+    there = addresses(member.phone, member.email)
+    channels = {"sms": step.channel, "voice": step.voice, "email": step.email}
+    possible = [(way, address, channels[way]) for way in member.ways or WAYS if (address := there[way]) is not None and channels[way]]
+    for _, address, channel in [one for one in possible if one[0] in ways] or possible[:1]:
+        yield address, channel
 
 
 def _first(roles: Iterable[str], org: Org, step: StepContext, table: EscalationTable) -> tuple[Recipient, ...]:

@@ -8,12 +8,11 @@ from server.notify.channels import Channel, ChannelSettings, open_channel
 from server.notify.dispatch import Dispatcher, DispatchSettings
 from server.notify.expand import Count
 from server.notify.lines import Broadcast
-from server.notify.send import SendSettings, cap_per_phone
+from server.notify.send import SendSettings
 from server.notify.situation import Knowledge
+from server.notify.throttle import cap_per_phone
 from server.settings import ChannelEntry, Settings
 from server.store.session import Database
-
-GROUPS = ("group", "email")
 
 
 def secret(path: Path | None) -> str:
@@ -57,7 +56,7 @@ def _channels(settings: Settings) -> tuple[list[Channel], list[Broadcast]]:
     for entry in settings.channels:
         channel = _open(entry, settings)
         channels.append(channel)
-        if channel.abilities.way in GROUPS:
+        if channel.abilities.way == "group" or entry.to:
             address = ",".join(entry.to) if channel.abilities.way == "email" else channel.name
             groups.append(Broadcast(channel=channel.name, address=address, name=entry.title or channel.name, unit=entry.unit, levels=entry.levels))
     return channels, groups

@@ -17,10 +17,12 @@ from server.duty.escalation import LEVELS, EscalationTable
 from server.notify.channels import Channel
 from server.notify.expand import Count, Expander
 from server.notify.lines import Broadcast, Lines
+from server.notify.morning import Morning
 from server.notify.receipts import Poller
-from server.notify.send import Clock, Sender, SendSettings, Throttle
+from server.notify.send import Clock, Sender, SendSettings
 from server.notify.situation import Knowledge
 from server.notify.texts import Catalogue, default_texts
+from server.notify.throttle import Throttle
 from server.store.session import Database
 from server.store.tables import Alarm, EscalationStep, Notification
 
@@ -75,9 +77,14 @@ class Dispatcher:
         self._channels = {channel.name: channel for channel in channels}
         catalogue = texts or default_texts()
         lines = Lines(
-            channel=_first(channels, "sms"), voice=_first(channels, "voice"), broadcasts=tuple(broadcasts), reply_hint=self._settings.reply_hint
+            channel=_first(channels, "sms"),
+            voice=_first(channels, "voice"),
+            email=_first(channels, "email"),
+            broadcasts=tuple(broadcasts),
+            reply_hint=self._settings.reply_hint,
         )
         self._expander = Expander(table, catalogue, lines, count, knowledge=knowledge, workdays=workdays)
+        self._morning = Morning(self._expander)
         self._sender = Sender(db, self._channels, self._settings.send, count, throttle, catalogue)
         self._poller = Poller(db, self._channels, count)
         self._pools = {name: ThreadPoolExecutor(self._settings.workers, f"notify-{name}") for name in self._channels}
@@ -174,12 +181,11 @@ class Dispatcher:
 
     def _digest(self, now: int) -> int:
         """What waited for the morning, when nothing else is due."""
-        held = select(EscalationStep.id).where(EscalationStep.state == "pending", EscalationStep.held.is_(True), EscalationStep.due <= now)
         with self._db.read() as session:
-            if session.scalar(held.limit(1)) is None:
+            if not self._morning.waits(session, now):
                 return 0
         with self._db.write() as session:
-            return self._expander.digest(session, now)
+            return self._morning.run(session, now)
 
     def _set_aside(self, ident: int, now: int) -> None:
         """A step that breaks the program must not hold up the others, and must not be forgotten."""

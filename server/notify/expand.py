@@ -17,17 +17,17 @@ from server.duty.directory import Directory
 from server.duty.escalation import LEVELS, EscalationTable
 from server.duty.routing import Plan, Recipient, inform, plan, supervisions
 from server.notify import situation
-from server.notify.lines import Lines
-from server.notify.rows import changed
+from server.notify.lines import Broadcast, Lines
+from server.notify.rows import add_step, changed, message, said_before
 from server.notify.situation import Knowledge, Situation
 from server.notify.texts import AlarmFacts, Catalogue
-from server.store.tables import Alarm, EscalationStep, Notification, Transition
+from server.store.tables import Alarm, EscalationStep, Transition
 
 log = logging.getLogger("server.notify")
 
 Count = Callable[[str, str], None]
-Letter = tuple[Situation, int, Recipient, frozenset[str]]
-_REPEAT_MS = 10 * 60_000
+REPEAT_MS = 10 * 60_000
+"""The same words are not said again to the same phone within this."""
 _NEWS_REPEAT_MS = 24 * 3_600_000
 WATCH_STEPS = "expire"
 """Steps of this reason are carried out by the watch, which alone changes alarms."""
@@ -40,7 +40,7 @@ class Expander:
         self, table: EscalationTable, texts: Catalogue, lines: Lines, count: Count, *, knowledge: Knowledge | None = None,
         workdays: Workdays | None = None,
     ) -> None:  # fmt: skip
-        self._table, self._texts, self._lines, self._count = table, texts, lines, count
+        self._table, self.texts, self._lines, self._count = table, texts, lines, count
         self._knowledge, self._workdays = knowledge or Knowledge(), workdays or Workdays()
 
     @staticmethod
@@ -74,28 +74,34 @@ class Expander:
             return self._ask(session, found, now) if reason == "progress" else 0
         return self._call(session, found, now, directory or self.directory(session, now))
 
+    def facts(self, found: Situation, now: int) -> AlarmFacts:
+        """What a text may say about a step's alarm."""
+        return found.text_facts(self._knowledge, now)
+
     # -- somebody is asked for ----------------------------------------------------------------------------------------------------------
 
     def _call(self, session: Session, found: Situation, now: int, directory: Directory) -> int:
-        told, outcome = self._outcome(session, found, now, directory)
+        told, outcome = self.outcome(session, found, now, directory)
         if outcome.deferred_until is not None:
             found.step.state, found.step.due, found.step.held = "pending", outcome.deferred_until, outcome.held
             return 0
-        self._follow(session, found, outcome, now)
-        facts = found.text_facts(self._knowledge, now)
+        self.follow(session, found, outcome, now)
+        facts = self.facts(found, now)
         recipients = [*outcome.recipients, *self._newcomers(session, found, outcome, now)]
-        texts = [(one, self._call_text(session, found, facts, one, told), now) for one in recipients]
+        texts = [(one, self.call_text(session, found, facts, one, told), now) for one in recipients]
         if found.step.reason == "raised" and found.step.step == 0:
-            texts += [(one, self._texts.first(facts), now) for one in self._groups(session, found)]
-        return self._write(session, found, outcome.step, texts, now, repeat_ms=_NEWS_REPEAT_MS if found.alarm.drill else _REPEAT_MS)
+            texts += [(one, self.texts.first(facts), now) for one in self._groups(session, found)]
+        return self.write(session, found, outcome.step, texts, now, repeat_ms=_NEWS_REPEAT_MS if found.alarm.drill else REPEAT_MS)
 
-    def _outcome(self, session: Session, found: Situation, now: int, directory: Directory) -> tuple[frozenset[str], Plan]:
+    def outcome(self, session: Session, found: Situation, now: int, directory: Directory) -> tuple[frozenset[str], Plan]:
+        """The phones that the annunciation has reached so far, and what the step comes to now."""
         told = frozenset(one.phone for one in situation.told(session, found.alarm.id, found.step.annunciation))
         org = directory.organisation(found.unit, found.room)
-        context = found.context(self._lines.channel, told, voice=self._lines.voice, begun=situation.begun(session, found.step))
+        lines, begun = self._lines, situation.begun(session, found.step)
+        context = found.context(lines.channel, told, voice=lines.voice, email=lines.email, begun=begun)
         return told, plan(context, org, self._table, now, self._workdays)
 
-    def _follow(self, session: Session, found: Situation, outcome: Plan, now: int) -> None:
+    def follow(self, session: Session, found: Situation, outcome: Plan, now: int) -> None:
         """What a step that is being told brings with it: the next one, and with the first the supervision line."""
         self._report_gaps(found, outcome)
         if outcome.next_due is not None:
@@ -114,7 +120,7 @@ class Expander:
             self._count(self._lines.channel, "nobody")
             log.error("alarm %s: there is nobody at all to tell, from unit %s upwards", found.alarm.number, found.unit.code)
 
-    def _call_text(self, session: Session, found: Situation, facts: AlarmFacts, one: Recipient, told: frozenset[str]) -> str:
+    def call_text(self, session: Session, found: Situation, facts: AlarmFacts, one: Recipient, told: frozenset[str]) -> str:
         """Drills say so always; who hears of it first is told what happened, others that nobody has answered."""
         if facts.drill:
             key = "drill"
@@ -122,13 +128,13 @@ class Expander:
             key = found.step.reason
         elif found.step.reason == "supervise":
             if not facts.acked:
-                return self._texts.follow_up("supervise", facts)
-            return self._texts.follow_up("supervise_taken", replace(facts, post=situation.post_of_taker(session, found.alarm.id)))
+                return self.texts.follow_up("supervise", facts)
+            return self.texts.follow_up("supervise_taken", replace(facts, post=situation.post_of_taker(session, found.alarm.id)))
         elif not told:
-            return self._texts.first(facts, reply_hint=self._lines.reply_hint)
+            return self.texts.first(facts, reply_hint=self._lines.reply_hint)
         else:
             key = "again" if one.phone in told else "escalated"
-        return self._texts.follow_up(key, facts, reply_hint=self._lines.reply_hint)
+        return self.texts.follow_up(key, facts, reply_hint=self._lines.reply_hint)
 
     def _newcomers(self, session: Session, found: Situation, outcome: Plan, now: int) -> list[Recipient]:
         """A drill also goes to those of the unit whose first shift is to come: nobody's first call shall be a real one."""
@@ -174,69 +180,36 @@ class Expander:
         query = select(Transition.id).where(Transition.alarm == mine.alarm, Transition.name == "acknowledged")
         return session.scalar(query.where(Transition.id > before.annunciation, Transition.id < mine.annunciation).limit(1)) is not None
 
-    # -- the morning --------------------------------------------------------------------------------------------------------------------
-
-    def digest(self, session: Session, now: int) -> int:
-        """Everything that waited for the morning and is due: each phone gets one message, however many alarms it is about.
-
-        One transaction, so that a crash leaves all or nothing. Each alarm keeps a row of its own (state merged), for its record and its next steps.
-        """
-        query = select(EscalationStep).where(EscalationStep.state == "pending", EscalationStep.held.is_(True), EscalationStep.due <= now)
-        directory, mail = self.directory(session, now), dict[tuple[str, str], list[Letter]]()
-        for step in session.scalars(query.order_by(EscalationStep.id)).all():
-            step.state = "done"
-            found = situation.load(session, step)
-            if not situation.needed(found.alarm, step.reason) or situation.superseded(session, step):
-                step.state = "cancelled"
-                continue
-            told, outcome = self._outcome(session, found, now, directory)
-            if outcome.deferred_until is not None:
-                step.state, step.due = "pending", outcome.deferred_until
-                continue
-            self._follow(session, found, outcome, now)
-            for one in outcome.recipients:
-                mail.setdefault((one.phone, one.channel), []).append((found, outcome.step, one, told))
-        for items in mail.values():
-            self._one_letter(session, items, now)
-        return len(mail)
-
-    def _one_letter(self, session: Session, items: list[Letter], now: int) -> None:
-        """The message of one phone: the alarm itself when it is one, else how many there are, under the number of the worst."""
-        items.sort(key=lambda item: (LEVELS.index(item[0].level), item[0].alarm.id))
-        found, number, one, told = items[0]
-        facts = found.text_facts(self._knowledge, now)
-        if len(items) == 1:
-            text = self._call_text(session, found, facts, one, told)
-        else:
-            text = self._texts.follow_up("digest", replace(facts, count=len(items)))
-        if not self._write(session, found, number, [(one, text, now)], now, repeat_ms=_REPEAT_MS):
-            return
-        for other, step, recipient, _ in items[1:]:
-            row = self._row(other, step, recipient, text, now)
-            row.state, row.reason = "merged", "digest"
-            session.add(row)
-        session.flush()
-
     # -- news -----------------------------------------------------------------------------------------------------------------------------
 
     def _news(self, session: Session, found: Situation, now: int) -> int:
-        """Somebody has it, or it is over: to those who were called; the supervision line hears who has it."""
+        """Somebody has it, or it is over: to those who were called; the supervision line hears who has it. What can wait goes into the digest."""
         reason, alarm = found.step.reason, found.alarm
         if alarm.drill and reason == "cleared":
             return 0
+        facts, groups = self.facts(found, now), self._group_addresses()
         people = situation.told(session, alarm.id, states=situation.CALLED)
-        groups = {one.address: one for one in self._lines.broadcasts}
-        facts = found.text_facts(self._knowledge, now)
-        text = self._texts.follow_up("drill_taken" if alarm.drill else reason, facts)
         told = inform([one for one in people if one.phone not in groups], situation.takers(session, alarm.id), reason, self._table, now)
-        news = [(one, text, due) for one, due in told]
+        text = self.texts.follow_up("drill_taken" if alarm.drill else reason, facts)
+        news = [(one, text, now) for one, due in told if due <= now]
+        if later := max((due for _, due in told if due > now), default=None):
+            add_step(session, alarm.id, found.step.annunciation, 1, later, reason=reason, held=True)
         if reason == "taken":
-            text = self._texts.follow_up("supervise_taken", replace(facts, post=situation.post_of_taker(session, alarm.id)))
+            text = self.texts.follow_up("supervise_taken", replace(facts, post=situation.post_of_taker(session, alarm.id)))
             heard = {one.phone for one, _ in told}
             news += [(one, text, now) for one in situation.told_of(session, alarm.id, "supervise") if one.phone not in heard]
-        general = self._texts.follow_up("group_taken" if reason == "taken" else reason, facts)
+        general = self.texts.follow_up("group_taken" if reason == "taken" else reason, facts)
         news += [(one, general, now) for one in people if one.phone in groups and groups[one.phone].news]
-        return self._write(session, found, 0, news, now, repeat_ms=_NEWS_REPEAT_MS)
+        return self.write(session, found, 0, news, now, repeat_ms=_NEWS_REPEAT_MS)
+
+    def others(self, session: Session, found: Situation) -> list[Recipient]:
+        """Who was called by an alarm and did not take it over, each phone once, groups left out."""
+        groups, takers = self._group_addresses(), situation.takers(session, found.alarm.id)
+        called = situation.told(session, found.alarm.id, states=situation.CALLED)
+        return list({one.phone: one for one in called if one.phone not in groups and one.person_id not in takers}.values())
+
+    def _group_addresses(self) -> dict[str, Broadcast]:
+        return {one.address: one for one in self._lines.broadcasts}
 
     # -- progress -------------------------------------------------------------------------------------------------------------------------
 
@@ -254,45 +227,20 @@ class Expander:
         add_step(session, found.step.alarm, found.step.annunciation, 0, now + wanted.expire, reason=WATCH_STEPS)
         takers = situation.takers(session, found.alarm.id)
         minutes = max(now - (found.alarm.acked_at or now), 0) // 60_000
-        text = self._texts.follow_up("progress", replace(found.text_facts(self._knowledge, now), minutes=minutes))
+        text = self.texts.follow_up("progress", replace(self.facts(found, now), minutes=minutes))
         people = situation.reachable(session, takers, self._lines.channel)
-        return self._write(session, found, 0, [(one, text, now) for one in people], now, repeat_ms=_REPEAT_MS)
+        return self.write(session, found, 0, [(one, text, now) for one in people], now, repeat_ms=REPEAT_MS)
 
     # -- rows -----------------------------------------------------------------------------------------------------------------------------
 
-    def _write(self, session: Session, found: Situation, step: int, items: Iterable[tuple[Recipient, str, int]], now: int, *, repeat_ms: int) -> int:
+    def write(self, session: Session, found: Situation, step: int, items: Iterable[tuple[Recipient, str, int]], now: int, *, repeat_ms: int) -> int:
+        """Queue (recipient, text, due) unless the same was said within `repeat_ms`. Returns the number of messages written."""
         written = 0
         for one, text, due in items:
-            if self._said_before(session, one, text, now - repeat_ms):
+            if said_before(session, one, text, now - repeat_ms):
                 self._count(one.channel, "repeated")
                 continue
-            session.add(self._row(found, step, one, text, due))
+            session.add(message(found, step, one, text, due))
             written += 1
         session.flush()
         return written
-
-    @staticmethod
-    def _row(found: Situation, step: int, one: Recipient, text: str, due: int) -> Notification:
-        # One that waits for the morning exists from then on: its validity must not run out overnight.
-        reason = "escalated" if found.step.reason == "raised" and step else found.step.reason
-        return Notification(
-            escalation_step=found.step.id, alarm=found.alarm.id, unit=found.unit.code, number=found.alarm.number, reason=reason, step=step,
-            person=one.person_id, person_name=one.name[:60], phone=one.phone, channel=one.channel, text=text, created_at=due, due=due,
-            state="queued",
-        )  # fmt: skip
-
-    @staticmethod
-    def _said_before(session: Session, one: Recipient, text: str, since: int) -> bool:
-        """The very same words to the same phone by the same channel say nothing new, and carriers refuse them."""
-        query = select(Notification.id).where(Notification.phone == one.phone, Notification.channel == one.channel, Notification.text == text)
-        query = query.where(Notification.created_at > since, Notification.state.in_(situation.REACHED))
-        return session.scalar(query.limit(1)) is not None
-
-
-def add_step(session: Session, alarm: int, annunciation: int, step: int, due: int, *, reason: str = "raised", held: bool = False) -> None:
-    """Plan a step unless the annunciation has it already."""
-    known = select(EscalationStep.id).where(
-        EscalationStep.alarm == alarm, EscalationStep.annunciation == annunciation, EscalationStep.reason == reason, EscalationStep.step == step
-    )
-    if session.scalar(known) is None:
-        session.add(EscalationStep(alarm=alarm, annunciation=annunciation, reason=reason, step=step, due=due, state="pending", held=held))

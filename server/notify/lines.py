@@ -20,9 +20,10 @@ class Broadcast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lines:
-    """The channels for texts and calls ('' = none), groups, and whether texts invite replies."""
+    """The channels for texts, calls and letters ('' = none), groups, and whether texts invite replies."""
 
     channel: str
     voice: str = ""
+    email: str = ""
     broadcasts: tuple[Broadcast, ...] = ()
     reply_hint: bool = False

@@ -19,20 +19,19 @@ from sqlalchemy.orm import Session
 
 from server.notify import receipts
 from server.notify.channels import Channel, ChannelError, Failure, Message, Receipt
-from server.notify.expand import Count, add_step
+from server.notify.expand import Count
+from server.notify.fallback import Fallback
 from server.notify.rows import changed
-from server.notify.situation import CALLS, GONE, REACHED, needed
+from server.notify.situation import wanted
 from server.notify.texts import Catalogue, default_texts
+from server.notify.throttle import THROTTLED, Throttle, summarise
 from server.store.session import Database
-from server.store.tables import Alarm, EscalationStep, Notification
+from server.store.tables import Alarm, Notification
 
 log = logging.getLogger("server.notify")
 
 Clock = Callable[[], int]
-Throttle = Callable[[Session, Notification, int], int | None]
-"""Asked before a first send: the instant until which a message waits, or None. It must never hold back 特急."""
 _KNOWN = 500
-THROTTLED = "限频，等待汇总"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +65,7 @@ class Sender:
         texts: Catalogue | None = None,
     ) -> None:  # fmt: skip
         self._db, self._channels, self._settings, self._count, self._throttle = db, channels, settings, count, throttle
-        self._texts = texts or default_texts()
+        self._texts, self._fallback = texts or default_texts(), Fallback(channels)
 
     def deliver(self, ident: int, clock: Clock) -> bool:
         """Take one notification a step on. False when it was not due any more or belongs to another worker."""
@@ -101,7 +100,7 @@ class Sender:
 
     def _set_aside(self, session: Session, row: Notification, now: int) -> bool:
         """Deal with what is not to be sent, or not now."""
-        if row.channel not in self._channels and (named := self._first(row.channel)) is not None:
+        if row.channel not in self._channels and (named := self._fallback.first(row.channel)) is not None:
             row.channel = named
             return True
         if row.channel not in self._channels:
@@ -109,7 +108,7 @@ class Sender:
             return True
         if row.state != "queued":
             return False
-        if not self._wanted(session, row) or now - row.created_at >= self._settings.validity_ms:
+        if not wanted(session, row) or now - row.created_at >= self._settings.validity_ms:
             self._discard(session, row, now)
             return True
         later = self._throttle(session, row, now) if self._throttle is not None else None
@@ -117,22 +116,8 @@ class Sender:
             row.due, row.error = later, THROTTLED
             self._count(row.channel, "throttled")
         elif row.error == THROTTLED:
-            self._summarise(session, row, now)
+            summarise(session, row, self._texts, now)
         return later is not None
-
-    def _summarise(self, session: Session, row: Notification, now: int) -> None:
-        """What was held back for one phone goes out as one message with their number (S15); a single one goes out as it is."""
-        same = select(Notification).where(Notification.phone == row.phone, Notification.channel == row.channel, Notification.state == "queued")
-        held = session.scalars(same.where(Notification.error == THROTTLED, Notification.id != row.id)).all()
-        others = [one for one in held if self._wanted(session, one)]
-        row.error = ""
-        if not others or row.alarm is None:
-            return
-        minutes = max((now - min(one.created_at for one in [row, *others])) // 60_000, 1)
-        row.text = self._texts.summary(minutes, len(others) + 1, row.number)
-        row.reason = "summary" if row.reason in CALLS else row.reason
-        for one in others:
-            one.state, one.text, one.error = "merged", row.text, ""
 
     def _message(self, session: Session, row: Notification, now: int) -> Message:
         alarm = session.get(Alarm, row.alarm) if row.alarm is not None else None
@@ -144,16 +129,9 @@ class Sender:
             known=frozenset(session.scalars(others.order_by(Notification.id.desc()).limit(_KNOWN))),
         )  # fmt: skip
 
-    @staticmethod
-    def _wanted(session: Session, row: Notification) -> bool:
-        if row.alarm is None:
-            return True
-        reason = "raised" if row.reason in ("escalated", "digest", "summary") else row.reason
-        return needed(session.get_one(Alarm, row.alarm), reason)
-
     def _discard(self, session: Session, row: Notification, now: int) -> None:
         """Not sent and not wanted any more, or too late to be worth sending."""
-        if self._wanted(session, row):
+        if wanted(session, row):
             self._give_up(session, row, "过了有效期仍未发出", now)
         else:
             row.state, row.claimed_until = "dropped", None
@@ -219,7 +197,7 @@ class Sender:
             if row is None:
                 return
             long_enough = now - row.created_at >= self._settings.fallback_ms
-            if error.failure is Failure.PERMANENT or (long_enough and self._next_channel(row) is not None):
+            if error.failure is Failure.PERMANENT or (long_enough and self._fallback.following(session, row) is not None):
                 self._give_up(session, row, str(error), now)
             else:
                 row.state, row.claimed_until, row.error = "queued", None, str(error)[:200]
@@ -250,7 +228,7 @@ class Sender:
             row = _own(session, claim)
             if row is None:
                 return None
-            if not self._wanted(session, row) or now - row.created_at >= self._settings.validity_ms:
+            if not wanted(session, row) or now - row.created_at >= self._settings.validity_ms:
                 self._discard(session, row, now)
                 return None
             row.claimed_at, row.claimed_until, row.attempts = now, now + self._settings.claim_ms, row.attempts + 1
@@ -258,31 +236,10 @@ class Sender:
         return claim._replace(mode="send", until=now + self._settings.claim_ms, attempted_at=now)
 
     def _give_up(self, session: Session, row: Notification, sentence: str, now: int) -> None:
-        """Failed for good: the next channel to the same person, else the next person at once."""
         row.state, row.claimed_until, row.error = "failed", None, sentence[:200]
         self._count(row.channel, "failed")
-        if not self._wanted(session, row):
-            return
-        self._go_on(session, row, now)
-
-    def _go_on(self, session: Session, row: Notification, now: int) -> None:
-        """The next channel to the same person, else the next person at once."""
-        following = self._next_channel(row)
-        if following is not None and self._has(session, row, following):
-            following = None
-        if following is None or now - row.created_at >= self._settings.validity_ms:
-            hand_over(session, row, now)
-            return
-        successor = Notification(
-            escalation_step=row.escalation_step, alarm=row.alarm, unit=row.unit, reason=row.reason, step=row.step, person=row.person,
-            person_name=row.person_name,
-            phone=row.phone, channel=following, number=row.number, text=row.text, created_at=now, due=now, state="queued",
-        )  # fmt: skip
-        session.add(successor)
-
-    def _first(self, way: str) -> str | None:
-        """The channel that goes a way: a row may name the way, "sms" or "voice", instead of a channel."""
-        return next((name for name, channel in self._channels.items() if channel.abilities.way == way), None)
+        if wanted(session, row):
+            self._fallback.go_on(session, row, now, late=now - row.created_at >= self._settings.validity_ms)
 
     def fall_backs(self, now: int, limit: int = 50) -> int:
         """Messages that the provider took and could not deliver: the next channel to the same person, once. Returns how many there were."""
@@ -295,25 +252,9 @@ class Sender:
             for row in rows:
                 row.claimed_until = None
                 # Without another channel the escalation's own timer decides: a receipt may come late or never (reliability.md F70).
-                if self._wanted(session, row) and (following := self._next_channel(row)) is not None and not self._has(session, row, following):
-                    self._go_on(session, row, now)
+                if wanted(session, row) and self._fallback.following(session, row) is not None:
+                    self._fallback.go_on(session, row, now, late=now - row.created_at >= self._settings.validity_ms)
         return len(rows)
-
-    def _next_channel(self, row: Notification) -> str | None:
-        """The channel after the one that failed and that reaches the same address: texts, then calls. The first one after one that is gone."""
-        names = [name for name, channel in self._channels.items() if channel.abilities.way in ("sms", "voice")]
-        if row.channel not in self._channels:
-            return names[0] if names else None
-        way = self._channels[row.channel].abilities.way
-        following = [name for name in names if way == "sms" or self._channels[name].abilities.way == way]
-        at = following.index(row.channel) + 1 if row.channel in following else len(following)
-        return following[at] if at < len(following) else None
-
-    @staticmethod
-    def _has(session: Session, row: Notification, channel: str) -> bool:
-        """Whether the same step has called the same phone by that channel already."""
-        same = select(Notification.id).where(Notification.escalation_step == row.escalation_step, Notification.phone == row.phone)
-        return session.scalar(same.where(Notification.channel == channel, Notification.id != row.id).limit(1)) is not None
 
     def _backoff(self, row: Notification) -> int:
         """Doubling with a spread of a quarter by id, so that a thousand messages do not come back in the same instant."""
@@ -321,37 +262,9 @@ class Sender:
         return base + base * (row.id % 16) // 64
 
 
-def cap_per_phone(limit: int, window_ms: int) -> Throttle:
-    """At most `limit` messages to one phone within the window, 特急 excepted; the others wait until the oldest has left it."""
-
-    def throttle(session: Session, row: Notification, now: int) -> int | None:
-        if row.alarm is None or session.get_one(Alarm, row.alarm).level == "critical":
-            return None
-        gone = select(Notification.claimed_at).where(Notification.phone == row.phone, Notification.state.in_(GONE))
-        recent = session.scalars(gone.where(Notification.claimed_at > now - window_ms).order_by(Notification.claimed_at.desc()).limit(limit)).all()
-        return (recent[-1] or now) + window_ms if len(recent) >= limit else None
-
-    return throttle
-
-
 def is_due(row: Notification, now: int) -> bool:
     """Whether something has to be done about a notification now."""
     return (row.state == "queued" and row.due <= now) or (row.state == "claimed" and (row.claimed_until or 0) <= now)
-
-
-def hand_over(session: Session, row: Notification, now: int) -> None:
-    """When nobody of a step can be reached, the next step is due at once."""
-    if row.escalation_step is None:
-        return
-    others = select(Notification.id).where(Notification.escalation_step == row.escalation_step, Notification.id != row.id)
-    if row.reason not in CALLS or session.scalar(others.where(Notification.state.in_(REACHED)).limit(1)) is not None:
-        return
-    mine = session.get_one(EscalationStep, row.escalation_step)
-    pending = update(EscalationStep).where(
-        EscalationStep.alarm == mine.alarm, EscalationStep.annunciation == mine.annunciation, EscalationStep.reason == "raised"
-    )
-    if not changed(session, pending.where(EscalationStep.state == "pending").values(due=now)) and mine.reason == "raised":
-        add_step(session, mine.alarm, mine.annunciation, row.step + 1, now)
 
 
 def _held(claim: Claim) -> Update:

@@ -57,11 +57,11 @@ class Situation:
         """The level at which attention was asked for."""
         return self.annunciation.level if self.annunciation is not None else self.alarm.level
 
-    def context(self, channel: str, told: frozenset[str], *, voice: str = "", begun: int | None = None) -> StepContext:
+    def context(self, channel: str, told: frozenset[str], *, voice: str = "", email: str = "", begun: int | None = None) -> StepContext:
         """For routing."""
         alarm, step = self.alarm, self.step
         return StepContext(
-            voice=voice, begun=begun, held=step.held,
+            voice=voice, email=email, begun=begun, held=step.held,
             reason=step.reason, step=step.step, due=step.due, annunciated_at=self.annunciated_at, level=self.level, rule=alarm.rule,
             kind=alarm.kind, quantity=alarm.quantity, stage=self.room.stage if self.room is not None else "in_use", channel=channel, told=told,
         )  # fmt: skip
@@ -110,6 +110,14 @@ def needed(alarm: Alarm, reason: str) -> bool:
     return answers.get(reason, alarm.closed_at is None and alarm.state in waiting)
 
 
+def wanted(session: Session, row: Notification) -> bool:
+    """Whether a message of the outbox still makes sense."""
+    if row.alarm is None:
+        return True
+    reason = "raised" if row.reason in ("escalated", "digest", "summary") else row.reason
+    return needed(session.get_one(Alarm, row.alarm), reason)
+
+
 def superseded(session: Session, step: EscalationStep) -> bool:
     """Whether attention was asked for anew since: that escalation carries on, this one ends."""
     newer = select(EscalationStep.id).where(
@@ -120,11 +128,11 @@ def superseded(session: Session, step: EscalationStep) -> bool:
 
 def told(session: Session, alarm: int, annunciation: int | None = None, states: tuple[str, ...] = REACHED) -> list[Recipient]:
     """Who was called because of an alarm, or of one annunciation of it."""
-    wanted: list[ColumnElement[bool]] = [Notification.alarm == alarm, Notification.reason.in_(CALLS), Notification.state.in_(states)]
+    asked: list[ColumnElement[bool]] = [Notification.alarm == alarm, Notification.reason.in_(CALLS), Notification.state.in_(states)]
     query = select(Notification).join(EscalationStep, EscalationStep.id == Notification.escalation_step)
     if annunciation is not None:
-        wanted.append(EscalationStep.annunciation == annunciation)
-    rows = session.scalars(query.where(*wanted).order_by(Notification.id))
+        asked.append(EscalationStep.annunciation == annunciation)
+    rows = session.scalars(query.where(*asked).order_by(Notification.id))
     return [Recipient(row.person, row.person_name, row.phone, row.channel) for row in rows]
 
 

@@ -25,7 +25,7 @@ _VARIABLE = re.compile(r"\{([^{}]*)\}")
 _LINK = re.compile(r"https?:|www\.|[A-Za-z0-9]\.[A-Za-z]{2,}")
 _FOLLOW = (
     "escalated", "again", "taken", "cleared", "assist", "reopened", "drill", "drill_taken", "digest", "summary", "supervise", "supervise_taken",
-    "progress", "look", "test", "verify", "group_taken",
+    "progress", "look", "test", "verify", "group_taken", "digest_over", "digest_both",
 )  # fmt: skip
 
 
@@ -38,7 +38,8 @@ class AlarmFacts:
     """What a text may say about an alarm. Instants are UTC ms; `minutes` is how long it has lasted or waited; `place` is the 短信地点.
 
     `value` is the number that the rule judged; of an alarm over many rooms it is their count. `time` (hh:mm) stands for 时间 where the text is
-    about another instant than the call, e.g. the begin of a shift; `post` is the office of who has it, never a name; `count` what a summary counts.
+    about another instant than the call, e.g. the begin of a shift; `post` is the office of who has it, never a name; `count` what a summary counts,
+    `over` how many of the night are over.
     """
 
     level: str
@@ -57,6 +58,7 @@ class AlarmFacts:
     acked: bool = False
     post: str = ""
     count: int | None = None
+    over: int | None = None
 
     @property
     def facts(self) -> dict[str, str]:
@@ -181,6 +183,7 @@ class Catalogue(_Frozen):
             "数值": self._number(facts),
             "分钟": None if minutes is None else str(min(max(minutes, 1), 999)),
             "数量": self._count(facts),
+            "恢复数": None if facts.over is None else str(min(facts.over, 9999)),
             "岗位": facts.post,
             "编号": facts.number,
         }

@@ -42,7 +42,7 @@ class Person(Base):
     """A person who can be told something. Roles are in person_role (tables_org.py); `duty` repeats the first of them, or ''.
 
     `disabled_at` is set when the person has left or an administrator took the person out; `last_seen_at` is the last sign of life (sign-in, answer,
-    personnel feed) and decides who is dormant.
+    personnel feed) and decides who is dormant. `ways`: sms, voice, email in the order in which the person wants to be reached, [] = that order.
     """
 
     __tablename__ = "person"
@@ -55,6 +55,7 @@ class Person(Base):
     phone_verified_at: Mapped[int | None]
     landline: Mapped[bool] = mapped_column(Boolean, default=False)
     email: Mapped[str] = mapped_column(String(120), default="")
+    ways: Mapped[list[str]] = mapped_column(JSON, default=list, server_default="[]")
     disabled_at: Mapped[int | None]
     disabled_why: Mapped[str] = mapped_column(String(120), default="")
     last_seen_at: Mapped[int | None]

@@ -131,6 +131,7 @@ AUDIT_ACTIONS = {
     "phone.code": "发验证码",
     "phone.verified": "号码已验证",
     "phone.test": "试发短信",
+    "person.ways": "通知方式顺序",
     "nodanger": "现场无险情",
     "session.open": "登录",
     "visitor.make": "建立访客账号",

@@ -23,7 +23,7 @@ def test_every_template_filled_with_hostile_data_stays_one_message_without_a_lin
     texts = default_texts()
     facts = AlarmFacts(
         level="urgent", rule="humidity_high", kind="threshold", quantity="humidity", place=HOSTILE, number="483925", at=0, since=0, value=1e12,
-        minutes=10**9, time="23:41", post="值班员", count=10**9,
+        minutes=10**9, time="23:41", post="值班员", count=10**9, over=10**9,
     )  # fmt: skip
     rules = [(choice.when.rule or ("x",), choice.when.kind or ("threshold",), choice.when.quantity or ("humidity",)) for choice in texts.choose]
     said = [texts.follow_up(key, facts) for key in texts.follow if key not in ("look", "test", "verify")]

@@ -2,8 +2,9 @@ import pytest
 
 from server.duty.escalation import parse_escalation
 from server.notify.dispatch import Dispatcher, DispatchSettings
-from server.notify.send import SendSettings, cap_per_phone
+from server.notify.send import SendSettings
 from server.notify.situation import Knowledge
+from server.notify.throttle import cap_per_phone
 from server.store.tables import Alarm, Person, Room, Transition, Unit
 from server.store.tables import Notification as Note
 from tests.duty.ladders import ten_minutes

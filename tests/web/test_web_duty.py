@@ -226,6 +226,15 @@ def test_a_number_is_proven_by_its_code(duty, monkeypatch):
     assert rows(duty, Notification, Notification.reason == "test")[0].text.startswith("【档案值守】试发：")
 
 
+def test_a_persons_own_order_of_ways(duty):
+    client = duty.client("duty")
+    assert client.put("/api/v1/people/d901/ways", json={"ways": ["voice", "sms"]}).status_code == 200
+    assert rows(duty, Person, Person.id == 901)[0].ways == ["voice", "sms"]
+    assert client.get("/api/v1/people/901").json()["ways"] == ["voice", "sms"]
+    assert client.put("/api/v1/people/d901/ways", json={"ways": ["email"]}).status_code == 409, "no mailbox is known"
+    assert client.put("/api/v1/people/d901/ways", json={"ways": ["sms", "sms"]}).status_code == 422
+
+
 def test_the_load_of_people_and_the_pages(duty):
     alarm = duty.smoke(ROOM)
     note, _ = called(duty, alarm)

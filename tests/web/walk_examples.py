@@ -135,6 +135,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "POST /api/v1/people/{code}/phone/code": {"code": Of("person_code")},
     "POST /api/v1/people/{code}/phone/confirm": {"code": Of("person_code")},
     "POST /api/v1/people/{code}/phone/test": {"code": Of("person_code")},
+    "PUT /api/v1/people/{code}/ways": {"code": Of("person_code"), "ways": ["sms"]},
     "PUT /api/v1/units/{code}/pair": {"stand_in": ""},
     "POST /duty/pair": {"stand_in": ""},
     "POST /duty/roster": {

@@ -30,7 +30,8 @@ class Chat(OneWay):
         for address in ("notify_url", "api_url") if settings.base_url else ():
             if hasattr(plugin, address):
                 setattr(plugin, address, urlsplit(getattr(plugin, address))._replace(scheme=there.scheme, netloc=there.netloc).geturl())
-        # One request per message; the outbox retries by itself.
+        # One request per message; the outbox retries by itself, and its cap is what keeps a chat quiet: Apprise would sleep seconds between two.
+        plugin.request_rate_per_sec = 0
         plugin.socket_connect_timeout = plugin.socket_read_timeout = settings.timeout_s
         self._plugin, self._relay, self._networks = plugin, settings.base_url, settings.networks
 

@@ -45,6 +45,7 @@ class PersonView(BaseModel):
     phone: str | None
     phone_verified: bool
     landline: bool
+    ways: list[str]
     roles: list[RoleView]
     away_until: datetime | None
     disabled_at: datetime | None
@@ -143,7 +144,7 @@ def views(session: Session, rows: Sequence[Person], who: Principal, now: int) ->
         PersonView(
             id=row.id, code=row.code, name=row.name, unit=row.unit, unit_name=names.get(row.unit, row.unit),
             phone=row.phone if plain or not row.phone else _FORMATS.masked(row.phone), phone_verified=row.phone_verified_at is not None,
-            landline=row.landline, roles=[RoleView(unit=role.unit, role=role.role) for role in roles.get(row.id, [])],
+            landline=row.landline, ways=list(row.ways), roles=[RoleView(unit=role.unit, role=role.role) for role in roles.get(row.id, [])],
             away_until=at_or_none(away[row.id].until) if row.id in away else None, disabled_at=at_or_none(row.disabled_at),
         )
         for row in rows

@@ -1,14 +1,14 @@
 """Numbers that are proven to reach their person, and the test message before the first shift."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints, field_validator
 from sqlalchemy.orm import Session
 
 from server.duty import phones
 from server.notify.texts import default_texts
-from server.store import people, units
+from server.store import audit, people, units
 from server.store.tables import Person
 from server.web.api.common import PROBLEMS
 from server.web.api.models import Done
@@ -24,6 +24,19 @@ class CodeBody(BaseModel):
     """The code that came by text or call."""
 
     code: Annotated[str, StringConstraints(min_length=4, max_length=12, strip_whitespace=True)]
+
+
+class WaysBody(BaseModel):
+    """Ways in order; each at most once."""
+
+    ways: Annotated[list[Literal["sms", "voice", "email"]], Field(max_length=3)]
+
+    @field_validator("ways")
+    @classmethod
+    def _once(cls, ways: list[str]) -> list[str]:
+        if len(set(ways)) != len(ways):
+            raise ValueError("each way at most once")
+        return ways
 
 
 def _person(session: Session, asker: Principal, code: str) -> Person:
@@ -81,3 +94,15 @@ def phone_test(code: Annotated[str, Path(max_length=32)], asker: Phoning, servic
         except phones.PhoneError as error:
             raise ProblemError(409, str(error)) from error
     return Done(sentence="试发短信已发出。")
+
+
+@router.put("/people/{code}/ways", operation_id="setWays")
+def set_ways(code: Annotated[str, Path(max_length=32)], body: WaysBody, asker: Phoning, services: ServicesOf) -> Done:
+    """The order in which a person is reached; an empty list gives the product's own: texts, calls, letters."""
+    with services.db.write() as session:
+        person = _person(session, asker, code)
+        if "email" in body.ways and not person.email:
+            raise ProblemError(409, "此人没有登记邮箱。")
+        before, person.ways = list(person.ways), list(body.ways)
+        audit.append(session, asker.name, "person.ways", f"person:{person.code}", {"before": before, "after": person.ways}, services.clock())
+    return Done(sentence="通知方式的顺序已保存。")
