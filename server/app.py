@@ -105,7 +105,7 @@ class Parts:
             lambda room, quantity: self.board.present(room, quantity, self.clock()),
             WatchCheckSettings(per_day=settings.watch_checks_per_day),
         )
-        self.trials = Trials(self.db, settings.watch)
+        self.trials = Trials(self.db, settings.watch, self.workdays.given)
         self.pool = Pool()
         self.desk = open_desk(settings, self.db, self.store, board_bands(self.board), self.pool)
         sources = self.desk.sources

@@ -18,6 +18,7 @@ from alarms.trial import ENDS, RAISES, Comparison, Occurrence, Outcome, Trial, c
 from contract.sample import Quality
 from server.settings import WatchSettings
 from server.store import audit, journal, limits, rule_sets, units
+from server.store.holidays import Given
 from server.store.journal import JournalDamagedError, JournalRow
 from server.store.places import Place, places
 from server.store.session import Database
@@ -80,10 +81,10 @@ def page(session: Session, scope: str | None, *, before: int | None = None, limi
 
 
 class Trials:
-    """The follower. One thread calls `run_once`."""
+    """The follower. One thread calls `run_once`. `given`: the days of the operator's file of holidays."""
 
-    def __init__(self, db: Database, settings: WatchSettings) -> None:
-        self._db, self._settings = db, settings
+    def __init__(self, db: Database, settings: WatchSettings, given: Given) -> None:
+        self._db, self._settings, self._given = db, settings, given
         self._trials: dict[int, tuple[Trial, int]] = {}
 
     def run_once(self, now: int) -> int:
@@ -122,7 +123,7 @@ class Trials:
         trial, furnished = self._trials.get(run.id) or (Trial.recalled(run.memory, run.since), 0)
         if now - furnished < FURNISH_MS:
             return trial, furnished
-        rules = limits.effective_rules(session, rule_sets.parsed(run.version, run.body), now)
+        rules = limits.effective_rules(session, rule_sets.parsed(run.version, run.body), now, self._given)
         trial.furnish(rules, _connected(session, places(session, run.unit, self._settings)))
         return trial, now
 

@@ -27,8 +27,9 @@ from server.commands import (
 )
 from server.commands.remote import ask, server_or_store
 from server.instants import instant
+from server.notify import compose
 from server.settings import Settings
-from server.store import limits, units
+from server.store import holidays, limits, units
 from server.store.places import places
 
 BEIJING = timezone(timedelta(hours=8))
@@ -65,7 +66,7 @@ def rules_explain(args: argparse.Namespace) -> int:
 def _explain(settings: Settings, room: str, quantity: str) -> dict[str, Any]:
     db = database(settings)
     with db.read() as session:
-        rules = limits.effective_rules(session, _base(settings), now_ms())
+        rules = limits.effective_rules(session, _base(settings), now_ms(), compose.workdays(settings).given)
         found = limits.explain_room(session, rules, room, quantity)
     if found is None:
         raise CommandError(f"没有这间库房：{room}", NOT_FOUND)
@@ -139,7 +140,8 @@ def _backtest(settings: Settings, rules: RuleSet, unit: str, since: int, until: 
         rooms = places(session, unit, settings.watch)
     store = series_store(settings)
     try:
-        return summary(backtest(store, rules, rooms, since, until, here), rules, unit, since, until, rooms)
+        dated = holidays.filled(rules, until, compose.workdays(settings).given)
+        return summary(backtest(store, dated, rooms, since, until, here), rules, unit, since, until, rooms)
     finally:
         store.close()
 

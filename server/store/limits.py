@@ -31,9 +31,7 @@ def page(session: Session, scope: str | None, *, room: str = "", before: int | N
     return session.scalars(query.order_by(LimitChange.id.desc()).limit(limit)).all()
 
 
-def effective_rules(
-    session: Session, base: RuleSet, now: int, more: Iterable[LimitChange] = (), given: holidays.Given = holidays.NONE_GIVEN
-) -> RuleSet:
+def effective_rules(session: Session, base: RuleSet, now: int, given: holidays.Given, more: Iterable[LimitChange] = ()) -> RuleSet:
     """The rules of the files with the holidays filled in and the changes in force (and `more`, for a preview) as their lowest layers.
 
     `given`: the days of the operator's file of holidays.

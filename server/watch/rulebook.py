@@ -16,13 +16,13 @@ class RuleBook:
         self.base, self.given, self._db, self._adopt = base, given, db, adopt
         self._lock = threading.Lock()
         with db.read() as session:
-            self.current = effective_rules(session, base, now, given=given)
+            self.current = effective_rules(session, base, now, given)
 
     def run_once(self, now: int) -> bool:
         """Look at the changes in force; True when other rules hold than before."""
         with self._lock:
             with self._db.read() as session:
-                rules = effective_rules(session, self.base, now, given=self.given)
+                rules = effective_rules(session, self.base, now, self.given)
             if rules.version == self.current.version:
                 return False
             self.current = rules

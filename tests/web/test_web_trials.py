@@ -23,7 +23,7 @@ def start(house: House, **changes: Any) -> Any:
 
 
 def follow(house: House) -> Trials:
-    return Trials(house.db, WatchSettings(stale_intervals=3, stale_min_s=60, restart_holdoff_s=10))
+    return Trials(house.db, WatchSettings(stale_intervals=3, stale_min_s=60, restart_holdoff_s=10), {})
 
 
 def shown(house: House, ident: int) -> Any:

@@ -10,7 +10,7 @@ from alarms.model import Level, Rule, RuleSet
 from alarms.rules import RuleError, parse_rules
 from server.backtest import backtest, summary
 from server.instants import day_name
-from server.store import audit, limits, rooms
+from server.store import audit, holidays, limits, rooms
 from server.store.limits import effective_rules
 from server.store.places import Place, places
 from server.store.tables_alarms import LimitChange
@@ -106,8 +106,8 @@ def tighten(body: Tightening, who: Setter, services: ServicesOf) -> LimitView:
     now = services.clock()
     with services.db.write() as session:
         change = _change(body, who, services, now)
-        before = effective_rules(session, services.rulebook.base, now)
-        _check(before, effective_rules(session, services.rulebook.base, now, [change]), change, services)
+        before = effective_rules(session, services.rulebook.base, now, services.workdays.given)
+        _check(before, effective_rules(session, services.rulebook.base, now, services.workdays.given, [change]), change, services)
         session.add(change)
         session.flush()
         subject = change.room or change.unit
@@ -123,8 +123,8 @@ def preview(body: Tightening, who: Setter, services: ServicesOf) -> Preview:
     now = services.clock()
     with services.db.read() as session:
         change = _change(body, who, services, now)
-        before = effective_rules(session, services.rulebook.base, now).named(body.rule)
-        after = effective_rules(session, services.rulebook.base, now, [change]).named(body.rule)
+        before = effective_rules(session, services.rulebook.base, now, services.workdays.given).named(body.rule)
+        after = effective_rules(session, services.rulebook.base, now, services.workdays.given, [change]).named(body.rule)
     _check(before, after, change, services)
     start, found = now - PREVIEW_DAYS * DAY_MS, _places(services, change.unit, change.room)
     old = backtest(services.store, before, found, start, now, services.pool.run)
@@ -177,7 +177,8 @@ def run_backtest(body: Backtest, who: Setter, services: ServicesOf, start: From 
     except RuleError as error:
         raise invalid(f"规则文件有误：{error}", "body.rules", str(error)) from error
     found = _places(services, body.unit)
-    return summary(backtest(services.store, rules, found, since, until, services.pool.run), rules, body.unit, since, until, found)
+    dated = holidays.filled(rules, until, services.workdays.given)
+    return summary(backtest(services.store, dated, found, since, until, services.pool.run), rules, body.unit, since, until, found)
 
 
 def _places(services: Services, unit: str, room: str | None = None, *, bare: bool = False) -> list[Place]:
