@@ -129,6 +129,7 @@ class Parts:
             Job("tidy_exports", self.desk.tidy, at=(3, 40)),
             Job("manual_readings", lambda _now: readings.drain(self.db, self.store), every_s=30),
             Job("gauges", self._gauges, every_s=15),
+            Job("checkpoint", lambda _now: self.db.checkpoint(), every_s=2),
             Job("fill_search", self._fill_search, every_s=60),
             Job("rules", self.rulebook.run_once, every_s=5),
             Job("trials", self.trials.run_once, every_s=15),

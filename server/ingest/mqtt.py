@@ -65,6 +65,7 @@ class Transport:
             self._client.tls_set(ca, certificate, key, tls_version=ssl.PROTOCOL_TLS_CLIENT)
         self._client.reconnect_delay_set(1, 5)
         self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_connect_fail = self._on_connect_fail
         self._client.on_pre_connect = self._on_pre_connect
         self._client.on_disconnect = self._on_disconnect
@@ -115,7 +116,12 @@ class Transport:
             topics += [(f"{NAMESPACE}/{group}/{kind}/+/+", 0) for kind in ("DBIRTH", "DDATA", "DDEATH")]
         self._connection += 1
         client.subscribe(topics)
-        # Subscribed first, born second: an edge that answers the birth must find us listening.
+
+    def _on_subscribe(self, _client: paho.Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
+        # Heard first, born second: an edge that answers the birth must find us listening, and only the broker's answer says that we do.
+        if any(reason.is_failure for reason in reasons):
+            self._say_failing("消息服务器拒绝订阅")
+            return
         self._say_online()
         self.connected, self._failing = True, False
         log.info("connected to the broker at %s:%s", *self._address[:2])

@@ -81,3 +81,25 @@ def test_a_write_inside_a_write_is_refused_at_once_and_the_next_one_works(tmp_pa
     with db.write() as session:
         session.execute(text("CREATE TABLE t (x INTEGER)"))
     db.close()
+
+
+def test_a_checkpoint_brings_everything_into_the_file_and_the_log_starts_anew(tmp_path):
+    db = Database(f"sqlite:///{tmp_path / 'a.db'}")
+    with db.write() as session:
+        session.execute(text("CREATE TABLE t (x BLOB)"))
+    for _ in range(20):
+        with db.write() as session:
+            session.execute(text("INSERT INTO t VALUES (randomblob(100000))"))
+    log = tmp_path / "a.db-wal"
+    grown = log.stat().st_size
+    db.checkpoint()
+    (tmp_path / "alone.db").write_bytes((tmp_path / "a.db").read_bytes())
+    alone = Database(f"sqlite:///{tmp_path / 'alone.db'}")
+    with alone.read() as session:
+        assert session.scalar(text("SELECT count(*) FROM t")) == 20
+    alone.close()
+    for _ in range(10):
+        with db.write() as session:
+            session.execute(text("INSERT INTO t VALUES (randomblob(100000))"))
+    assert log.stat().st_size == grown
+    db.close()
