@@ -6,7 +6,8 @@ Levels and states are the words of the HTTP surface ("critical", "active_unacked
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+import msgspec
 
 OUTDOOR = "outdoor"
 """Channel of a reference probe outside the room: shown beside the room's values, never counted as one of them."""
@@ -61,11 +62,11 @@ class PointFact:
     acknowledges: bool = True
 
 
-class ReadingFact(NamedTuple):
+class ReadingFact(msgspec.Struct, frozen=True, gc=False):
     """The newest live sample of a point; `at` is its instant on the server's axis: corrected by the gateway's clock error, and never later than
     `received_at`, because a clock that runs ahead cannot keep a value fresh.
 
-    A tuple, because there is one for every sample of the province.
+    A struct outside the garbage collector's sight, because there is one for every sample of the province.
     """
 
     point_id: int

@@ -11,23 +11,23 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from server.store.tree import UnitTree
 
-
 _PAGES = 16_384
-"""Only where nobody calls `checkpoint`: 64 MB of write-ahead log."""
+"""Of the write-ahead log, 64 MB: only where nobody calls `checkpoint`."""
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "busy_timeout=30000",
+    "journal_size_limit=67108864",
+    f"wal_autocheckpoint={_PAGES}",
+)
 
 
 def _pragmas(connection: Any, _record: Any) -> None:
     # The driver's own transaction handling is switched off so that BEGIN is ours (below) and IMMEDIATE.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "busy_timeout=30000",
-        "journal_size_limit=67108864",
-        f"wal_autocheckpoint={_PAGES}",
-    ):
+    for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
