@@ -11,6 +11,7 @@ from server.history import seals
 from server.series.partition import DAY_MS, day_label, day_number, day_of, day_start
 from server.settings import Settings
 from server.store import anchors, audit
+from server.store import seals as sealed_rows
 
 _AT_ONCE = 7
 
@@ -24,11 +25,22 @@ def audit_verify(args: argparse.Namespace) -> int:
     found = [] if args.log_only else _history(settings, first, last)
     for finding in found[:20]:
         say(finding["sentence"])
-    sentence = "历史数据与封存一致。" if not found else f"历史数据有 {len(found)} 处与封存不符。"
-    days = {"from": day_label(first), "to": day_label(last), "findings": found}
+    with database(settings).read() as session:
+        sealed = sealed_rows.count(session, first, last)
+    days = {"from": day_label(first), "to": day_label(last), "seals": sealed, "findings": found}
     sound = log["sentence"] is None and not found
-    emit({"ok": sound, **log, "history": None if args.log_only else days}, args, sentence)
+    emit(
+        {"ok": sound, **log, "history": None if args.log_only else days},
+        args,
+        "历史数据没有核对。" if args.log_only else _outcome(sealed, len(found)),
+    )
     return OK if sound else FAILED
+
+
+def _outcome(sealed: int, found: int) -> str:
+    if found:
+        return f"历史数据有 {found} 处与封存不符。"
+    return f"历史数据与 {sealed} 份封存一致。" if sealed else "这些日子还没有封存，历史数据无从核对。"
 
 
 def _log(settings: Settings, path: Path | None) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def restore(source: Path, database_url: str, data_dir: Path, now: int) -> Restor
     """Make an empty data folder (and database) what the backup was, and replay the journal in it. Raises BackupError, SeriesError, OSError."""
     manifest = verify(source)
     if (data_dir / SERIES).exists():
-        raise BackupError(f"{data_dir / SERIES} 已经存在，请先移走")
+        raise BackupError(f"{data_dir / SERIES} 已经存在，请先移走，或加 --replace 让它移到一边")
     try:
         copying.load(source / DATABASE, database_url)
     except CopyError as error:

@@ -36,6 +36,11 @@ def unpack(row: SeriesSeal) -> Parts:
     return msgspec.msgpack.decode(row.points, type=Parts)
 
 
+def count(session: Session, first: int, last: int) -> int:
+    """How many seals there are of the days [first, last], all revisions."""
+    return session.scalar(select(func.count()).select_from(SeriesSeal).where(SeriesSeal.day.between(first, last))) or 0
+
+
 def places(session: Session) -> dict[str, dict[int, str]]:
     """Point keys by point id of every place: a room, or a gateway for its points of no room."""
     found: dict[str, dict[int, str]] = defaultdict(dict)

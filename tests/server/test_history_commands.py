@@ -56,6 +56,7 @@ def test_audit_verify_covers_history(folder, capsys):
     days = ("--from", day_label(DAY), "--to", day_label(DAY + 1))
     code, answer, _ = call(folder, capsys, "audit", "verify", *days)
     assert (code, answer["ok"], answer["first_broken"], answer["history"]["findings"]) == (0, True, None, [])
+    assert answer["history"]["seals"] > 0, "nothing proves nothing"
     store = EmbeddedStore(folder / "var" / "series")
     with store._hot.writing() as connection:
         connection.execute(f"UPDATE hot SET value = 99 WHERE point = 2 AND taken_at = {START + 600_000 * 9}")
