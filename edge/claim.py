@@ -35,18 +35,6 @@ class ClaimError(RuntimeError):
     """It cannot go on; the sentence is for the person."""
 
 
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """Options of the command."""
-    command.add_argument("--server", required=True, metavar="URL", help="中心的网址，例如 https://aw.example.org")
-    command.add_argument("-o", "--output", type=Path, default=Path(), metavar="DIR", help="配置和密码写在哪个文件夹")
-    command.add_argument("--ca", type=Path, metavar="FILE", help="核对中心证书用的签发机构（PEM）；系统已信任时不用写")
-    command.add_argument("--hint", default="", help="给认领的人看的名字，例如机身编号；默认为主机名")
-    command.add_argument("--label", type=Path, metavar="FILE", help="把代码写成可打印的标签（.svg），随后退出")
-    command.add_argument("--new-key", action="store_true", help="换一个代码")
-    command.add_argument("--seconds", type=float, default=0.0, help="最多等多久；0 = 一直等")
-    command.add_argument("--json", action="store_true", help="只输出 JSON")
-
-
 def run(args: argparse.Namespace) -> int:
     """Show the code, wait to be claimed, write the configuration. Returns the exit code."""
     try:

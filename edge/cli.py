@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from contract.installation import usual
 from contract.profile import ProfileError, UnknownProfileError, catalogue, find, load_file
 from contract.profile_models import Profile
-from edge import address, check, claim, decode, scan
+from edge import address, check, decode, scan
 from edge.configfile import ConfigError, load, load_devices, read_secret
 from edge.plan import Plan, build
 from edge.settings import ModbusBus, RtuOverTcpBus, SerialBus, TcpBus
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--seconds", type=float, default=3.0, help="听多久")
     found.add_argument("-o", "--output", type=Path, metavar="DIR", help="把画像写进这个文件夹（edge.yaml 的 profiles_dir）")
     found.add_argument("--json", action="store_true", help="只输出 JSON")
-    claim.add_arguments(commands.add_parser("claim", help="向中心认领：显示代码，取得身份和密码", description="向中心认领这台网关"))
+    _claim_arguments(commands.add_parser("claim", help="向中心认领：显示代码，取得身份和密码", description="向中心认领这台网关"))
     _address_arguments(commands.add_parser("address", help="查看或修改一台 Modbus 设备的地址", description="查看或修改一台 Modbus 设备的地址"))
     return top
 
@@ -68,6 +68,17 @@ def _decode_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", action="store_true", help="只输出 JSON")
 
 
+def _claim_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--server", required=True, metavar="URL", help="中心的网址，例如 https://aw.example.org")
+    command.add_argument("-o", "--output", type=Path, default=Path(), metavar="DIR", help="配置和密码写在哪个文件夹")
+    command.add_argument("--ca", type=Path, metavar="FILE", help="核对中心证书用的签发机构（PEM）；系统已信任时不用写")
+    command.add_argument("--hint", default="", help="给认领的人看的名字，例如机身编号；默认为主机名")
+    command.add_argument("--label", type=Path, metavar="FILE", help="把代码写成可打印的标签（.svg），随后退出")
+    command.add_argument("--new-key", action="store_true", help="换一个代码")
+    command.add_argument("--seconds", type=float, default=0.0, help="最多等多久；0 = 一直等")
+    command.add_argument("--json", action="store_true", help="只输出 JSON")
+
+
 def _line_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--port", required=True, help="串口（/dev/ttyUSB0）或 主机:端口")
     command.add_argument("--kind", choices=("serial", "tcp", "rtu_over_tcp"), help="默认：串口路径为 serial，主机:端口为 tcp")
@@ -83,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     handlers = {
         "run": _run, "check": _check, "decode": _decode, "profiles": _profiles, "scan": _scan, "address": _address, "discover": _discover,
-        "claim": claim.run,
+        "claim": _claim,
     }  # fmt: skip
     try:
         return handlers[args.command](args)
@@ -249,6 +260,12 @@ def _bus(args: argparse.Namespace) -> ModbusBus:
     return RtuOverTcpBus(kind="rtu_over_tcp", host=host, port=int(port), baud=args.baud, **common)
 
 
+def _claim(args: argparse.Namespace) -> int:
+    from edge import claim  # noqa: PLC0415 - an HTTP client and its cryptography, 17 MB that a running gateway need not carry
+
+    return claim.run(args)
+
+
 def _scan(args: argparse.Namespace) -> int:
     try:
         wanted = scan.units(args.units)
@@ -264,8 +281,11 @@ def _scan(args: argparse.Namespace) -> int:
         _print({"port": args.port, "asked": len(wanted), "units": found})
         return OK
     for entry in found:
-        names = "、".join(f"{candidate['profile']}（{candidate['title']}）" for candidate in entry["candidates"]) or _NOBODY_FITS[entry["answer"]]
-        print(f"地址 {entry['unit']}：{names}")
+        count = len(entry["candidates"])
+        print(f"地址 {entry['unit']}：" + (f"{count} 种画像读得通" if count else _NOBODY_FITS[entry["answer"]]))
+        for candidate in entry["candidates"]:
+            values = "，".join(f"{point} {value}" for point, value in candidate["values"].items())
+            print(f"    {candidate['profile']}（{candidate['title']}）{values}")
         for group in entry["alike"]:
             print(f"    线上分不清：{'、'.join(group)}。读的是同样的寄存器，请看设备标签，或用已知的读数对照。")
     print(f"问了 {len(wanted)} 个地址，{len(found)} 个有应答。")

@@ -110,7 +110,7 @@ class ModbusDriver:
             return self._client
         await self.close()
         if self._now() < self._retry_at:
-            raise DriverError("unreachable", f"总线 {self._bus.name} 连不上", bus=True)
+            raise DriverError("unreachable", f"总线 {self._bus.name} 连不上：{_where(self._bus)}", bus=True)
         client = self._build()
         if not await client.connect():
             client.close()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from contract.frames import sealed
-from contract.profile import find
+from contract.profile import catalogue, find
 from edge.drivers import DriverError
 from edge.drivers.modbus import ModbusDriver
 from edge.plan import Device, build
@@ -166,3 +166,30 @@ def test_11_a_header_with_a_wrong_length_is_never_a_value_and_the_next_answer_co
 def test_11_an_answer_to_the_question_before_does_not_count() -> None:
     assert story("tcp", "xy-md02", 7, lambda question: [(0, mbap(question, transaction=-1))]) == ["mismatch"]
     assert story("tcp", "xy-md02", 7, lambda question: [(0, mbap(question, transaction=-1) + mbap(question))]) == [XY_VALUES]
+
+
+MISPRINTS = [
+    (profile.id, vector.reply)
+    for profile in catalogue().values()
+    if profile.connection.kind == "modbus"
+    for vector in profile.vectors
+    if vector.error == "crc" and vector.reply is not None
+]
+
+
+@pytest.mark.parametrize(("profile", "reply"), MISPRINTS)
+def test_what_manuals_print_wrong_is_never_a_value_and_is_counted(profile: str, reply: str) -> None:
+    """Frames with a wrong CRC, as manuals print them: refused, told, and counted, whatever else might be read into their bytes."""
+
+    async def run() -> tuple[object, dict[str, int]]:
+        frame = bytes.fromhex(reply)
+        async with slave(lambda _: [(0, frame)]) as port:
+            channels = {point.id: {"quantity": "door"} for point in find(profile).points if point.assignable}
+            of, driver = device("rtu_over_tcp", port, profile, frame[0] or 1, channels=channels)
+            said = await asked(driver, of)
+            await driver.close()
+            return said, driver.counters
+
+    said, counters = asyncio.run(run())
+    assert isinstance(said, str), "never a value"
+    assert counters == {said: 1}
