@@ -45,7 +45,9 @@ def provider(settings: Settings) -> Provider | None:
     entry = settings.provider
     if entry is None:
         return None
-    return Provider(ProviderSettings(**entry.model_dump(exclude={"secret_file"}), client_secret=secret(entry.secret_file)))
+    return Provider(
+        ProviderSettings(**entry.model_dump(exclude={"secret_file"}), client_secret=secret(entry.secret_file), networks=settings.outgoing_networks)
+    )
 
 
 def web_settings(settings: Settings) -> WebSettings:

@@ -9,6 +9,7 @@ import secrets
 import threading
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import httpx
 from authlib.common.errors import AuthlibBaseError
@@ -19,6 +20,7 @@ from joserfc.jwk import KeySet, KeySetSerialization
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
+from server import net_guard
 from server.store.session import Database
 from server.store.tables_security import OidcRequest
 
@@ -43,6 +45,8 @@ class ProviderSettings:
     client_secret: str
     claim: str = "preferred_username"
     title: str = "统一身份认证"
+    networks: tuple[str, ...] = net_guard.ANYWHERE
+    """Where the provider and what its document names may lie (CIDR)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +134,23 @@ class Provider:
                     raise ProviderError("统一身份认证的配置与设置里的签发者不一致。")
                 self._facts = found
             value = str(self._facts.get(name, ""))
+        if name != "authorization_endpoint":  # that one is for the browser
+            self._judge(value)
         if not value.startswith("https://" if self.settings.issuer.startswith("https://") else "http"):
             raise ProviderError("统一身份认证的配置不完整。")
         return value
 
+    def _judge(self, url: str) -> None:
+        """Loopback only where the issuer of the settings is there himself: his document must not lead us to ourselves."""
+        issuer = urlsplit(self.settings.issuer).hostname or ""
+        named = ("127.0.0.0/8", "::1/128") if issuer in ("localhost", "::1") or issuer.startswith("127.") else ()
+        try:
+            net_guard.check(url, (*self.settings.networks, *named))
+        except net_guard.ForbiddenTargetError as error:
+            raise ProviderError("统一身份认证的地址不在允许的网段里，请联系系统管理员。") from error
+
     def _get(self, url: str) -> dict[str, Any]:
+        self._judge(url)
         try:
             answer = httpx.get(url, timeout=_TIMEOUT_S, trust_env=False)
             answer.raise_for_status()

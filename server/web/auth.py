@@ -55,8 +55,13 @@ class Principal:
         return self.may(action) or (self.role == "kiosk" and action in rights.AT_TERMINAL)
 
 
-def services(request: Request) -> Services:
-    """The services of the application that serves this request."""
+async def services(request: Request) -> Services:
+    """The services of the application that serves this request. No thread's work, like all dependencies that only look: a hop costs more."""
+    return services_of(request)
+
+
+def services_of(request: Request) -> Services:
+    """The same for whoever is no dependency."""
     found: Services = request.app.state.services
     return found
 
@@ -80,7 +85,7 @@ def principal(request: Request) -> Principal:
 
 def principal_or_none(request: Request) -> Principal | None:
     """The asker, None for a stranger."""
-    provided = services(request)
+    provided = services_of(request)
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         digest = provided.settings.digest(key.strip())
@@ -142,11 +147,16 @@ class Require:
 
     action: Action
 
-    def __call__(self, who: Annotated[Principal, Depends(principal)]) -> Principal:
+    async def __call__(self, who: Annotated[Principal, Depends(principal)]) -> Principal:
         """The asker. Raises ProblemError 401 or 403."""
-        if not who.may(self.action):
-            raise ProblemError(403, problems.NO_ACTION)
-        return who
+        return check(who, self.action)
+
+
+def check(who: Principal, action: Action) -> Principal:
+    """The asker again. Raises ProblemError 403 when he may not."""
+    if not who.may(action):
+        raise ProblemError(403, problems.NO_ACTION)
+    return who
 
 
 def require(action: Action) -> Require:

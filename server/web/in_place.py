@@ -22,7 +22,7 @@ class Acting:
 
     action: Action
 
-    def __call__(self, who: Annotated[Principal, Depends(principal)]) -> Principal:
+    async def __call__(self, who: Annotated[Principal, Depends(principal)]) -> Principal:
         """The asker. Raises ProblemError 401 or 403."""
         if not who.offers(self.action):
             raise ProblemError(403, problems.NO_ACTION)

@@ -14,7 +14,7 @@ from server.live.board import STATES
 from server.store import units
 from server.web import guard, labels
 from server.web.assets import Assets
-from server.web.auth import COOKIE, Principal, principal_or_none, services
+from server.web.auth import COOKIE, Principal, principal_or_none, services_of
 from server.web.formats import Formats
 from server.web.i18n import LANGUAGES, SOURCE, Words
 from server.web.rights import Action
@@ -69,7 +69,7 @@ class Screens:
 
     def sign_in(self, request: Request, status: int = 200, **shown: Any) -> Response:
         """The form for signing in."""
-        provider = services(request).provider
+        provider = services_of(request).provider
         blank = {"target": "/", "login": "", "error": None, "locked_until": None, "wants_code": False, "kept_to": "", "kept": ""}
         return self.page(request, "login.html", status, who=None, provider=provider.settings.title if provider else "", **blank | shown)
 
@@ -111,7 +111,7 @@ class Screens:
         return environment
 
     def _common(self, request: Request, who: Principal | None, language: str) -> dict[str, Any]:
-        provided = services(request)
+        provided = services_of(request)
         here = request.url.path
         return {
             "language": language,
@@ -131,7 +131,7 @@ class Screens:
     def _place(request: Request, who: Principal) -> str:
         if who.unit is None:
             return ""
-        with services(request).db.read() as session:
+        with services_of(request).db.read() as session:
             path = units.path(session, who.unit)
             names = units.names(session, path)
         return " › ".join(names[code] for code in path if code in names)

@@ -15,6 +15,8 @@ from server.notify.channels import Abilities, ChannelError, ChannelSettings, Fai
 
 logging.getLogger("apprise").setLevel(logging.ERROR)
 
+_ANYWHERE_ELSE = ("json", "jsons", "xml", "xmls", "form", "forms", "apprise", "apprises", "apprs", "mailto", "mailtos", "file", "syslog")
+
 
 class Chat(OneWay):
     """The channel."""
@@ -26,6 +28,8 @@ class Chat(OneWay):
         plugin: Any = apprise.Apprise.instantiate(settings.token) if settings.token else None
         if not isinstance(plugin, apprise.NotifyBase):
             raise ValueError("the chat channel needs an Apprise address as its token")  # noqa: TRY004 - a setting, not a type
+        if urlsplit(settings.token).scheme in _ANYWHERE_ELSE:
+            raise ValueError("an address of one's own choice belongs to the webhook channel, where it is judged")
         there = urlsplit(settings.base_url or "")
         for address in ("notify_url", "api_url") if settings.base_url else ():
             if hasattr(plugin, address):

@@ -19,6 +19,7 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
+from server import net_guard
 from server.notify.channels import Abilities, ChannelError, ChannelSettings, Failure, Message, Receipt
 
 SKEW_MS = 10 * 60_000
@@ -48,17 +49,21 @@ class _Http(TwilioHttpClient):  # type: ignore[misc]
     A kept connection that the provider closes in the same instant would turn a harmless send into one in doubt, which costs the grace period.
     """
 
-    def __init__(self, base_url: str | None, timeout_s: float) -> None:
+    def __init__(self, base_url: str | None, timeout_s: float, networks: Sequence[str]) -> None:
         host = urlsplit(base_url).hostname if base_url else None
         # A relay that somebody configured by hand is never reached through the proxy of the environment.
         super().__init__(timeout=timeout_s, max_retries=0, proxy={"no_proxy": host} if host else None)
-        self._base = base_url.rstrip("/") if base_url else None
+        self._base, self._networks = base_url.rstrip("/") if base_url else None, networks
 
     def request(self, method: str, url: str, *args: Any, headers: dict[str, str] | None = None, **kwargs: Any) -> Response:
-        """As the library's, at the configured address."""
+        """As the library's, at the configured address. Raises ChannelError when that must not be called."""
         if self._base is not None:
             parts = urlsplit(url)
             url = f"{self._base}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+        try:
+            net_guard.configured(url, self._networks)
+        except net_guard.ForbiddenTargetError as error:
+            raise ChannelError(f"短信服务商的地址不可用：{error}", Failure.RETRY) from error
         return super().request(method, url, *args, headers={**(headers or {}), "Connection": "close"}, **kwargs)
 
     def close(self) -> None:
@@ -67,9 +72,9 @@ class _Http(TwilioHttpClient):  # type: ignore[misc]
             self.session.close()
 
 
-def transport(base_url: str | None, timeout_s: float) -> _Http:
+def transport(base_url: str | None, timeout_s: float, networks: Sequence[str] = net_guard.ANYWHERE) -> _Http:
     """The transport of both Twilio channels."""
-    return _Http(base_url, timeout_s)
+    return _Http(base_url, timeout_s, networks)
 
 
 class TwilioSms:
@@ -79,11 +84,19 @@ class TwilioSms:
     abilities = Abilities(lookup=True, receipts=True)
 
     def __init__(
-        self, *, account_sid: str, token: str, sender: str, base_url: str | None = None, status_callback: str | None = None, timeout_s: float = 10.0
+        self,
+        *,
+        account_sid: str,
+        token: str,
+        sender: str,
+        base_url: str | None = None,
+        status_callback: str | None = None,
+        timeout_s: float = 10.0,
+        networks: Sequence[str] = net_guard.ANYWHERE,
     ) -> None:
         if not (account_sid and token and sender):
             raise ValueError("the Twilio channel needs account_sid, a token and a sender")
-        self._http = transport(base_url, timeout_s)
+        self._http = transport(base_url, timeout_s, networks)
         self._client = Client(account_sid, token, http_client=self._http)
         self._options: dict[str, Any] = {"messaging_service_sid": sender} if sender.startswith("MG") else {"from_": sender}
         if status_callback:
@@ -156,6 +169,7 @@ def make(settings: ChannelSettings) -> TwilioSms:
         base_url=settings.base_url,
         status_callback=settings.status_callback,
         timeout_s=settings.timeout_s,
+        networks=settings.networks,
     )
 
 

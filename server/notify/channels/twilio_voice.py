@@ -69,7 +69,7 @@ class TwilioVoice:
     def __init__(self, settings: ChannelSettings) -> None:
         if not (settings.account_sid and settings.token and settings.sender):
             raise ValueError("the Twilio voice channel needs account_sid, a token and a sender")
-        self._http = transport(settings.base_url, settings.timeout_s)
+        self._http = transport(settings.base_url, settings.timeout_s, settings.networks)
         self._client = Client(settings.account_sid, settings.token, http_client=self._http)
         self._sender, self._public = settings.sender, settings.public_url.rstrip("/")
 

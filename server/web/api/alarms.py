@@ -15,7 +15,7 @@ from server.web.api import views
 from server.web.api.common import PROBLEMS, Cursor, From, Instant, Limit, To, Viewer, at, decode_id, ms, page
 from server.web.api.models import AlarmDetail, AlarmView, CommandResult, EscalationView, Page
 from server.web.api.rosters import names_on_duty
-from server.web.auth import Principal, ServicesOf, require, require_alarm, require_unit
+from server.web.auth import Principal, ServicesOf, check, require_alarm, require_unit
 from server.web.behalf import Said, said
 from server.web.problems import invalid
 from server.web.rights import Action
@@ -151,7 +151,7 @@ class Handler:
 
     def __call__(self, ident: Ident, who: Viewer, services: ServicesOf) -> Principal:
         """Check. Raises ProblemError 401, 403, 404."""
-        require(self.action)(who)
+        check(who, self.action)
         with services.db.read() as session:
             require_alarm(session, who, ident)
         return who

@@ -7,8 +7,8 @@ from fastapi import Depends, Request
 from server.web.screens import Screens
 
 
-def screens(request: Request) -> Screens:
-    """The renderer of the application."""
+async def screens(request: Request) -> Screens:
+    """The renderer of the application; no thread's work, see auth.services."""
     found: Screens = request.app.state.screens
     return found
 
