@@ -147,7 +147,8 @@ def _backtest(settings: Settings, rules: RuleSet, unit: str, since: int, until: 
 
 
 def _counted(result: dict[str, Any]) -> str:
-    lines = [f"{result['unit']} {result['from']} 至 {result['to']}：告警 {result['alarms']} 次"]
+    since, until = (datetime.fromisoformat(result[name]).astimezone(BEIJING) for name in ("from", "to"))
+    lines = [f"{result['unit']} {since:%Y-%m-%d %H:%M} 至 {until:%Y-%m-%d %H:%M}：告警 {result['alarms']} 次"]
     for room in result["rooms"]:
         lines.append(f"{room['room']}：{room['alarms']} 次")
         lines += [f"  {day['day']}：{day['alarms']} 次 " + "，".join(f"{name} {n}" for name, n in day["by_rule"].items()) for day in room["days"]]
