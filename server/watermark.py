@@ -41,6 +41,17 @@ def still(content: bytes, text: str, areas: Sequence[tuple[float, float, float, 
     return buffer.getvalue()
 
 
+def covered(content: bytes, areas: Sequence[tuple[float, float, float, float]], width: int) -> bytes:
+    """A JPEG of at most this width with the areas filled, for papers. Raises OSError for what is no picture."""
+    with Image.open(io.BytesIO(content)) as opened:
+        picture = opened.convert("RGB")
+    _cover(picture, areas)
+    picture.thumbnail((width, width))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
 def _cover(picture: Image.Image, areas: Sequence[tuple[float, float, float, float]]) -> None:
     """Filled outright: what is blurred or made of large squares can be guessed back."""
     draw = ImageDraw.Draw(picture)

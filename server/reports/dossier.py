@@ -15,7 +15,7 @@ from contract.quantities import QUANTITIES
 from server.duty.incident_file import Whole
 from server.duty.incidents import CODES
 from server.duty.words import CHANNELS, EVENTS, INCIDENT_ENTRIES, NOTIFICATION_STATES, REASONS, TRANSITIONS
-from server.reports.paper import Block, Column, Curve, Facts, Line, Paper, Sheet, Table, Text, sealed
+from server.reports.paper import Block, Column, Curve, Facts, Line, Paper, Picture, Pictures, Sheet, Table, Text, sealed
 from server.reports.period import local
 from server.reports.words import LEVELS, duration
 from server.series import GOOD, SeriesStore
@@ -155,15 +155,15 @@ def _iso(at: int) -> str:
 # -- paper ----------------------------------------------------------------------------------------------------------------------------------
 
 
-def paper(record: Record, data_sha256: str, generator: str, now: int) -> Paper:
-    """The same for people."""
+def paper(record: Record, data_sha256: str, generator: str, now: int, pictures: Mapping[str, bytes]) -> Paper:
+    """The same for people. `pictures`: what can be shown, by the SHA-256 of the original, already covered where something is to be covered."""
     incident = record.whole.incident
     subject = f"{record.unit_name}{record.room_name}"
     sheet = Sheet(
         title=TITLE,
         subject=subject,
         pairs=(("事件号", str(incident.id)), ("单位", record.unit_name), ("库房", f"{record.room_name} {incident.room}" if incident.room else "—")),
-        blocks=tuple(_blocks(record)),
+        blocks=tuple(_blocks(record, pictures)),
         notes=(
             f"与本单同时归档的完整数据（JSON）SHA-256：{data_sha256}",
             "本单由系统在办结时自动生成，为电子形式原件（PDF/A-2u）；文件的 SHA-256 记在审计日志里，可以独立核对。",
@@ -179,7 +179,7 @@ def paper(record: Record, data_sha256: str, generator: str, now: int) -> Paper:
     return sealed(made)
 
 
-def _blocks(record: Record) -> Iterable[Block]:
+def _blocks(record: Record, pictures: Mapping[str, bytes]) -> Iterable[Block]:
     yield _facts(record)
     yield _closure(record)
     yield from _curves(record)
@@ -188,7 +188,7 @@ def _blocks(record: Record) -> Iterable[Block]:
     yield _messages(record)
     if record.whole.holdings:
         yield Text(title="六、库内档案", paragraphs=tuple(record.whole.holdings))
-    yield from _pictures(record)
+    yield from _pictures(record, pictures)
 
 
 def _facts(record: Record) -> Facts:
@@ -260,7 +260,7 @@ def _messages(record: Record) -> Block:
     return Table(title="五、通知", columns=columns, rows=rows, small=True)
 
 
-def _pictures(record: Record) -> Iterable[Block]:
+def _pictures(record: Record, pictures: Mapping[str, bytes]) -> Iterable[Block]:
     rows = [(_clock(still.taken_at, seconds=True), "画面", still.device, still.sha256) for still in record.whole.stills]
     rows += [(_clock(photo.at, seconds=True), "照片", f"{photo.by} {photo.note}".strip(), photo.sha256) for photo in record.whole.photos]
     if rows:
@@ -269,6 +269,13 @@ def _pictures(record: Record) -> Iterable[Block]:
             Column(title="SHA-256", width=4.6, align="left"),
         )  # fmt: skip
         yield Table(title="七、画面和照片（原件在数据目录，按 SHA-256 存放）", columns=columns, rows=tuple(rows), small=True)
+    shown = tuple(
+        Picture(image=pictures[sha256], words=f"{when} {kind} {source}　SHA-256 {sha256[:16]}…")
+        for when, kind, source, sha256 in rows
+        if sha256 in pictures
+    )
+    if shown:
+        yield Pictures(title="画面和照片（按遮挡设置遮挡后缩小；其余只列校验值）", pictures=shown)
 
 
 def _curves(record: Record) -> Iterable[Curve]:

@@ -11,8 +11,10 @@ from pathlib import Path
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from server import stills, watermark
 from server.duty import incident_file
 from server.duty.cards import Cards
+from server.duty.incident_file import Whole
 from server.duty.incidents import note
 from server.files import write_whole
 from server.reports import dossier
@@ -20,13 +22,16 @@ from server.reports.desk import Runner
 from server.reports.paper import Paper
 from server.reports.render import render
 from server.series import SeriesStore
-from server.store import audit, incidents
+from server.store import audit, incidents, snapshots
 from server.store.session import Database
+from server.store.snapshots import Area
 from server.store.tables_incident import Dossier, Incident
 
 log = logging.getLogger("server.reports")
 
-FOLDER = "dossiers"
+FOLDER, PHOTOS = "dossiers", "photos"
+SHOWN, WIDTH = 8, 720
+"""A dossier shows so many pictures, so many pixels wide: enough to see, small enough to keep for decades."""
 SETTLE_MS = 60_000
 """After closing: the last messages and receipts still come in."""
 
@@ -38,7 +43,7 @@ class Filing:
         self, db: Database, store: SeriesStore, cards: Cards, runner: Runner, folder: Path, generator: str, forms: Path | None = None
     ) -> None:
         self._db, self._store, self._cards, self._runner = db, store, cards, runner
-        self._folder, self._generator, self._forms = folder / FOLDER, generator, forms
+        self._data, self._folder, self._generator, self._forms = folder, folder / FOLDER, generator, forms
 
     def run_once(self, now: int) -> int:
         """One round. An incident that cannot be filed does not hold up the others; it is tried again in the next round."""
@@ -61,10 +66,26 @@ class Filing:
             record = dossier.read(session, self._store, incident_file.read(session, self._store, self._cards, incident, now))
             content = dossier.data(record, now)
             data_sha256 = keep(self._folder, content, "json")
-            paper = dossier.paper(record, data_sha256, self._generator, now)
+            pictures = self._pictures(session, record.whole)
+            paper = dossier.paper(record, data_sha256, self._generator, now, pictures)
         pdf_sha256 = keep(self._folder, self._runner.run(pdf, paper, self._forms), "pdf")
         with self._db.write() as session:
             self._record(session, ident, upto, pdf_sha256, data_sha256, now)
+
+    def _pictures(self, session: Session, whole: Whole) -> dict[str, bytes]:
+        """What the paper shows: photos of people first, then stills, covered as their cameras are. A picture that is gone or broken is left out:
+        its hash stands in the table all the same."""
+        wanted: list[tuple[str, Path, list[Area]]] = [(photo.sha256, self._data / PHOTOS, []) for photo in whole.photos]
+        wanted += [(still.sha256, self._data, snapshots.areas(session, still)) for still in whole.stills]
+        found: dict[str, bytes] = {}
+        for sha256, folder, areas in wanted:
+            kept = stills.find(folder, sha256) if len(found) < SHOWN and sha256 not in found else None
+            if kept is not None:
+                try:
+                    found[sha256] = watermark.covered(kept[0].read_bytes(), areas, WIDTH)
+                except OSError:
+                    log.exception("the picture %s cannot be shown in a dossier", sha256)
+        return found
 
     @staticmethod
     def _record(session: Session, ident: int, upto: int, pdf_sha256: str, data_sha256: str, now: int) -> None:

@@ -74,7 +74,21 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True, tag="curve"):
     high: float | None = None
 
 
-Block = Table | Text | Facts | Curve
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture as JPEG, with the words under it."""
+
+    image: bytes
+    words: str
+
+
+class Pictures(msgspec.Struct, frozen=True, kw_only=True, tag="pictures"):
+    """Pictures two abreast. They belong to the PDF, as curves do."""
+
+    title: str
+    pictures: tuple[Picture, ...]
+
+
+Block = Table | Text | Facts | Curve | Pictures
 
 
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,13 +10,16 @@ import pytest
 from PIL import Image
 from sqlalchemy import select
 
+from server import stills
 from server.duty.cards import default_cards
 from server.duty.incidents import Incidents
 from server.reports.desk import Here
 from server.reports.filing import FOLDER, SETTLE_MS, Filing, path_of
 from server.store import audit
+from server.store.tables import Snapshot
 from server.store.tables_incident import Dossier, IncidentEntry
 from server.store.tables_org import Holding, RoomSheet
+from server.store.tables_stills import StillMask
 from tests.web.house import ROOM, House
 
 M = 60_000
@@ -155,6 +158,37 @@ def test_pictures_where_the_rooms_sheet_allows_them(case: Case) -> None:
     with case.house.db.read() as session:
         row = session.scalar(select(Dossier).where(Dossier.incident == case.ident))
     assert photo["sha256"].encode() in path_of(case.house.folder / FOLDER, row.data_sha256, "json").read_bytes()
+    document = pypdf.PdfReader(io.BytesIO(path_of(case.house.folder / FOLDER, row.pdf_sha256, "pdf").read_bytes()))
+    [drawn] = [image.image for page in document.pages for image in page.images]
+    assert (drawn.width, drawn.getpixel((10, 10))) == (720, (80, 90, 100)), "the picture itself is in the paper, not its hash alone"
+
+
+def test_stills_are_in_the_paper_as_their_camera_is_covered(case: Case) -> None:
+    content, sha256 = case.house.picture()
+    with case.house.db.write() as session:
+        session.add(
+            Snapshot(
+                room=ROOM,
+                gateway="GW-1",
+                device="cam",
+                taken_at=case.house.now,
+                received_at=case.house.now,
+                sha256=sha256,
+                bytes=len(content),
+                reason="alarm",
+            )
+        )
+        session.add(StillMask(gateway="GW-1", device="cam", areas=[[0, 0, 1, 0.5]], reason="隐私", by="管理员", at=case.house.now))
+    stills.save(case.house.folder, content, sha256)
+    case.close()
+    case.house.now += SETTLE_MS
+    case.file()
+    with case.house.db.read() as session:
+        row = session.scalar(select(Dossier).where(Dossier.incident == case.ident))
+    document = pypdf.PdfReader(io.BytesIO(path_of(case.house.folder / FOLDER, row.pdf_sha256, "pdf").read_bytes()))
+    [drawn] = [image.image.convert("RGB") for page in document.pages for image in page.images]
+    upper = drawn.getpixel((drawn.width // 2, drawn.height // 4))
+    assert max(abs(one - other) for one, other in zip(upper, (58, 64, 70), strict=True)) < 8, "what is covered shows nothing"
 
 
 @pytest.mark.parametrize("rule", ["", "禁止拍照"])

@@ -13,7 +13,7 @@ from docx.oxml import OxmlElement
 from docx.oxml.ns import qn
 from docx.shared import Mm, Pt
 
-from server.reports.paper import Column, Curve, Facts, Paper, Sheet, Table, Text, head_rows, shown
+from server.reports.paper import Block, Column, Curve, Facts, Paper, Pictures, Sheet, Table, Text, head_rows, shown
 from server.reports.render.parts import origin
 
 _NAME = "paper.docx"
@@ -22,7 +22,7 @@ _ALIGN = {"left": WD_ALIGN_PARAGRAPH.LEFT, "right": WD_ALIGN_PARAGRAPH.RIGHT, "c
 
 
 def render(paper: Paper, forms: Path | None) -> bytes:
-    """The paper as a Word document. Curves are left out: they belong to the PDF."""
+    """The paper as a Word document. Curves and pictures are left out: they belong to the PDF."""
     own = forms / _NAME if forms is not None else None
     document = docx.Document(str(own)) if own is not None and own.is_file() else _blank(paper.landscape)
     for index, sheet in enumerate(paper.sheets):
@@ -62,8 +62,8 @@ def _sheet(document: Any, sheet: Sheet) -> None:
         _paragraph(document, f"{role}：＿＿＿＿＿＿＿＿　　　　年　　月　　日", size=10.5)
 
 
-def _block(document: Any, block: Table | Text | Facts | Curve) -> None:
-    if block.title and not isinstance(block, Curve):
+def _block(document: Any, block: Block) -> None:
+    if block.title and not isinstance(block, Curve | Pictures):
         _paragraph(document, block.title, size=12, font=_HEI)
     if isinstance(block, Text):
         for index, text in enumerate(block.paragraphs, 1):

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from server.reports.paper import Curve, Paper, Sheet, Table, head_rows, shown
+from server.reports.paper import Curve, Paper, Pictures, Sheet, Table, head_rows, shown
 from server.reports.period import DAY_MS, local
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 680, 190, 34, 18
@@ -105,3 +105,6 @@ def _spell(sheet: Sheet, plain: dict[str, Any]) -> None:
             target["cells"] = [[shown(value, column) for value, column in zip(row, block.columns, strict=True)] for row in block.rows]
         elif isinstance(block, Curve):
             target["svg"] = svg(block)
+        elif isinstance(block, Pictures):
+            for picture, drawn in zip(block.pictures, target["pictures"], strict=True):
+                drawn["image"] = list(picture.image)  # typst takes bytes as numbers only

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from server import stills, watermark
 from server.duty import incidents as duty
-from server.reports.filing import FOLDER, path_of
+from server.reports.filing import FOLDER, PHOTOS, path_of
 from server.store import audit, incidents
 from server.store.tables_incident import Dossier, IncidentPhoto
 from server.web.api.common import PROBLEMS, Viewer, at
@@ -27,7 +27,6 @@ Handling = Annotated[Principal, Depends(require(Action.HANDLE))]
 Picturing = Annotated[Principal, Depends(require(Action.PICTURES))]
 Telling = Annotated[Principal, Depends(require(Action.NOTIFICATIONS))]
 
-PHOTOS = "photos"
 _MOST_SIDE = 2048
 _MEDIA = {"pdf": "application/pdf", "json": "application/json"}
 
