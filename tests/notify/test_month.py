@@ -234,9 +234,9 @@ def test_a_week_with_kills_on_postgresql(tmp_path, postgres_url):
 
 @pytest.mark.soak
 def test_a_month_of_the_province_with_two_hundred_kills(tmp_path):
-    run(tmp_path, "", units=1300, days=30, count=400, kills=200)
+    run(tmp_path, "", units=1300, days=30, count=200, kills=200)
 
 
 @pytest.mark.soak
 def test_a_month_of_the_province_with_two_hundred_kills_on_postgresql(tmp_path, postgres_url):
-    run(tmp_path, postgres_url, units=1300, days=30, count=400, kills=200)
+    run(tmp_path, postgres_url, units=1300, days=30, count=200, kills=200)
