@@ -21,6 +21,8 @@ from simulators.weather import DAY, HOUR
 from tests.notify.conftest import beijing
 from tests.notify.damp_province import DampProvince, night
 
+QUANTITIES = ("temperature", "humidity")
+
 
 def judged(folder, rooms, start, days, happenings):
     province = DampProvince(folder, rooms, beijing(start), days, happenings)
@@ -41,11 +43,11 @@ def test_damp_days_wake_nobody_and_hold_back_no_danger(tmp_path):
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-def test_the_dampest_week_of_the_whole_province(tmp_path):
-    found = judged(tmp_path, 1300, "2026-03-14 00:00", 7, 5)
+def test_damp_days_of_two_hundred_rooms(tmp_path):
+    found = judged(tmp_path, 200, "2026-03-14 00:00", 4, 10)
     print(found)
     assert (found["at_night"], found["second_digests"], found["untold"], found["late"]) == (0, 0, 0, [])
-    assert found["asked_at_night"] > 500
+    assert found["asked_at_night"] > 200
 
 
 @pytest.mark.soak
@@ -77,7 +79,8 @@ def test_a_damp_year_of_1300_rooms_is_told_by_day():
         count["told_at_night"] += bool(outcome.recipients) and night(now)
         count["told"] += bool(outcome.recipients)
 
-    points = [rules.for_point(quantity, "paper", (), "") for quantity in ("temperature", "humidity")]
+    # What can only be a 提示 tells nobody at any hour.
+    points = [[rule for rule in rules.for_point(quantity, "paper", (), "") if rule.ladder[-1].level.word != "warn"] for quantity in QUANTITIES]
     core = ScreenedCore([points[n % 2] for n in range(2600)], [3 * HOUR] * 2600, tell, start)
     ids, usable = np.arange(2600), np.ones(2600, bool)
     for at in range(start, start + 365 * DAY, HOUR):
