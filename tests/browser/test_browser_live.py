@@ -256,3 +256,33 @@ def _fill(house: House) -> None:
         points = session.query(Point).filter(Point.room == ROOM, Point.quantity.in_(("temperature", "humidity"))).all()
     first = house.now - house.now % 3_600_000 - 30 * 86_400_000
     house.store.write([Row(p.id, first + 600_000 * i, 20.0 + i % 7 / 2, 2, first + 600_000 * i) for p in points for i in range(30 * 144)])
+
+
+def test_a_click_on_the_floor_plan_marks_a_point_there(desk: Desk, tmp_path: Path) -> None:
+    address = f"/rooms/{ROOM}/sheet"
+    picture, _ = desk.house.picture()
+    (tmp_path / "plan.jpg").write_bytes(picture)
+    page = desk.open(address, login="system")
+    page.locator("details", has_text="上传平面图").locator("summary").click()
+    page.locator("input[type=file]").set_input_files(tmp_path / "plan.jpg")
+    page.get_by_role("button", name="上传").click()
+    plan = page.locator("[data-plan]")
+    plan.scroll_into_view_if_needed()
+    box = plan.bounding_box()
+    assert box is not None
+    plan.click(position={"x": box["width"] / 4, "y": box["height"] / 2})
+    form = page.locator("[data-marking] form")
+    expect(form).to_be_visible()
+    x, y = (float(form.locator(f"[name='cell.{name}']").input_value()) for name in "xy")
+    assert (round(x), round(y)) == (25, 50)
+    expect(plan.locator("circle.new")).to_have_count(1)
+    chosen = form.locator("select option").nth(1).inner_text()
+    form.locator("select").select_option(index=1)
+    for reason in form.locator("[name=reason]").all():
+        reason.fill("新装探头")
+    form.get_by_role("button", name="保存").click()
+    circle = page.locator("[data-plan] circle:not(.new)")
+    expect(circle).to_have_count(1)
+    assert abs(float(circle.get_attribute("cx") or 0) - 160) < 2, "a quarter of 640"
+    assert chosen in (circle.locator("title").text_content() or "")
+    assert desk.complaints == []
