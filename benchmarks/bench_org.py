@@ -20,7 +20,7 @@ from benchmarks import bench_audit, org_pages
 from benchmarks.figures import per_second, row, spread, took_ms
 from benchmarks.org_pages import CITY, COUNTY, PROVINCE
 from server.org import imports
-from server.store import units
+from server.store import audit, units
 from server.store.session import Database
 from server.store.tables_org import ChangeRequest, ImportRun, Notice
 from simulators.postgres import Postgres, PostgresError
@@ -68,6 +68,7 @@ def _measure(kind: str, url: str | None, folder: Path, province: Path, pages: di
         check = _check(db)
         lookup = took_ms(lambda: [_lookup(db) for _ in range(50)]) / 50
         rooms_s, told = _rooms(db, folder)
+        audited = _audited(db)
     finally:
         db.close()
     found = sorted(org_pages.measure(config), key=lambda page: -page.p95)
@@ -82,6 +83,7 @@ def _measure(kind: str, url: str | None, folder: Path, province: Path, pages: di
         row(f"{kind}: the dearest page: CPU of the server", dear.cpu, "ms", "one row by its key", lookup, page=dear.address),
         row(f"{kind}: first views: p95", first["p95"], "ms", "one row by its key", lookup, spread=first),
         row(f"{kind}: subtree check", check, "µs", "one row by its key", lookup * 1000),
+        row(f"{kind}: audit verify: entries by CPU time", audited, "per s", "one row by its key", 1000 / lookup),
     ]
 
 
@@ -137,6 +139,17 @@ def _check(db: Database) -> float:
             return len(codes)
 
         return 1e6 / per_second(ask)
+
+
+def _audited(db: Database) -> float:
+    """Entries of the audit log checked in a second of this process's CPU time."""
+    with db.read() as session:
+        began = time.process_time()
+        found = audit.walk(session)
+        spent = time.process_time() - began
+    if found.broken is not None:
+        raise RuntimeError(f"a sound log was refused: {found}")
+    return found.rows / spent
 
 
 def _lookup(db: Database) -> None:

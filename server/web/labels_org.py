@@ -68,6 +68,9 @@ ACTIONS = {
     "control": "下发控制",
     "privacy": "画面遮挡和保存期限",
     "original": "取画面原件",
+    "drill": "下达演练",
+    "limits": "收紧限值",
+    "backup": "备份",
 }
 REQUEST_STATES = {"open": "待审批", "approved": "已批准", "refused": "已退回", "withdrawn": "已撤回"}
 RUN_STATES = {"running": "进行中", "checked": "已检查，未写入", "done": "已完成", "refused": "有误，未写入", "failed": "失败", "undone": "已撤销"}
