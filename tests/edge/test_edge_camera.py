@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, File, Form, Header, Response, UploadFile
 
+from contract.profile import find
 from contract.profile_transport import Tamper
 from contract.sample import Quality
 from edge import pictures
@@ -192,6 +193,32 @@ def test_a_frozen_camera_gets_an_old_picture(tmp_path: Path) -> None:
         site.cameras.set_fault("cam1", "frozen")
         codes = [(await site.look())[0]["camera"] for _ in range(4)]
         assert codes == [0, 0, 7, 7]
+
+    at_site(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("fault", "codes"),
+    [
+        ("black", {pictures.BLACK}),
+        ("white", {pictures.WHITE}),
+        ("covered", {pictures.COVERED}),
+        ("blurred", {pictures.BLURRED, pictures.COVERED}),
+        ("moved", {pictures.MOVED}),
+    ],
+)
+def test_each_way_of_blinding_a_camera_at_the_wire(tmp_path: Path, fault: str, codes: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulated cameras are small: their dark pictures have fewer bytes than a real camera's, so the least size is lowered."""
+    monkeypatch.setitem(find("generic-http-camera").camera.tamper.__dict__, "min_bytes", 1000)  # type: ignore[union-attr]
+
+    async def story(site: Site) -> None:
+        assert {(await site.look())[0]["camera"] for _ in range(12)} == {pictures.OK}
+        site.cameras.set_fault("cam1", fault)
+        found = [(await site.look())[0]["camera"] for _ in range(3)]
+        assert found[:2] == [pictures.OK, pictures.OK]
+        assert found[2] in codes
+        site.cameras.set_fault("cam1", None)
+        assert [(await site.look())[0]["camera"] for _ in range(5)][-1] == pictures.OK
 
     at_site(tmp_path, story)
 
