@@ -81,7 +81,10 @@ def prepare(parts: Parts, gateways: int, points: int, probes: int) -> None:
         session.add_all(Person(code=f"P{c}", name=f"责任人{c}", phone="+8613900000001", unit=c, duty="person_in_charge") for c in names)
         session.add_all(
             Gateway(code=code, group_id=load.GROUP, unit=owner, changed_at=0, online=False)
-            for code, owner in [*((load.gateway(n), load.unit(n)) for n in range(gateways)), (load.PROBE, "350000000000")]
+            for code, owner in [
+                *((load.gateway(n), load.unit(n)) for n in range(gateways)),
+                *((code, "350000000000") for code in load.PROBES.values()),
+            ]
         )
 
 
@@ -127,7 +130,7 @@ class Server:
     def names(self) -> dict[str, str]:
         """Subject of each probe -> its metric."""
         with self.parts.db.read() as session:
-            found = session.scalars(select(Point).where(Point.gateway == load.PROBE)).all()
+            found = session.scalars(select(Point).where(Point.gateway.in_(load.PROBES.values()))).all()
         return {f"point:{row.id}": f"{row.device}/{row.quantity}" for row in found}
 
 
@@ -135,7 +138,7 @@ def measure(folder: Path, *, gateways: int, points: int, probes: int, seconds: f
     """ms from receipt (`received`) and from sending (`sent`) to the commit, by lane; what the load and the server say of themselves."""
     options = {"gateways": gateways, "points": points, "interval": INTERVAL_S, "probes": probes, "seconds": seconds}
     if gateways:
-        options["warm"], options["settle"] = 5, 10
+        options["warm"], options["settle"] = 3, 20
     folder.mkdir(parents=True, exist_ok=True)
     with Broker(folder / "broker") as broker, Server(folder / "server", broker, gateways, points, probes) as server:
         command = [sys.executable, "-m", "benchmarks.load", "--broker", broker.address]

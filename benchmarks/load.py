@@ -1,8 +1,8 @@
 """The load of a province, made cheaply: `python -m benchmarks.load`, a process of its own that speaks Sparkplug through a real broker.
 
 All gateways share one connection (what is measured is the server, and 1,300 clients would cost the machine more than the server does). Each sends
-its points once an interval, every gateway at its own phase; messages are kept and only their instants, values and sequences are changed. A probe
-gateway raises one alarm after the other: a smoke detector that trips, and a reading of the air above a limit without delay.
+its points once an interval, every gateway at its own phase; messages are kept and only their instants, values and sequences are changed. Two probe
+gateways raise one alarm after the other: a smoke detector that trips, and a reading of the air above a limit without delay.
 
 Prints one JSON object a line: {"births_s": …}, {"born": true}, then {"probe": metric, "sent": UTC ms} for each probe, at the end
 {"sent": messages, "acknowledged": …, "lag_ms": how far behind its timetable it was at worst}.
@@ -23,7 +23,9 @@ from contract.sparkplug import encode
 from contract.sparkplug_schema import payload_class
 from contract.topics import Kind, Topic
 
-GROUP, PROBE = "350100", "GW-PROBE"
+GROUP = "350100"
+PROBES = {"smoke": "GW-PROBE-S", "co2": "GW-PROBE-C"}
+"""A gateway for each lane: what hurries takes along what waits of its own gateway, so that a shared one would hide how long climate waits."""
 QUANTITIES = ("temperature", "humidity", "smoke", "door", "leak", "motion", "temperature", "humidity")
 """The points of one room, in turn."""
 PATIENCE_S = 180
@@ -95,24 +97,25 @@ class Talker:
 
 
 class Probe:
-    """A gateway of its own whose points trip one after the other."""
+    """A gateway of its own whose points of one quantity trip one after the other."""
 
-    def __init__(self, probes: int) -> None:
-        self.names = probe_metrics(probes)
+    def __init__(self, probes: int, quantity: str) -> None:
+        self._code = PROBES[quantity]
+        self.names = [name for name in probe_metrics(probes) if name.endswith(quantity)]
         self._aliases = {name: n for n, name in enumerate(self.names)}
         self._sequence = self._messages = 0
 
     def birth(self, now: int) -> tuple[str, bytes]:
-        points = [PointDeclaration(name, n, probe_room(n), "", 600.0) for n, name in enumerate(self.names)]
-        return str(Topic(GROUP, Kind.NBIRTH, PROBE)), encode(node_birth(points, now=now, bd_seq=0, outbox=Outbox(77, 1, 0)))
+        points = [PointDeclaration(name, n, probe_room(int(name[1:].partition("/")[0])), "", 600.0) for n, name in enumerate(self.names)]
+        return str(Topic(GROUP, Kind.NBIRTH, self._code)), encode(node_birth(points, now=now, bd_seq=0, outbox=Outbox(77, 1, 0)))
 
     def say(self, names: list[str], now: int, tripped: bool) -> tuple[str, bytes]:
-        samples = [Sample(PointKey.of(PROBE, name), now, float(tripped) if name.endswith("smoke") else 500.0 + 3000 * tripped) for name in names]
+        samples = [Sample(PointKey.of(self._code, name), now, float(tripped) if name.endswith("smoke") else 500.0 + 3000 * tripped) for name in names]
         first, self._sequence = self._sequence + 1, self._sequence + len(names)
         box = Outbox(77, first, self._sequence)
         self._messages += 1
         payload = node_data(samples, self._aliases, now=now, seq=self._messages % 256, outbox=box)
-        return str(Topic(GROUP, Kind.NDATA, PROBE)), encode(payload)
+        return str(Topic(GROUP, Kind.NDATA, self._code)), encode(payload)
 
 
 class Load:
@@ -147,28 +150,29 @@ class Load:
         while not self._ready:
             self._turn(0.1)
         talkers = [Talker(n, options.points, options.interval) for n in range(options.gateways)]
-        probe = Probe(options.probes)
-        for one in (*talkers, probe):
+        probes = [Probe(options.probes, quantity) for quantity in PROBES]
+        for one in (*talkers, *probes):
             self._say(one.birth(now_ms()))
             self._pause(0.002)
         began = time.monotonic()
-        while self.acknowledged <= len(talkers) and time.monotonic() < began + PATIENCE_S:  # each birth is answered behind its commit
+        while self.acknowledged < len(talkers) + len(probes) and time.monotonic() < began + PATIENCE_S:  # each birth is answered behind its commit
             self._turn(0.05)
         print(json.dumps({"births_s": round(time.monotonic() - began, 1), "answered": self.acknowledged}), flush=True)
-        self._say(probe.say(probe.names, now_ms(), False))
+        for probe in probes:
+            self._say(probe.say(probe.names, now_ms(), False))
         print(json.dumps({"born": True}), flush=True)
         self._pause(options.warm if talkers else 1.0)
         before = self.acknowledged
-        sent, lag = self._send(talkers, probe)
+        sent, lag = self._send(talkers, {name: probe for probe in probes for name in probe.names})
         self._pause(2)
         print(json.dumps({"sent": sent, "acknowledged": self.acknowledged - before, "lag_ms": round(lag * 1000)}), flush=True)
 
-    def _send(self, talkers: list[Talker], probe: Probe) -> tuple[int, float]:
+    def _send(self, talkers: list[Talker], probes: dict[str, Probe]) -> tuple[int, float]:
         """Until every probe has tripped."""
         options, began = self._options, time.monotonic()
         agenda = [(began + options.interval * n / max(len(talkers), 1), n) for n in range(len(talkers))]
-        trips = sorted(began + options.settle + options.seconds * self._dice.random() for _ in probe.names)
-        order = list(probe.names)
+        trips = sorted(began + options.settle + options.seconds * self._dice.random() for _ in probes)
+        order = list(probes)
         self._dice.shuffle(order)
         sent, lag = 0, 0.0
         while trips:
@@ -177,7 +181,7 @@ class Load:
                 trips.pop(0)
                 name = order.pop()
                 stamp = now_ms()
-                self._say(probe.say([name], stamp, True))
+                self._say(probes[name].say([name], stamp, True))
                 print(json.dumps({"probe": name, "sent": stamp}), flush=True)
             while agenda and agenda[0][0] <= now:
                 due, number = agenda[0]

@@ -13,7 +13,7 @@ from typing import Any
 from server.watch.commands import Command
 from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath
 
-GROUP_LIMIT, GROUP_SAMPLES = 64, 1_000
+GROUP_LIMIT, GROUP_SAMPLES = 128, 2_000
 """A group is closed at so many inputs or samples: what comes behind it, maybe smoke, must not wait for the judging of a whole province."""
 FEW, FEW_MS = 8, 8
 """While groups are this small it pays nothing to wait long for more: then a group is gathered for so many ms only."""
