@@ -20,7 +20,7 @@ from edge.uplink import Identity, Uplink
 from server.duty.events import event_of
 from server.duty.words import EVENTS
 from server.ingest.accept import Acceptor
-from server.ingest.mqtt import Transport
+from server.ingest.mqtt import Connection, Transport
 from server.notify.texts import AlarmFacts, default_texts
 from server.store.tables import Alarm, Point
 from simulators.broker import Broker
@@ -42,9 +42,8 @@ class Site:
         uplink = Uplink(identity, settings, link, points, lambda: 0)
         condition = Condition(GATEWAY, ROOM, lambda *_args, **_detail: None)
         self.outlet = Outlet(folder / "edge", GATEWAY, points, SpoolSettings(quota_mb=0.25), settings, uplink, wake, {}, condition=condition)
-        self.transport = Transport(
-            host=broker.host, port=broker.port, host_id="aw", groups=("+",), clock=lambda: self.slice.now, metrics=self.slice.metrics
-        )
+        to = Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",))
+        self.transport = Transport(to, clock=lambda: self.slice.now, refused=print)
         self.acceptor = Acceptor(self.slice.watch, self.transport.send, self.slice.metrics)
         self.ended = threading.Event()
         work = (self.transport.incoming, self.ended, lambda: self.slice.now, self.transport.tick)
