@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -22,9 +22,12 @@ class Pool:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._executor: ProcessPoolExecutor | None = None
+        self._context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks
+        self._leave_read, self._leave = self._context.Pipe(duplex=False)
+        self._closed = False
 
     def run(self, work: Callable[..., Result], *args: Any, timeout_s: float = TIMEOUT_S) -> Result:
-        """The result. Raises what the work raises, TimeoutError, BrokenProcessPool when the worker dies a second time."""
+        """The result. Raises what the work raises, TimeoutError, BrokenProcessPool when the worker dies a second time or the pool is closed."""
         try:
             return self._submit(work, *args).result(timeout_s)
         except BrokenProcessPool:
@@ -32,17 +35,22 @@ class Pool:
             return self._submit(work, *args).result(timeout_s)
 
     def close(self) -> None:
-        """Stop the worker; what waits is cancelled."""
+        """End the worker at once, whatever it is doing: its callers get BrokenProcessPool. What waits is cancelled."""
         with self._lock:
             executor, self._executor = self._executor, None
+            self._closed = True
+        self._leave.close()
         if executor is not None:
             executor.shutdown(wait=True, cancel_futures=True)
 
     def _submit(self, work: Callable[..., Result], *args: Any) -> "Future[Result]":
         with self._lock:
+            if self._closed:
+                raise BrokenProcessPool("the pool is closed")
             if self._executor is None:
-                context = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks
-                self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=_settle, max_tasks_per_child=_TASKS_PER_PROCESS)
+                self._executor = ProcessPoolExecutor(
+                    1, mp_context=self._context, initializer=_settle, initargs=(self._leave_read,), max_tasks_per_child=_TASKS_PER_PROCESS
+                )
             return self._executor.submit(work, *args)
 
     def _drop(self) -> None:
@@ -52,14 +60,12 @@ class Pool:
             executor.shutdown(wait=False)
 
 
-def _settle() -> None:
-    """Leave Ctrl-C to the parent, and end with it however it ends."""
+def _settle(leave: "Connection[Any, Any]") -> None:
+    """Leave Ctrl-C to the parent; end when it closes the pool, and with it however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_leave_after, args=(parent.sentinel,), daemon=True).start()
+    threading.Thread(target=_leave_after, args=(leave,), daemon=True).start()
 
 
-def _leave_after(sentinel: int) -> None:
-    wait([sentinel])
+def _leave_after(leave: "Connection[Any, Any]") -> None:
+    wait([leave])
     os._exit(0)

@@ -4,6 +4,9 @@ import csv
 import io
 import json
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import docx
@@ -132,6 +135,25 @@ def test_the_worker_renders_and_comes_back_after_its_death(tmp_path: Path) -> No
         assert pool.run(_die_once, str(tmp_path / "died")) == "alive"
     finally:
         pool.close()
+
+
+def test_a_closed_pool_does_not_wait_for_its_worker(tmp_path: Path) -> None:
+    pool = Pool()
+    begun = tmp_path / "begun"
+    with ThreadPoolExecutor(1) as caller:
+        waiting = caller.submit(pool.run, _hang, str(begun))
+        while not begun.exists():
+            assert not waiting.done(), waiting.exception()
+        pool.close()
+        with pytest.raises(BrokenProcessPool):
+            waiting.result()
+    with pytest.raises(BrokenProcessPool):
+        pool.run(render, paper(), "csv", None)
+
+
+def _hang(begun: str) -> None:
+    Path(begun).touch()
+    threading.Event().wait()
 
 
 def _die_once(mark: str) -> str:
