@@ -3,6 +3,7 @@
 Smoke, leak, fast heat and intrusion are never folded and stay on top in a flood: an ordinary damp week must not hide them.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import NamedTuple
@@ -134,7 +135,7 @@ def _group(cause: str, burst: Sequence[Open]) -> Group:
 
 
 class Flood(NamedTuple):
-    """Flood state of one desk: the new alarms of the last ten minutes, and since when it is flooded (None: it is not)."""
+    """Flood state of one desk: the new alarms of the last ten minutes in the order of time, and since when it is flooded (None: it is not)."""
 
     recent: tuple[int, ...] = ()
     since: int | None = None
@@ -142,7 +143,7 @@ class Flood(NamedTuple):
 
 def flood_step(state: Flood, now: int, arrived: int = 0) -> tuple[Flood, int | None]:
     """Let time pass to `now` with `arrived` new annunciations; also returns the next instant at which a flood could end by itself."""
-    recent = tuple(at for at in state.recent if at > now - FLOOD_WINDOW_MS) + (now,) * arrived
+    recent = state.recent[bisect_right(state.recent, now - FLOOD_WINDOW_MS) :] + (now,) * arrived
     since = state.since
     if since is None and len(recent) > FLOOD_STARTS_ABOVE:
         since = now

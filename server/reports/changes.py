@@ -1,6 +1,6 @@
 """本年变更: limits, pauses, moved sensors, stages and everything else that people changed, out of the audit log. Acts of duty are left out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import or_, select
@@ -97,6 +97,7 @@ _KEYS = {
     "via": "途径",
 }
 MOST_ROWS = 2_000
+_AT_ONCE = 500
 
 
 class Change(NamedTuple):
@@ -123,28 +124,30 @@ def listing(session: Session, unit: str, period: Period, *, newest: bool = False
     units = set(session.scalars(select(Unit.code).where(Unit.code.in_(below(unit)))))
     top = session.scalar(select(Room.unit).where(Room.unit.not_in(units)).limit(1)) is None
     rooms = {room.code: room.name for room in session.scalars(select(Room).where(Room.unit.in_(units)))}
-    columns = (AuditEntry.id, AuditEntry.at, AuditEntry.actor, AuditEntry.action, AuditEntry.subject, AuditEntry.detail)
-    query = select(*columns).where(AuditEntry.at >= period.since, AuditEntry.at < period.until)
-    query = query.where(~or_(*(AuditEntry.action.startswith(name) for name in _NOT_CHANGES)))
-    query = query.order_by(AuditEntry.id.desc() if newest else AuditEntry.id)
-    found: list[Change] = []
-    for entry in session.execute(query.execution_options(yield_per=500)):
-        place = _place(session, entry.subject, units, rooms)
+    within = (AuditEntry.at >= period.since, AuditEntry.at < period.until, ~or_(*(AuditEntry.action.startswith(name) for name in _NOT_CHANGES)))
+    query = select(AuditEntry.id, AuditEntry.subject).where(*within).order_by(AuditEntry.id.desc() if newest else AuditEntry.id)
+    places: dict[str, str | None] = {}
+    chosen: dict[int, str] = {}
+    for ident, subject in session.execute(query.execution_options(yield_per=2_000)):
+        if subject not in places:
+            places[subject] = _place(session, subject, units, rooms)
+        place = places[subject]
         if place or (top and place is None):
-            found.append(
-                Change(
-                    entry.at,
-                    entry.actor,
-                    _WORDS.get(entry.action, entry.action),
-                    place or entry.subject,
-                    _detail(entry.detail),
-                    entry.id,
-                    group_of(entry.action),
-                )
-            )
-        if len(found) >= MOST_ROWS:
+            chosen[ident] = place or subject
+        if len(chosen) >= MOST_ROWS:
             break
-    return found
+    entries = {entry.id: entry for entry in _entries(session, list(chosen))}
+    return [_change(entries[ident], place) for ident, place in chosen.items()]
+
+
+def _entries(session: Session, idents: Sequence[int]) -> Iterator[AuditEntry]:
+    for start in range(0, len(idents), _AT_ONCE):
+        yield from session.scalars(select(AuditEntry).where(AuditEntry.id.in_(idents[start : start + _AT_ONCE])))
+
+
+def _change(entry: AuditEntry, place: str) -> Change:
+    word = _WORDS.get(entry.action, entry.action)
+    return Change(entry.at, entry.actor, word, place, _detail(entry.detail), entry.id, group_of(entry.action))
 
 
 def table(sources: Sources, unit: str, period: Period, title: str = "") -> Block:
