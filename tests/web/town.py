@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from contract.claiming import claim_code
+from contract.offers import offers_of
+from contract.profile import find
 from server import stills
 from server.duty import drills, watch_checks
 from server.duty.cards import default_cards
@@ -111,7 +113,7 @@ class Town(House):
     def _live(self, key: str) -> None:
         """Readings, a smoke alarm, an SMS and a still of one place."""
         unit, room, gateway = UNITS[key], f"{UNITS[key]}-01", f"GW-{UNITS[key][:8]}"
-        self.birth(gateway, (room,))
+        self.birth(gateway, (room,), offers=offers_of([("relay", find("waveshare-relay-8ch"), ("relay1",))]))
         self.calm(room, gateway)
         alarm = self.smoke(room, gateway)
         content, digest = self.picture(f"STILL {key}")
