@@ -16,7 +16,7 @@ demo: setup  ## set up and run the living demo (ARGS="--check" runs it without a
 
 test: setup  ## set up and run the tests
 	@$(BIN)/python tools/present.py
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not soak" $(ARGS) || { \
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -m "not soak" $(ARGS) || { \
 	  echo "== what failed while both cores were busy is run once more, alone; it must pass then =="; \
 	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m "not soak" $(ARGS); }
 

@@ -9,6 +9,7 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import random
 import signal
 import socket
 import struct
@@ -43,11 +44,20 @@ class BrokerError(RuntimeError):
     """The broker is not installed, or did not come up; the sentence carries the end of its log."""
 
 
+_PORTS = range(15_000, 32_000)
+"""Below those that the kernel gives to connections: a port that is free now is still free when its server starts."""
+_draw = random.SystemRandom()  # the global generator is seeded by property tests: all workers would draw the same ports
+_drawn: set[int] = set()
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """Ask the kernel for a TCP port that nobody listens on at this moment."""
-    with socket.create_server((host, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A TCP port that nobody listens on, another one at each call. Raises BrokerError when there is none."""
+    for _ in _PORTS:
+        if (port := _draw.choice(_PORTS)) not in _drawn:
+            with contextlib.suppress(OSError), socket.create_server((host, port)):
+                _drawn.add(port)
+                return port
+    raise BrokerError(f"no free port found between {_PORTS.start} and {_PORTS.stop}")
 
 
 def binary() -> Path:
