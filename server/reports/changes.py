@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.reports.paper import Block, Column, Sheet, Table, Text
@@ -124,7 +124,9 @@ def listing(session: Session, unit: str, period: Period, *, newest: bool = False
     units = set(session.scalars(select(Unit.code).where(Unit.code.in_(below(unit)))))
     top = session.scalar(select(Room.unit).where(Room.unit.not_in(units)).limit(1)) is None
     rooms = {room.code: room.name for room in session.scalars(select(Room).where(Room.unit.in_(units)))}
-    within = (AuditEntry.at >= period.since, AuditEntry.at < period.until, ~or_(*(AuditEntry.action.startswith(name) for name in _NOT_CHANGES)))
+    when = (AuditEntry.at >= period.since, AuditEntry.at < period.until)
+    actions = [action for action in session.scalars(select(AuditEntry.action).where(*when).distinct()) if not action.startswith(_NOT_CHANGES)]
+    within = (*when, AuditEntry.action.in_(actions))
     query = select(AuditEntry.id, AuditEntry.subject).where(*within).order_by(AuditEntry.id.desc() if newest else AuditEntry.id)
     places: dict[str, str | None] = {}
     chosen: dict[int, str] = {}
