@@ -100,6 +100,14 @@ MOST_ROWS = 2_000
 _AT_ONCE = 500
 
 
+class Chosen(NamedTuple):
+    """An entry of the audit log that is a change: its number, where, and its group."""
+
+    ident: int
+    place: str
+    group: str
+
+
 class Change(NamedTuple):
     """One change: UTC ms, who, what, where, details in words."""
 
@@ -117,8 +125,8 @@ def group_of(action: str) -> str:
     return next((key for key, (_, starts) in GROUPS.items() if action.startswith(starts)), "")
 
 
-def listing(session: Session, unit: str, period: Period, *, newest: bool = False) -> list[Change]:
-    """Changes that concern the subtree, oldest first, or newest first; at most MOST_ROWS of that end. Entries that name no place belong to whoever
+def chosen(session: Session, unit: str, period: Period, *, newest: bool = False) -> list[Chosen]:
+    """Which entries concern the subtree, oldest first, or newest first; at most MOST_ROWS of that end. Entries that name no place belong to whoever
     sees the whole province.
     """
     units = set(session.scalars(select(Unit.code).where(Unit.code.in_(below(unit)))))
@@ -126,20 +134,25 @@ def listing(session: Session, unit: str, period: Period, *, newest: bool = False
     rooms = {room.code: room.name for room in session.scalars(select(Room).where(Room.unit.in_(units)))}
     when = (AuditEntry.at >= period.since, AuditEntry.at < period.until)
     actions = [action for action in session.scalars(select(AuditEntry.action).where(*when).distinct()) if not action.startswith(_NOT_CHANGES)]
-    within = (*when, AuditEntry.action.in_(actions))
-    query = select(AuditEntry.id, AuditEntry.subject).where(*within).order_by(AuditEntry.id.desc() if newest else AuditEntry.id)
+    query = select(AuditEntry.id, AuditEntry.subject, AuditEntry.action).where(*when, AuditEntry.action.in_(actions))
+    query = query.order_by(AuditEntry.id.desc() if newest else AuditEntry.id)
     places: dict[str, str | None] = {}
-    chosen: dict[int, str] = {}
-    for ident, subject in session.execute(query.execution_options(yield_per=2_000)):
+    found: list[Chosen] = []
+    for ident, subject, action in session.execute(query.execution_options(yield_per=2_000)):
         if subject not in places:
             places[subject] = _place(session, subject, units, rooms)
         place = places[subject]
         if place or (top and place is None):
-            chosen[ident] = place or subject
-        if len(chosen) >= MOST_ROWS:
+            found.append(Chosen(ident, place or subject, group_of(action)))
+        if len(found) >= MOST_ROWS:
             break
-    entries = {entry.id: entry for entry in _entries(session, list(chosen))}
-    return [_change(entries[ident], place) for ident, place in chosen.items()]
+    return found
+
+
+def listing(session: Session, found: Sequence[Chosen]) -> list[Change]:
+    """The chosen entries in words, in their order."""
+    entries = {entry.id: entry for entry in _entries(session, [one.ident for one in found])}
+    return [_change(entries[one.ident], one.place) for one in found]
 
 
 def _entries(session: Session, idents: Sequence[int]) -> Iterator[AuditEntry]:
@@ -155,7 +168,7 @@ def _change(entry: AuditEntry, place: str) -> Change:
 def table(sources: Sources, unit: str, period: Period, title: str = "") -> Block:
     """The changes as a table."""
     with sources.db.read() as session:
-        found = listing(session, unit, period)
+        found = listing(session, chosen(session, unit, period))
     if not found:
         return Text(title=title, paragraphs=("本期没有变更记录。",))
     columns = (

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from server.reports.changes import GROUPS, MOST_ROWS, listing
+from server.reports.changes import GROUPS, MOST_ROWS, chosen, listing
 from server.reports.period import local
 from server.store import units
 from server.web.api.common import Viewer
@@ -31,25 +31,26 @@ def page(
 ) -> Response:
     """The changes of a unit's subtree, the newest first; this year, if no period is given."""
     now = services.clock()
-    chosen = period_of(period or str(local(now).year), now)
+    span = period_of(period or str(local(now).year), now)
     with services.db.read() as session:
         top = unit or who.unit or next(iter(each.code for each in units.page(session, None, after="", limit=1)), "")
         require_unit(session, who, top)
-        found = listing(session, top, chosen, newest=True)
+        found = chosen(session, top, span, newest=True)
+        shown = [change for change in found if group in ("", change.group)]
+        changes = listing(session, shown[(number - 1) * PER_PAGE : number * PER_PAGE])
         choices = [(each.code, each.name) for each in units.page(session, who.unit, after="", limit=200)]
-    shown = [change for change in found if group in ("", change.group)]
     return screens.page(
         request,
         "changes.html",
         who=who,
         unit=top,
         choices=choices,
-        period=chosen,
+        period=span,
         group=group,
         groups={key: word for key, (word, _) in GROUPS.items()},
         counts=Counter(change.group for change in found),
         whole=len(found),
-        changes=shown[(number - 1) * PER_PAGE : number * PER_PAGE],
+        changes=changes,
         number=number,
         pages=max(1, -(-len(shown) // PER_PAGE)),
         most=MOST_ROWS,
