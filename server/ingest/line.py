@@ -108,7 +108,11 @@ class Line:
                         self._take(_armful.decode(frame))
                 except OSError:
                     log.debug("the line's process has gone")
-                self._process, self.connected = None, False
+                except msgspec.MsgspecError:
+                    log.exception("the line's process said what cannot be read; it is replaced")
+                    process.kill()
+                finally:
+                    self._process, self.connected = None, False
             if not self._stopping.wait(_PAUSE_S):
                 log.error("the process that talks to the broker has ended (%s); a new one is started", process.returncode)
 

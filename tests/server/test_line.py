@@ -6,8 +6,10 @@ import signal
 import time
 
 import paho.mqtt.client as paho
+import pytest
 
 from contract.topics import read_state
+from server.ingest import line as line_module
 from server.ingest.line import Line
 from server.ingest.mqtt import Connection, Incoming
 from simulators.broker import Broker
@@ -76,4 +78,24 @@ def test_the_line_is_replaced_when_its_process_dies(broker: Broker) -> None:
     line.stop()
     other.hears_state(False)
     assert not refused
+    other.leave()
+
+
+def test_a_frame_that_cannot_be_read_costs_the_process_and_not_the_line(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = [b"\xc1"]  # a byte that MessagePack never uses
+    decode = line_module._armful.decode
+
+    class Damaging:
+        def decode(self, frame: bytes) -> line_module.Armful:
+            return decode(damaged.pop() if damaged else frame)
+
+    monkeypatch.setattr(line_module, "_armful", Damaging())
+    line = Line(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",)), lambda *_: None)
+    line.start()
+    connected(line)
+    assert not damaged
+    other = Other(broker)
+    other.say(b"heard")
+    assert line.incoming.get(timeout=WAIT).payload == b"heard"
+    line.stop()
     other.leave()
