@@ -1,14 +1,15 @@
 """本年变更: limits, pauses, moved sensors, stages and everything else that people changed, out of the audit log. Acts of duty are left out."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, String, cast, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from server.reports.paper import Block, Column, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.sources import Sources
+from server.store.functions import AfterColon
 from server.store.tables import Alarm, AuditEntry, Room, Unit
 from server.store.units import below
 
@@ -101,10 +102,9 @@ _AT_ONCE = 500
 
 
 class Chosen(NamedTuple):
-    """An entry of the audit log that is a change: its number, where, and its group."""
+    """An entry of the audit log that is a change: its number and its group."""
 
     ident: int
-    place: str
     group: str
 
 
@@ -129,35 +129,55 @@ def chosen(session: Session, unit: str, period: Period, *, newest: bool = False)
     """Which entries concern the subtree, oldest first, or newest first; at most MOST_ROWS of that end. Entries that name no place belong to whoever
     sees the whole province.
     """
-    units = set(session.scalars(select(Unit.code).where(Unit.code.in_(below(unit)))))
-    top = session.scalar(select(Room.unit).where(Room.unit.not_in(units)).limit(1)) is None
-    rooms = {room.code: room.name for room in session.scalars(select(Room).where(Room.unit.in_(units)))}
     when = (AuditEntry.at >= period.since, AuditEntry.at < period.until)
     actions = [action for action in session.scalars(select(AuditEntry.action).where(*when).distinct()) if not action.startswith(_NOT_CHANGES)]
-    query = select(AuditEntry.id, AuditEntry.subject, AuditEntry.action).where(*when, AuditEntry.action.in_(actions))
-    query = query.order_by(AuditEntry.id.desc() if newest else AuditEntry.id)
-    places: dict[str, str | None] = {}
-    found: list[Chosen] = []
-    for ident, subject, action in session.execute(query.execution_options(yield_per=2_000)):
-        if subject not in places:
-            places[subject] = _place(session, subject, units, rooms)
-        place = places[subject]
-        if place or (top and place is None):
-            found.append(Chosen(ident, place or subject, group_of(action)))
-        if len(found) >= MOST_ROWS:
-            break
-    return found
+    query = select(AuditEntry.id, AuditEntry.action).where(*when, AuditEntry.action.in_(actions))
+    row = session.get(Unit, unit)
+    if row is None or row.parent is not None:
+        query = query.where(_inside(unit, period))
+    query = query.order_by(*((AuditEntry.at.desc(), AuditEntry.id.desc()) if newest else (AuditEntry.at, AuditEntry.id))).limit(MOST_ROWS)
+    return [Chosen(ident, group_of(action)) for ident, action in session.execute(query)]
+
+
+def _inside(unit: str, period: Period) -> ColumnElement[bool]:
+    """Entries about a unit of the subtree, its rooms (which keep their code when they are handed on) or their alarms."""
+    ident, units = AfterColon(AuditEntry.subject), below(unit)
+    rooms = select(Room.code).where(Room.unit.in_(units))
+    alarms = select(literal("alarm:") + cast(Alarm.id, String)).where(Alarm.unit.in_(units), Alarm.raised_at < period.until)
+    return or_(func.substr(ident, 1, 12).in_(units), func.substr(ident, 1, 15).in_(rooms), AuditEntry.subject.in_(alarms))
 
 
 def listing(session: Session, found: Sequence[Chosen]) -> list[Change]:
     """The chosen entries in words, in their order."""
     entries = {entry.id: entry for entry in _entries(session, [one.ident for one in found])}
-    return [_change(entries[one.ident], one.place) for one in found]
+    places = _places(session, {entry.subject for entry in entries.values()})
+    return [_change(entries[one.ident], places[entries[one.ident].subject]) for one in found]
 
 
 def _entries(session: Session, idents: Sequence[int]) -> Iterator[AuditEntry]:
-    for start in range(0, len(idents), _AT_ONCE):
-        yield from session.scalars(select(AuditEntry).where(AuditEntry.id.in_(idents[start : start + _AT_ONCE])))
+    for part in _parts(idents):
+        yield from session.scalars(select(AuditEntry).where(AuditEntry.id.in_(part)))
+
+
+def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
+
+
+def _places(session: Session, subjects: Iterable[str]) -> dict[str, str]:
+    """What the subjects of entries are called: room or unit by name; itself where it is neither."""
+    idents = {subject: subject.partition(":")[2] or subject for subject in subjects}
+    alarms = [int(ident) for subject, ident in idents.items() if subject.startswith("alarm:") and ident.isdigit()]
+    for part in _parts(alarms):
+        for ident, room, unit in session.execute(select(Alarm.id, Alarm.room, Alarm.unit).where(Alarm.id.in_(part))):
+            idents[f"alarm:{ident}"] = room or unit
+    rooms, units = (_names(session, table, {ident[:length] for ident in idents.values()}) for table, length in ((Room, 15), (Unit, 12)))
+    return {subject: rooms.get(ident[:15]) or units.get(ident[:12]) or subject for subject, ident in idents.items()}
+
+
+def _names(session: Session, table: type[Room | Unit], codes: set[str]) -> dict[str, str]:
+    return {
+        code: name for part in _parts(sorted(codes)) for code, name in session.execute(select(table.code, table.name).where(table.code.in_(part)))
+    }
 
 
 def _change(entry: AuditEntry, place: str) -> Change:
@@ -200,20 +220,6 @@ def _row(change: Change) -> tuple[str, str, str, str, str, int]:
 
 def _limit_note(found: Sequence[Change]) -> tuple[str, ...]:
     return (f"只列出最早的 {MOST_ROWS} 条，请缩短时段查看其余。",) if len(found) >= MOST_ROWS else ()
-
-
-def _place(session: Session, subject: str, units: set[str], rooms: dict[str, str]) -> str | None:
-    """The name of the place inside the subtree; "" for one outside of it; None when the entry names no place."""
-    kind, _, ident = subject.rpartition(":")
-    if kind == "alarm" and ident.isdigit():
-        alarm = session.get(Alarm, int(ident))
-        return None if alarm is None else "" if alarm.unit not in units else rooms.get(alarm.room or "", alarm.unit)
-    code = ident[:15] if len(ident) >= 15 and ident[:12].isdigit() else ident
-    if code in rooms:
-        return rooms[code]
-    if len(ident) >= 12 and ident[:12].isdigit():
-        return ident if ident[:12] in units else ""
-    return None
 
 
 def _detail(detail: dict[str, object]) -> str:

@@ -1,7 +1,7 @@
 """What the figures of the alarm system are computed from: annunciations, times of activity, chattering and fleeting, standing states."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, String, cast, exists, func, literal, or_, select
 from sqlalchemy.orm import Session
@@ -54,16 +54,22 @@ def desk(session: Session, scope: str | None, start: int, end: int) -> Desk:
     held = select(Alarm.subject, Alarm.rule, Alarm.raised_at, func.coalesce(Alarm.cleared_at, Alarm.closed_at)).where(*within)
     held = held.where(Alarm.known_late.is_(False), Alarm.group_alarm.is_(None))
     active = [Held(f"{subject}|{rule}", since, until) for subject, rule, since, until in session.execute(held)]
-    chattering, fleeting = (_tags(session, mine, start, end, name) for name in ("chattering", "fleeting"))
+    behaving = _behaving(session, mine, start, end)
+    chattering, fleeting = behaving["chattering"], behaving["fleeting"]
     performance = measure(
         rows, active, start, end, chattering=len(chattering), fleeting=len(fleeting), unauthorised=_unauthorised(session, scope, start, end)
     )
-    late = (*mine, Alarm.known_late, Alarm.raised_at >= start, Alarm.raised_at < end)
-    standing = (*mine, Alarm.closed_at.is_(None), Alarm.state.in_(("active_unacked", "active_acked")), Alarm.group_alarm.is_(None))
+    open_now = Alarm.closed_at.is_(None)
+    late, standing, shelved = session.execute(
+        select(
+            func.count().filter(Alarm.known_late, Alarm.raised_at >= start, Alarm.raised_at < end),
+            func.count().filter(open_now, Alarm.state.in_(("active_unacked", "active_acked")), Alarm.group_alarm.is_(None)),
+            func.count().filter(open_now, Alarm.state == "shelved"),
+        ).where(*mine, or_(open_now, Alarm.raised_at >= start))
+    ).one()
     return Desk(
-        performance, known_late=_count(session, late), standing=_count(session, standing),
-        shelved=_count(session, (*mine, Alarm.closed_at.is_(None), Alarm.state == "shelved")), chronic=len(chronic(session, scope)),
-        chattering=chattering, fleeting=fleeting,
+        performance, known_late=late, standing=standing, shelved=shelved, chronic=len(chronic(session, scope)), chattering=chattering,
+        fleeting=fleeting,
     )  # fmt: skip
 
 
@@ -107,10 +113,10 @@ def _unauthorised(session: Session, scope: str | None, start: int, end: int) -> 
     return sum(session.scalar(select(func.count()).select_from(found)) or 0 for found in (quiet, loose))
 
 
-def _tags(session: Session, mine: Sequence[ColumnElement[bool]], start: int, end: int, behaviour: str) -> tuple[str, ...]:
-    query = select(Alarm.subject, Alarm.rule).where(*mine, Alarm.behaviour == behaviour, Alarm.raised_at >= start, Alarm.raised_at < end).distinct()
-    return tuple(sorted(f"{subject}|{rule}" for subject, rule in session.execute(query)))
-
-
-def _count(session: Session, wanted: Sequence[Any]) -> int:
-    return session.scalar(select(func.count()).select_from(Alarm).where(*wanted)) or 0
+def _behaving(session: Session, mine: Sequence[ColumnElement[bool]], start: int, end: int) -> dict[str, tuple[str, ...]]:
+    """Tags of the alarms raised in [start, end) by their behaviour, chattering or fleeting."""
+    query = select(Alarm.behaviour, Alarm.subject, Alarm.rule).where(*mine, Alarm.raised_at >= start, Alarm.raised_at < end).distinct()
+    found: dict[str, list[str]] = {"chattering": [], "fleeting": []}
+    for behaviour, subject, rule in session.execute(query.where(Alarm.behaviour.in_(found))):
+        found[behaviour].append(f"{subject}|{rule}")
+    return {behaviour: tuple(sorted(tags)) for behaviour, tags in found.items()}

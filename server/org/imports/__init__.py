@@ -81,6 +81,8 @@ def carry_out(
         return summary
     _write(db, run, plan, clock, progress or (lambda _done, _rows: None))
     summary.changed = touched(plan.changes)
+    if len(plan.changes) >= PART:
+        db.counted({change.table.name for change in plan.changes})
     _finish(db, run, clock(), state="done", **counts)
     return summary
 
