@@ -40,8 +40,9 @@ from server.org.judging import all_limits
 from server.pool import Pool
 from server.reports.filing import Filing
 from server.reports.wiring import board_bands, open_desk
+from server.secret_files import secret
 from server.series.choose import open_store
-from server.settings import Settings
+from server.settings import Settings, SettingsError
 from server.store import anchors, gateway_events, gateways
 from server.store.lock import StoreLock
 from server.store.migrate import migrate
@@ -74,7 +75,7 @@ class Parts:
         migrate(self.db)
         self.store = open_store(
             settings.series.kind, settings.data_dir / "series", url=settings.series.url, bucket=settings.series.bucket,
-            org=settings.series.org, token=from_settings.secret(settings.series.token_file),
+            org=settings.series.org, token=secret(settings.series.token_file),
         )  # fmt: skip
         self.board = Board()
         self.hub = Hub(self.board, self.clock(), on_clients=self.metrics.stream_clients.set)
@@ -290,14 +291,17 @@ def tune() -> None:
 
 
 def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT. Raises StoreTakenError when another server holds the data folder."""
+    """Serve until SIGTERM or SIGINT. Raises StoreTakenError when another server holds the data folder, SettingsError for what cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for name in ("apscheduler", "twilio", "httpx"):  # each logs every call at INFO
         logging.getLogger(name).setLevel(logging.WARNING)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     tune()
     with StoreLock(settings.data_dir):
-        app, parts = build(settings)
+        try:
+            app, parts = build(settings)
+        except ValueError as error:  # what a module says of a setting that it cannot use is a sentence
+            raise SettingsError(f"按 server.yaml 起不来：{error}") from error
         config = uvicorn.Config(
             app, host=settings.host, port=settings.port, log_level="warning", access_log=False, timeout_graceful_shutdown=5, server_header=False
         )

@@ -23,6 +23,8 @@ from server.commands import (
     service,
     trace,
 )
+from server.secret_files import SecretFileError
+from server.settings import SettingsError
 from server.store.lock import StoreTakenError
 
 MODULES = (service, importing, account, alarms, rules, climate, auditing, drill, bench, report, backup, trace, gateway)
@@ -45,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     except CommandError as error:
         say(str(error))
         return error.code
-    except StoreTakenError as error:
+    except (StoreTakenError, SettingsError, SecretFileError) as error:
         say(str(error))
         return INVALID
     return code

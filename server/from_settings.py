@@ -11,13 +11,9 @@ from server.ingest.mqtt import Connection
 from server.metrics import Metrics
 from server.org.accounts import SignInLimits
 from server.org.oidc import Provider, ProviderSettings
+from server.secret_files import readable, secret
 from server.settings import Settings
 from server.web.services import ApiToken, Rates, WebSettings
-
-
-def secret(path: Path | None) -> str:
-    """The text of a file that holds a secret; empty where no file is named. Raises OSError."""
-    return path.read_text("utf-8").strip() if path is not None else ""
 
 
 def rules(settings: Settings) -> RuleSet:
@@ -26,18 +22,15 @@ def rules(settings: Settings) -> RuleSet:
 
 
 def line(settings: Settings, metrics: Metrics) -> Line:
-    """The connection to the broker, not started."""
+    """The connection to the broker, not started. Raises SecretFileError."""
     broker = settings.broker
+    authority = readable(broker.tls_ca)
     to = Connection(
         host=broker.host, port=broker.port, host_id=settings.host_id, groups=settings.groups, username=broker.username,
-        password_file=_text(broker.password_file), keepalive_s=broker.keepalive_s,
-        tls=(str(broker.tls_ca), _text(broker.tls_cert), _text(broker.tls_key)) if broker.tls_ca is not None else None,
+        password=secret(broker.password_file), keepalive_s=broker.keepalive_s,
+        tls=(authority, readable(broker.tls_cert), readable(broker.tls_key)) if authority is not None else None,
     )  # fmt: skip
     return Line(to, lambda reason, number: metrics.refused.labels(reason).inc(number))
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
 
 
 def provider(settings: Settings) -> Provider | None:

@@ -8,10 +8,11 @@ from sqlalchemy.engine import make_url
 
 from contract.located_yaml import LocatedYamlError, load_located
 from server.net_guard import ANYWHERE
+from server.secret_files import secret
 
 
 class SettingsError(ValueError):
-    """The file cannot be used; the text is one sentence with file, line and reason."""
+    """The settings cannot be used; the text is one sentence, with file, line and reason where the file is at fault."""
 
 
 class _Frozen(BaseModel):
@@ -241,12 +242,11 @@ class Settings(_Frozen):
 
     @property
     def database_url(self) -> str:
-        """SQLAlchemy URL; SQLite in the data folder unless set. A password comes from its file."""
+        """SQLAlchemy URL; SQLite in the data folder unless set. A password comes from its file. Raises SecretFileError."""
         url = self.database or f"sqlite:///{self.data_dir / 'archivewatch.db'}"
         if self.database_password_file is None:
             return url
-        password = self.database_password_file.read_text("utf-8").splitlines()[0].strip()
-        return make_url(url).set(password=password).render_as_string(hide_password=False)
+        return make_url(url).set(password=secret(self.database_password_file)).render_as_string(hide_password=False)
 
     @property
     def host(self) -> str:
@@ -284,8 +284,8 @@ def _resolve(settings: Settings, folder: Path) -> Settings:
                 changes[name] = folder / value
             elif isinstance(value, BaseModel):
                 changes[name] = absolute(value)
-            elif isinstance(value, tuple) and any(isinstance(one, BaseModel) for one in value):
-                changes[name] = tuple(absolute(one) if isinstance(one, BaseModel) else one for one in value)
+            elif isinstance(value, tuple) and any(isinstance(one, BaseModel | Path) for one in value):
+                changes[name] = tuple(absolute(one) if isinstance(one, BaseModel) else folder / one for one in value)
         return model.model_copy(update=changes)
 
     resolved = absolute(settings)

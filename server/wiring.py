@@ -1,9 +1,12 @@
 """What several compositions (server, commands) make of the settings in the same way. No logic."""
 
+import secrets
+
 from server.org import broker_access, broker_files
 from server.org.broker_access import BrokerAccess
 from server.org.broker_files import Host, Listener
 from server.org.claiming import Reach
+from server.secret_files import SecretFileError, secret
 from server.settings import Settings
 from server.store.session import Database
 
@@ -22,9 +25,12 @@ def reach(settings: Settings) -> Reach:
 
 
 def broker_host(settings: Settings, kind: str) -> Host:
-    """The server as a client of its broker."""
+    """The server as a client of its broker. Raises SecretFileError where anybody could sign in as it: neither password nor certificate."""
     broker = settings.broker
-    password = broker.password_file.read_text("utf-8").splitlines()[0].strip() if broker.password_file is not None else ""
+    if broker.password_file is None and broker.tls_cert is None:
+        raise SecretFileError("server.yaml 的 broker 没有 password_file，也没有 tls_cert：任何人都能冒充中心登录消息服务器。")
+    # With a certificate alone nobody may come in by a password: one that nobody knows.
+    password = secret(broker.password_file) or secrets.token_urlsafe(32)
     return broker_access.host(kind, broker.username or "server", password, settings.host_id, settings.groups)
 
 

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from server.secret_files import secret
 from server.series import SeriesStore
 from server.series.choose import open_store
-from server.settings import Settings, SettingsError, load_settings
+from server.settings import SeriesSettings, Settings, SettingsError, load_settings
 from server.store.migrate import SchemaTooNewError, migrate
 from server.store.session import Database
 
@@ -62,11 +63,12 @@ def database(settings: Settings) -> Database:
     return db
 
 
-def series_store(settings: Settings) -> SeriesStore:
-    """The series store of these settings; the caller closes it."""
-    series = settings.series
-    token = series.token_file.read_text("utf-8").strip() if series.token_file is not None else ""
-    return open_store(series.kind, settings.data_dir / "series", url=series.url, bucket=series.bucket, org=series.org, token=token)
+def series_store(settings: Settings, series: SeriesSettings | None = None) -> SeriesStore:
+    """The series store of these settings, or another as `series` describes it; the caller closes it. An embedded one lies in the data folder."""
+    series = series or settings.series
+    return open_store(
+        series.kind, settings.data_dir / "series", url=series.url, bucket=series.bucket, org=series.org, token=secret(series.token_file)
+    )
 
 
 def add(group: Any, name: str, call: Callable[[argparse.Namespace], int], text: str, *, config: bool = True) -> argparse.ArgumentParser:

@@ -5,9 +5,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from server.commands import FAILED, INVALID, OK, CommandError, add, emit, now_ms, say, settings_of
+from server.commands import FAILED, INVALID, OK, CommandError, add, emit, now_ms, say, series_store, settings_of
 from server.commands.remote import ask, server_or_store
-from server.commands.stores import open_series, opened
+from server.commands.stores import opened
 from server.history import backup, carry
 from server.series import SeriesError
 from server.settings import SeriesSettings
@@ -78,7 +78,7 @@ def migrate(args: argparse.Namespace) -> int:
         raise CommandError("目标就是现在的存储。", INVALID)
     with StoreLock(settings.data_dir), opened(settings) as (db, store):
         try:
-            other = open_series(settings, wanted)
+            other = series_store(settings, wanted)
             try:
                 moved = carry.migrate(db, store, other, _progress)
             finally:

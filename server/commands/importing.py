@@ -7,9 +7,8 @@ from typing import Any
 
 import httpx
 
-from server.commands import INVALID, NOT_FOUND, OK, USAGE, CommandError, add, database, emit, now_ms, say, settings_of
+from server.commands import INVALID, NOT_FOUND, OK, USAGE, CommandError, add, database, emit, now_ms, say, series_store, settings_of
 from server.commands.remote import ask, server_or_store
-from server.commands.stores import open_series
 from server.org import imports
 from server.org.import_history import import_history
 from server.org.imports.plan import Wrong
@@ -109,7 +108,7 @@ def _there(client: httpx.Client, kind: str, path: Path, dry_run: bool) -> dict[s
 
 
 def _import_history(db: Database, settings: Settings, args: argparse.Namespace) -> int:
-    store = open_series(settings, settings.series)
+    store = series_store(settings)
     try:
         summary = import_history(db, store, args.file, dry_run=args.dry_run, now=now_ms())
     finally:

@@ -9,7 +9,6 @@ import queue
 import ssl
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -42,7 +41,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     host_id: str
     groups: tuple[str, ...]
     username: str | None = None
-    password_file: str | None = None
+    password: str = ""
     tls: tuple[str, str | None, str | None] | None = None
     keepalive_s: int = 20
 
@@ -59,7 +58,7 @@ class Transport:
         self._failing = False
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"{to.host_id}-{clock() % 1_000_000_007}", clean_session=True)
         if to.username is not None:
-            self._client.username_pw_set(to.username, Path(to.password_file).read_text("utf-8").strip() if to.password_file else None)
+            self._client.username_pw_set(to.username, to.password or None)
         if to.tls is not None:
             ca, certificate, key = to.tls
             self._client.tls_set(ca, certificate, key, tls_version=ssl.PROTOCOL_TLS_CLIENT)

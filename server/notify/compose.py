@@ -1,7 +1,5 @@
 """From the settings to a dispatcher: channels in order of preference, groups, the escalation table, the calendar."""
 
-from pathlib import Path
-
 from server.duty.calendar import Workdays, load_workdays
 from server.duty.escalation import EscalationTable, default_escalation, load_escalation
 from server.notify.channels import Channel, ChannelSettings, open_channel
@@ -11,13 +9,9 @@ from server.notify.lines import Broadcast
 from server.notify.send import SendSettings
 from server.notify.situation import Knowledge
 from server.notify.throttle import cap_per_phone
+from server.secret_files import secret
 from server.settings import ChannelEntry, Settings
 from server.store.session import Database
-
-
-def secret(path: Path | None) -> str:
-    """A key from its file, '' without one."""
-    return path.read_text("utf-8").strip() if path is not None else ""
 
 
 def workdays(settings: Settings) -> Workdays:
@@ -43,6 +37,11 @@ def dispatcher(settings: Settings, db: Database, count: Count, knowledge: Knowle
         broadcasts=groups, workdays=workdays(settings), knowledge=knowledge, count=count,
         throttle=cap_per_phone(sms.cap, int(sms.cap_minutes * 60_000)) if sms.cap else None,
     )  # fmt: skip
+
+
+def open_channels(settings: Settings) -> list[Channel]:
+    """Every channel of the settings, in order of preference; the caller closes them. Raises ValueError for one that cannot be opened."""
+    return _channels(settings)[0]
 
 
 def _channels(settings: Settings) -> tuple[list[Channel], list[Broadcast]]:

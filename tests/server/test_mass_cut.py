@@ -36,7 +36,7 @@ class Cut:
         self.broker = Guarded("mosquitto", made.db, folder, port)
         self.now = made.now
         (folder / "pw").write_text(SERVER_PASSWORD)
-        to = Connection(host="127.0.0.1", port=port, host_id="aw", groups=("+",), username="server", password_file=str(folder / "pw"))
+        to = Connection(host="127.0.0.1", port=port, host_id="aw", groups=("+",), username="server", password=(folder / "pw").read_text())
         self.transport = Transport(to, clock=lambda: self.now, refused=print)
         self.acceptor = Acceptor(made.watch, self.transport.send, made.metrics)
         self.transport.start()

@@ -12,6 +12,7 @@ import ldap3
 from ldap3.core.exceptions import LDAPException
 
 from server.org import feed
+from server.secret_files import secret
 from server.settings import LdapSettings
 from server.store.session import Database
 
@@ -35,8 +36,8 @@ def run_once(db: Database, settings: LdapSettings, now: int) -> bool:
 
 
 def read(settings: LdapSettings) -> Iterator[dict[str, str]]:
-    """People of the directory as rows of the import. Raises LDAPException, OSError (the password's file)."""
-    password = settings.password_file.read_text("utf-8").strip() if settings.password_file is not None else None
+    """People of the directory as rows of the import. Raises LDAPException, SecretFileError."""
+    password = secret(settings.password_file) or None
     tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(settings.ca) if settings.ca is not None else None)
     server = ldap3.Server(settings.url, tls=tls, connect_timeout=_TIMEOUT_S, get_info=ldap3.NONE)
     bind = ldap3.AUTO_BIND_TLS_BEFORE_BIND if settings.start_tls else ldap3.AUTO_BIND_NO_TLS
