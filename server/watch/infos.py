@@ -175,11 +175,18 @@ def condition_rule(name: str) -> Rule:
 
 @dataclass(slots=True)
 class LateState:
-    """A machine of the late lane: its state, the instant of its newest sample, and the record that it has led to."""
+    """A machine of the late lane: its state, the instant of its newest sample, and the record that it has led to.
+
+    `ahead`: since when news that came ahead of older samples says that the condition holds. `met`: the live alarm that it is known to be the
+    beginning of. `stored`: whether the database has it.
+    """
 
     state: AlarmState = INITIAL
     last: int = 0
     alarm: int | None = None
+    ahead: int | None = None
+    met: int | None = None
+    stored: bool = False
 
 
 @dataclass(slots=True)

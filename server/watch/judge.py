@@ -135,10 +135,10 @@ class Judge:
     def finish(self) -> int:
         """Fold what has a common cause, and write what was collected. Returns the number of samples."""
         self._gateways.settle()
+        self._samples.late.finish()
         Standing(self._steps).finish()
         self.groups.finish()
         Floods(self._steps).finish()
-        self._samples.late.finish()
         if self._samples.rows:
             journal.append(self._session, self._samples.rows, self._now)
         marks = [(gateway, epoch, self._world.marks[gateway, epoch]) for gateway, epoch in sorted(self._marks)]

@@ -41,7 +41,7 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
         for room in session.scalars(select(Room)):
             info = RoomInfo(room.code, room.unit, world.units[room.unit], room.medium, tuple(room.demanded), room.maintenance_until)
             info.stage = room.stage
-            info.rules = rules.for_room(info.medium, info.path, info.code) if info.connected else ()
+            info.rules = world.room_rules(info)
             world.rooms[room.code] = info
         for gateway in session.scalars(select(Gateway)):
             world.gateways[gateway.code] = gateway_info(world, gateway)
@@ -76,7 +76,7 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
 
 def _late(world: World, session: Session) -> None:
     for row in session.scalars(select(LateMemory)):
-        world.late[Key(row.subject, row.rule)] = LateState(AlarmState.from_dict(row.body), row.last_at, row.alarm)
+        world.late[Key(row.subject, row.rule)] = LateState(AlarmState.from_dict(row.body), row.last_at, row.alarm, stored=True)
 
 
 def _groups(world: World, session: Session) -> None:

@@ -47,7 +47,7 @@ def adopt(world: World, tx: Transaction, rules: RuleSet) -> Outcome:
     rule_sets.keep(tx.session, rules, tx.now)
     world.rule_set, world.by_name = rules, {rule.name: rule for rule in rules.rules}
     for room in world.rooms.values():
-        room.rules = rules.for_room(room.medium, room.path, room.code) if room.connected else ()
+        room.rules = world.room_rules(room)
     for gateway in world.gateways.values():
         gateway.rules = rules.for_gateway(gateway.path) if gateway.path else ()
     for point in world.points.values():
@@ -85,7 +85,7 @@ def _rooms(world: World, tx: Transaction, codes: Iterable[str]) -> None:
             info = world.rooms[code] = RoomInfo(code, row.unit, world.units[row.unit], row.medium, tuple(row.demanded), row.maintenance_until)
         info.unit, info.path, info.medium, info.demanded = row.unit, world.units[row.unit], row.medium, tuple(row.demanded)
         info.stage, info.maintenance_until = row.stage, row.maintenance_until
-        info.rules = world.rule_set.for_room(info.medium, info.path, code) if info.connected else ()
+        info.rules = world.room_rules(info)
         tx.facts.append(room_fact(world, row))
 
 

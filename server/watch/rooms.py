@@ -66,6 +66,7 @@ class Rooms:
         if (stage in UNCONNECTED) != (left in UNCONNECTED):
             event: Event = OutOfService(by, reason, second) if stage in UNCONNECTED else ReturnToService(by)
             self._all(room, event, only_open=True)
+            room.rules = self._world.room_rules(room)
             for ident in room.points:
                 point = self._world.points[ident]
                 point.rules, point.silent = self._world.point_rules(point, room), False
@@ -97,6 +98,7 @@ class Rooms:
                 for rule in point.rules or self._world.rule_set.for_point(point.key.quantity, room.medium, room.path, room.code):
                     if not only_open or Key(point.subject, rule.name) in self._world.memory:
                         self._steps.point(point, rule, event, self._steps.now)
-        for rule in (*(rule for rule in room.rules if rule.quantity not in heard), self._world.builtin[ROOM_BLIND]):
+        of_room = room.rules or self._world.rule_set.for_room(room.medium, room.path, room.code)
+        for rule in (*(rule for rule in of_room if rule.quantity not in heard), self._world.builtin[ROOM_BLIND]):
             if Key(room.subject, rule.name) in self._world.memory or not (only_open or rule.name == ROOM_BLIND):
                 self._steps.room(room, rule, event, self._steps.now)

@@ -68,9 +68,7 @@ class Samples:
         if live:
             self._live(point, sample, item, at, code)
         else:
-            for rule in point.rules:
-                if rule.kind != "stale":
-                    self.late.judge(point, rule, sample, at)
+            self.late.take(point, sample, at)
 
     def _live(self, point: PointInfo, sample: Sample, item: GatewayData, at: int, code: int) -> None:
         value, usable = sample.value, code in (GOOD, UNCERTAIN)
@@ -96,10 +94,7 @@ class Samples:
     def _core(self, point: PointInfo, sample: Sample, at: int, usable: bool) -> None:
         """A sample that may change something: every rule of the point, and of its room as a whole, sees it; then it is known what is quiet."""
         quantity, value = point.key.quantity, sample.value
-        room = self._world.rooms.get(point.room or "")
-        rules = [(point.subject, rule) for rule in point.rules]
-        if room is not None:
-            rules += [(room.subject, rule) for rule in room.rules if rule.wants(quantity)]
+        rules = self._steps.fed(point)
         self._feed(point, rules, Seen(at, value, sample.quality, quantity, point.id), at)
         if not usable or value is None:
             return
@@ -119,9 +114,7 @@ class Samples:
                 self._steps.room(self._world.rooms[point.room or ""], rule, event, at)
                 continue
             self._catch_up(point, rule, at)
-            alarm = self._steps.point(point, rule, event, at)
-            if alarm is not None and alarm.known_late:
-                self.late.live(point, rule, alarm, at)
+            self._steps.point(point, rule, event, at)
 
     def _catch_up(self, point: PointInfo, rule: Rule, at: int) -> None:
         """Fire the delays that ended before a sample, so that samples of one batch meet timers in the order of time."""

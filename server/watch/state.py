@@ -85,6 +85,10 @@ class World:
             info.rules = self.point_rules(info, room)
         return info
 
+    def room_rules(self, room: RoomInfo) -> tuple[Rule, ...]:
+        """The rules about a room as a whole; one that is not connected has none."""
+        return self.rule_set.for_room(room.medium, room.path, room.code) if room.connected else ()
+
     def point_rules(self, point: PointInfo, room: RoomInfo) -> tuple[Rule, ...]:
         """The rules of a point in a room; a room that is not connected has none."""
         return self._rules_in(point, room) if room.connected else ()

@@ -35,8 +35,7 @@ class Steps:
 
     def room(self, room: RoomInfo, rule: Rule, event: Event, at: int) -> Alarm | None:
         """One event for one rule about the room as a whole."""
-        quantity = rule.inputs[0] if rule.inputs else "" if rule.quantity == ANY else rule.quantity
-        return self.feed(Subject(Key(room.subject, rule.name), room.unit, room.code, quantity), rule, event, at)
+        return self.feed(_of_room(room, rule), rule, event, at)
 
     def gateway(self, gateway: GatewayInfo, rule: Rule, event: Event, at: int) -> Alarm | None:
         """One event for one rule of a gateway; one that nobody has claimed is not judged."""
@@ -58,9 +57,26 @@ class Steps:
             memory = self.world.memory[subject.key] = Memory()
         return self.tx.apply(subject, rule, memory, result)
 
+    def fed(self, point: PointInfo) -> list[tuple[str, Rule]]:
+        """The rules that a sample of a point feeds, with their subjects: the point's own and its room's."""
+        rules = [(point.subject, rule) for rule in point.rules]
+        room = self.world.rooms.get(point.room or "")
+        if room is not None:
+            rules += [(room.subject, rule) for rule in room.rules if rule.wants(point.key.quantity)]
+        return rules
+
+    def subject(self, point: PointInfo, key: Key, rule: Rule) -> Subject:
+        """Whose alarm one of these rules is."""
+        return self.of_point(point, key) if key.subject == point.subject else _of_room(self.world.rooms[point.room or ""], rule)
+
     def of_point(self, point: PointInfo, key: Key) -> Subject:
         """Whose alarm it is: the room's unit, else the gateway's."""
         room = self.world.rooms.get(point.room or "")
         unit = room.unit if room is not None else self.world.gateways[point.key.gateway].unit
         assert unit is not None  # noqa: S101 - points of an unclaimed gateway are never judged
         return Subject(key, unit, point.room, point.key.quantity)
+
+
+def _of_room(room: RoomInfo, rule: Rule) -> Subject:
+    quantity = rule.inputs[0] if rule.inputs else "" if rule.quantity == ANY else rule.quantity
+    return Subject(Key(room.subject, rule.name), room.unit, room.code, quantity)

@@ -189,7 +189,7 @@ def test_what_comes_after_a_record_was_taken_over_belongs_to_it(station, holds, 
     """A person answers in the middle of the back-fill, the server may restart: one event has one record, and one live alarm if it still holds."""
     station.cut()
     station.humidity = 70.0
-    station.live(400)
+    station.live(240)
     station.humidity = 70.0 if holds else 50.0
     station.back()
     while not (found := alarms(station, "humidity_high")):
@@ -200,4 +200,77 @@ def test_what_comes_after_a_record_was_taken_over_belongs_to_it(station, holds, 
     assert station.owed() <= 3, "everything owed has been sent and acknowledged"
     record, *more = alarms(station, "humidity_high")
     assert (record.known_late, record.acked_by, record.closed_at is not None) == (True, "林一", True)
-    assert [(alarm.known_late, alarm.state) for alarm in more] == [(False, "active_unacked")] * holds
+    assert [(alarm.known_late, alarm.state, alarm.raised_at) for alarm in more] == [(False, "active_unacked", record.raised_at)] * holds
+
+
+FORCED = """
+  - name: door_forced
+    kind: forced
+    ladder: {urgent: {equals: 1, on_delay: 2s}}
+    latch: true
+"""
+
+
+@pytest.fixture
+def guarded(slice_):
+    """A room with a door, a card reader and a smoke detector, heard for a minute."""
+    slice_.rules += FORCED
+    slice_.start()
+    slice_.birth([("door1/door", slice_.ROOM), ("reader1/grant", slice_.ROOM), ("smoke1/smoke", slice_.ROOM), ("th1/humidity", slice_.ROOM)])
+    slice_.run(60)
+    slice_.send(("door1/door", 0), ("reader1/grant", 0), ("smoke1/smoke", 0), ("th1/humidity", 50.0))
+    return slice_
+
+
+def test_a_forced_door_is_found_in_late_samples_of_two_devices(guarded):
+    """Room rules are judged late as well: door and reader are two points."""
+    for ago, opened in ((55, 0), (50, 1), (45, 1), (40, 0)):
+        guarded.send(("reader1/grant", 0), ("door1/door", opened), ago=ago, historical=True)
+    [record] = guarded.rows(Alarm, rule="door_forced")
+    assert (record.subject, record.known_late, record.state, record.level) == (f"room:{guarded.ROOM}", True, "latched_unacked", "urgent")
+    assert record.raised_at == guarded.now - 45_000
+    assert [step.reason for step in guarded.rows(EscalationStep, alarm=record.id)] == ["raised"]
+
+
+def test_a_record_leaves_what_the_live_machine_knows_alone(guarded):
+    """A suppression by design stays on, nobody is told, and the alarm tells its story when the maintenance ends."""
+    order = commands.Maintenance(room=guarded.ROOM, until=guarded.now + 60_000, reason="换门锁", person="林一", by="林一")
+    assert guarded.order(order).ok
+    for ago, opened in ((55, 0), (50, 1), (45, 1)):
+        guarded.send(("reader1/grant", 0), ("door1/door", opened), ago=ago, historical=True)
+    [record] = guarded.rows(Alarm, rule="door_forced")
+    assert (record.known_late, record.state) == (True, "suppressed")
+    assert guarded.rows(EscalationStep, alarm=record.id) == []
+    guarded.run(61)
+    [record] = guarded.rows(Alarm, rule="door_forced")
+    assert record.state == "latched_unacked"
+    assert [step.reason for step in guarded.rows(EscalationStep, alarm=record.id)] == ["raised"]
+
+
+def test_a_record_does_not_stop_a_delay_that_runs(guarded):
+    """The live breach began before the record was opened: its delay of 30 s goes on, and the alarm is due when it would have been."""
+    guarded.run(1)
+    guarded.send(("th1/humidity", 61.0))
+    began = guarded.now
+    guarded.run(1)
+    for ago in (100, 80, 60):
+        guarded.send(("th1/humidity", 61.0), ago=ago, historical=True)
+    assert [alarm.known_late for alarm in guarded.rows(Alarm, rule="humidity_high")] == [True]
+    for _ in range(3):
+        guarded.run(10)
+        guarded.send(("th1/humidity", 61.0))
+    [alarm] = guarded.rows(Alarm, rule="humidity_high")
+    assert (alarm.known_late, alarm.state) == (False, "active_unacked")
+    with_name = {row.name: row.at for row in guarded.rows(Transition, alarm=alarm.id)}
+    assert with_name["re_raised"] == began + 30_000
+
+
+def test_a_room_that_comes_into_use_is_judged_as_a_whole_from_then_on(guarded):
+    """Rules about the room follow its stage without a restart, in both directions."""
+    for stage, known in (("not_connected", 0), ("in_use", 1)):
+        assert guarded.order(commands.SetStage(room=guarded.ROOM, stage=stage, by="林一", second="陈二", reason="搬迁")).ok
+        guarded.send(("reader1/grant", 0), ("door1/door", 0))
+        guarded.run(5)
+        guarded.send(("door1/door", 1))
+        guarded.run(5)
+        assert len(guarded.rows(Alarm, rule="door_forced")) == known
