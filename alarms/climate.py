@@ -74,7 +74,11 @@ def emc(t: float, rh: float) -> float:
 
 
 def preservation_index(t: float, rh: float) -> float:
-    """Preservation Index in years, closed form A: -5.5…+1.8 % of the IPI table in 14-25 °C, 40-70 %RH. Capped at 9999 like the table."""
+    """Preservation Index in years, closed form A: -5.5…+1.8 % of the IPI table in 14-25 °C, 40-70 %RH.
+
+    Held at the edges of the table (-23…65 °C, 6…95 %RH) and capped at 9999, as the public calculator does.
+    """
+    t, rh = min(max(t, -23.0), 65.0), min(max(rh, 6.0), 95.0)
     return min(9999.0, math.exp((95220 - 134.9 * rh) / (GAS * (t + KELVIN)) + 0.0284 * rh - 28.023) / 365)
 
 
@@ -100,8 +104,8 @@ def years_to_brittle(t: float, rh: float, ph: float, polymerisation: float = 100
 
 _BOUNDARY_T = (2, 5, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 38, 40, 42, 45)
 _BOUNDARY_RH = (90, 87, 83, 80, 78, 75, 73, 71, 69, 68, 66, 66, 65, 66, 67, 70, 73, 77, 82, 90)
-_SPEED_T = (8, 9, 10, 14, 16, 18, 20, 22, 24, 26, 33, 35, 38, 40, 42)
-_SPEED = (1.75, 1.65, 1.49, 1.24, 1.16, 1.11, 1.07, 1.04, 1.02, 1.00, 1.00, 1.02, 1.10, 1.18, 1.41)
+_SPEED_T = (8, 9, 10, 14, 16, 18, 20, 22, 24, 26, 33, 35, 38, 40, 42, 44)
+_SPEED = (1.75, 1.65, 1.49, 1.24, 1.16, 1.11, 1.07, 1.04, 1.02, 1.00, 1.00, 1.02, 1.10, 1.18, 1.41, 2.25)
 
 
 def _linear(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
@@ -116,7 +120,7 @@ def _linear(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
 def days_to_mould(t: float, rh: float) -> float | None:
     """Days until germination; None = no risk (also outside 2…45 °C).
 
-    Fit to the IPI table: within 8 % or 0.6 day in all but one of its cells between 8 and 42 °C.
+    Fit to the IPI table: within 8 % or 0.6 day in all but one of its cells between 8 and 42 °C; 44 °C rests on two published cells.
     """
     if not 2 <= t <= 45 or rh < _linear(t, _BOUNDARY_T, _BOUNDARY_RH):
         return None
