@@ -1,15 +1,13 @@
 """Rules written back in the format of rule files: what is hashed as a version, stored, and sent down to gateways."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from alarms.kinds import KINDS
 from alarms.ladder import CHANGE, Rung, duration_text
-
-if TYPE_CHECKING:
-    from alarms.model import Rule
+from alarms.rule import Rule
 
 
-def _rung_dict(rung: Rung, rule: "Rule") -> dict[str, Any]:
+def _rung_dict(rung: Rung, rule: Rule) -> dict[str, Any]:
     body: dict[str, Any] = {"on_delay": duration_text(rung.on_delay_ms)}
     if rung.origin.startswith(CHANGE):
         body["origin"] = rung.origin
@@ -19,7 +17,7 @@ def _rung_dict(rung: Rung, rule: "Rule") -> dict[str, Any]:
     return body | {rung.side: list(rung.values) if rung.side == "equals" else limit}
 
 
-def rule_dict(rule: "Rule") -> dict[str, Any]:
+def rule_dict(rule: Rule) -> dict[str, Any]:
     """A rule in the format of rule files, complete and in a fixed order."""
     scope = {"unit": rule.applies_to.unit, "medium": list(rule.applies_to.medium), "rooms": list(rule.applies_to.rooms)}
     return {
@@ -40,6 +38,6 @@ def rule_dict(rule: "Rule") -> dict[str, Any]:
     } | {key: duration_text(int(value)) if key in KINDS[rule.kind].durations else value for key, value in rule.options}
 
 
-def _variant_dict(rule: "Rule") -> dict[str, Any]:
+def _variant_dict(rule: Rule) -> dict[str, Any]:
     whole = rule_dict(rule)
     return {key: whole[key] for key in ("ladder", "deadband", "off_delay", "source")}

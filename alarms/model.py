@@ -1,4 +1,4 @@
-"""Rules as frozen values: levels, ladders, scopes, rule sets, and how the layers of province, city, county, station and room combine.
+"""Rule sets, and how the layers of province, city, county, station and room combine.
 
 Durations are ms, limits are in the quantity's canonical unit. A lower layer can only tighten: for each level the limit nearest the band and
 the shortest delay win, whoever wrote them, so a county cannot loosen what the province asks.
@@ -11,64 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from alarms.canonical import rule_dict
-from alarms.conditions import Option
-from alarms.kinds import Subject
-from alarms.ladder import CHANGE, EPSILON, EVERYWHERE, AppliesTo, LayerError, Level, RuleError, Rung, Side, duration_text
+from alarms.ladder import CHANGE, EPSILON, AppliesTo, LayerError, Level, RuleError, Rung, Side, duration_text
+from alarms.rule import ANY, SHELVE_MAX_MS, Rule
 
 __all__ = [
     "ANY", "CHANGE", "EPSILON", "SHELVE_MAX_MS", "AppliesTo", "LayerError", "Level", "Rule", "RuleError", "RuleSet", "Rung", "Side", "cumulative",
     "duration_text", "tighten",
 ]  # fmt: skip
-
-SHELVE_MAX_MS = 8 * 3_600_000
-ANY = "any"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule. `ladder` is least severe first, one side, monotonic. `quantity` "any" means every quantity (stale only).
-
-    `subject` says what carries the alarm; a room rule names its `inputs`. `by_medium` holds ready variants, None = not for that medium.
-    `re_alarm_ms`: an acknowledged alarm still active after it asks again. `shelve_max_ms` 0 = may not be shelved. `source`: whose numbers.
-    `two_persons`: it may be suppressed or taken out of service only by two different people together.
-    """
-
-    name: str
-    kind: str
-    quantity: str
-    ladder: tuple[Rung, ...]
-    deadband: float = 0.0
-    off_delay_ms: int = 0
-    latch: bool = False
-    re_alarm_ms: int | None = None
-    shelve_max_ms: int = SHELVE_MAX_MS
-    applies_to: AppliesTo = EVERYWHERE
-    subject: Subject = "point"
-    inputs: tuple[str, ...] = ()
-    options: tuple[tuple[str, Option], ...] = ()
-    by_medium: "tuple[tuple[str, Rule | None], ...]" = ()
-    source: str = ""
-    two_persons: bool = False
-
-    @property
-    def changed(self) -> bool:
-        """Whether this layer is a change kept in the database, and not of a file."""
-        return self.ladder[0].origin.startswith(CHANGE)
-
-    def variant(self, medium: str) -> "Rule | None":
-        """This rule as it holds for a medium; None when it does not."""
-        for name, rule in self.by_medium:
-            if name == medium:
-                return rule
-        return self
-
-    def rung(self, level: Level) -> Rung | None:
-        """The rung of a level, if the ladder has it."""
-        return next((rung for rung in self.ladder if rung.level == level), None)
-
-    def wants(self, quantity: str) -> bool:
-        """Whether samples of this quantity feed the rule."""
-        return quantity in self.inputs if self.inputs else self.quantity in (quantity, ANY)
 
 
 def _tighter(a: Rung, b: Rung) -> Rung:
