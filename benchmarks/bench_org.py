@@ -5,7 +5,6 @@ Real: `archivewatch import all` on the files of `archivewatch-sim province --ful
 """
 
 import json
-import random
 import subprocess
 import sys
 import time
@@ -16,18 +15,17 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from benchmarks import bench_audit, org_pages
+from benchmarks import org_books, org_pages
 from benchmarks.figures import per_second, row, spread, took_ms
 from benchmarks.org_pages import CITY, COUNTY, PROVINCE
 from server.org import imports
-from server.store import anchors, audit, units
+from server.store import audit, units
 from server.store.session import Database
-from server.store.tables_org import ChangeRequest, ImportRun, Notice
+from server.store.tables_org import Notice
 from simulators.postgres import Postgres, PostgresError
 
 T0 = 1_790_000_000_000
 GOALS = {"province_s": 120, "page_p95_ms": 100, "check_us": 50, "rooms_5000_s": 30}
-AUDIT_ROWS = 50_000
 
 
 def run(quick: bool, folder: Path) -> dict[str, Any]:
@@ -42,7 +40,7 @@ def run(quick: bool, folder: Path) -> dict[str, Any]:
                 rows += _measure(kind, url, folder / kind, province, pages)
         except PostgresError as reason:
             missing = f"PostgreSQL: {reason}"
-    return {"rows": rows, "pages": pages, "goals": GOALS, "missing": missing}
+    return {"rows": rows, "pages": pages, "unmeasured": org_pages.unmeasured(), "goals": GOALS, "missing": missing}
 
 
 @contextmanager
@@ -64,7 +62,7 @@ def _measure(kind: str, url: str | None, folder: Path, province: Path, pages: di
     db = Database(url or f"sqlite:///{folder / 'var' / 'archivewatch.db'}")
     try:
         bare = _bare(db)
-        _paper(db)
+        org_books.fill(db)
         check = _check(db)
         lookup = took_ms(lambda: [_lookup(db) for _ in range(50)]) / 50
         rooms_s, told = _rooms(db, folder)
@@ -103,30 +101,6 @@ def _bare(db: Database) -> float:
             session.execute(insert(Notice), rows)
 
     return took_ms(write)
-
-
-def _notice(unit: str, n: int) -> dict[str, Any]:
-    return {"kind": "calibration", "level": "warn", "unit": unit, "subject": f"point:{n}", "sentence": "校准 30 天后到期", "raised_at": T0}
-
-
-def _proposal(unit: str) -> dict[str, Any]:
-    after = {"kind": "rooms", "key": {"code": f"{unit}-01"}, "cells": {"location": "二层"}}
-    who = {"proposed_by": "信息员", "proposed_at": T0, "state": "open", "decided_by": "", "remark": ""}
-    return {"subject": f"rooms:{unit}-01", "unit": unit, "before": {"location": "一层"}, "after": after, "reason": "搬迁", **who}
-
-
-def _paper(db: Database) -> None:
-    """What gathers in the books over a year: audit entries with last night's anchor, proposals, notices, imports."""
-    bench_audit.fill(db, AUDIT_ROWS)
-    dice = random.Random(5)
-    with db.read() as session:
-        codes = list(session.scalars(units.below(None)))
-    runs = [{"kind": "people", "file": f"{n}.csv", "by": "feed", "started_at": T0 + n, "state": "done", "errors": []} for n in range(500)]
-    with db.write() as session:
-        session.execute(insert(ChangeRequest), [_proposal(code) for code in dice.choices(codes, k=2_000)])
-        session.execute(insert(Notice), [_notice(code, n) for n, code in enumerate(dice.choices(codes, k=3_000))])
-        session.execute(insert(ImportRun), runs)
-        anchors.make(session, time.time_ns() // 1_000_000 - 86_400_000)
 
 
 def _check(db: Database) -> float:

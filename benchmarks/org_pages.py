@@ -17,35 +17,58 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 
 from benchmarks.figures import spread
+from server.web import api, pages
 
 PROVINCE, CITY, COUNTY = "350000000000", "350100000000", "350102000000"
 PASSWORD = "bench horse 8 Battery"
 ACCOUNTS = {"system": PROVINCE, "security": PROVINCE, "audit": PROVINCE, "keeper": COUNTY, "in_charge": PROVINCE}
+_ROOM = f"{COUNTY}-01"
 PAGES = {
     "system": (
         "/units", f"/units/{PROVINCE}", f"/units/{CITY}", f"/units/{COUNTY}", f"/units/{CITY}/children", "/rooms", "/rooms?q=gl", "/rooms?kind=store",
-        f"/rooms?unit={CITY}", f"/rooms/{COUNTY}-01", f"/rooms/{COUNTY}-01/sheet", "/people", "/people?q=lgj", "/people?q=zzzz",
+        f"/rooms?unit={CITY}", f"/rooms/{_ROOM}", f"/rooms/{_ROOM}/sheet", "/people", "/people?q=lgj", "/people?q=zzzz",
         "/people?role=person_in_charge", "/people?role=installer", f"/people?unit={CITY}", "/people/500", "/devices", "/devices?due=90", "/gateways",
-        "/imports", "/changes", "/notices", "/roles", "/emergency", "/trials", "/limits", "/search?q=gulou", "/search?q=lin",
-        "/search?q=zzzz", "/", "/?q=gl", "/alarms", "/alarms?view=closed", "/me", "/me/security", "/papers", "/papers/changes", "/performance",
-        "/api/v1/units", "/api/v1/rooms", "/api/v1/people", "/api/v1/people?q=chen", "/api/v1/gateways", "/api/v1/gateways/enrolments",
-        "/api/v1/points", "/api/v1/imports", "/api/v1/changes", "/api/v1/notices", "/api/v1/search?q=gl", "/api/v1/limits", "/api/v1/rule-trials",
+        "/imports", "/imports/2", "/changes", "/notices", "/roles", "/emergency", "/trials", "/limits", "/search?q=gulou", "/search?q=lin",
+        "/search?q=zzzz", "/", "/?q=gl", "/alarms", "/alarms?view=closed", "/alarms/500", "/me", "/me/security", "/papers", "/papers/changes",
+        f"/papers/changes?unit={COUNTY}", "/performance", f"/performance?unit={CITY}",
+        "/api/v1/units", f"/api/v1/units/{CITY}", "/api/v1/rooms", f"/api/v1/rooms/{_ROOM}", f"/api/v1/rooms/{_ROOM}/sheet", "/api/v1/people",
+        "/api/v1/people?q=chen", "/api/v1/people/500", "/api/v1/gateways", "/api/v1/gateways/enrolments", "/api/v1/points", "/api/v1/imports",
+        "/api/v1/imports/2", "/api/v1/changes", "/api/v1/notices", "/api/v1/search?q=gl", "/api/v1/limits", "/api/v1/rule-trials",
+        f"/api/v1/rooms/{_ROOM}/limits?quantity=humidity", "/api/v1/exports", "/api/v1/session",
     ),
     "keeper": (
         "/units", "/rooms", "/rooms?q=gl", "/people", "/people?q=lgj", "/people?role=duty_officer", "/devices", "/devices?due=90", "/gateways",
         "/changes", "/search?q=dj", "/api/v1/rooms", "/api/v1/people",
     ),
-    "security": ("/reviews", "/roles", "/people", "/audit", "/visitors", "/level3", "/api/v1/visitors"),
-    "audit": ("/audit", "/audit?action=change_rooms", "/audit?q=nobody", "/audit/anchors", "/api/v1/audit", "/api/v1/audit/anchors"),
+    "security": ("/reviews", "/roles", "/people", "/audit", "/visitors", "/level3", "/api/v1/visitors", "/api/v1/level3"),
+    "audit": (
+        "/audit", "/audit?action=change_rooms", "/audit?q=nobody", "/audit/anchors", "/api/v1/audit", "/api/v1/audit/anchors",
+        f"/api/v1/audit/history?subject=rooms:{_ROOM}",
+    ),
     "in_charge": (
-        "/", "/alarms", "/sms", "/incidents", "/duty", "/duty/load", "/duty/looks", "/drills", "/readings", "/texts", "/api/v1/alarms",
-        "/api/v1/notifications", "/api/v1/incidents", "/api/v1/drills", "/api/v1/chronic", "/api/v1/readings/missing",
+        "/", "/alarms", "/sms", "/incidents", "/incidents?view=closed", "/duty", "/duty/hand-over", "/duty/load", "/duty/looks", "/drills",
+        "/readings", "/texts", f"/rooms/{_ROOM}/readings", f"/rooms/{_ROOM}/history", f"/rooms/{_ROOM}/stills",
+        "/api/v1/alarms", "/api/v1/alarms?state=closed", "/api/v1/alarms/500", "/api/v1/alarms/500/explanation", "/api/v1/alarms/500/trace",
+        "/api/v1/notifications", "/api/v1/incidents", "/api/v1/drills", "/api/v1/watch-checks", "/api/v1/chronic", "/api/v1/kpi",
+        "/api/v1/coverage", "/api/v1/coverage/sums", "/api/v1/scorecards", "/api/v1/texts", "/api/v1/readings/missing",
+        f"/api/v1/rooms/{_ROOM}/readings", f"/api/v1/rooms/{_ROOM}/events", f"/api/v1/rooms/{_ROOM}/history?quantity=temperature",
+        f"/api/v1/rooms/{_ROOM}/snapshots", f"/api/v1/rooms/{_ROOM}/looks-at-stills", f"/api/v1/rooms/{_ROOM}/seals",
+        f"/api/v1/units/{COUNTY}/duty", f"/api/v1/units/{COUNTY}/duty/gaps", f"/api/v1/units/{COUNTY}/duty/load",
+        f"/api/v1/units/{COUNTY}/hand-overs", f"/api/v1/units/{COUNTY}/looks", f"/api/v1/units/{COUNTY}/rosters",
     ),
 }  # fmt: skip
 """Who asks for what; of a list that has a next page the first DEEP pages are taken."""
 DEEP = 2
+NO_LISTS = (
+    r".*/(file|plan|snapshot|stream|masks|export|case|cards|still-policy|photos/\{number\}|templates/\{name\}|watermark\.svg)", r"/login.*",
+    r".*/dialog/.*", r".*/dossiers.*", r".*/incidents/\{ident\}.*", r".*/\{trial_id\}", r"/watch-checks/\{ident\}", r".*/exports/\{export\}.*",
+    r"/api/v1/reports/\{kind\}", r"/api/v1/history", r".*/ventilation", r".*/pair", r".*/gateways/\{code\}/.*",
+)  # fmt: skip
+"""Routes that list nothing: files, streams, forms, and single things that the bench's books have not."""
 SAMPLES = 20
 _WAIT_S = 60
 _TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
@@ -83,6 +106,24 @@ def measure(config: Path, samples: int = SAMPLES) -> list[Page]:
     subprocess.run(load, input="\n".join(lines), text=True, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with _serving(config) as (base, pid):
         return [page for role in PAGES for page in _reader(base, pid, role, samples)]
+
+
+def unmeasured() -> list[str]:
+    """Routes of pages and of the API that are read with GET, list something, and are not measured here."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(api.router())
+    app.include_router(pages.router())
+    asked = {address.partition("?")[0] for addresses in PAGES.values() for address in addresses}
+    known = {context.path for context in iter_route_contexts(app.routes) if "GET" in (getattr(context, "methods", None) or ())}
+    return sorted(path for path in known if not any(re.fullmatch(_pattern(path), one) for one in asked) and not _lists_nothing(path))
+
+
+def _pattern(path: str) -> str:
+    return re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(path))
+
+
+def _lists_nothing(path: str) -> bool:
+    return any(re.fullmatch(pattern, path) for pattern in NO_LISTS)
 
 
 def free_port() -> int:
