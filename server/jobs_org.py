@@ -5,7 +5,7 @@ from collections.abc import Callable, Container
 from sqlalchemy import select
 
 from server.jobs import Job
-from server.org import calibration, dormancy, emergency, feed, notices, review, still_keeping
+from server.org import calibration, dormancy, emergency, feed, granting, notices, review, still_keeping
 from server.org.feed import drop
 from server.settings import Settings
 from server.store import audit, units
@@ -51,8 +51,9 @@ class OrgJobs:
         return new
 
     def books(self, now: int) -> None:
-        """Dormant accounts, reviews that wait, a feed that has fallen silent."""
+        """Accounts whose role has ended or that sleep, reviews that wait, a feed that has fallen silent."""
         with self._db.write() as session:
+            granting.align(session, now, by="系统")
             dormancy.run_once(session, now)
             review.remind(session, now)
         if self._settings.folder is not None or self._settings.ldap is not None:

@@ -7,11 +7,12 @@ import sys
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from server.commands import INVALID, NOT_FOUND, OK, CommandError, add, database, emit, now_ms, settings_of
 from server.org import accounts, credentials, visitors
 from server.store import audit
-from server.store.tables import Account, Unit
+from server.store.tables import Account, Person, Unit
 
 
 def account_add(args: argparse.Namespace) -> int:
@@ -22,12 +23,22 @@ def account_add(args: argparse.Namespace) -> int:
         with db.write() as session:
             if session.get(Unit, args.unit) is None:
                 raise CommandError(f"没有这个单位：{args.unit}", NOT_FOUND)
-            accounts.add_account(session, login=args.login, password=password, role=args.role, unit=args.unit, name=args.name or args.login)
+            person = _person(session, args.person) if args.person else None
+            accounts.add_account(
+                session, login=args.login, password=password, role=args.role, unit=args.unit, name=args.name or args.login, person=person
+            )
             audit.append(session, "cli", "account_add", args.login, {"role": args.role, "unit": args.unit}, now_ms())
     except ValueError as error:
         raise CommandError(f"账号未建立：{error}", INVALID) from error
     emit({"login": args.login}, args, f"已建立账号 {args.login}")
     return OK
+
+
+def _person(session: Session, code: str) -> int:
+    person = session.scalar(select(Person.id).where(Person.code == code))
+    if person is None:
+        raise CommandError(f"没有这个人：{code}", NOT_FOUND)
+    return person
 
 
 def account_load(args: argparse.Namespace) -> int:
@@ -111,6 +122,7 @@ def register(commands: Any) -> None:
     adding.add_argument("--role", required=True, choices=accounts.ROLES)
     adding.add_argument("--unit", required=True)
     adding.add_argument("--name", default="")
+    adding.add_argument("--person", default="", help="人员编号：离职、调离、免职时账号随之停用")
     add(account, "load", account_load, "新建一批账号（标准输入，每行一个 JSON）")
     visiting = add(account, "visitor", account_visitor, "新建访客账号：只看、到期停用、有水印；密码只显示一次")
     visiting.add_argument("login")

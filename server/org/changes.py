@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.org import deeds, rows
+from server.org import deeds, granting, rows
 from server.org.checks import CheckError
 from server.org.imports import KINDS, touched
 from server.org.imports.plan import Context, Plan, checked
 from server.org.imports.write import apply
 from server.store import audit, units
+from server.store.tables import Person
 from server.store.tables_org import ChangeRequest
 
 OPEN, APPROVED, REFUSED, WITHDRAWN = "open", "approved", "refused", "withdrawn"
@@ -69,7 +71,15 @@ def change(session: Session, asked: Asked, who: Asker, now: int, *, write: bool 
     if write:
         told: dict[str, Any] = {"unit": found.unit, "before": found.before, "after": found.after, "reason": asked.reason}
         audit.append(session, who.name, f"change_{asked.kind}", asked.subject[:120], {}, now, **told)
+        if asked.kind == "people":
+            _accounts(session, asked.key["code"], who, now)
     return found
+
+
+def _accounts(session: Session, code: str, who: Asker, now: int) -> None:
+    """Roles may have ended: their accounts end with them."""
+    ident = session.scalar(select(Person.id).where(Person.code == code))
+    granting.align(session, now, by=who.name, persons=[] if ident is None else [ident])
 
 
 def _scope(session: Session, who: Asker) -> frozenset[str] | None:

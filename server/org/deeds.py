@@ -15,7 +15,7 @@ from server.org.checks import CheckError
 from server.org.imports.plan import Context
 from server.org.vocabulary import SHEET, SHEET_TEXT
 from server.store import units
-from server.store.tables import Gateway, Person, Point, Room, Unit
+from server.store.tables import Account, Gateway, Person, Point, Room, Unit
 from server.store.tables_org import Holding, OrgChange, PersonRole, RoomPlan, RoomSheet
 
 Outcome = tuple[str, dict[str, Any], dict[str, Any], dict[str, set[str]]]
@@ -89,7 +89,7 @@ def merge(context: Context, key: Cells, after: Cells, write: bool) -> Outcome:
 
 
 def _merge(session: Session, gone: Unit, into: Unit, context: Context) -> None:
-    for table, column in ((Unit, Unit.parent), (Room, Room.unit), (Person, Person.unit), (Gateway, Gateway.unit)):
+    for table, column in ((Unit, Unit.parent), (Room, Room.unit), (Person, Person.unit), (Gateway, Gateway.unit), (Account, Account.unit)):
         session.execute(update(table).where(column == gone.code).values({column.key: into.code}))
     open_roles = (PersonRole.unit == gone.code) & PersonRole.until.is_(None)
     session.execute(update(PersonRole).where(open_roles).values(unit=into.code))

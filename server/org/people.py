@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.org import roles
+from server.org import granting, roles
 from server.store import people
-from server.store.tables import Account, Person, Unit, WebSession
+from server.store.tables import Person, Unit
 from server.store.tables_org import Absence, OrgChange, PersonRole
 
 
@@ -49,7 +49,7 @@ def held(session: Session, person: Person, now: int) -> dict[str, list[str]]:
 
 
 def transfer(session: Session, person: Person, unit: str, *, by: str, why: str, now: int) -> None:
-    """Move a person to another unit: roles at the old unit end, they do not travel. Raises NotPossibleError for a unit that is not there."""
+    """Move a person to another unit: roles and account at the old unit end. Raises NotPossibleError for a unit that is not there."""
     target = session.get(Unit, unit)
     if target is None or target.closed_at is not None:
         raise NotPossibleError(f"没有这个单位：{unit}")
@@ -60,6 +60,7 @@ def transfer(session: Session, person: Person, unit: str, *, by: str, why: str, 
     _record(session, person, "transfer", {"unit": person.unit, "roles": ended}, {"unit": unit}, by=by, why=why, now=now)
     person.unit = unit
     session.flush()
+    granting.align(session, now, by=by, persons=[person.id])
 
 
 def leave(session: Session, person: Person, *, since: int, until: int, stand_in: Person | None, why: str, by: str, now: int) -> Absence:
@@ -88,12 +89,9 @@ def disable(session: Session, person: Person, *, why: str, by: str, now: int) ->
         person.disabled_at, person.disabled_why = now, why[:120]
         _record(session, person, "disabled", {"roles": held(session, person, now)}, {}, by=by, why=why, now=now)
         set_roles(session, person, {}, by=by, now=now)
-    accounts = session.scalars(select(Account).where(Account.person == person.id, Account.disabled.is_(False))).all()
-    for account in accounts:
-        account.disabled = True
-        session.query(WebSession).filter_by(account=account.id).delete()
+    ended = granting.align(session, now, by=by, persons=[person.id])
     session.flush()
-    return len(accounts)
+    return ended
 
 
 def enable(session: Session, person: Person, *, why: str, by: str, now: int) -> None:

@@ -111,6 +111,7 @@ SAID = {
     "signed": "已签署。",
     "asked": "已申请，请另一名管理员在 1 小时内批准。",
     "granted": "已批准，告警已发出。",
+    "account_ended": "账号已停用，登录已全部结束。",
 }
 
 AUDIT = {
@@ -126,6 +127,9 @@ AUDIT = {
     "emergency_grant": "批准应急授权",
     "emergency_end": "结束应急授权",
     "view_as": "以某角色查看",
+    "account_open": "开通账号",
+    "account_renew": "重发密码",
+    "account_end": "停用账号",
     "account_dormant": "停用长期未用的账号",
     "person_left": "离职停用",
     "person_back": "复职",

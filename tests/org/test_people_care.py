@@ -13,7 +13,7 @@ from server.settings import LdapSettings
 from server.store import audit
 from server.store.session import Database
 from server.store.tables import Account, AuditEntry, Gateway, Person, Point, Room, WebSession
-from server.store.tables_org import Calibration, EmergencyAccess, ImportRun, Notice, PersonReview
+from server.store.tables_org import Calibration, EmergencyAccess, ImportRun, Notice, PersonReview, PersonRole
 from simulators.ldap_server import LdapServer, running
 from tests.org.conftest import COUNTY, SISTER, STATION, T0
 
@@ -26,6 +26,8 @@ def accounts(db: Database) -> dict[str, int]:
     with db.write() as session:
         for login, role, person in (("lin", "duty", 1), ("sys", "system", None), ("sec", "security", None), ("sec2", "security", 2)):
             session.add(Account(login=login, password_hash="x", role=role, unit=COUNTY, display_name=login, person=person, used_at=T0))
+        for person, role in ((1, "duty_officer"), (2, "security")):
+            session.add(PersonRole(person=person, unit=COUNTY, role=role, since=T0 - DAY, by="x"))
         session.flush()
         found = {row.login: row.id for row in session.scalars(select(Account))}
         session.add(WebSession(token_hash="t", account=found["lin"], created_at=T0, last_seen_at=T0, expires_at=T0 + DAY))
@@ -168,7 +170,7 @@ def test_what_is_signed_is_what_was_read(db: Database, accounts: dict[str, int])
         assert review.remind(session, T0) == 1
         seen = review.standing(session, COUNTY, T0)
         assert (seen.quarter, seen.people, seen.accounts, seen.signed) == ("2026-Q3", 2, 4, None)
-        people.set_roles(session, session.get_one(Person, 1), {COUNTY: ["duty_officer"]}, by="sys", now=T0)
+        people.set_roles(session, session.get_one(Person, 1), {COUNTY: ["duty_officer", "archivist"]}, by="sys", now=T0)
         with pytest.raises(CheckError, match="有变动"):
             review.sign(session, COUNTY, sha256=seen.sha256, by="sec", remark="", now=T0 + 1)
         seen = review.standing(session, COUNTY, T0 + 1)
@@ -180,10 +182,10 @@ def test_what_is_signed_is_what_was_read(db: Database, accounts: dict[str, int])
         assert review.remind(session, T0 + DAY) == 0
         assert review.remind(session, T0 + 30 * DAY) == 1, "the next quarter"
         row = session.query(PersonReview).one()
-        assert (row.roles, row.sha256) == (1, seen.sha256)
+        assert (row.roles, row.sha256) == (3, seen.sha256)
         people.disable(session, session.get_one(Person, 1), why="退休", by="sys", now=T0 + DAY)
         after = review.standing(session, COUNTY, T0 + 30 * DAY)
-        assert (after.people, after.ended, after.left, after.appointed) == (1, 1, 1, 0)
+        assert (after.people, after.ended, after.left, after.appointed) == (1, 2, 1, 0)
 
 
 @pytest.mark.parametrize(("instant", "quarter", "ends"), [(T0, "2026-Q3", "2026-09-30T16:00Z"), (T0 + 90 * DAY, "2026-Q4", "2026-12-31T16:00Z")])

@@ -24,7 +24,7 @@ from server.store.tables import Account, EscalationStep, Gateway, Notification, 
 from server.store.tables_alarms import LimitChange, ShadowRun
 from server.store.tables_gateway import GatewayEnrolment
 from server.store.tables_incident import Dossier, IncidentPhoto
-from server.store.tables_org import ChangeRequest, EmergencyAccess, ImportRun, Notice, RoomPlan, RoomSheet
+from server.store.tables_org import ChangeRequest, EmergencyAccess, ImportRun, Notice, PersonRole, RoomPlan, RoomSheet
 from server.store.tables_papers import ExportJob
 from server.store.tables_series import Annotation
 from tests.web.house import COUNTY, GATEWAY, GATEWAY_KEY, OTHER, PROVINCE, ROLES, ROOM, SERVICE_KEY, House
@@ -93,6 +93,7 @@ class Town(House):
                 person = Person(code=f"P-{key}", name=f"{name[:1]}某人", phone=phone, unit=unit, duty="person_in_charge")
                 session.add(person)
                 session.flush()
+                session.add(PersonRole(person=person.id, unit=unit, role="person_in_charge", since=self.now, by="town"))
                 session.add(
                     Room(
                         code=f"{unit}-01", unit=unit, name=f"{name[:2]}秘室", short_name=name[:2], sms_place=f"{name[:2]}库",

@@ -81,6 +81,7 @@ OF_PLACE: dict[str, Callable[[Place], Any]] = {
     "emergency_id": lambda place: place.emergency,
     "photo": lambda place: place.photo,
     "dossier": lambda place: place.dossier,
+    "own_role": lambda place: f"{place.unit}/in_charge",
 }
 
 CODE_OF = {
@@ -216,12 +217,14 @@ ROUTES: dict[str, dict[str, Any]] = {
 
 OF_PLACE["key.code"] = lambda place: place.room
 PLAIN |= {"said": "", "due": 0, "stage": "", "ending": "pdf"}
-PLAIN |= {"sign": "false"}
+PLAIN |= {"sign": "false", "second_factor": False}
 PLAIN |= {"kept_to": "", "kept": "", "days": "1"}
 PLAIN |= {"areas": [], "left": "0", "top": "0", "width": "5", "height": "5", "keep_days": 30}
 ROUTES |= {
     "POST /api/v1/visitors": {"login": "guest", "name": "来访"},
     "POST /visitors": {"login": "guest2", "name": "来访"},
+    "POST /api/v1/people/{ident}/account": {"role": "in_charge"},
+    "POST /people/{ident}/account": {"role": Of("own_role")},
     "POST /imports": {"kind": "units"},
     "POST /edit": {"kind": "rooms", "cell.location": "三楼西侧", "back": "/rooms"},
     "POST /rooms/{code}/plan": {"file": PLAN},

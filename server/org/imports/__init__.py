@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from server.org import granting
 from server.org.imports import boxes, contents, places, staff, tables
 from server.org.imports.plan import Change, Context, Kind, Plan, Wrong, checked, chunks
 from server.org.imports.undo import undo_images
@@ -122,6 +123,8 @@ def _finish(db: Database, run: int, now: int, *, state: str, **values: Any) -> N
         if state == "done":
             row.done = row.rows
             audit.append(session, row.by, f"import_{row.kind}", row.file, _told(row), now)
+            if row.kind == "people":
+                granting.align(session, now, by=row.by)
 
 
 def _told(row: ImportRun) -> dict[str, Any]:

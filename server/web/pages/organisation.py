@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
-from server.org import rows
+from server.org import granting, rows
 from server.org.imports import KINDS
 from server.store import organisation, people, units
 from server.store import rooms as room_queries
@@ -18,6 +18,8 @@ from server.web.api.common import Cursor, Viewer, decode_cursor, encode_cursor
 from server.web.auth import Principal, ServicesOf, require, require_room, require_unit
 from server.web.pages.common import ScreensOf
 from server.web.rights import Action
+from server.web.screens import Screens
+from server.web.services import Services
 
 router = APIRouter()
 
@@ -142,21 +144,31 @@ def persons(
 
 @router.get("/people/{ident}")
 def person(ident: int, request: Request, screens: ScreensOf, services: ServicesOf, who: Reader, said: str = "") -> Response:
-    """One person: roles now and before, leave, edits."""
+    """One person: roles now and before, leave, account, edits."""
+    return person_page(request, screens, services, who, ident, said=said)
+
+
+def person_page(
+    request: Request, screens: Screens, services: Services, who: Principal, ident: int, status: int = 200, *, said: str = "", **shown: object
+) -> Response:
+    """The page of a person. `shown`: `made`, an account whose password is told this once, or `refused`, why there is none."""
     now = services.clock()
     with services.db.read() as session:
         row = people_api.person_of(session, who, ident)
         view = people_api.views(session, [row], who, now)[0]
         held = people.history(session, ident)
-        names = units.names(session, [role.unit for role in held])
         away = people.absences_of(session, ident)
         history = organisation.history(session, f"person:{ident}")
         cells = rows.person(session, {"code": row.code}, now) or {}
+        account = granting.of_person(session, ident) if who.may(Action.GRANT) else None
+        offered = granting.offered(session, row, now) if who.may(Action.GRANT) else []
+        names = units.names(session, [role.unit for role in held] + ([account.unit] if account else []))
         if not who.may(Action.PHONES):
             cells.pop("phone", None)
+    blank: dict[str, object] = {"made": None, "refused": ""}
     return screens.page(
-        request, "person.html", who=who, person=view, row=row, held=held, names=names, away=away, history=history, cells=cells,
-        columns=[column for column in KINDS["people"].columns if column.name in cells], said=said,
+        request, "person.html", status, who=who, person=view, row=row, held=held, names=names, away=away, history=history, cells=cells,
+        columns=[column for column in KINDS["people"].columns if column.name in cells], account=account, offered=offered, said=said, **blank | shown,
     )  # fmt: skip
 
 
