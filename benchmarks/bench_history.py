@@ -150,6 +150,7 @@ def _goals(
     written: dict[str, dict[str, float]], asked: dict[str, dict[str, dict[str, float]]], alone: dict[str, Any]
 ) -> list[tuple[str, float, str, float]]:
     return [
+        ("goal: bytes per sample, roll-ups included", written[Ours.name]["bytes_per_sample"], "B", 0.5),
         ("goal: bytes per sample, without roll-ups", written[Ours.name]["bytes_per_sample_without_rollups"], "B", 0.5),
         ("goal: samples written", written[Ours.name]["samples_per_s"], "/s", 1_000_000),
         ("goal: one room, one year, hourly", alone["year_hourly_ms"]["p50"], "ms", 50),

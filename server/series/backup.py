@@ -18,7 +18,7 @@ from server.series.partition import checksum, sync_file
 
 _MANIFEST = "manifest.json"
 _HOT = "hot.parquet"
-_FORMAT = 2
+_FORMAT = 3
 _TABLES = ("judged", "rolled", "unsettled", "retention", "rollup")
 
 

@@ -1,8 +1,9 @@
 """Partition files: sorted Parquet, one per calendar day (Asia/Shanghai) or month and bucket of points, never changed once they have their name.
 
 Sixteen neighbouring point ids share a bucket, because the points of a room are registered together and are asked for together. Values are stored as
-integers wherever that gives back the very same double, else as doubles; instants, values and qualities are exact. The time of arrival is kept as a
-delay in whole seconds, rounded up: its milliseconds would take twice the room of all the rest.
+integers wherever that gives back the very same double, else as doubles; instants, values and qualities are exact. Integers are counted from the
+first of their point: the encoding of differences takes its width from the largest step in two thousand, and from 52 %RH to the next point's 0 is a
+step indeed. The time of arrival is kept as a delay in whole seconds, rounded up: its milliseconds would take twice the room of all the rest.
 """
 
 from __future__ import annotations
@@ -24,18 +25,19 @@ DAY_MS = 86_400_000
 ZONE_MS = 8 * 3_600_000  # Asia/Shanghai has had no summer time since 1991; days before are cut at +08:00 as well
 BUCKET = f"(point >> 4) & {BUCKETS - 1}"
 # All statements in here are made of constants and numbers.
-# What a file holds, read back as the columns of table hot.
-COLUMNS = """point, taken_at, coalesce(scaled / scale::DOUBLE, value) AS value, quality,
+# What a file holds, read back as the columns of table hot. Its column `value` is what `scaled` is counted from (nothing: from 0) where there is a
+# `scaled`, else the value itself.
+COLUMNS = """point, taken_at, coalesce((scaled + coalesce(value, 0)) / scale, value) AS value, quality,
   taken_at + delay * 1000 AS received_at, coalesce(reason, '') AS reason"""
 _DELAY = "ceil((received_at - taken_at) / 1000.0)::BIGINT"
-_OPTIONS = "FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 1, ROW_GROUP_SIZE"
+_OPTIONS = "FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, COMPRESSION_LEVEL 5, DICTIONARY_SIZE_LIMIT 1, ROW_GROUP_SIZE"
 _IDENTITY = f"point, taken_at, value, quality, reason, {_DELAY}"
 _SCALES = (1, 10, 100, 1000)
 
 
 def plain_columns(scale: int) -> str:
     """COLUMNS of a file whose values are all integers under `scale`, without a reason: see File.plain. The others need not be decoded."""
-    return f"point, taken_at, scaled / {scale}::DOUBLE AS value, quality, taken_at + delay * 1000 AS received_at, '' AS reason"
+    return f"point, taken_at, (scaled + coalesce(value, 0)) / {scale} AS value, quality, taken_at + delay * 1000 AS received_at, '' AS reason"
 
 
 def day_of(instant: int) -> int:
@@ -170,10 +172,14 @@ def _exact(scale: int) -> str:
 
 
 def _select(table: str, plan: _Plan) -> str:
-    exact, scale = f"({_exact(plan.scale)})", plan.scale
-    return f"""SELECT point, taken_at, CASE WHEN {exact} THEN round(value * {scale})::BIGINT END AS scaled, {scale}::SMALLINT AS scale,
-        CASE WHEN NOT {exact} THEN value END AS value, quality, {_DELAY} AS delay, nullif(reason, '') AS reason
-        FROM {table} WHERE bucket = {plan.bucket} ORDER BY point, taken_at"""  # noqa: S608
+    return f"""WITH mine AS MATERIALIZED (
+            SELECT point, taken_at, CASE WHEN {_exact(plan.scale)} THEN round(value * {plan.scale})::BIGINT END AS whole, value, quality,
+                {_DELAY} AS delay, nullif(reason, '') AS reason
+            FROM {table} WHERE bucket = {plan.bucket}),
+        first AS (SELECT point, arg_min(whole, taken_at) AS base FROM mine GROUP BY point)
+        SELECT point, taken_at, whole - base AS scaled, {plan.scale}::SMALLINT AS scale,
+            CASE WHEN whole IS NULL THEN value ELSE base::DOUBLE END AS value, quality, delay, reason
+        FROM mine JOIN first USING (point) ORDER BY point, taken_at"""  # noqa: S608
 
 
 def _entry(folder: Path, name: str, plan: _Plan) -> File:

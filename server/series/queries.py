@@ -39,7 +39,7 @@ def samples(snapshot: Snapshot, points: Sequence[int], first: int, last: int) ->
             query = f"SELECT point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality FROM {source.clause} WHERE {chosen}"  # noqa: S608
             found.append(snapshot.connection.execute(query, source.parameters).fetchnumpy())
         else:
-            found.append(_plain(snapshot, source, "point, taken_at, scaled, quality", chosen))
+            found.append(_plain(snapshot, source, "point, taken_at, scaled, value, quality", chosen))
     point, taken, value, quality = (np.concatenate([part[name] for part in found]) for name in ("point", "taken_at", "value", "quality"))
     order = sorting(point, taken)
     return Samples(point[order], taken[order], value[order], quality[order])
@@ -55,7 +55,7 @@ def batch(snapshot: Snapshot, points: Sequence[int], first: int, last: int, also
 
 def _part(snapshot: Snapshot, source: _Source, chosen: str) -> Batch:
     if source.scale is not None:
-        found = _plain(snapshot, source, "point, taken_at, scaled, quality, delay", chosen)
+        found = _plain(snapshot, source, "point, taken_at, scaled, value, quality, delay", chosen)
         received = found["taken_at"] + found["delay"] * 1000
         return Batch(found["point"], found["taken_at"], found["value"], found["quality"], received, np.zeros(len(received), dtype=np.int32))
     columns = "point, taken_at, coalesce(value, 'nan'::DOUBLE) AS value, quality, received_at, reason <> '' AS said"
@@ -71,10 +71,11 @@ def _part(snapshot: Snapshot, source: _Source, chosen: str) -> Batch:
 
 
 def _plain(snapshot: Snapshot, source: _Source, columns: str, chosen: str) -> dict[str, Any]:
-    """Columns of plain files, with `value`: an expression in the statement would take as long to plan as the rest."""
+    """Columns of plain files, with the true `value`: an expression in the statement would take as long to plan as the rest."""
     query = f"SELECT {columns} FROM {source.files} WHERE {chosen}"  # noqa: S608
     found: dict[str, Any] = snapshot.connection.execute(query, source.parameters).fetchnumpy()
-    found["value"] = np.ma.filled(found["scaled"].astype(np.float64), np.nan) / source.scale  # NULL comes masked: no value
+    base = np.ma.filled(found["value"], 0.0)  # NULL comes masked: of `scaled` it says that there is no value
+    found["value"] = (np.ma.filled(found["scaled"].astype(np.float64), np.nan) + base) / source.scale
     return found
 
 

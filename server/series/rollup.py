@@ -17,7 +17,7 @@ from typing import NamedTuple
 import duckdb
 import numpy as np
 
-from server.series import Limits, fold, partition, queries
+from server.series import Limits, fold, partition, queries, rollup_pack
 from server.series.batch import Ints
 from server.series.figures import Figures
 from server.series.hot import Hot, RollupFile
@@ -27,7 +27,6 @@ from server.series.snapshot import Snapshot
 HOUR_MS = 3_600_000
 GRAINS = {"hour": HOUR_MS, "day": DAY_MS}
 FOLDER = "rollup"
-COLUMNS = "point, time, min, mean, max, count, watched_ms, in_band_ms"
 EXPIRED = 1 << 62  # version of a day whose samples have been deleted: its roll-up can never be made anew
 
 
@@ -138,9 +137,8 @@ def _read(snapshot: Snapshot, grain: str, usable: _Usable, first: int, until: in
     if not paths:
         return Figures.none()
     chosen, parameters = queries.among(usable.points)
-    query = f"SELECT {COLUMNS} FROM read_parquet($files) WHERE {chosen} AND time >= $first AND time < $until"  # noqa: S608
-    found = snapshot.connection.execute(query, parameters | {"files": paths, "first": first, "until": until}).fetchnumpy()
-    whole = Figures(**{name: np.asarray(found[name]) for name in COLUMNS.split(", ")})
+    span = {"first": first, "until": until}
+    whole = rollup_pack.read(snapshot.connection, paths, f"{chosen} AND time >= $first AND time < $until", parameters | span)
     if len(usable.days) < day_of(until - 1) - day_of(first) + 1:
         whole = whole.take(np.isin((whole.time + partition.ZONE_MS) // DAY_MS, np.array(usable.days, dtype=np.int64)))
     return whole if len(paths) == 1 or len(usable.points) == 1 else whole.take(np.argsort(whole.point, kind="stable"))
@@ -176,6 +174,7 @@ def reconcile(hot: Hot) -> int:
     folder = hot.folder / FOLDER
     present = {f"{FOLDER}/{path.name}": path for path in folder.glob("*")}
     with hot.writing() as connection:
+        _forget_doubles(connection)
         listed = [RollupFile(*row) for row in connection.execute("SELECT * FROM rollup").fetchall()]
         for file in listed:
             if file.file in present and present[file.file].stat().st_size == file.bytes:
@@ -188,3 +187,10 @@ def reconcile(hot: Hot) -> int:
     for path in present.values():
         path.unlink()
     return max((int(file.file.split(".")[-2]) for file in listed), default=0)
+
+
+def _forget_doubles(connection: duckdb.DuckDBPyConnection) -> None:
+    """Format 1 kept its roll-ups as doubles: those are made anew."""
+    if connection.execute("UPDATE state SET format = 2 WHERE format = 1").fetchall()[0][0]:
+        connection.execute("DELETE FROM rollup")
+        connection.execute("DELETE FROM rolled")

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import duckdb
 import numpy as np
 
-from server.series import Limits, fold, partition, queries
+from server.series import Limits, fold, partition, queries, rollup_pack
 from server.series.figures import Figures
 from server.series.hot import Hot, RollupFile, files, sync_folder
 from server.series.partition import BUCKETS, DAY_MS, day_label, day_of, day_start
-from server.series.rollup import COLUMNS, EXPIRED, FOLDER, HOUR_MS
+from server.series.rollup import EXPIRED, FOLDER, HOUR_MS
 from server.series.snapshot import Snapshots
 
-_OPTIONS = "FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, ROW_GROUP_SIZE 8192"
+_OPTIONS = "FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 1, ROW_GROUP_SIZE 8192"
 
 
 class Work(NamedTuple):
@@ -110,9 +110,9 @@ def _write(
         if not len(whole):
             continue
         temporary = (hot.folder / name).with_suffix(".tmp")
-        snapshot.register("whole", {each: getattr(whole, each) for each in COLUMNS.split(", ")})
+        snapshot.register("whole", rollup_pack.packed(whole))
         quoted = str(temporary).replace("'", "''")
-        snapshot.execute(f"COPY (SELECT {COLUMNS} FROM whole) TO '{quoted}' ({_OPTIONS})")  # noqa: S608 - a path of ours
+        snapshot.execute(f"COPY (SELECT {rollup_pack.COLUMNS} FROM whole) TO '{quoted}' ({_OPTIONS})")  # noqa: S608 - a path of ours
         snapshot.unregister("whole")
         partition.sync_file(temporary)
         made.append((temporary, name, grain, len(whole)))
@@ -128,9 +128,7 @@ def _write(
 def _kept(snapshot: duckdb.DuckDBPyConnection, hot: Hot, old: list[str], work: Work, points: list[int]) -> Figures:
     if not old:
         return Figures.none()
-    query = f"SELECT {COLUMNS} FROM read_parquet(?)"  # noqa: S608
-    found = snapshot.execute(query, [[str(hot.folder / file) for file in old]]).fetchnumpy()
-    whole = Figures(**{name: np.asarray(found[name]) for name in COLUMNS.split(", ")})
+    whole = rollup_pack.read(snapshot, [str(hot.folder / file) for file in old])
     days = np.isin((whole.time + partition.ZONE_MS) // DAY_MS, np.array(work.days, dtype=np.int64))
     return whole.take(~(days & np.isin(whole.point, np.array(points, dtype=np.int64))))
 
