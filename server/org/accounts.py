@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from server.org import credentials, emergency
 from server.store import audit
 from server.store.session import Database
 from server.store.tables import Account, Person, WebSession
+from server.store.tables_org import EmergencyAccess
 from server.store.tables_security import AccountSecurity
 
 ROLES = ("duty", "in_charge", "inspector", "keeper", "system", "security", "audit")
@@ -216,32 +217,36 @@ def _second_factor(db: Database, ident: int, code: str, now: int) -> bool:
         return credentials.take_code(session.get_one(AccountSecurity, ident), code, now)
 
 
-def identify(db: Database, token: str, now: int, limits: SignInLimits) -> Identity | None:
-    """Whose session this is; None when it is unknown, revoked, idle for too long, too old or of a disabled account. Counts as activity."""
+_OWNER = (
+    select(WebSession, Account, AccountSecurity, EmergencyAccess)
+    .join(Account, Account.id == WebSession.account)
+    .outerjoin(AccountSecurity, AccountSecurity.account == Account.id)
+    .outerjoin(EmergencyAccess, emergency.running(Account.id, bindparam("now")))
+    .where(WebSession.token_hash == bindparam("digest"))
+    .order_by(EmergencyAccess.id.desc())
+)
+"""One question for every request, put into words once."""
+
+
+def identify(db: Database, token: str, now: int, limits: SignInLimits, *, active: bool = True) -> Identity | None:
+    """Whose session this is; None when it is unknown, revoked, idle for too long, too old or of an account that may not be used.
+
+    Counts as activity unless `active` is False: a stream that is merely open.
+    """
     digest = _digest(token)
     with db.read() as session:
-        query = select(WebSession, Account, AccountSecurity).join(Account, Account.id == WebSession.account)
-        query = query.outerjoin(AccountSecurity, AccountSecurity.account == Account.id).where(WebSession.token_hash == digest)
-        row = session.execute(query).first()
+        row = session.execute(_OWNER, {"digest": digest, "now": now}).first()
         if row is None or row[1].disabled or now >= _expiry(row[0], limits) or not credentials.is_open(row[2], now):
             return None
-        web, account, extra = row
+        web, account, extra, granted = row
         seen_at, identity = web.last_seen_at, _identity(account, _expiry(web, limits), extra=extra, now=now)
         identity = replace(identity, view_role=web.view_role, view_unit=web.view_unit)
-        if (granted := emergency.active(session, account.id, now)) is not None:
+        if granted is not None:
             identity = replace(identity, role=granted.role, unit=granted.unit, emergency_until=granted.until)
-    if now - seen_at >= _SEEN_EVERY_MS:
+    if active and now - seen_at >= _SEEN_EVERY_MS:
         with db.write() as session:
             session.execute(update(WebSession).where(WebSession.token_hash == digest).values(last_seen_at=now))
     return identity
-
-
-def peek(db: Database, token: str, now: int, limits: SignInLimits) -> bool:
-    """Whether a session is still valid, without counting as activity: for a stream that is merely open."""
-    with db.read() as session:
-        query = select(WebSession).join(Account, Account.id == WebSession.account)
-        web = session.scalar(query.where(WebSession.token_hash == _digest(token), Account.disabled.is_(False)))
-        return web is not None and now < _expiry(web, limits)
 
 
 def view_as(session: Session, token: str, role: str, unit: str, now: int) -> None:

@@ -10,7 +10,7 @@ import pyotp
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from server.store import audit
+from server.store import audit, units
 from server.store.tables import Account, WebSession
 from server.store.tables_security import AccountSecurity, ApiKey, Kiosk
 
@@ -165,10 +165,13 @@ def revoke_key(session: Session, account: Account, ident: int, now: int) -> bool
 
 
 def key_owner(session: Session, key: str, now: int) -> tuple[ApiKey, Account] | None:
-    """A live key of a live account."""
-    query = select(ApiKey, Account).join(Account, Account.id == ApiKey.account).where(ApiKey.digest == digest(key), ApiKey.revoked_at.is_(None))
+    """A live key of a live account; it ends when its owner no longer has the unit that it was made for."""
+    query = select(ApiKey, Account, AccountSecurity).join(Account, Account.id == ApiKey.account)
+    query = query.outerjoin(AccountSecurity, AccountSecurity.account == Account.id).where(ApiKey.digest == digest(key), ApiKey.revoked_at.is_(None))
     row = session.execute(query.where(ApiKey.expires_at > now, Account.disabled.is_(False))).first()
-    return None if row is None else (row[0], row[1])
+    if row is None or not is_open(row[2], now) or not units.within(session, row[0].unit, row[1].unit):
+        return None
+    return row[0], row[1]
 
 
 def make_kiosk(session: Session, account: Account, *, name: str, now: int) -> str:

@@ -5,9 +5,9 @@ ends by itself. It replaces the account's own role: nobody holds two, and no rol
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
 from server.org import notices
@@ -77,10 +77,9 @@ def expire(session: Session, now: int) -> int:
     return len(found)
 
 
-def active(session: Session, account: int, now: int) -> EmergencyAccess | None:
-    """The grant under which an account works at this instant."""
-    query = select(EmergencyAccess).where(EmergencyAccess.account == account, EmergencyAccess.until > now, EmergencyAccess.ended_at.is_(None))
-    return session.scalar(query.order_by(EmergencyAccess.id.desc()).limit(1))
+def running(account: Any, now: Any) -> ColumnElement[bool]:
+    """The condition for a grant under which an account works at this instant; both may be columns or parameters."""
+    return and_(EmergencyAccess.account == account, EmergencyAccess.until > now, EmergencyAccess.ended_at.is_(None))
 
 
 def standing(session: Session, now: int) -> Sequence[EmergencyAccess]:

@@ -83,8 +83,8 @@ def principal(request: Request) -> Principal:
     return found
 
 
-def principal_or_none(request: Request) -> Principal | None:
-    """The asker, None for a stranger."""
+def principal_or_none(request: Request, *, active: bool = True) -> Principal | None:
+    """The asker, None for a stranger. `active` False when nobody does anything: a stream that is still open."""
     provided = services_of(request)
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
@@ -94,7 +94,7 @@ def principal_or_none(request: Request) -> Principal | None:
             return _by_gateway(provided, key.strip()) if key.startswith(gateway_access.TOKEN_PREFIX) else _by_key(provided, key.strip())
         return Principal(name=token.name, role=token.role, unit=token.unit, session=digest[:12])
     cookie = request.cookies.get(COOKIE)
-    who = accounts.identify(provided.db, cookie, provided.clock(), provided.settings.limits) if cookie else None
+    who = accounts.identify(provided.db, cookie, provided.clock(), provided.settings.limits, active=active) if cookie else None
     if who is None or not cookie:
         return _by_terminal(provided, request.cookies.get(TERMINAL, ""))
     if who.view_role and rights.allows(who.role, Action.VIEW_AS):
@@ -132,13 +132,6 @@ def _by_terminal(provided: Services, token: str) -> Principal | None:
     with provided.db.read() as session:
         row = credentials.kiosk(session, token)
         return None if row is None else Principal(name=row.name, role="kiosk", unit=row.unit, session=row.digest[:12])
-
-
-def still_valid(provided: Services, cookie: str | None, terminal: str, now: int) -> bool:
-    """Whether a stream may go on: by its session, or by the terminal that it runs on, which nobody's time-out ends."""
-    if cookie and accounts.peek(provided.db, cookie, now, provided.settings.limits):
-        return True
-    return _by_terminal(provided, terminal) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from starlette.types import Message, Receive, Scope, Send
 from server.live import wire
 from server.live.hub import Client, Event
 from server.web.api.common import PROBLEMS, Viewer
-from server.web.auth import COOKIE, TERMINAL, ServicesOf, require_room, still_valid
+from server.web.auth import ServicesOf, principal_or_none, require_room
+from server.web.rights import Action
 from server.web.services import Services
 
 log = logging.getLogger("server.web")
@@ -43,9 +44,9 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, services: Services, client: Client, cookie: str | None, terminal: str = "") -> None:
+    def __init__(self, services: Services, client: Client, request: Request) -> None:
         super().__init__()
-        self._services, self._client, self._cookie, self._terminal = services, client, cookie, terminal
+        self._services, self._client, self._request = services, client, request
         self._checked_at = services.clock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
@@ -68,8 +69,8 @@ class EventStream(Response):
             now = self._services.clock()
             if gone.done():
                 return
-            if not await self._allowed(now):
-                await self._body(send, frame(Event("bye", json.dumps({"reason": "session"}))))
+            if (reason := await self._over(now)) is not None:
+                await self._body(send, frame(Event("bye", json.dumps({"reason": reason}))))
                 return
             events = self._services.hub.take(self._client, now) or [Event("ping", json.dumps({"now": wire.iso(now)}))]
             await self._body(send, b"".join(frame(event) for event in events))
@@ -86,12 +87,18 @@ class EventStream(Response):
             with contextlib.suppress(asyncio.CancelledError):
                 await wake
 
-    async def _allowed(self, now: int) -> bool:
-        """Whether the session is still valid; asked for now and then, so that a revoked one does not go on reading."""
-        if (self._cookie is None and not self._terminal) or now - self._checked_at < RECHECK_MS:
-            return True
+    async def _over(self, now: int) -> str | None:
+        """Why he may not go on: "session" has ended, or its "rights" are others now (the page comes again and gets what they allow); None if he may.
+
+        Asked for now and then, so that neither a revoked session or key nor a lost right goes on reading.
+        """
+        if now - self._checked_at < RECHECK_MS:
+            return None
         self._checked_at = now
-        return await run_in_threadpool(still_valid, self._services, self._cookie, self._terminal, now)
+        who = await run_in_threadpool(principal_or_none, self._request, active=False)
+        if who is None:
+            return "session"
+        return None if who.may(Action.VIEW) and not who.duty and who.unit == self._client.scope else "rights"
 
     @staticmethod
     async def _gone(receive: Receive) -> None:
@@ -121,6 +128,4 @@ async def stream(
     if room:
         require_room(services, who, room)
     client = services.hub.attach(who.unit, services.clock(), room=room or None, last_event_id=last_event_id)
-    cookie = None if request.headers.get("authorization") else request.cookies.get(COOKIE)
-    terminal = "" if request.headers.get("authorization") else request.cookies.get(TERMINAL, "")
-    return EventStream(services, client, cookie, terminal)
+    return EventStream(services, client, request)

@@ -8,8 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy.orm import Session
 
-from tests.web.house import FOREIGN, PASSWORD, ROOM, SERVICE_KEY, SISTER_GATEWAY, House, serving, wait_until
+from server.org import credentials
+from server.store.tables import Account
+from server.store.tables_security import ApiKey
+from tests.web.house import FOREIGN, PASSWORD, ROOM, SERVICE_KEY, SISTER, SISTER_GATEWAY, House, serving, wait_until
 
 
 class Listener:
@@ -120,6 +124,47 @@ def test_a_revoked_session_stops_reading(house: House, free_port: int) -> None:
         assert stream.next("bye")["reason"] == "session"
         with pytest.raises(EOFError):
             stream.next()
+
+
+def revoke_key(session: Session, now: int) -> None:
+    session.query(ApiKey).one().revoked_at = now
+
+
+def end_visit(session: Session, now: int) -> None:
+    credentials.security(session, session.query(Account).filter_by(login="duty").one().id).valid_until = now
+
+
+def move_unit(session: Session, _now: int) -> None:
+    session.query(Account).filter_by(login="duty").one().unit = SISTER
+
+
+def lose_role(session: Session, _now: int) -> None:
+    session.query(Account).filter_by(login="duty").one().role = "audit"
+
+
+@pytest.mark.parametrize(
+    ("by_key", "change", "reason"),
+    [
+        (True, revoke_key, "session"),
+        (True, move_unit, "session"),
+        (False, end_visit, "session"),
+        (False, move_unit, "rights"),
+        (False, lose_role, "rights"),
+    ],
+)
+def test_an_open_stream_ends_with_the_right_to_it(house: House, free_port: int, by_key: bool, change: Any, reason: str) -> None:
+    with house.db.write() as session:
+        owner = session.query(Account).filter_by(login="duty").one()
+        key = credentials.make_key(session, owner, name="大屏", actions=("view",), days=30, now=house.now)
+    with listening(house, free_port) as listen:
+        stream = listen("", Authorization=f"Bearer {key}") if by_key else listen()
+        stream.next("snapshot")
+        house.now += 60_000
+        assert stream.next("ping", "bye", "tiles")["name"] != "bye", "nothing has changed"
+        with house.db.write() as session:
+            change(session, house.now)
+        house.now += 60_000
+        assert stream.next("bye")["reason"] == reason
 
 
 def test_a_viewer_who_leaves_is_forgotten(house: House, free_port: int) -> None:
