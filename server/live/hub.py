@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from server.live import wire
 from server.live.board import AlarmFact, Board, Fact
@@ -27,10 +27,14 @@ QUEUE = 256
 HISTORY = 1_000
 
 
+Kind = Literal["snapshot", "tiles", "alarm", "notice", "ping", "bye"]
+"""Every kind of event that a stream carries. The test of rights causes each of them."""
+
+
 class Event(NamedTuple):
     """One server-sent event; `data` is JSON text, `id` the revision up to which the viewer is complete (None: none promised)."""
 
-    name: str
+    name: Kind
     data: str
     id: int | None = None
 
@@ -38,8 +42,8 @@ class Event(NamedTuple):
 class _Message(NamedTuple):
     """Something that is not a tile: an alarm or a notice, with the unit and room that decide who sees it."""
 
-    name: str
-    unit: str | None
+    name: Kind
+    unit: str
     room: str | None
     data: dict[str, Any]
     own: bool = False
@@ -107,12 +111,6 @@ class Hub:
         if alarms or floods:
             self._nudge()
 
-    def notice(self, text: str, unit: str | None = None) -> None:
-        """Tell everybody who may see `unit` (None: everybody) one sentence."""
-        with self._lock:
-            self._outbox.append(_Message("notice", unit, None, {"text": text}))
-        self._nudge()
-
     def close(self) -> None:
         """Say `bye` to all viewers; called before the HTTP server waits for its connections to end."""
         self._closing = True
@@ -163,7 +161,7 @@ class Hub:
         since = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else 0
         oldest = max(self._first, self._log[0][0] if len(self._log) == HISTORY else 0)
         if oldest <= since <= self.revision:
-            client.rooms = {code for code, shown in self._shown.items() if shown.revision > since and self._sees(client, None, code)}
+            client.rooms = {code for code, shown in self._shown.items() if shown.revision > since and self._sees(client, "", code)}
             client.messages.extend(m for revision, m in self._log if revision > since and self._hears(client, m))
         else:
             client.resync = True
@@ -233,7 +231,7 @@ class Hub:
 
     def _enqueue(self, client: Client, dirty: Iterable[str], messages: Iterable[_Message], now: int) -> None:
         if not client.resync:
-            client.rooms.update(code for code in dirty if self._sees(client, None, code))
+            client.rooms.update(code for code in dirty if self._sees(client, "", code))
             client.messages.extend(m for m in messages if self._hears(client, m))
             if len(client.messages) > QUEUE:
                 client.messages.clear()
@@ -248,13 +246,13 @@ class Hub:
 
     def _hears(self, client: Client, message: _Message) -> bool:
         if message.own:
-            return client.room is None and (client.scope == message.unit or (client.scope is None and len(self.board.path(message.unit or "")) == 1))
+            return client.room is None and (client.scope == message.unit or (client.scope is None and len(self.board.path(message.unit)) == 1))
         return self._sees(client, message.unit, message.room)
 
-    def _sees(self, client: Client, unit: str | None, room: str | None) -> bool:
+    def _sees(self, client: Client, unit: str, room: str | None) -> bool:
         if client.room is not None and room != client.room:
-            return unit is None and room is None
-        if client.scope is None or (unit is None and room is None):
+            return False
+        if client.scope is None:
             return True
         return client.scope in self.board.room_path(room) if room else self.board.visible(unit, client.scope)
 
@@ -264,7 +262,7 @@ class Hub:
         return f'{json.dumps(head)[:-1]}{extra}, "tiles": [{tiles}]}}'
 
     def _snapshot(self, client: Client, now: int) -> str:
-        codes = [code for code in self._shown if self._sees(client, None, code)]
+        codes = [code for code in self._shown if self._sees(client, "", code)]
         alarms = [wire.alarm(a) for a in self.board.alarms(client.scope) if self._sees(client, a.unit, a.room)]
         return self._tiles(client, codes, now, f', "alarms": {json.dumps(alarms, ensure_ascii=False)}')
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from server.live.board import AlarmFact, Board, PointFact, ReadingFact, RoomFact
+from server.live.facts import FloodFact
 from server.live.hub import HISTORY, QUEUE, SILENT_MS, Client, Hub
 
 T0 = 1_790_000_000_000
@@ -84,12 +85,12 @@ def test_nothing_of_a_sister_unit_enters_the_queue(hub: Hub) -> None:
     client = hub.attach(SOUTH, T0)
     take(hub, client)
     hub.publish([alarm(1, NORTH), alarm(2, NORTH, in_room=False), reading(1, T0 + 5)], T0 + 5)
-    hub.notice("维护", NORTH)
+    hub.publish([FloodFact(unit=NORTH, since=T0, alarms=11)], T0 + 5)
     hub.run_once(T0 + 1_000)
     assert not client.pending
-    hub.notice("全省")
+    hub.publish([FloodFact(unit=SOUTH, since=T0, alarms=12)], T0 + 6)
     hub.run_once(T0 + 1_001)
-    assert take(hub, client)[0][1]["notice"] == {"text": "全省"}
+    assert take(hub, client)[0][1]["notice"]["flood"]["alarms"] == 12
 
 
 def test_a_stream_of_one_room_carries_that_room_only(hub: Hub) -> None:

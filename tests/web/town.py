@@ -40,9 +40,9 @@ UNCLAIMED = "GW-999999-01"
 class Town(House):
     """The house with more units; `places` by key, `up` is the county above the two stations."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, ping_ms: int = 5_000) -> None:
         self.places: dict[str, Place] = {}
-        super().__init__(folder)
+        super().__init__(folder, ping_ms=ping_ms)
         self.birth()
         for room in (ROOM, OTHER):
             self.calm(room)
@@ -188,6 +188,18 @@ class Town(House):
         found.append(self._program("service", SERVICE_KEY, everything))
         found.append(self._program("gateway", GATEWAY_KEY, frozenset({"own", "up"})))
         return found
+
+    def others(self) -> list[Character]:
+        """A visitor, a board on the wall and a program with a person's key, all of the own station."""
+        own, reaches = self.places["own"], frozenset({"own"})
+        with self.db.write() as session:
+            person = session.query(Account).filter_by(login="own-duty").one()
+            board = credentials.make_kiosk(session, person, name="大屏", now=self.now)
+            key = credentials.make_key(session, person, name="程序", actions=["view"], days=9, now=self.now)
+        visitor = self._person("own-victim", "inspector", own, reaches)
+        headers = {"cookie": f"aw_terminal={board}", "sec-fetch-site": "same-origin"}
+        kiosk = Character(name="board", role="kiosk", headers=headers, own=own, reaches=reaches, forbidden=self._marks(reaches))
+        return [visitor, kiosk, self._program("duty", key, reaches)]
 
     def stranger(self) -> Character:
         """Somebody without sign-in."""
