@@ -19,6 +19,7 @@ from edge.settings import BusSettings, CameraBus, EdgeSettings, RtuOverTcpBus, S
 _CONNECT_S: Final = 3.0
 _SENSIBLE_MS: Final = 1_735_689_600_000  # 1 January 2025: a clock before it was never set
 _FAST_S: Final = 2.0
+_WANDERING: Final = ("/dev/ttyUSB", "/dev/ttyACM")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,8 @@ def _bus(bus: BusSettings, devices: tuple[Device, ...]) -> Iterator[Finding]:
         usable = Path(bus.device).exists() and os.access(bus.device, os.R_OK | os.W_OK)
         text = f"串口 {bus.device} {'可用' if usable else '不存在或没有权限'}"
         yield Finding("ok" if usable else "unreachable", subject, text, "" if usable else "检查接线和设备名；把运行用户加入 dialout 组")
+        if bus.device.startswith(_WANDERING):
+            yield Finding("warning", subject, f"{bus.device} 在换口或重启后可能换名，读到别的设备", "改用 /dev/serial/by-path/ 下的固定名称")
     elif isinstance(bus, CameraBus):
         for host, port in sorted({_address(device.settings.url or "") for device in devices}):
             yield _tcp(subject, host, port, "检查摄像机供电、网线和 url")

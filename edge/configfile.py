@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from contract.located_yaml import Located, LocatedYamlError, load_located
-from edge.settings import BrokerSettings, CameraBus, DevicesSettings, EdgeSettings, MqttBus, TlsSettings
+from edge.settings import BrokerSettings, CameraBus, DevicesSettings, EdgeSettings, MqttBus, RtuOverTcpBus, SerialBus, TcpBus, TlsSettings
 
 _MAX_FILE = 4 * 1024 * 1024  # bytes; a configuration larger than this is a mistake
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -96,6 +96,17 @@ def _refuse_twice(file: Path, content: Located, section: str, names: list[str]) 
             raise ConfigError(file, content.line((section, at)), f"名称 {name} 重复")
 
 
+def _refuse_one_line_twice(file: Path, content: Located, settings: EdgeSettings) -> None:
+    """Two connections to one serial server or device starve each other: many take a single one."""
+    lines: dict[str, str] = {}
+    for at, bus in enumerate(settings.buses):
+        if isinstance(bus, TcpBus | RtuOverTcpBus | SerialBus):
+            line = bus.device if isinstance(bus, SerialBus) else f"{bus.host}:{bus.port}"
+            if line in lines:
+                raise ConfigError(file, content.line(("buses", at)), f"总线 {bus.name} 与 {lines[line]} 是同一条线（{line}），请合并为一条")
+            lines[line] = bus.name
+
+
 def _resolved(path: Path | None, folder: Path) -> Path | None:
     return None if path is None else folder / path
 
@@ -112,6 +123,7 @@ def load(file: Path) -> EdgeSettings:
     """Read `edge.yaml`; its relative paths become relative to its folder. Raises ConfigError."""
     settings, content = _parse(file, EdgeSettings)
     _refuse_twice(file, content, "buses", [bus.name for bus in settings.buses])
+    _refuse_one_line_twice(file, content, settings)
     folder = file.resolve().parent
     own = {
         name: _resolved(getattr(settings, name), folder)

@@ -230,6 +230,15 @@ def test_check_tells_of_weak_switches_secrets_and_dead_ends(capsys: pytest.Captu
     assert "怎么办" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("device", "warned"), [("/dev/ttyUSB0", True), ("/dev/serial/by-path/platform-usb-0:1.2:1.0-port0", False)])
+def test_check_warns_of_a_name_that_may_belong_to_another_adapter_tomorrow(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, device: str, warned: bool
+) -> None:
+    file = config(tmp_path, [smoke(1)], buses=[{"name": "line", "kind": "serial", "device": device}])
+    _, report, _ = run(capsys, "check", "--config", str(file))
+    assert any("by-path" in finding["fix"] for finding in report["findings"]) == warned
+
+
 def test_check_with_a_bad_file_is_one_sentence_and_4(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = config(tmp_path, [{**smoke(1), "profile": "nope"}])
     code, report, errors = run(capsys, "check", "--config", str(file))

@@ -61,6 +61,7 @@ def test_yaml_booleans_of_older_tools_mean_off(tmp_path: Path) -> None:
         (("baud: 4800", "bauds: 4800"), 11, "不认识的字段 bauds"),
         (("kind: tcp", "kind: can"), 7, "kind"),
         (("name: b2", "name: b1"), 8, "名称 b1 重复"),
+        (("buses:", "buses:\n  - {name: b0, kind: rtu_over_tcp, host: 127.0.0.1, port: 5020}"), 8, "总线 b1 与 b0 是同一条线"),
         (("ca_file: ca.crt", "cert_file: a.crt"), 3, "cert_file"),
         (("group: 350128", "group: 350128\ngroup: 350128"), 3, "YAML"),
         (("kind: tcp,", "kind: tcp: x,"), 7, "YAML"),
