@@ -44,7 +44,7 @@ PAGES = {
         "/units", "/rooms", "/rooms?q=gl", "/people", "/people?q=lgj", "/people?role=duty_officer", "/devices", "/devices?due=90", "/gateways",
         "/changes", "/search?q=dj", "/api/v1/rooms", "/api/v1/people",
     ),
-    "security": ("/reviews", "/roles", "/people", "/audit", "/visitors", "/level3", "/api/v1/visitors", "/api/v1/level3"),
+    "security": ("/reviews", "/roles", "/people", "/audit", "/visitors", "/level3", "/api/v1/visitors"),
     "audit": (
         "/audit", "/audit?action=change_rooms", "/audit?q=nobody", "/audit/anchors", "/api/v1/audit", "/api/v1/audit/anchors",
         f"/api/v1/audit/history?subject=rooms:{_ROOM}",
@@ -54,7 +54,7 @@ PAGES = {
         "/readings", "/texts", f"/rooms/{_ROOM}/readings", f"/rooms/{_ROOM}/history", f"/rooms/{_ROOM}/stills",
         "/api/v1/alarms", "/api/v1/alarms?state=closed", "/api/v1/alarms/500", "/api/v1/alarms/500/explanation", "/api/v1/alarms/500/trace",
         "/api/v1/notifications", "/api/v1/incidents", "/api/v1/drills", "/api/v1/watch-checks", "/api/v1/chronic", "/api/v1/kpi",
-        "/api/v1/coverage", "/api/v1/coverage/sums", "/api/v1/scorecards", "/api/v1/texts", "/api/v1/readings/missing",
+        "/api/v1/coverage", "/api/v1/coverage/sums", "/api/v1/texts", "/api/v1/readings/missing",
         f"/api/v1/rooms/{_ROOM}/readings", f"/api/v1/rooms/{_ROOM}/events", f"/api/v1/rooms/{_ROOM}/history?quantity=temperature",
         f"/api/v1/rooms/{_ROOM}/snapshots", f"/api/v1/rooms/{_ROOM}/looks-at-stills", f"/api/v1/rooms/{_ROOM}/seals",
         f"/api/v1/units/{COUNTY}/duty", f"/api/v1/units/{COUNTY}/duty/gaps", f"/api/v1/units/{COUNTY}/duty/load",
@@ -67,8 +67,9 @@ NO_LISTS = (
     r".*/(file|plan|snapshot|stream|masks|export|case|cards|still-policy|photos/\{number\}|templates/\{name\}|watermark\.svg)", r"/login.*",
     r".*/dialog/.*", r".*/dossiers.*", r".*/incidents/\{ident\}.*", r".*/\{trial_id\}", r"/watch-checks/\{ident\}", r".*/exports/\{export\}.*",
     r"/api/v1/reports/\{kind\}", r"/api/v1/history", r".*/ventilation", r".*/pair", r".*/gateways/\{code\}/.*",
+    r"/api/v1/scorecards", r"/api/v1/level3",
 )  # fmt: skip
-"""Routes that list nothing: files, streams, forms, and single things that the bench's books have not."""
+"""Routes that list nothing: files, streams, forms, single things that the books have not, and papers worked out on demand."""
 SAMPLES = 20
 _WAIT_S = 60
 _TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")

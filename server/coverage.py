@@ -4,14 +4,17 @@ Every percentage names its denominator. Only stretches of rooms in use are count
 added up apart. What no stretch covers is `unknown`: before a room was connected, or in the future.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from alarms.coverage import day_of
 from server.store import coverage, rooms
-from server.store.coverage import Stretch
+from server.store.coverage import Stretch, Total
+from server.store.tables import Room
+from server.store.units import below
 
 STATES = ("watched", "degraded", "blind", "manual")
 _CHUNK, _ALL = 200, 1_000_000
@@ -42,26 +45,28 @@ class Sums:
         """Watched share of `counted`, None when nothing is counted."""
         return 100 * self.states["watched"] / self.counted if self.counted else None
 
-    def add(self, spans: Iterable[Stretch]) -> None:
+    def add(self, spans: Sequence[Stretch]) -> None:
         """One room's stretches, already cut to the range."""
-        known, counted = 0, False
         for span in spans:
-            length = span.until - span.since
-            known += length
-            if not span.counted:
-                self.apart += length
-                continue
-            counted = True
-            self.states[span.state] += length
-            if span.cause and span.state != "watched":
-                self.causes[span.cause] = self.causes.get(span.cause, 0) + length
-        self.rooms += counted
-        self.unknown += max(0, self.end - self.start - known)
+            self.add_total(Total(span.state, span.cause, span.counted, span.until - span.since))
+        self.rooms += any(span.counted for span in spans)
+        self.unknown += max(0, self.end - self.start - sum(span.until - span.since for span in spans))
+
+    def add_total(self, total: Total) -> None:
+        """What some rooms were in one state."""
+        if not total.counted:
+            self.apart += total.ms
+            return
+        self.states[total.state] += total.ms
+        if total.cause and total.state != "watched":
+            self.causes[total.cause] = self.causes.get(total.cause, 0) + total.ms
 
 
 def sums(session: Session, scope: str | None, start: int, end: int, *, room: str = "", daily: bool = False) -> list[Sums]:
     """Sums of a subtree or of one room over [start, end): one, or one per calendar day (Beijing) that the range touches."""
-    found = [Sums(*part) for part in (days(start, end) if daily else [(start, end)])]
+    if not daily:
+        return [_whole(session, scope, start, end, room)]
+    found = [Sums(*part) for part in days(start, end)]
     codes = [room] if room else list(rooms.codes(session, scope, after="", limit=_ALL))
     for first in range(0, len(codes), _CHUNK):
         part = codes[first : first + _CHUNK]
@@ -69,6 +74,18 @@ def sums(session: Session, scope: str | None, start: int, end: int, *, room: str
         for code in part:
             for one in found:
                 one.add(cut(stretches[code], one.start, one.end))
+    return found
+
+
+def _whole(session: Session, scope: str | None, start: int, end: int, room: str) -> Sums:
+    """Added up by the database: a province has thousands of spans a month."""
+    wanted = select(Room.code).where(Room.code == room if room else Room.unit.in_(below(scope)))
+    found = Sums(start, end, rooms=coverage.counted_rooms(session, wanted, start, end))
+    whole = (session.scalar(select(func.count()).select_from(wanted.subquery())) or 0) * (end - start)
+    for total in coverage.totals(session, wanted, start, end):
+        whole -= total.ms
+        found.add_total(total)
+    found.unknown = max(0, whole)
     return found
 
 

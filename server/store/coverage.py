@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, Select, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from server.store.tables import CoverageSpan
@@ -51,6 +51,35 @@ def stretches(session: Session, rooms: Sequence[str], start: int, end: int) -> d
         until = end if span.until is None else min(span.until, end)
         found[span.room].append(Stretch(max(span.since, start), until, span.state, span.cause, span.detail, span.counted))
     return found
+
+
+class Total(NamedTuple):
+    """Milliseconds of all rooms together in a state, with its cause; `counted`: of rooms in use."""
+
+    state: str
+    cause: str
+    counted: bool
+    ms: int
+
+
+def totals(session: Session, rooms: Select[str], start: int, end: int) -> list[Total]:
+    """The same added up by the database: spans of one room never overlap. `rooms` is a query for their codes."""
+    since = case((CoverageSpan.since < start, start), else_=CoverageSpan.since)
+    until = case((or_(CoverageSpan.until.is_(None), CoverageSpan.until > end), end), else_=CoverageSpan.until)
+    query = select(CoverageSpan.state, CoverageSpan.cause, CoverageSpan.counted, func.sum(until - since)).where(*_touching(rooms, start, end))
+    found = session.execute(query.group_by(CoverageSpan.state, CoverageSpan.cause, CoverageSpan.counted).order_by(CoverageSpan.state))
+    return [Total(state, cause, counted, int(ms)) for state, cause, counted, ms in found]
+
+
+def counted_rooms(session: Session, rooms: Select[str], start: int, end: int) -> int:
+    """How many of these rooms were in use at some time of [start, end)."""
+    query = select(func.count(CoverageSpan.room.distinct())).where(*_touching(rooms, start, end), CoverageSpan.counted)
+    return session.scalar(query) or 0
+
+
+def _touching(rooms: Select[str], start: int, end: int) -> tuple[ColumnElement[bool], ...]:
+    open_or_later = or_(CoverageSpan.until.is_(None), CoverageSpan.until > start)
+    return CoverageSpan.room.in_(rooms), CoverageSpan.since < end, open_or_later
 
 
 def report(session: Session, room: str, now: int) -> RoomReport | None:

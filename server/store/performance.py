@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, String, cast, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, String, cast, exists, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from alarms.performance import Asked, Held, Performance, measure
@@ -85,13 +85,12 @@ def chronic(session: Session, scope: str | None, *, start: int | None = None, en
 
 def places(session: Session, tags: Iterable[str]) -> dict[str, Place]:
     """What the tags (`subject|rule`) stand for: the newest alarm of each."""
-    found: dict[str, Place] = {}
-    for tag in sorted(tags):
-        subject, _, rule = tag.rpartition("|")
-        newest = select(Alarm).where(Alarm.subject == subject, Alarm.rule == rule).order_by(Alarm.id.desc()).limit(1)
-        if (alarm := session.scalar(newest)) is not None:
-            found[tag] = Place(alarm.id, alarm.rule, alarm.kind, alarm.quantity, alarm.room)
-    return found
+    wanted = [tuple(tag.rsplit("|", 1)) for tag in sorted(tags)]
+    newest = select(func.max(Alarm.id)).where(tuple_(Alarm.subject, Alarm.rule).in_(wanted)).group_by(Alarm.subject, Alarm.rule)
+    return {
+        f"{alarm.subject}|{alarm.rule}": Place(alarm.id, alarm.rule, alarm.kind, alarm.quantity, alarm.room)
+        for alarm in session.scalars(select(Alarm).where(Alarm.id.in_(newest)))
+    }
 
 
 def _unauthorised(session: Session, scope: str | None, start: int, end: int) -> int:

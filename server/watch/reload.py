@@ -5,16 +5,17 @@ sample or instant, as after a restart.
 """
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import or_, select, update
 
 from alarms.lifecycle import next_due
 from alarms.rules import RuleSet
 from server.live.facts import RoomFact, UnitFact
 from server.store import rule_sets
-from server.store.tables import Gateway, GatewayCommand, Point, Room, Unit
+from server.store.tables import Alarm, Gateway, GatewayCommand, Point, Room, Unit
+from server.store.tables_incident import Incident
 from server.watch.commands import Outcome, Reload
 from server.watch.commit import Transaction
 from server.watch.facts import gateway_fact, point_fact, room_fact
@@ -32,8 +33,7 @@ def reload(world: World, tx: Transaction, command: Reload) -> Outcome:
     moved = _units(world, tx) if command.units else set()
     rooms = {code for code, room in world.rooms.items() if room.unit in moved} | set(command.rooms)
     gateways = {code for code, gateway in world.gateways.items() if gateway.unit in moved} | set(command.gateways)
-    _rooms(world, tx, rooms)
-    _gateways(world, tx, gateways)
+    _follow(tx, _rooms(world, tx, rooms), _gateways(world, tx, gateways))
     points = {ident for code in rooms if code in world.rooms for ident in world.rooms[code].points} | set(command.points)
     _points(world, tx, gateways, points)
     for code in rooms & world.rooms.keys():
@@ -72,7 +72,20 @@ def _units(world: World, tx: Transaction) -> set[str]:
     return changed
 
 
-def _rooms(world: World, tx: Transaction, codes: Iterable[str]) -> None:
+def _follow(tx: Transaction, rooms: Mapping[str, str], gateways: Mapping[str, str]) -> None:
+    """Open alarms and incidents go with their room or gateway to its new unit (code -> unit): at the old one nobody would see or answer them."""
+    units = {f"gateway:{code}": unit for code, unit in gateways.items()}
+    wanted = or_(Alarm.room.in_(rooms), Alarm.subject.in_(units))
+    for alarm in tx.session.scalars(select(Alarm).where(Alarm.open_key.is_not(None), wanted).order_by(Alarm.id)):
+        alarm.unit = rooms.get(alarm.room or "") or units[alarm.subject]
+        tx.say(alarm)
+    for code, unit in rooms.items():
+        tx.session.execute(update(Incident).where(Incident.room == code, Incident.closed_at.is_(None)).values(unit=unit))
+
+
+def _rooms(world: World, tx: Transaction, codes: Iterable[str]) -> dict[str, str]:
+    """Returns the units of the rooms that have another one now."""
+    moved: dict[str, str] = {}
     found = {row.code: row for part in _parts(sorted(codes)) for row in tx.session.scalars(select(Room).where(Room.code.in_(part)))}
     for code in sorted(codes):
         row, info = found.get(code), world.rooms.get(code)
@@ -83,13 +96,18 @@ def _rooms(world: World, tx: Transaction, codes: Iterable[str]) -> None:
             continue
         if info is None:
             info = world.rooms[code] = RoomInfo(code, row.unit, world.units[row.unit], row.medium, tuple(row.demanded), row.maintenance_until)
+        if info.unit != row.unit:
+            moved[code] = row.unit
         info.unit, info.path, info.medium, info.demanded = row.unit, world.units[row.unit], row.medium, tuple(row.demanded)
         info.stage, info.maintenance_until = row.stage, row.maintenance_until
         info.rules = world.room_rules(info)
         tx.facts.append(room_fact(world, row))
+    return moved
 
 
-def _gateways(world: World, tx: Transaction, codes: Iterable[str]) -> None:
+def _gateways(world: World, tx: Transaction, codes: Iterable[str]) -> dict[str, str]:
+    """Returns the units of the gateways that have another one now."""
+    moved: dict[str, str] = {}
     found = {row.code: row for part in _parts(sorted(codes)) for row in tx.session.scalars(select(Gateway).where(Gateway.code.in_(part)))}
     for code in sorted(codes):
         row, known = found.get(code), world.gateways.get(code)
@@ -103,7 +121,10 @@ def _gateways(world: World, tx: Transaction, codes: Iterable[str]) -> None:
             if known.unit is None and info.unit is not None:
                 # Its birth was not listened to while nobody had claimed it: ask for another.
                 tx.session.add(GatewayCommand(gateway=code, kind="rebirth", created_at=tx.now, expires_at=tx.now + _REBIRTH_MS))
+            if info.unit is not None and info.unit != known.unit:
+                moved[code] = info.unit
             known.unit, known.path, known.rules, known.group = info.unit, info.path, info.rules, info.group
+    return moved
 
 
 def _points(world: World, tx: Transaction, gateways: Iterable[str], idents: Iterable[int]) -> None:

@@ -4,8 +4,10 @@ import pytest
 from sqlalchemy import delete, update
 
 from server.live.board import Board
-from server.store.tables import CoverageSpan, Gateway, GatewayCommand, Point, Room, Unit
+from server.store.tables import Alarm, CoverageSpan, Gateway, GatewayCommand, Point, Room, Unit
+from server.store.tables_incident import Incident
 from server.watch.commands import Reload
+from server.watch.inputs import GatewayDeath
 
 SISTER, NEW_ROOM, NEW_GATEWAY = "350103000000", "350103000000-01", "GW-350103-01"
 
@@ -69,6 +71,28 @@ def test_an_assignment_moves_a_point_to_another_room(slice_):
     slice_.run(15)
     raised = [alarm for alarm in slice_.facts if getattr(alarm, "rule", "") == "humidity_high"]
     assert {alarm.room for alarm in raised} == {slice_.OTHER}
+
+
+def test_open_alarms_go_with_their_room_and_gateway_to_another_unit(slice_):
+    slice_.birth()
+    slice_.send(("smoke1/smoke", 1))
+    slice_.run(3)
+    slice_.watch.offer(GatewayDeath(gateway=slice_.GATEWAY, at=slice_.now))
+    slice_.run(400)
+    with slice_.db.write() as session:
+        session.add(Unit(code=SISTER, parent="350000000000", level=3, name="台江分局", short_name="台江"))
+        session.flush()
+        mine = session.query(Alarm).filter(Alarm.open_key.is_not(None)).all()
+        assert {alarm.rule for alarm in mine} >= {"smoke", "gateway_offline"}
+        smoke = next(alarm for alarm in mine if alarm.rule == "smoke")
+        session.add(Incident(alarm=smoke.id, unit=smoke.unit, room=smoke.room, event="smoke", card="fire", level="critical", opened_at=slice_.now))
+        session.execute(update(Room).where(Room.code == slice_.ROOM).values(unit=SISTER))
+        session.execute(update(Gateway).where(Gateway.code == slice_.GATEWAY).values(unit=SISTER))
+    slice_.order(Reload(by="x", units=(SISTER,), rooms=(slice_.ROOM,), gateways=(slice_.GATEWAY,)))
+    followed = {alarm.rule: alarm.unit for alarm in slice_.rows(Alarm) if alarm.open_key is not None and alarm.rule in ("smoke", "gateway_offline")}
+    assert followed == {"smoke": SISTER, "gateway_offline": SISTER}
+    assert [incident.unit for incident in slice_.rows(Incident)] == [SISTER]
+    assert [alarm.unit for alarm in board_of(slice_).alarms(SISTER) if alarm.rule == "smoke"] == [SISTER], "whoever has it now sees it on the board"
 
 
 def test_a_claim_asks_the_gateway_for_its_birth(slice_):

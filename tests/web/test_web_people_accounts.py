@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 
 from server.org import people
 from server.store.tables import Account, AuditEntry, Person
-from tests.web.house import COUNTY, PROVINCE, SISTER, House
+from tests.web.house import COUNTY, PROVINCE, ROOM, SISTER, House
 
 HTML = {"Accept": "text/html"}
 
@@ -70,13 +70,17 @@ def test_whoever_moves_loses_the_account_of_the_old_place(house: House) -> None:
     assert sign_in(house, "P-77", made["password"]) == 401
 
 
-def test_an_account_follows_its_unit_into_another(house: House) -> None:
+def test_account_and_open_alarm_follow_their_unit_into_another(house: House) -> None:
     ident = hired(house, {COUNTY: ["duty_officer"]})
     opened(house, ident)
+    alarm, heir = house.smoke(ROOM), house.client("sister-duty")
+    assert heir.get(f"/api/v1/alarms/{alarm}").status_code == 403
     body = {"kind": "merge", "key": {"code": COUNTY}, "after": {"into": SISTER}, "reason": "机构改革"}
     assert house.client("province-system").post("/api/v1/changes", json=body).status_code == 200
     found = account(house, ident)
     assert (found.unit, found.disabled) == (SISTER, False)
+    assert heir.get(f"/api/v1/alarms/{alarm}").json()["unit"] == SISTER, "an open alarm must not stay where nobody sees it"
+    assert heir.post(f"/api/v1/alarms/{alarm}/acknowledge", json={"note": "到场"}).status_code == 200
 
 
 def test_an_administrator_is_one_person_at_province_or_city_with_a_second_factor(house: House) -> None:

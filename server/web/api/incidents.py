@@ -1,5 +1,6 @@
 """Incidents: what people do about alarms, step by step, until the sensor confirms that it is over."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -146,7 +147,7 @@ def listing(
             session, unit or who.unit, states=(state,) if state else (), since=None if start is None else ms(start), before=decode_id(cursor),
             limit=limit + 1,
         )  # fmt: skip
-        found = [view(session, row) for row in rows]
+        found = views(session, rows)
     return page(request, found, limit, found[limit - 1].id if len(found) > limit else "")
 
 
@@ -158,7 +159,7 @@ def detail(ident: Ident, who: Viewer, services: ServicesOf) -> IncidentDetail:
         whole = incident_file.read(session, services.store, services.cards, incident, services.clock())
         filed = incidents.dossier(session, ident)
         return IncidentDetail(
-            **view(session, incident).model_dump(),
+            **views(session, [incident])[0].model_dump(),
             alarms=[alarm.id for alarm in whole.alarms],
             action_card=_card(whole),
             timeline=[EventView(at=at(line.at), kind=line.kind, by=line.by, text=line.text) for line in whole.timeline],
@@ -207,15 +208,19 @@ def _tick(session: Session, services: Services, incident: Incident, number: int,
     duty.tick(session, incident, duty.card_of(services.cards, incident), number, done, who.name, services.clock())
 
 
-def view(session: Session, row: Incident) -> IncidentView:
-    """An incident with the names of its place."""
-    place = rooms.names(session, [row.room]).get(row.room) if row.room else None
-    return IncidentView(
-        id=row.id, alarm=row.alarm, unit=row.unit, unit_name=units.names(session, [row.unit]).get(row.unit, ""), room=row.room,
-        room_name=place[0] if place else None, event=row.event, card=row.card, level=row.level, state=row.state, opened_at=at(row.opened_at),
-        owner=row.owner, code=row.code, note=row.note, reported_at=at_or_none(row.reported_at), reported_by=row.reported_by, reopened=row.reopened,
-        closed_at=at_or_none(row.closed_at), keep_until=at_or_none(row.keep_until),
-    )  # fmt: skip
+def views(session: Session, rows: Sequence[Incident]) -> list[IncidentView]:
+    """Incidents with the names of their places."""
+    places = rooms.names(session, [row.room for row in rows if row.room])
+    names = units.names(session, list({row.unit for row in rows}))
+    return [
+        IncidentView(
+            id=row.id, alarm=row.alarm, unit=row.unit, unit_name=names.get(row.unit, ""), room=row.room,
+            room_name=places[row.room][0] if row.room in places else None, event=row.event, card=row.card, level=row.level, state=row.state,
+            opened_at=at(row.opened_at), owner=row.owner, code=row.code, note=row.note, reported_at=at_or_none(row.reported_at),
+            reported_by=row.reported_by, reopened=row.reopened, closed_at=at_or_none(row.closed_at), keep_until=at_or_none(row.keep_until),
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def _card(whole: incident_file.Whole) -> CardView:

@@ -104,10 +104,12 @@ def listing(
 def tighten(body: Tightening, who: Setter, services: ServicesOf) -> LimitView:
     """Tighten a limit. Refused when it would change nothing: a lower level can only tighten what the upper ones ask."""
     now = services.clock()
-    with services.db.write() as session:
+    with services.db.read() as session:  # the rules of a province are compared beside the watch, which has to write meanwhile
         change = _change(body, who, services, now)
         before = effective_rules(session, services.rulebook.base, now, services.workdays.given)
-        _check(before, effective_rules(session, services.rulebook.base, now, services.workdays.given, [change]), change, services)
+        after = effective_rules(session, services.rulebook.base, now, services.workdays.given, [change])
+    _check(before, after, change, services)
+    with services.db.write() as session:
         session.add(change)
         session.flush()
         subject = change.room or change.unit
