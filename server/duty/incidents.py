@@ -72,10 +72,13 @@ class Incidents:
             if not _waiting(session, now, 1):
                 return 0
         with self._db.write() as session:
-            fresh = _waiting(session, now, 500)
-            for alarm in fresh:
+            taken = 0
+            for alarm in _waiting(session, now, 500):
                 self._take(session, alarm, now)
-            return len(fresh)
+                taken += 1
+                if self._db.pressed:  # the watch waits, perhaps with an alarm; the others come with the next transaction
+                    break
+            return taken
 
     def _take(self, session: Session, alarm: Alarm, now: int) -> None:
         event = event_of(alarm.rule, alarm.kind, alarm.quantity)
