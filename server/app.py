@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
 import uvicorn
@@ -29,6 +29,7 @@ from server.ingest.downlink import Downlink
 from server.ingest.mqtt import wall_clock
 from server.jobs import Job, Jobs
 from server.jobs_duty import DutyConditions
+from server.jobs_health import Health, Trouble, trouble_of_history, troubles_of_jobs
 from server.jobs_org import OrgJobs
 from server.live.board import STATES, Board
 from server.live.hub import Hub
@@ -112,6 +113,7 @@ class Parts:
         sources = self.desk.sources
         self.filing = Filing(self.db, self.store, self.cards, self.pool, settings.data_dir, sources.generator, sources.settings.forms)
         self.books = OrgJobs(self.db, settings, self.watch.submit, self.clock())
+        self.health = Health(self.db, settings.data_dir, self._troubles, self.watch.submit, on_free=self.metrics.disk_free.set)
         self.jobs = Jobs(self._job_table(), self.metrics, self.clock)
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -127,30 +129,38 @@ class Parts:
 
     def _job_table(self) -> tuple[Job, ...]:
         return (
-            Job("tidy_exports", self.desk.tidy, at=(3, 40)),
-            Job("manual_readings", lambda _now: readings.drain(self.db, self.store), every_s=30),
-            Job("gauges", self._gauges, every_s=15),
-            Job("checkpoint", lambda _now: self.db.checkpoint(), every_s=2),
-            Job("fill_search", self._fill_search, every_s=60),
-            Job("rules", self.rulebook.run_once, every_s=5),
-            Job("trials", self.trials.run_once, every_s=15),
-            Job("incidents", self._incidents, every_s=2),
-            Job("dossiers", self.filing.run_once, every_s=20),
-            Job("drills", self._drills, every_s=1),
-            Job("duty", self.duty.run_once, every_s=15),
-            Job("newcomers", self.duty.prepare, every_s=300),
-            Job("prune_journal", self.history.prune, every_s=3600),
-            Job("compact_history", self.history.compact, every_s=600),
-            Job("seal_history", lambda now: seal(self.db, self.store, now), at=(3, 20)),
-            Job("expire_history", self._expire, at=(4, 20)),
-            Job("audit_anchor", self._anchor, at=(0, 5)),
+            Job("tidy_exports", "清理导出文件", self.desk.tidy, at=(3, 40)),
+            Job("manual_readings", "人工抄录入库", lambda _now: readings.drain(self.db, self.store), every_s=30),
+            Job("gauges", "运行指标", self._gauges, every_s=15),
+            Job("checkpoint", "数据库日志整理", lambda _now: self.db.checkpoint(), every_s=2),
+            Job("fill_search", "检索索引", self._fill_search, every_s=60),
+            Job("rules", "规则更新", self.rulebook.run_once, every_s=5),
+            Job("trials", "规则试行", self.trials.run_once, every_s=15),
+            Job("incidents", "事件", self._incidents, every_s=2),
+            Job("dossiers", "归档事件", self.filing.run_once, every_s=20),
+            Job("drills", "演练与查岗", self._drills, every_s=1),
+            Job("duty", "值班检查", self.duty.run_once, every_s=15),
+            Job("newcomers", "上岗前试发与演练", self.duty.prepare, every_s=300),
+            Job("prune_journal", "流水清理", self.history.prune, every_s=3600),
+            Job("compact_history", "历史压缩", self.history.compact, every_s=600),
+            Job("seal_history", "历史封存", lambda now: seal(self.db, self.store, now), at=(3, 20)),
+            Job("expire_history", "历史到期清理", self._expire, at=(4, 20)),
+            Job("audit_anchor", "审计锚", self._anchor, at=(0, 5)),
             *self.books.table(),
             *self._access_job(),
+            Job("health", "中心自检", self.health.run_once, every_s=30),
         )
 
     def _access_job(self) -> tuple[Job, ...]:
         access = wiring.access(self.settings, self.db)
-        return () if access is None else (Job("broker_access", access.run_once, every_s=2),)
+        return () if access is None else (Job("broker_access", "消息服务器的权限文件", access.run_once, every_s=2),)
+
+    def _troubles(self, now: int) -> Iterator[Trouble]:
+        yield from troubles_of_jobs(self.jobs.failing(), now)
+        with self.db.read() as session:
+            waiting = self.history.waiting_since(session)
+        if waiting is not None:
+            yield from trouble_of_history(waiting, now)
 
     def _incidents(self, now: int) -> None:
         self.incidents.run_once(now)

@@ -26,16 +26,16 @@ class OrgJobs:
     def table(self) -> tuple[Job, ...]:
         """Rows of the job table."""
         found = [
-            Job("calibrations", self.calibrations, every_s=3600),
-            Job("books", self.books, every_s=3600),
-            Job("emergency_access", self.emergencies, every_s=5),
-            Job("stills", self.stills, at=(4, 40)),
-            Job("audit_chain", self.audit_chain, at=(0, 1)),
+            Job("calibrations", "校准提醒", self.calibrations, every_s=3600),
+            Job("books", "账号与复核", self.books, every_s=3600),
+            Job("emergency_access", "应急授权到期", self.emergencies, every_s=5),
+            Job("stills", "画面到期清理", self.stills, at=(4, 40)),
+            Job("audit_chain", "审计核对", self.audit_chain, at=(0, 1)),
         ]
         if self._settings.folder is not None:
-            found.append(Job("people_feed", self.people_drop, every_s=60))
+            found.append(Job("people_feed", "人员名单", self.people_drop, every_s=60))
         if self._settings.ldap is not None:
-            found.append(Job("people_directory", self.people_directory, every_s=max(1, int(self._settings.every_h * 3600))))
+            found.append(Job("people_directory", "人员目录", self.people_directory, every_s=max(1, int(self._settings.every_h * 3600))))
         return tuple(found)
 
     def calibrations(self, now: int) -> int:

@@ -29,4 +29,5 @@ class Metrics:
         self.gateways_offline = Gauge(_PREFIX + "gateways_offline", "Claimed gateways that are offline", registry=self.registry)
         self.rooms = Gauge(_PREFIX + "rooms", "Rooms by state", ["state"], registry=self.registry)
         self.stream_clients = Gauge(_PREFIX + "stream_clients", "Open event streams", registry=self.registry)
+        self.disk_free = Gauge(_PREFIX + "disk_free_bytes", "Free space where the data lie", registry=self.registry)
         self.job_success = Gauge(_PREFIX + "job_last_success_timestamp", "Unix time of the last success", ["job"], registry=self.registry)

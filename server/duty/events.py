@@ -11,7 +11,7 @@ _BY_SIGN = (
     ("heat", "temperature_rate"),
     ("gateway", "gateway"),
     ("blind", "blind"),
-    *((name, name) for name in ("duty_vacancy", "channel_outage", "calibration_due", "emergency_access")),
+    *((name, name) for name in ("duty_vacancy", "channel_outage", "calibration_due", "emergency_access", "centre_fault")),
 )
 _BY_KIND = {name: name for name in ("camera", "stale", "stuck", "dew_point", "mould")}
 _BY_KIND |= {"forced": "door", "off_hours": "door", "implausible": "untrusted", "deviation": "untrusted"}

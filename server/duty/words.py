@@ -37,6 +37,7 @@ EVENTS = {
     "channel_outage": "通道中断",
     "calibration_due": "校准到期",
     "emergency_access": "应急授权",
+    "centre_fault": "中心故障",
     "other": "异常",
 }
 TRANSITIONS = {

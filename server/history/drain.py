@@ -94,6 +94,10 @@ class History:
         """Samples in the journal that are not in the series store yet."""
         return journal.backlog(session, READER)
 
+    def waiting_since(self, session: Session) -> int | None:
+        """When the oldest samples came that are not in the series store yet, UTC ms; None when all are."""
+        return journal.waiting_since(session, READER)
+
     def prune(self, now: int, keep_ms: int = journal.KEEP_MS) -> int:
         """Job: delete journal entries that all readers have passed and that are old enough, in short transactions; returns how many."""
         deleted = 0

@@ -164,6 +164,11 @@ def backlog(session: Session, reader: str) -> int:
     return session.scalar(select(func.coalesce(func.sum(Journal.count), 0)).where(Journal.id > cursor_of(session, reader))) or 0
 
 
+def waiting_since(session: Session, reader: str) -> int | None:
+    """When the oldest entry came that the reader has not passed (UTC ms); None when it has read everything."""
+    return session.scalar(select(Journal.received_at).where(Journal.id > cursor_of(session, reader)).order_by(Journal.id).limit(1))
+
+
 def oldest(session: Session) -> int | None:
     """The id of the oldest entry kept, None when there is none."""
     return session.scalar(select(func.min(Journal.id)))

@@ -142,8 +142,8 @@ class Maintenance(Command):
     person: str
 
 
-CONDITIONS = frozenset({"duty_vacancy", "channel_outage", "calibration_due", "drill_failed", "emergency_access"})
-"""Rules whose truth is found outside the watch (a roster, a provider, a certificate) and told to it by Condition."""
+CONDITIONS = frozenset({"duty_vacancy", "channel_outage", "calibration_due", "drill_failed", "emergency_access", "centre_fault"})
+"""Rules whose truth is found outside the watch (a roster, a provider, a certificate, the centre itself) and told to it by Condition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
