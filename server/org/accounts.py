@@ -115,6 +115,24 @@ def vouch(db: Database, login: str, password: str, now: int, limits: SignInLimit
     return found
 
 
+def reprove(db: Database, ident: int, password: str, now: int, limits: SignInLimits) -> None:
+    """Have whoever is signed in give his password again, before something of his sign-in changes. A wrong one counts as a failed sign-in.
+
+    Raises SignInRefusedError.
+    """
+    with db.read() as session:
+        account = session.get_one(Account, ident)
+        login, stored, failed, locked_until = account.login, account.password_hash, account.failures, account.locked_until
+    if locked_until is not None and locked_until > now:
+        raise SignInRefusedError("账号已锁定，请稍后再试。", locked_until)
+    if not _verify(stored, password):
+        refused = _failed(db, ident, login, now, limits)
+        raise SignInRefusedError("原密码不对。" if refused.locked_until is None else str(refused), refused.locked_until)
+    if failed:
+        with db.write() as session:
+            session.get_one(Account, ident).failures = 0
+
+
 def _proven(db: Database, login: str, password: str, now: int, limits: SignInLimits, code: str, *, by_pin: bool = False) -> int:
     with db.read() as session:
         account = session.scalar(select(Account).where(Account.login == login))
@@ -197,11 +215,6 @@ def set_password(session: Session, account: Account, password: str, now: int) ->
     row.password_changed_at, row.must_change = now, False
     credentials.revoke(session, account, "", now)
     audit.append(session, account.login, "password.change", f"account:{account.id}", {}, now, unit=account.unit)
-
-
-def matches(account: Account, password: str) -> bool:
-    """Whether this is the account's password."""
-    return _verify(account.password_hash, password)
 
 
 def _second_factor(db: Database, ident: int, code: str, now: int) -> bool:

@@ -50,7 +50,9 @@ def security(session: Session, account: int) -> AccountSecurity:
     """The row of an account, made when there is none, in the caller's write transaction."""
     row = session.get(AccountSecurity, account)
     if row is None:
-        row = AccountSecurity(account=account, must_change=False, totp_required=False, totp_secret="", totp_step=0, visitor=False, pin_hash="")
+        row = AccountSecurity(
+            account=account, must_change=False, totp_required=False, totp_secret="", totp_waiting="", totp_step=0, visitor=False, pin_hash=""
+        )  # fmt: skip
         session.add(row)
         session.flush()
     return row
@@ -72,31 +74,37 @@ def is_open(row: AccountSecurity | None, now: int) -> bool:
 
 
 def enrol(session: Session, account: Account, now: int) -> str:
-    """A new secret that waits to be confirmed; returns the address for an authenticator (otpauth://). The old one holds until then."""
+    """A new secret that waits to be confirmed; returns the address for an authenticator (otpauth://). The old one counts until then."""
     row = security(session, account.id)
-    row.totp_secret, row.totp_since = pyotp.random_base32(), None
+    row.totp_waiting = pyotp.random_base32()
     audit.append(session, account.login, "totp.enrol", f"account:{account.id}", {}, now, unit=account.unit)
-    return pyotp.TOTP(row.totp_secret).provisioning_uri(name=account.login, issuer_name=ISSUER)
+    return pyotp.TOTP(row.totp_waiting).provisioning_uri(name=account.login, issuer_name=ISSUER)
 
 
 def confirm(session: Session, account: Account, code: str, now: int) -> bool:
-    """Switch the waiting secret on with a first code."""
+    """Put the waiting secret in force with a first code."""
     row = security(session, account.id)
-    if not row.totp_secret or row.totp_since is not None or not take_code(row, code, now):
+    step = _step(row.totp_waiting, code, 0, now) if row.totp_waiting else None
+    if step is None:
         return False
-    row.totp_since = now
+    row.totp_secret, row.totp_waiting, row.totp_step, row.totp_since = row.totp_waiting, "", step, now
     audit.append(session, account.login, "totp.confirm", f"account:{account.id}", {}, now, unit=account.unit)
     return True
 
 
 def take_code(row: AccountSecurity, code: str, now: int) -> bool:
-    """Whether a code is right; the same code never counts twice (RFC 6238 5.2). One step of 30 s is allowed to either side."""
-    totp, step = pyotp.TOTP(row.totp_secret), now // 1000 // STEP_S
-    for near in (step - 1, step, step + 1):
-        if near > row.totp_step and secrets.compare_digest(totp.at(near * STEP_S), code.strip()):
-            row.totp_step = near
-            return True
-    return False
+    """Whether a code is right; the same code never counts twice (RFC 6238 5.2)."""
+    step = _step(row.totp_secret, code, row.totp_step, now)
+    if step is not None:
+        row.totp_step = step
+    return step is not None
+
+
+def _step(secret: str, code: str, after: int, now: int) -> int | None:
+    """The step of 30 s to which a code belongs, later than `after`; one step is allowed to either side of the present one."""
+    totp, present = pyotp.TOTP(secret), now // 1000 // STEP_S
+    near = (step for step in (present - 1, present, present + 1) if step > after and secrets.compare_digest(totp.at(step * STEP_S), code.strip()))
+    return next(near, None)
 
 
 # -- sessions -----------------------------------------------------------------------------------------------------------------------------

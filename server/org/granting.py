@@ -98,7 +98,7 @@ def _fresh(session: Session, account: Account, password: str, *, second_factor: 
     row = credentials.security(session, account.id)
     row.must_change, row.totp_required = True, account.role in ADMINISTRATORS
     if second_factor:
-        row.totp_secret, row.totp_since = "", None
+        row.totp_secret, row.totp_waiting, row.totp_since = "", "", None
     session.execute(delete(WebSession).where(WebSession.account == account.id))
 
 

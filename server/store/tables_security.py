@@ -39,6 +39,8 @@ class AccountSecurity(Base):
     must_change: Mapped[bool] = mapped_column(Boolean, default=False)
     totp_required: Mapped[bool] = mapped_column(Boolean, default=False)
     totp_secret: Mapped[str] = mapped_column(String(64), default="")
+    totp_waiting: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    """A new secret before its first code; until then the one in force stays."""
     totp_since: Mapped[int | None]
     totp_step: Mapped[int] = mapped_column(default=0)
     valid_from: Mapped[int | None]

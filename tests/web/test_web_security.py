@@ -13,6 +13,7 @@ from server.org import accounts, credentials
 from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Account, Unit
+from server.store.tables_org import EmergencyAccess
 from server.store.tables_security import AccountSecurity
 from server.web import site
 from tests.web.house import PASSWORD, ROOM, T0, House
@@ -65,7 +66,7 @@ def test_a_second_factor_is_enrolled_asked_for_and_never_taken_twice(house: Hous
     extra(house, "province-system", totp_required=True)
     client = house.client("province-system")
     assert client.get("/api/v1/rooms").json()["code"] == "first_totp"
-    page = client.post("/me/security/totp", headers=HTML)
+    page = client.post("/me/security/totp", data={"old": PASSWORD}, headers=HTML)
     secret = re.search(r"secret=([A-Z2-7]+)", page.text)[1]
     assert "<svg" in page.text
     code = pyotp.TOTP(secret).at(house.now // 1000)
@@ -82,6 +83,48 @@ def test_a_second_factor_is_enrolled_asked_for_and_never_taken_twice(house: Hous
     for _ in range(5):
         refused = house.client().post("/api/v1/session", json=body | {"code": "123456"})
     assert refused.status_code == 429, "wrong codes lock like wrong passwords"
+
+
+def test_an_open_browser_is_not_enough_to_change_a_sign_in(house: House) -> None:
+    secret = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+    extra(house, "duty", totp_secret=secret, totp_since=T0)
+    body = {"login": "duty", "password": PASSWORD}
+    client = house.client()
+    assert client.post("/api/v1/session", json=body | {"code": pyotp.TOTP(secret).at(T0 // 1000)}).status_code == 200
+    assert "secret=" not in client.post("/me/security/totp", data={"old": "not mine"}, headers=HTML).text
+    page = client.post("/me/security/totp", data={"old": PASSWORD}, headers=HTML)
+    waiting = re.search(r"secret=([A-Z2-7]+)", page.text)[1]
+    house.now += 60_000
+    assert house.client().post("/api/v1/session", json=body).json()["code"] == "second_factor", "asked for until the new one is confirmed"
+    assert house.client().post("/api/v1/session", json=body | {"code": pyotp.TOTP(secret).at(house.now // 1000)}).status_code == 200
+    code = pyotp.TOTP(waiting).at(house.now // 1000)
+    assert client.post("/me/security/totp/confirm", data={"code": code}, headers=HTML).status_code == 303
+    house.now += 60_000
+    assert house.client().post("/api/v1/session", json=body | {"code": pyotp.TOTP(secret).at(house.now // 1000)}).status_code == 401
+    for path in ("password", "pin", "certificate", "totp"):
+        answer = client.post(f"/me/security/{path}", data={"old": "not mine", "new": "730516"}, headers=HTML)
+        assert (answer.status_code, "原密码不对" in answer.text or "已锁定" in answer.text) == (422, True), path
+    assert "已锁定" in client.post("/me/security/totp", data={"old": PASSWORD}, headers=HTML).text, "guessing here locks as it does at the door"
+
+
+def test_nothing_outlives_a_visit_or_an_emergency(house: House) -> None:
+    extra(house, "inspector", visitor=True, valid_from=T0, valid_until=T0 + DAY)
+    with house.db.write() as session:
+        guest = session.query(Account).filter_by(login="inspector").one()
+        before = credentials.make_key(session, guest, name="早先", actions=["view"], days=90, now=T0)
+        urgent = session.query(Account).filter_by(login="system").one()
+        grant = EmergencyAccess(account=urgent.id, role="duty", unit=urgent.unit, reason="x", asked_at=T0, granted_at=T0, until=T0 + DAY)
+        session.add(grant)
+    for login in ("inspector", "system", "audit"):
+        client = house.client(login)
+        assert client.post("/me/security/terminal", data={"name": "大屏"}).status_code == 403, login
+        if login != "audit":
+            assert client.post("/me/security/key", data={"name": "程序", "days": "90", "actions": "view"}).status_code == 403, login
+            assert "访客和应急授权期间" in client.get("/me/security", headers=HTML).text
+    program = TestClient(house.app, headers={"Authorization": f"Bearer {before}"})
+    assert program.get("/api/v1/rooms").status_code == 200
+    house.now += DAY
+    assert program.get("/api/v1/rooms").status_code == 401, "a visitor's key ends with the visit"
 
 
 def test_sessions_are_listed_and_revoked(house: House) -> None:

@@ -82,10 +82,14 @@ def reviews(request: Request, screens: ScreensOf, services: ServicesOf, who: Rea
 @router.post("/reviews")
 def sign(who: Reviewing, services: ServicesOf, sha256: Annotated[str, Form(max_length=64)], password: Secret, remark: Remark = "") -> Response:
     """Sign: with the password again, for the list whose hash the page showed."""
+    with services.db.read() as session:
+        ident = own_account(session, who).id
+    try:
+        accounts.reprove(services.db, ident, password, services.clock(), services.settings.limits)
+    except accounts.SignInRefusedError as refused:
+        raise invalid(f"{refused}没有签署。", "password", "wrong") from refused
     with services.db.write() as session:
         account = own_account(session, who)
-        if not accounts.matches(account, password):
-            raise invalid("密码不对，没有签署。", "password", "wrong")
         try:
             review.sign(session, account.unit, sha256=sha256, by=who.name, remark=remark.strip(), now=services.clock())
         except CheckError as error:

@@ -11,10 +11,10 @@ from server.org import accounts, credentials
 from server.store.tables import Account
 from server.store.tables_security import AccountSecurity
 from server.web.api.common import Asker
-from server.web.auth import TERMINAL, Principal, ServicesOf
+from server.web.auth import TERMINAL, Principal, ServicesOf, check
 from server.web.pages.common import ScreensOf
 from server.web.problems import ProblemError, invalid
-from server.web.rights import ROLES
+from server.web.rights import ROLES, Action
 from server.web.screens import Screens
 from server.web.services import Services
 from server.web.whence import verified_subject
@@ -47,6 +47,7 @@ def _page(request: Request, screens: Screens, services: Services, who: Principal
             "has_pin": row is not None and bool(row.pin_hash),
             "changed_at": None if row is None else row.password_changed_at,
             "actions": sorted(ROLES.get(who.role, ())),
+            "lasting": _lasting(who),
         }
     blank = {"key": "", "qr": "", "address": "", "error": ""}
     page = screens.page(
@@ -66,25 +67,40 @@ def overview(request: Request, screens: ScreensOf, services: ServicesOf, who: As
     return _page(request, screens, services, who)
 
 
+def _proven(services: Services, who: Principal, password: str) -> str:
+    """Why this is not his password, "" when it is: whoever finds an open browser changes nothing of the sign-in."""
+    if who.account is None:
+        raise ProblemError(403, "这里只供本人使用。", code="no_account")
+    try:
+        accounts.reprove(services.db, who.account, password, services.clock(), services.settings.limits)
+    except accounts.SignInRefusedError as refused:
+        return str(refused)
+    return ""
+
+
+def _lasting(who: Principal) -> bool:
+    """Whether he may leave something behind that outlives his sign-in; neither a visit nor an emergency may."""
+    return not who.visitor and who.emergency_until is None
+
+
+def _require_lasting(who: Principal) -> None:
+    if not _lasting(who):
+        raise ProblemError(403, "访客和应急授权期间不能生成密钥或设终端。", code="not_lasting")
+
+
 @router.post("/password")
 def password(
     request: Request, screens: ScreensOf, services: ServicesOf, who: Asker, old: Secret = "", new: Secret = "", again: Secret = ""
 ) -> Response:
     """A new password; all sessions end, this one too."""
-    with services.db.write() as session:
-        account = own(session, who)
-        if not accounts.matches(account, old):
-            error = "原密码不对。"
-        elif new != again:
-            error = "两次输入的新密码不一样。"
-        else:
-            try:
-                accounts.set_password(session, account, new, services.clock())
-            except credentials.WeakPasswordError as weak:
-                error = str(weak)
-            else:
-                return RedirectResponse("/login", 303)
-    return _page(request, screens, services, who, error=error)
+    error = _proven(services, who, old) or ("" if new == again else "两次输入的新密码不一样。")
+    if not error:
+        try:
+            with services.db.write() as session:
+                accounts.set_password(session, own(session, who), new, services.clock())
+        except credentials.WeakPasswordError as weak:
+            error = str(weak)
+    return _page(request, screens, services, who, error=error) if error else RedirectResponse("/login", 303)
 
 
 @router.post("/pin")
@@ -92,35 +108,33 @@ def pin(
     request: Request, screens: ScreensOf, services: ServicesOf, who: Asker, old: Secret = "", new: Annotated[str, Form(max_length=12)] = ""
 ) -> Response:
     """A PIN for acting at a terminal; the password says that it is he himself who sets it."""
-    with services.db.write() as session:
-        account = own(session, who)
-        if not accounts.matches(account, old):
-            error = "原密码不对。"
-        else:
-            try:
-                accounts.set_pin(session, account, new, services.clock())
-            except credentials.WeakPasswordError as weak:
-                error = str(weak)
-            else:
-                return _back()
-    return _page(request, screens, services, who, error=error)
+    error = _proven(services, who, old)
+    if not error:
+        try:
+            with services.db.write() as session:
+                accounts.set_pin(session, own(session, who), new, services.clock())
+        except credentials.WeakPasswordError as weak:
+            error = str(weak)
+    return _page(request, screens, services, who, error=error) if error else _back()
 
 
 @router.post("/certificate")
 def certificate(request: Request, screens: ScreensOf, services: ServicesOf, who: Asker, old: Secret = "") -> Response:
     """Bind the client certificate that this browser has just shown to the proxy to one's own account, or, when it shows none, let go of it."""
     subject = verified_subject(request, services.settings.trusted_proxies)
-    with services.db.write() as session:
-        account = own(session, who)
-        error = "" if accounts.matches(account, old) else "原密码不对。"
-        if not error and not accounts.set_certificate(session, account, subject, services.clock()):
-            error = "这张证书已经属于另一个账号。"
+    error = _proven(services, who, old)
+    if not error:
+        with services.db.write() as session:
+            bound = accounts.set_certificate(session, own(session, who), subject, services.clock())
+        error = "" if bound else "这张证书已经属于另一个账号。"
     return _page(request, screens, services, who, error=error) if error else _back()
 
 
 @router.post("/totp")
-def enrol(request: Request, screens: ScreensOf, services: ServicesOf, who: Asker) -> Response:
-    """A new secret as a QR code, shown once; it counts after its first code."""
+def enrol(request: Request, screens: ScreensOf, services: ServicesOf, who: Asker, old: Secret = "") -> Response:
+    """A new secret as a QR code, shown once; it counts after its first code, and until then the one before."""
+    if error := _proven(services, who, old):
+        return _page(request, screens, services, who, error=error)
     with services.db.write() as session:
         address = credentials.enrol(session, own(session, who), services.clock())
     qr = segno.make(address, error="m").svg_inline(scale=5, dark="#000", light="#fff")
@@ -146,6 +160,7 @@ def revoke(services: ServicesOf, who: Asker, public: Short = "") -> Response:
 @router.post("/key")
 async def make_key(request: Request, screens: ScreensOf, services: ServicesOf, who: Asker) -> Response:
     """A key with some of one's own actions, shown this once."""
+    _require_lasting(who)
     form = await request.form()
     chosen = [action for action in form.getlist("actions") if isinstance(action, str) and action in ROLES.get(who.role, ())]
     name, days = str(form.get("name", "")).strip(), str(form.get("days", "90"))
@@ -167,6 +182,8 @@ def revoke_key(services: ServicesOf, who: Asker, key: Annotated[int, Form(ge=1)]
 @router.post("/terminal")
 def make_terminal(request: Request, services: ServicesOf, who: Asker, name: Short = "") -> Response:
     """Turn this browser into a terminal of one's unit: it reads, has no time-out, and whoever wants to act signs in on top."""
+    check(who, Action.VIEW)
+    _require_lasting(who)
     if not name.strip():
         raise invalid("请填写终端名称。", "name", "required")
     with services.db.write() as session:
