@@ -147,12 +147,14 @@ def tick(session: Session, incident: Incident, card: Card, step: int, done: bool
         return
     read = fill(card, filling(session, incident.room, incident.unit), Situation(event=incident.event)).steps[step - 1]
     note(session, incident, "step" if done else "unstep", now, by=by, text=read, data={"step": step})
+    audit.append(session, by, "incident.step", f"incident:{incident.id}", {"step": step, "done": done}, now, unit=incident.unit)
     incident.owner = incident.owner or by
 
 
 def log(session: Session, incident: Incident, text: str, by: str, now: int) -> None:
     """A line of the work log; also after closing, when something is remembered later."""
     note(session, incident, "log", now, by=by, text=text)
+    audit.append(session, by, "incident.log", f"incident:{incident.id}", {"note": text}, now, unit=incident.unit)
 
 
 def photograph(session: Session, incident: Incident, sha256: str, size: int, text: str, by: str, now: int) -> None:

@@ -161,6 +161,8 @@ AUDIT_ACTIONS = {
     "incident.closed": "办结",
     "incident.filed": "归档",
     "incident.photo": "现场照片",
+    "incident.step": "勾选处置步骤",
+    "incident.log": "写处置记录",
     "photo_view": "查看照片",
     "dossier.read": "取阅归档材料",
     "incident.reopened": "退回",

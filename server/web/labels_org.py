@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from server.org import vocabulary
 from server.org.imports import KINDS
+from server.reports.kinds import KINDS as REPORTS
 
 SWITCHES = {"on": "开", "off": "关"}
 WRITE_STATES = {
@@ -133,6 +134,27 @@ AUDIT = {
     "account_dormant": "停用长期未用的账号",
     "person_left": "离职停用",
     "person_back": "复职",
+    **{f"report.{name}": kind.title for name, kind in REPORTS.items()},
+    "annotation.add": "写备注",
+    "annotation.remove": "删备注",
+    "backup": "备份",
+    "restore": "恢复备份",
+    "gateway.claim": "认领网关",
+    "gateway.claim.doubtful": "认领码对应两台网关",
+    "gateway.claim.wrong": "认领码不对",
+    "gateway.credentials.make": "发网关凭据",
+    "gateway.credentials.renew": "换网关凭据",
+    "gateway.credentials.revoke": "停用网关凭据",
+    "history.anchor": "历史封存锚点",
+    "history.export": "导出历史",
+    "reading.correct": "更正人工读数",
+    "reading.enter": "登记人工读数",
+    "rules.trial.start": "规则试运行开始",
+    "rules.trial.end": "规则试运行结束",
+    "write.order": "下发设备设定",
+    "write.confirm": "核准设备设定",
+    "write.outcome": "设备设定结果",
+    "write.expired": "设备设定过期",
 }
 
 TABLES: Mapping[str, Mapping[str, str]] = {

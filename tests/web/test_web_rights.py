@@ -2,10 +2,12 @@
 by hand says what the roles may do with the routes of the outside surface.
 """
 
+import ast
 import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
@@ -13,14 +15,17 @@ import pytest
 from fastapi import APIRouter, Depends
 from starlette.testclient import TestClient
 
+import server
 from server.store import units
 from server.watch import commands
 from server.web import rights
 from server.web.auth import Principal, ServicesOf, require
+from server.web.labels import AUDIT_ACTIONS
 from server.web.rights import Action
 from tests.web import walk
 from tests.web.house import COUNTY, FOREIGN, GATEWAY_KEY, PROVINCE, ROLES, ROOM, SERVICE_KEY, SISTER, SISTER_GATEWAY, House, serving
 from tests.web.town import Town
+from tests.web.walk_examples import NOTHING_TO_RECORD, RECORDED_AS
 from tests.web.walk_examples import PUBLIC as WALK_PUBLIC
 
 PUBLIC = {"health", "readiness", "metrics", "signIn", "enrolGateway"}
@@ -98,7 +103,7 @@ def refused(answer: Any) -> bool:
 
 
 def walked(town: Town, *only: str) -> walk.Walk:
-    found = walk.Walk(town.app)
+    found = walk.Walk(town.app, town.entries)
     characters = [who for who in town.characters() if not only or who.name == "own-in_charge"]
     asyncio.run(found.all(characters, town.places, town.stranger(), only))
     return found
@@ -121,6 +126,13 @@ def test_nobody_reads_or_changes_anything_outside_his_subtree(town: Town) -> Non
     assert untouched == [], f"nobody got through to {untouched}: correct their parameters in tests/web/walk_examples.py (ROUTES), or who may use them"
     assert town.rows_of("city") == before
     assert found.asked > 10 * len(found.reached)
+    silent = sorted(route for route, recorded in found.recorded.items() if not recorded and route not in NOTHING_TO_RECORD)
+    assert silent == [], f"{silent} changed something and left no entry of the audit log"
+    changing = {route.key for route in walk.routes(town.app) if route.method not in walk.SAFE}
+    assert changing - found.recorded.keys() - RECORDED_AS.keys() == set(), (
+        "give them an example that gets through, or name their entry in RECORDED_AS"
+    )
+    assert NOTHING_TO_RECORD | RECORDED_AS.keys() <= changing
     # The walk asks for papers as CSV, since a paper is the same data in every format; a PDF of each kind is read here.
     for kind in ("register", "climate", "inspection", "scorecard", "changes"):
         [who] = [one for one in town.characters() if one.name == "own-in_charge"]
@@ -128,6 +140,24 @@ def test_nobody_reads_or_changes_anything_outside_his_subtree(town: Town) -> Non
         paper = asyncio.run(walk.ask(town.app, "GET", target, who.headers))
         assert (paper.status, paper.body[:4]) == (200, b"%PDF"), paper.text
         assert not [mark for mark in who.forbidden if mark in paper.text]
+
+
+def appended() -> set[str]:
+    """Every action that the server writes into the audit log by name."""
+    calls = (node for path in Path(server.__file__).parent.rglob("*.py") for node in ast.walk(ast.parse(path.read_text("utf-8"))))
+    third = (node.args[2] for node in calls if isinstance(node, ast.Call) and ast.unparse(node.func) == "audit.append")
+    constants = {part.value for argument in third for part in ast.walk(argument) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+    return {action for action in constants if not action.endswith("_") and action not in ("", "report.")}  # parts of f"change_{kind}"
+
+
+def test_every_entry_of_the_audit_log_has_a_word() -> None:
+    assert len(appended()) > 50
+    assert appended() - AUDIT_ACTIONS.keys() == set()
+
+
+def test_what_the_walk_cannot_do_is_recorded_by_name() -> None:
+    of_the_watch = {name.lower() for name in vars(commands)}
+    assert {action for action in RECORDED_AS.values() if action} - appended() - of_the_watch == set()
 
 
 def test_the_walk_sees_what_it_is_there_for(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from contract.claiming import claim_code
@@ -20,7 +21,7 @@ from server.duty.incidents import Incidents
 from server.org import accounts, credentials
 from server.reports.filing import FOLDER, path_of
 from server.store import incidents
-from server.store.tables import Account, EscalationStep, Gateway, Notification, Person, Point, Room, Snapshot, Unit, WebSession
+from server.store.tables import Account, AuditEntry, EscalationStep, Gateway, Notification, Person, Point, Room, Snapshot, Unit, WebSession
 from server.store.tables_alarms import LimitChange, ShadowRun
 from server.store.tables_gateway import GatewayEnrolment
 from server.store.tables_incident import Dossier, IncidentPhoto
@@ -217,6 +218,11 @@ class Town(House):
     def _marks(self, reaches: frozenset[str] | tuple[()]) -> tuple[str, ...]:
         marks = [mark for key, place in self.places.items() if key not in reaches for mark in place.marks]
         return (*marks, *(() if len(reaches) == len(self.places) else (UNCLAIMED,)))
+
+    def entries(self) -> int:
+        """How many entries the audit log has."""
+        with self.db.read() as session:
+            return session.scalar(select(func.count()).select_from(AuditEntry)) or 0
 
     def rows_of(self, *keys: str) -> Mapping[str, list[str]]:
         """Every row of every table that mentions one of these places, as text: what nobody from elsewhere may have changed."""

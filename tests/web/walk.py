@@ -5,7 +5,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -232,11 +232,15 @@ def points_elsewhere(route: Route) -> bool:
 
 @dataclass(slots=True)
 class Walk:
-    """A walk through all routes. `faults` are sentences; `reached` counts who got through where."""
+    """A walk through all routes. `faults` are sentences; `reached` counts who got through where; `recorded` says of each route that changed
+    something (2xx, 303) whether a new entry of the audit log was there afterwards, which `entries` counts.
+    """
 
     app: Any
+    entries: Callable[[], int] = lambda: 0
     faults: list[str] = field(default_factory=list)
     reached: dict[str, set[str]] = field(default_factory=dict)
+    recorded: dict[str, bool] = field(default_factory=dict)
     asked: int = 0
 
     async def all(self, characters: list[Character], places: Mapping[str, Place], stranger: Character, only: Sequence[str] = ()) -> None:
@@ -282,8 +286,11 @@ class Walk:
         body, kind = content(route, inside)
         foreign = place.key not in who.reaches or inside.key not in who.reaches
         for target in targets(route, place, filtered=foreign):
+            before = 0 if route.method in SAFE else self.entries()
             answer = await ask(self.app, route.method, target, {**who.headers, **kind}, body)
             self.asked += 1
+            if route.method not in SAFE and answer.status < 400 and not _refused(answer):
+                self.recorded[route.key] = self.recorded.get(route.key, False) or self.entries() > before
             self._judge(route, who, target, body, answer, foreign=foreign)
 
     def _judge(self, route: Route, who: Character, target: str, body: bytes, answer: Answer, *, foreign: bool) -> None:

@@ -291,3 +291,30 @@ LAST = {"DELETE /api/v1/session", "POST /logout"}
 
 SPECIAL = {"POST /api/v1/snapshots"}
 """Routes whose foreign ids are only a proposal that the server corrects (the room of a still): no refusal is asked for, only that nothing changes."""
+
+NOTHING_TO_RECORD = {
+    "POST /api/v1/limits/preview", "POST /limits", "POST /api/v1/rules/backtest",  # asked what would be (the page: act is not "tighten")
+    "POST /api/v1/imports", "POST /imports",  # a trial run
+    "POST /api/v1/snapshots", "POST /api/v1/gateways/enrolments",  # a gateway's own; what a person does with it is recorded
+    "DELETE /api/v1/gateways/{gateway}/credentials", "POST /me/security/revoke",  # there was none
+    "POST /notices/{ident}/close", "POST /incidents/{ident}/photos",  # the interface has done it a moment ago
+}  # fmt: skip
+"""Routes that say yes in the walk and leave no entry of the audit log, because nothing was changed."""
+
+RECORDED_AS = {
+    **{f"POST /api/v1/alarms/{{ident}}/{act}": act.replace("-", "") for act in ("acknowledge", "out-of-service", "reset", "return-to-service")},
+    **{f"POST /api/v1/alarms/{{ident}}/{act}": act for act in ("shelve", "unacknowledge", "unshelve")},
+    "DELETE /api/v1/units/{code}/rosters": "roster.end", "POST /api/v1/backups": "backup", "POST /api/v1/history-exports": "history.export",
+    "POST /api/v1/gateways/{code}/writes/confirm": "write.confirm", "POST /gateways/{code}/control/confirm": "write.confirm",
+    "POST /api/v1/imports/{ident}/undo": "import_undo", "POST /imports/{ident}/undo": "import_undo",
+    "POST /api/v1/people/{code}/phone/confirm": "phone.verified", "POST /api/v1/rule-trials": "rules.trial.start",
+    "POST /trials/{trial_id}/end": "rules.trial.end", "POST /api/v1/units/{code}/looks": "look", "POST /duty/looks": "look",
+    "POST /api/v1/watch-checks": "watch_check.ask", "POST /watch-checks/{ident}/answer": "watch_check.answer",
+    "POST /changes/{ident}/decision": "change_refused", "POST /drills": "drill.plan", "POST /duty/day": "roster.day",
+    "POST /emergency/{emergency_id}/grant": "emergency_grant", "POST /limits/{limit_id}/revoke": "limit.revoke",
+    "POST /reviews": "review_sign", "POST /api/v1/session": "session.open", "POST /login": "session.open", "POST /logout": "session.close",
+    "POST /me/security/certificate": "certificate.bind", "POST /me/security/password": "password.change", "POST /me/security/pin": "pin.change",
+    "POST /me/security/totp/confirm": "totp.confirm", "POST /callbacks/sms/inbound": "sms_reply",
+    "POST /callbacks/voice/{notification}": "acknowledge", "POST /callbacks/sms/status": "", "POST /callbacks/voice/status": "",
+}  # fmt: skip
+"""Routes that need more than an example to say yes, and the entry that they leave; receipts of a provider leave none."""
