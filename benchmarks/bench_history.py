@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import history_http
 from benchmarks.figures import Row, row, spread, took_ms
 from benchmarks.history_alone import import_figures, loop_figures
 from benchmarks.series_data import HOUR, MINUTE, START, Plan, days
@@ -30,8 +31,9 @@ def run(folder: Path, quick: bool) -> dict[str, Any]:
         for store in stores:
             store.close()
     alone = _year(folder / "year", quick) | _province(folder / "province", quick)
-    rows = [*_written_rows(written), *_asked_rows(asked), *(_goal(*each) for each in _goals(written, asked, alone))]
-    details = {"samples": plan.samples, "written": written, "asked": asked, "alone": alone}
+    http = history_http.figures(folder / "http", min(plan.rooms, 20), plan.days)
+    rows = [*_written_rows(written), *_asked_rows(asked), *_http_rows(http, asked), *(_goal(*each) for each in _goals(written, asked, alone))]
+    details = {"samples": plan.samples, "written": written, "asked": asked, "http": http, "alone": alone}
     more = {"loop": loop_figures(folder / "loop", 100 if quick else 400), "import": import_figures(folder / "import", 10 if quick else 40)}
     return {"rows": rows, **details, **more} | ({"missing": "; ".join(missing)} if missing else {})
 
@@ -144,6 +146,16 @@ def _written_rows(written: dict[str, dict[str, float]]) -> list[Row]:
 def _asked_rows(asked: dict[str, dict[str, dict[str, float]]]) -> list[Row]:
     peers = [name for name in asked if name != Ours.name]
     return [row(question, mine["p50"], "ms", name, asked[name][question]["p50"]) for question, mine in asked[Ours.name].items() for name in peers]
+
+
+def _http_rows(http: dict[str, dict[str, float]], asked: dict[str, dict[str, dict[str, float]]]) -> list[Row]:
+    """Ours over our own HTTP interface, beside peers that were asked the same."""
+    return [
+        row(f"over our HTTP: {question}", mine["p50"], "ms", name, peer[question]["p50"])
+        for question, mine in http.items()
+        for name, peer in asked.items()
+        if name != Ours.name and question in peer
+    ]
 
 
 def _goals(

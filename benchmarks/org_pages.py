@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,11 +102,21 @@ class Page:
 
 def measure(config: Path, samples: int = SAMPLES) -> list[Page]:
     """All pages of the server of a configuration, which must listen on an address of this machine."""
-    lines = [json.dumps({"login": role, "role": role, "unit": unit, "name": role, "password": PASSWORD}) for role, unit in ACCOUNTS.items()]
+    load_accounts(config, ACCOUNTS)
+    with serving(config) as (base, pid):
+        return [page for role in PAGES for page in _reader(base, pid, role, samples)]
+
+
+def load_accounts(config: Path, accounts: Mapping[str, str]) -> None:
+    """A login for each role, with the unit it belongs to, into the database of a server that is not running."""
+    lines = [json.dumps({"login": role, "role": role, "unit": unit, "name": role, "password": PASSWORD}) for role, unit in accounts.items()]
     load = [sys.executable, "-m", "server", "account", "load", "--config", str(config)]
     subprocess.run(load, input="\n".join(lines), text=True, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with _serving(config) as (base, pid):
-        return [page for role in PAGES for page in _reader(base, pid, role, samples)]
+
+
+def sign_in(client: httpx.Client, login: str) -> None:
+    """Give a client the session of an account."""
+    client.post("/api/v1/session", json={"login": login, "password": PASSWORD}).raise_for_status()
 
 
 def unmeasured() -> list[str]:
@@ -135,7 +145,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def _serving(config: Path) -> Iterator[tuple[str, int]]:
+def serving(config: Path) -> Iterator[tuple[str, int]]:
+    """A server on a configuration, which must listen on an address of this machine: its base URL and process id."""
     listen = re.search(r"^listen: (.+)$", config.read_text("utf-8"), re.M)
     if listen is None:
         raise ValueError(f"{config} says nothing about `listen`")
@@ -162,7 +173,7 @@ def _wait(base: str, server: subprocess.Popen[bytes]) -> None:
 
 def _reader(base: str, pid: int, role: str, samples: int) -> Iterator[Page]:
     with httpx.Client(base_url=base, timeout=60, trust_env=False) as client:
-        client.post("/api/v1/session", json={"login": role, "password": PASSWORD}).raise_for_status()
+        sign_in(client, role)
         for first in PAGES[role]:
             address: str | None = first
             for _ in range(DEEP):
