@@ -17,7 +17,7 @@ from server.duty.cards import Cards
 from server.duty.incident_file import Whole
 from server.duty.incidents import note
 from server.files import write_whole
-from server.reports import dossier
+from server.reports import dossier_data, dossier_paper
 from server.reports.desk import Runner
 from server.reports.paper import Paper
 from server.reports.render import render
@@ -63,11 +63,11 @@ class Filing:
         with self._db.read() as session:
             incident = session.get_one(Incident, ident)
             upto = incidents.last_entry(session, ident)
-            record = dossier.read(session, self._store, incident_file.read(session, self._store, self._cards, incident, now))
-            content = dossier.data(record, now)
+            record = dossier_data.read(session, self._store, incident_file.read(session, self._store, self._cards, incident, now))
+            content = dossier_data.data(record, now)
             data_sha256 = keep(self._folder, content, "json")
             pictures = self._pictures(session, record.whole)
-            paper = dossier.paper(record, data_sha256, self._generator, now, pictures)
+            paper = dossier_paper.paper(record, data_sha256, self._generator, now, pictures)
         pdf_sha256 = keep(self._folder, self._runner.run(pdf, paper, self._forms), "pdf")
         with self._db.write() as session:
             self._record(session, ident, upto, pdf_sha256, data_sha256, now)

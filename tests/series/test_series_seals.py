@@ -96,7 +96,9 @@ def test_after_a_migration_and_a_change_in_the_other_server(db, sealed, influx_d
         assert carry.migrate(db, sealed, other).differing == []
         assert found(db, other) == []
         line = f"sample,point={POINT} v=99 {TAKEN}"  # the server itself takes another value without a word
-        httpx.post(f"{influxd.behind}/write", params={"db": bucket.partition("/")[0], "precision": "ms"}, content=line, trust_env=False).raise_for_status()
+        httpx.post(
+            f"{influxd.behind}/write", params={"db": bucket.partition("/")[0], "precision": "ms"}, content=line, trust_env=False
+        ).raise_for_status()
         assert found(db, other) == CHANGED
     finally:
         other.close()
