@@ -36,6 +36,20 @@ def test_the_range_stands_in_the_address(past: House) -> None:
         assert client.get(address.split('"')[0].replace("&amp;", "&"), headers=HTML).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("query", "since", "until"),
+    [
+        ("since=2026-09-20&until=2026-09-21", "2026-09-20T00:00", "2026-09-22T00:00"),
+        ("until=2026-09-21", "2026-09-15T00:00", "2026-09-22T00:00"),
+        ("since=2026-09-20T08:00", "2026-09-20T08:00", None),
+    ],
+)
+def test_days_alone_and_one_end_alone_are_understood(past: House, query: str, since: str, until: str | None) -> None:
+    page = past.client("inspector").get(f"/rooms/{ROOM}/history?{query}", headers=HTML).text
+    assert f'data-start="{_instant(since, "since")}"' in page
+    assert f'data-end="{past.now if until is None else _instant(until, "until")}"' in page
+
+
 @pytest.mark.parametrize("span", ["today", "24h", "7d", "30d", "month", "365d", "nonsense"])
 def test_every_preset_shows_something(past: House, span: str) -> None:
     page = past.client("duty").get(f"/rooms/{ROOM}/history?span={span}&quantity=dew_point&quantity=temperature", headers=HTML)

@@ -92,6 +92,13 @@ function build(history, x, quantity) {
 
 export const stamp = (options) => new Intl.DateTimeFormat(words.language === 'en' ? 'en-GB' : 'zh-CN', { timeZone: 'Asia/Shanghai', hour12: false, ...options });
 
+/** What all axes of time share: days begin at midnight in Beijing, where the date stands; between them stand the hours. */
+export function timeAxis(axis) {
+  const [day, hour] = [stamp({ month: 'numeric', day: 'numeric' }), stamp({ hour: '2-digit', minute: '2-digit' })];
+  return { ...axis, values: (_, ticks) => ticks.map((t) => ((t + 8 * 3_600_000) % 86_400_000 ? hour : day).format(new Date(t))) };
+}
+export const inBeijing = (at) => window.uPlot.tzDate(new Date(at), 'Asia/Shanghai');
+
 function draw(box, history) {
   const step = Number(box.dataset.step);
   const x = grid(history, step);
@@ -102,19 +109,19 @@ function draw(box, history) {
   }
   const { data, series, seen } = build(history, x, box.dataset.quantity);
   const long = x.length * step > 3 * 86_400_000;
-  const tickLabel = stamp(long ? { month: 'numeric', day: 'numeric' } : { hour: '2-digit', minute: '2-digit' });
   const full = stamp({ month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit' });
   const axis = { stroke: css('--muted'), grid: { stroke: css('--line'), width: 0.5 }, ticks: { stroke: css('--line'), width: 0.5 }, font: `12px ${css('--font')}` };
   const options = {
     width: box.clientWidth,
     height: HEIGHT,
     ms: 1,
+    tzDate: inBeijing,
     cursor: { sync: { key: `room-${long}` }, points: { size: 5 } },
     scales: { x: { time: true }, y: { range: range(history.band) } },
     series: [{ label: ui('bucket', { span: duration(step) }), value: (_, v) => (v === null ? '—' : full.format(new Date(v))) }, ...series],
     bands: series.length > 1 ? [{ series: [1, 2], fill: css('--envelope') }] : [],
     axes: [
-      { ...axis, values: (_, ticks) => ticks.map((t) => tickLabel.format(new Date(t))) },
+      timeAxis(axis),
       { ...axis, size: 46, values: (_, ticks) => ticks.map((t) => String(t)) },
     ],
     hooks: { drawClear: [ground(history.band, seen)] },

@@ -1,5 +1,5 @@
 // History for inspectors: one chart per quantity, rooms beside each other, the range in the address. A brush, keys and links all change the address.
-import { css, ground, range, stamp } from './chart.js';
+import { css, ground, inBeijing, range, stamp, timeAxis } from './chart.js';
 import { duration, number, ui } from './words.js';
 
 const HEIGHT = 260;
@@ -125,8 +125,6 @@ function draw(box, views) {
     return;
   }
   const { data, series, seen, envelope } = columns(views, x, box);
-  const long = end - start > 3 * 86_400_000;
-  const tick = stamp(long ? { month: 'numeric', day: 'numeric' } : { hour: '2-digit', minute: '2-digit' });
   const full = stamp({ month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit' });
   const axis = { stroke: css('--muted'), grid: { stroke: css('--line'), width: 0.5 }, ticks: { stroke: css('--line'), width: 0.5 }, font: `12px ${css('--font')}` };
   box.replaceChildren();
@@ -134,11 +132,12 @@ function draw(box, views) {
     width: box.clientWidth,
     height: HEIGHT,
     ms: 1,
+    tzDate: inBeijing,
     cursor: { sync: { key: 'history' }, points: { size: 5 }, drag: { x: true, y: false, setScale: false } },
     scales: { x: { time: true }, y: { range: range(views[0].band) } },
     series: [{ label: ui('bucket', { span: duration(step) }), value: (_, v) => (v === null ? '—' : full.format(new Date(v))) }, ...series],
     bands: envelope ? [{ series: [1, 2], fill: css('--envelope') }] : [],
-    axes: [{ ...axis, values: (_, ticks) => ticks.map((t) => tick.format(new Date(t))) }, { ...axis, size: 50, values: (_, ticks) => ticks.map(String) }],
+    axes: [timeAxis(axis), { ...axis, size: 50, values: (_, ticks) => ticks.map(String) }],
     hooks: {
       drawClear: [ground(views[0].band, seen)],
       draw: [remarks(box), strips(box)],

@@ -158,9 +158,10 @@ def _order(services: Services, who: Principal, code: str, form: FormData) -> int
 
 
 def _range(span: str, since: str, until: str, now: int) -> tuple[int, int, str]:
-    """(start, end, name of the span or ""). Raises ProblemError 422."""
-    if since and until:
-        start, end = _instant(since, "since"), _instant(until, "until")
+    """(start, end, name of the span or ""). One instant alone reaches to now, or a week back. Raises ProblemError 422."""
+    if since or until:
+        end = _instant(until, "until") + (0 if "T" in until else DAY_MS) if until else now  # a day is meant with all its hours
+        start = _instant(since, "since") if since else end - 7 * DAY_MS
         if end <= start:
             raise invalid("结束时间须晚于开始时间。", "query.until", "must be later")
         if end - start > _LONGEST_MS:
@@ -178,9 +179,9 @@ def _range(span: str, since: str, until: str, now: int) -> tuple[int, int, str]:
 
 def _instant(text: str, where: str) -> int:
     try:
-        return round(datetime.strptime(text, _WHEN).replace(tzinfo=BEIJING).timestamp()) * 1000
+        return round(datetime.strptime(text, _WHEN if "T" in text else "%Y-%m-%d").replace(tzinfo=BEIJING).timestamp()) * 1000
     except ValueError as error:
-        raise invalid("时间写作 2026-10-01T08:00。", f"query.{where}", "not a time") from error
+        raise invalid("时间写作 2026-10-01T08:00 或 2026-10-01。", f"query.{where}", "not a time") from error
 
 
 def _quantities(session: Session, code: str) -> dict[str, str]:
