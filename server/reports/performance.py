@@ -1,18 +1,21 @@
 """告警系统绩效报告: how the alarm system of a unit does its job, in the figures of ISA-18.2 / IEC 62682, with what to put right first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alarms.performance import Figure
+from contract.quantities import QUANTITIES
+from server.duty.events import event_of
+from server.duty.words import EVENTS
 from server.reports.paper import DASH, Block, Cell, Column, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.sources import Sources
 from server.reports.words import LEVELS, denominators, duration
 from server.store import performance
-from server.store.performance import Desk
-from server.store.tables import Alarm, Room, Transition
+from server.store.performance import Desk, Place
+from server.store.tables import Alarm, Gateway, Room, Transition, Unit
 from server.store.units import below
 
 TITLE = "告警系统绩效报告"
@@ -65,7 +68,8 @@ def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
             for month in period.months()
             if month.since < end and period.days > 31
         ]
-        rooms = {room.code: room.name for room in session.scalars(select(Room).where(Room.unit.in_(below(unit[0]))))}
+        known = performance.places(session, {*desk.chattering, *desk.fleeting, *(tag for tag, _ in desk.performance.top)})
+        names = _names(session, unit[0])
         pauses = _pauses(session, unit[0], period.since, end)
     return Sheet(
         title=TITLE,
@@ -76,10 +80,10 @@ def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
             _figures(desk.performance.figures),
             _mix(desk),
             *([_months(months)] if months else []),
-            _top(desk, rooms),
+            _top(desk, known, names),
             _floods(desk),
-            _nuisance(desk, rooms),
-            _paused(pauses, rooms),
+            _nuisance(desk, known, names),
+            _paused(pauses, names),
         ),
         notes=(
             "只统计要求人处置的告警：确认、暂停、演练、成组告警的成员和仅作记录的提示不计；按一个值班席计算。",
@@ -88,6 +92,13 @@ def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
         ),
         signatures=("编制", "值班负责人", "审核"),
     )
+
+
+def _names(session: Session, unit: str) -> dict[str, str]:
+    """Names of what alarms may be about, by code: the rooms, units and gateways of a subtree."""
+    within = below(unit)
+    queries = (select(Room).where(Room.unit.in_(within)), select(Unit).where(Unit.code.in_(within)), select(Gateway).where(Gateway.unit.in_(within)))
+    return {row.code: row.name or row.code for query in queries for row in session.scalars(query)}
 
 
 def conclusions(desk: Desk) -> tuple[str, ...]:
@@ -164,20 +175,25 @@ def _months(months: Sequence[tuple[str, Desk]]) -> Table:
     return Table(title="逐月", columns=columns, rows=tuple(rows), small=True, notes=(note,))
 
 
-def _top(desk: Desk, rooms: dict[str, str]) -> Block:
+def _top(desk: Desk, known: Mapping[str, Place], names: Mapping[str, str]) -> Block:
     title = "四、最多的 10 种"
     if not desk.performance.top:
         return Text(title=title, paragraphs=("没有。",))
-    rows = tuple((*_tag(tag, rooms), count, 100 * count / desk.performance.asked) for tag, count in desk.performance.top)
+    rows = tuple((*_tag(tag, known, names), count, 100 * count / desk.performance.asked) for tag, count in desk.performance.top)
     columns = (Column(title="对象", width=3, align="left"), Column(title="规则", width=2), Column(title="条数"), Column(title="占比 %"))
     return Table(title=title, columns=columns, rows=rows, notes=(denominators(占比=f"本期要求处置的 {desk.performance.asked} 条"),))
 
 
-def _tag(tag: str, rooms: dict[str, str]) -> tuple[str, str]:
-    """An alarm tag `subject|rule` as the name of the place, and the rule; a subject begins with the code of its room, if it has one."""
+def _tag(tag: str, known: Mapping[str, Place], names: Mapping[str, str]) -> tuple[str, str]:
+    """An alarm tag `subject|rule` in words: the room and what is measured there, and what happened."""
     subject, _, rule = tag.partition("|")
-    code = next((code for code in (subject[:15], subject.rpartition(":")[2][:15]) if code in rooms), None)
-    return (subject if code is None else rooms[code]), rule
+    found = known.get(tag)
+    if found is None:
+        return subject, rule
+    code = found.room or subject.partition(":")[2]
+    place = names.get(code, code)
+    measured = QUANTITIES[found.quantity].zh if found.quantity in QUANTITIES else ""
+    return f"{place}　{measured}".strip(), EVENTS[event_of(found.rule, found.kind, found.quantity)]
 
 
 def _floods(desk: Desk) -> Block:
@@ -191,10 +207,10 @@ def _floods(desk: Desk) -> Block:
     return Table(title=title, columns=(Column(title="开始"), Column(title="结束"), Column(title="历时")), rows=rows, notes=notes)
 
 
-def _nuisance(desk: Desk, rooms: dict[str, str]) -> Block:
+def _nuisance(desk: Desk, known: Mapping[str, Place], names: Mapping[str, str]) -> Block:
     title = "六、频繁跳变与一闪而过"
     rows = tuple(
-        (word, *_tag(tag, rooms)) for word, tags in (("频繁跳变", desk.chattering), ("一闪而过", desk.fleeting)) for tag in tags[:_MOST_ROWS]
+        (word, *_tag(tag, known, names)) for word, tags in (("频繁跳变", desk.chattering), ("一闪而过", desk.fleeting)) for tag in tags[:_MOST_ROWS]
     )
     if not rows:
         return Text(title=title, paragraphs=("没有。",))
@@ -208,13 +224,20 @@ def _pauses(session: Session, unit: str, start: int, end: int) -> list[tuple[Tra
     return [(transition, alarm) for transition, alarm in found]
 
 
-def _paused(pauses: Sequence[tuple[Transition, Alarm]], rooms: dict[str, str]) -> Block:
+def _paused(pauses: Sequence[tuple[Transition, Alarm]], names: Mapping[str, str]) -> Block:
     """What people silenced: the standard wants none without authority, so each is listed with who and why."""
     title, words = "七、暂停与停用", {"shelved": "暂停提醒", "out_of_service": "停用", "suppressed": "抑制"}
     if not pauses:
         return Text(title=title, paragraphs=("本期没有人暂停或停用告警。",))
     rows = tuple(
-        (f"{local(step.at):%Y-%m-%d %H:%M}", words[step.name], rooms.get(alarm.room or "", alarm.subject), alarm.rule, step.by, step.note)
+        (
+            f"{local(step.at):%Y-%m-%d %H:%M}",
+            words[step.name],
+            names.get(alarm.room or "", alarm.subject),
+            EVENTS[event_of(alarm.rule, alarm.kind, alarm.quantity)],
+            step.by,
+            step.note,
+        )
         for step, alarm in pauses[:_MOST_ROWS]
     )
     columns = (

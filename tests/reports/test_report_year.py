@@ -50,8 +50,9 @@ def alarms(db: Database) -> None:
             at = JULY + number * 5_000
             session.add(
                 Alarm(
-                    id=number + 1, subject=f"{DAMP}:humidity", rule="humidity_high", kind="threshold", room=DAMP, unit=UNIT, state="normal",
-                    level="warn", raised_at=at, cleared_at=at + 1000, closed_at=at + 1000, number=f"A{number}", behaviour="chattering",
+                    id=number + 1, subject=f"{DAMP}:humidity", rule="humidity_high", kind="threshold", quantity="humidity", room=DAMP, unit=UNIT,
+                    state="normal", level="warn", raised_at=at, cleared_at=at + 1000, closed_at=at + 1000, number=f"A{number}",
+                    behaviour="chattering",
                 )
             )  # fmt: skip
             session.flush()
@@ -141,9 +142,9 @@ def test_the_alarm_system_is_judged_and_who_paused_what_is_listed(sources: Sourc
     figures = {row[0]: row for row in table(paper, 0, "指标").rows}
     assert figures["10 分钟内最多条数"][1:] == ("13", "≤ 10", "", "—", "可以承受")
     assert figures["频繁跳变的告警（种）"][1] == "1"
-    assert table(paper, 0, "最多的 10 种").rows[0][:3] == ("湿库", "humidity_high", 13)
+    assert table(paper, 0, "最多的 10 种").rows[0][:3] == ("湿库　湿度", "湿度过高", 13)
     assert table(paper, 0, "告警泛滥").rows
-    assert table(paper, 0, "暂停与停用").rows[0][1:] == ("暂停提醒", "湿库", "humidity_high", "张三", "除湿机检修")
+    assert table(paper, 0, "暂停与停用").rows[0][1:] == ("暂停提醒", "湿库", "湿度过高", "张三", "除湿机检修")
     assert made(sources, "performance", period="2025-08").sheets[0].blocks[0].paragraphs == ("本期没有要求处置的告警。",)  # type: ignore[union-attr]
 
 

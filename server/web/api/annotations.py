@@ -34,6 +34,7 @@ class AlarmMark(BaseModel):
     id: int
     number: str
     rule: str
+    kind: str
     quantity: str
     level: str
     state: str
@@ -149,8 +150,8 @@ def _alarms(session: Session, code: str, since: int, until: int) -> list[AlarmMa
     query = query.where(or_(Alarm.closed_at.is_(None), Alarm.closed_at >= since)).order_by(Alarm.raised_at, Alarm.id).limit(MOST + 1)
     return [
         AlarmMark(
-            id=row.id, number=row.number, rule=row.rule, quantity=row.quantity, level=row.level, state=row.state, raised_at=at(row.raised_at),
-            cleared_at=at_or_none(row.cleared_at), known_late=row.known_late, drill=row.drill,
+            id=row.id, number=row.number, rule=row.rule, kind=row.kind, quantity=row.quantity, level=row.level, state=row.state,
+            raised_at=at(row.raised_at), cleared_at=at_or_none(row.cleared_at), known_late=row.known_late, drill=row.drill,
         )
         for row in session.scalars(query)
     ]  # fmt: skip

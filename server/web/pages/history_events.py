@@ -23,6 +23,8 @@ class AlarmStretch(NamedTuple):
     ident: int
     number: str
     rule: str
+    kind: str
+    quantity: str
     level: str
     drill: bool
     span: Stretch
@@ -64,7 +66,7 @@ def _alarms(found: RoomEvents, start: int, end: int) -> list[AlarmStretch]:
         since = round(alarm.raised_at.timestamp() * 1000)
         until = end if alarm.cleared_at is None else min(end, round(alarm.cleared_at.timestamp() * 1000))
         span = Stretch(max(start, since), until, alarm.cleared_at is None)
-        listed.append(AlarmStretch(alarm.id, alarm.number, alarm.rule, alarm.level, alarm.drill, span))
+        listed.append(AlarmStretch(alarm.id, alarm.number, alarm.rule, alarm.kind, alarm.quantity, alarm.level, alarm.drill, span))
     return listed
 
 
