@@ -12,23 +12,27 @@ from server.duty.numbers import valid
 WORDS = {"接手": 1, "去不了": 2, "转交": 2, "到场": 3, "求援": 4, "支援": 4, "无险情": 5}
 AGAIN = 9
 NOT_UNDERSTOOD = "没有听懂。接手按1，转交按2，重听按9。"
-_GROUP = re.compile(r"(?<!\d)(\d{3})[ -]?(\d{3})(?!\d)")
+_GROUP = re.compile(r"(?<![A-Za-z0-9])(\d{3})[ -]?(\d{3})(?![A-Za-z0-9])")
+_CODE = re.compile(r"(?<![A-Za-z0-9-])[A-Za-z0-9-]{3,32}(?![A-Za-z0-9-])")
 _DIGIT = re.compile(r"(?<!\d)([1-5])(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A digit (1–5, None = not understood) and the 编号 that it is about ('' = none was given)."""
+    """A digit (1–5, None = not understood), the 编号 that it is about and the person's own code ('' = none was given)."""
 
     digit: int | None
     number: str = ""
+    code: str = ""
 
 
 def read(text: str) -> Answer:
-    """Read a reply: `1 483925`, `483 925 去不了`, `１`. A number with a wrong check digit is none."""
+    """Read a reply: `1 483925`, `483 925 去不了`, `１`, `1 483925 P0017`. A number with a wrong check digit is none."""
     plain = unicodedata.normalize("NFKC", text)
-    number = next((a + b for a, b in _GROUP.findall(plain) if valid(a + b)), "")
-    rest = _GROUP.sub(" ", plain)
+    number = next((found for found in _GROUP.finditer(plain) if valid(found[1] + found[2])), None)
+    rest = plain if number is None else f"{plain[: number.start()]} {plain[number.end() :]}"
+    code = _CODE.search(rest) if number is not None else None  # it counts only beside a 编号
+    rest = _CODE.sub(" ", rest)
     word = next((digit for said, digit in WORDS.items() if said in rest), None)
-    found = _DIGIT.search(rest)
-    return Answer(int(found[1]) if found else word, number)
+    digit = _DIGIT.search(rest)
+    return Answer(int(digit[1]) if digit else word, number[1] + number[2] if number else "", code[0] if code else "")

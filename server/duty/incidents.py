@@ -7,7 +7,7 @@ each within the caller's transaction. An alarm is never changed here: a contradi
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from server.duty import closure
@@ -58,8 +58,8 @@ class Incidents:
         self._db, self._store, self._cards, self._reopen = db, store, cards, reopen
 
     def run_once(self, now: int) -> int:
-        """Open, join and judge. Returns the number of incidents changed."""
-        return self._open(now) + self._judge(now)
+        """Open, join, follow who has it, and judge. Returns the number of incidents changed."""
+        return self._open(now) + self._follow(now) + self._judge(now)
 
     def card(self, incident: Incident) -> Card:
         """The card of an incident."""
@@ -73,7 +73,7 @@ class Incidents:
                 return 0
         with self._db.write() as session:
             taken = 0
-            for alarm in _waiting(session, now, 500):
+            for alarm in sorted(_waiting(session, now, 500), key=lambda alarm: alarm.kind != "group"):
                 self._take(session, alarm, now)
                 taken += 1
                 if self._db.pressed:  # the watch waits, perhaps with an alarm; the others come with the next transaction
@@ -81,23 +81,40 @@ class Incidents:
             return taken
 
     def _take(self, session: Session, alarm: Alarm, now: int) -> None:
+        """One cause, one incident: an alarm joins that of its group, or the one that runs for the same place and card."""
         event = event_of(alarm.rule, alarm.kind, alarm.quantity)
         card = self._cards.answering(event)
-        running = _running(session, alarm, card.id)
-        if running is None:
-            running = Incident(
-                alarm=alarm.id, unit=alarm.unit, room=alarm.room, event=event, card=card.id, level=alarm.level, opened_at=alarm.raised_at,
-                owner=alarm.acked_by,
-            )  # fmt: skip
-            session.add(running)
-            session.flush()
-            note(session, running, "opened", now, text=f"告警 {alarm.number}", data={"alarm": alarm.id})
-        else:
-            note(session, running, "joined", now, text=f"告警 {alarm.number}", data={"alarm": alarm.id})
-        session.add(IncidentAlarm(alarm=alarm.id, incident=running.id))
+        running = _of_group(session, alarm) or _running(session, alarm, card.id)
+        if running is not None:
+            _join(session, alarm, running, now)
+            return
+        begun = Incident(
+            alarm=alarm.id, unit=alarm.unit, room=alarm.room, event=event, card=card.id, level=alarm.level, opened_at=alarm.raised_at,
+            owner=alarm.acked_by,
+        )  # fmt: skip
+        session.add(begun)
         session.flush()
-        if LEVELS.index(alarm.level) > LEVELS.index(running.level):
-            running.level = alarm.level
+        session.add(IncidentAlarm(alarm=alarm.id, incident=begun.id))
+        note(session, begun, "opened", now, text=f"告警 {alarm.number}", data={"alarm": alarm.id})
+
+    # -- following ----------------------------------------------------------------------------------------------------------------------
+
+    def _follow(self, now: int) -> int:
+        """Who took over last is the owner; what opened before its group was found goes over to it; an alarm that comes again opens anew."""
+        with self._db.read() as session:
+            owners, strays, again = incidents.new_owners(session), incidents.strays(session), incidents.recurred(session)
+        if not (owners or strays or again):
+            return 0
+        with self._db.write() as session:
+            for ident, owner in owners:
+                session.get_one(Incident, ident).owner = owner[:60]
+            for ident in strays:
+                _merge(session, session.get_one(Incident, ident), now)
+            for ident in again:
+                incident = session.get_one(Incident, ident)
+                incident.closed_at = incident.keep_until = None
+                _again(session, incident, "办结以后同一条告警再次产生。", now)
+        return len(owners) + len(strays) + len(again)
 
     # -- closing ------------------------------------------------------------------------------------------------------------------------
 
@@ -124,6 +141,27 @@ class Incidents:
                 _close(session, incident, verdict.reasons, now)
             else:
                 _again(session, incident, sentence, now)
+
+
+def _join(session: Session, alarm: Alarm, incident: Incident, now: int) -> None:
+    session.add(IncidentAlarm(alarm=alarm.id, incident=incident.id))
+    note(session, incident, "joined", now, text=f"告警 {alarm.number}", data={"alarm": alarm.id})
+    if LEVELS.index(alarm.level) > LEVELS.index(incident.level):
+        incident.level = alarm.level
+
+
+def _merge(session: Session, stray: Incident, now: int) -> None:
+    """An incident that nobody has touched goes over into that of its group; what it held stands in the log there."""
+    whole = _of_group(session, session.get_one(Alarm, stray.alarm))
+    if whole is None:
+        return
+    members = incidents.alarms(session, stray.id)
+    session.execute(delete(IncidentAlarm).where(IncidentAlarm.incident == stray.id))
+    session.execute(delete(IncidentEntry).where(IncidentEntry.incident == stray.id))
+    session.delete(stray)
+    session.flush()
+    for alarm in members:
+        _join(session, alarm, whole, now)
 
 
 # -- people -----------------------------------------------------------------------------------------------------------------------------
@@ -255,6 +293,12 @@ def _running(session: Session, alarm: Alarm, card: str) -> Incident | None:
     query = select(Incident).where(Incident.unit == alarm.unit, Incident.card == card, Incident.state != CLOSED)
     query = query.where(Incident.room.is_(None) if alarm.room is None else Incident.room == alarm.room)
     return session.scalar(query.order_by(Incident.id.desc()).limit(1))
+
+
+def _of_group(session: Session, alarm: Alarm) -> Incident | None:
+    """The incident of the group that an alarm is folded into, unless that is closed."""
+    found = incidents.of_alarm(session, alarm.group_alarm) if alarm.group_alarm is not None else None
+    return None if found is None or found.state == CLOSED else found
 
 
 def _holds(alarm: Alarm) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from server.store.tables import Alarm, Point, Snapshot
 from server.store.tables_incident import Dossier, Incident, IncidentAlarm, IncidentEntry, IncidentPhoto
@@ -31,6 +31,31 @@ def page(
 def of_alarm(session: Session, alarm: int) -> Incident | None:
     """The incident that an alarm belongs to."""
     return session.scalar(select(Incident).join(IncidentAlarm, IncidentAlarm.incident == Incident.id).where(IncidentAlarm.alarm == alarm))
+
+
+def new_owners(session: Session) -> list[tuple[int, str]]:
+    """Incidents that are not closed and who has taken over the last of their alarms since, where that is somebody else than the owner on record."""
+    taken = select(Incident.id, Alarm.acked_by, Incident.owner).join(IncidentAlarm, IncidentAlarm.incident == Incident.id)
+    taken = taken.join(Alarm, Alarm.id == IncidentAlarm.alarm).where(Incident.state != CLOSED, Alarm.acked_by != "").order_by(Alarm.acked_at)
+    last = {row[0]: (row[1], row[2]) for row in session.execute(taken)}
+    return [(ident, by) for ident, (by, owner) in last.items() if by[:60] != owner]
+
+
+def strays(session: Session) -> Sequence[int]:
+    """Incidents of members of a group whose incident runs, opened before the group was found, in which nobody has done anything."""
+    group = aliased(IncidentAlarm)
+    whole = aliased(Incident)
+    worked = select(IncidentEntry.id).where(IncidentEntry.incident == Incident.id, IncidentEntry.kind.not_in(("opened", "joined"))).exists()
+    query = select(Incident.id).join(Alarm, Alarm.id == Incident.alarm).join(group, group.alarm == Alarm.group_alarm)
+    query = query.join(whole, whole.id == group.incident).where(Incident.state == OPEN, Incident.owner == "", whole.id != Incident.id)
+    return session.scalars(query.where(whole.state != CLOSED, ~worked).order_by(Incident.id)).all()
+
+
+def recurred(session: Session) -> Sequence[int]:
+    """Closed incidents one of whose alarms holds again: it had never been taken over, so that it is still the same alarm."""
+    query = select(Incident.id).join(IncidentAlarm, IncidentAlarm.incident == Incident.id).join(Alarm, Alarm.id == IncidentAlarm.alarm)
+    query = query.where(Incident.state == CLOSED, Alarm.closed_at.is_(None), Alarm.state.in_(("active_unacked", "active_acked")))
+    return session.scalars(query.distinct().order_by(Incident.id)).all()
 
 
 def alarms(session: Session, ident: int) -> Sequence[Alarm]:

@@ -1,5 +1,7 @@
 """What a person asked for, carried out within the watch's transaction: the only way in which a hand changes an alarm."""
 
+from sqlalchemy import select
+
 from alarms.lifecycle import (
     Acknowledge,
     Event,
@@ -13,7 +15,7 @@ from alarms.lifecycle import (
     step,
 )
 from server.store import audit
-from server.store.tables import Account, Alarm, AuditEntry, EscalationStep, Room
+from server.store.tables import Account, Alarm, AuditEntry, EscalationStep, Room, Transition
 from server.watch import commands, conditions
 from server.watch.commit import Subject, Transaction
 from server.watch.infos import Key, Memory
@@ -129,7 +131,7 @@ def _note(world: World, tx: Transaction, judge: Judge, alarm: Alarm, command: co
     ident = tx.add_transition(alarm, name, by=command.by, via=command.via, note=getattr(command, "note", ""), person=_person(tx, command))
     if isinstance(command, commands.Progress) and (room := world.rooms.get(alarm.room or "")) is not None:
         judge.rooms.report(room, command.by, command.via, command.note)  # who is on site sees what no sensor does
-    if isinstance(command, commands.Decline) and alarm.acked_by == command.by:
+    if isinstance(command, commands.Decline) and _owns(tx, alarm, command):
         conditions.release(world, tx, alarm)  # who had taken it over gives it back: everybody is asked anew
     if isinstance(command, commands.Progress | commands.NoDanger | commands.Assist):
         tx.escalation.progressed(alarm, ident)
@@ -143,7 +145,25 @@ def _note(world: World, tx: Transaction, judge: Judge, alarm: Alarm, command: co
     elif isinstance(command, commands.Reopen):
         tx.escalation.ask(alarm, ident, "reopened", tx.now)
     _audit(tx, command, alarm, alarm.state)
+    if isinstance(command, commands.Progress | commands.NoDanger) and alarm.state.endswith("_unacked"):
+        # Who stands at the door has it: nobody else is called out of bed for what he looks at already.
+        taken = commands.Acknowledge(
+            alarm=alarm.id, by=command.by, account=command.account, person_id=command.person_id, via=command.via, note=command.note,
+            origin=command.origin,
+        )  # fmt: skip
+        _step(world, tx, judge, alarm, taken)
     return commands.Outcome(alarm=alarm.id, state=alarm.state)
+
+
+def _owns(tx: Transaction, alarm: Alarm, command: commands.AlarmCommand) -> bool:
+    """Whether who speaks is who has the alarm, by whatever way either was said: the persons decide, names only where one is not known."""
+    if not alarm.acked_by:
+        return False
+    taken = select(Transition.person).where(Transition.alarm == alarm.id, Transition.name == "acknowledged").order_by(Transition.id.desc()).limit(1)
+    owner, speaker = tx.session.scalar(taken), _person(tx, command)
+    if owner is not None and speaker is not None:
+        return owner == speaker
+    return alarm.acked_by.partition("（")[0] == command.by.partition("（")[0]
 
 
 def _maintenance(world: World, tx: Transaction, judge: Judge, command: commands.Maintenance) -> commands.Outcome:

@@ -1,7 +1,7 @@
 """Answers by SMS and by the keys of a call: who it is, which alarm is meant, and the command it becomes.
 
-An answer acts only when it is attributable: from a number that is registered and was tested, or from a duty room's own telephone. From any other it
-is on the record as 已看到 and stops nothing.
+An answer acts only when it is attributable: from a number that is registered and was tested, from a duty room's own telephone, or with the 编号 and
+the own code of somebody who was called. Any other is on the record as 已看到 and stops nothing.
 """
 
 from dataclasses import dataclass
@@ -59,14 +59,23 @@ def caller(session: Session, phone: str) -> Caller:
     return Caller(phone, phone, None, proven=False)
 
 
+def _speaker(session: Session, phone: str, answer: Answer) -> Caller:
+    """Who answers: the owner of the number, or, from any other telephone, the person whose code stands beside the 编号."""
+    who = caller(session, phone)
+    if who.proven or not (answer.code and answer.number):
+        return who
+    person = session.scalar(select(Person).where(Person.code == answer.code, Person.disabled_at.is_(None)))
+    return who if person is None else Caller(person.name, phone, person.id, proven=True)
+
+
 async def take(services: Services, phone: str, answer: Answer, via: str, notification: int | None = None) -> str:
     """Carry an answer out and say so in one sentence. `notification`: the message or call that it answers, where that is known."""
     if answer.digit is None:
         return NOT_UNDERSTOOD
     with services.db.read() as session:
-        who = caller(session, phone)
+        who = _speaker(session, phone, answer)
         item = looks.waiting_for(session, phone, answer.number, notification)
-        alarm = None if item is not None else _alarm(session, phone, answer.number, notification)
+        alarm = None if item is not None else _alarm(session, who, answer.number, notification)
     if item is not None:
         return await _looked(services, item, answer.digit, who, via)
     if alarm is None and answer.digit == 1 and await run_in_threadpool(_tested, services, phone, answer.number, who):
@@ -83,11 +92,10 @@ def _tested(services: Services, phone: str, number: str, who: Caller) -> bool:
 
 async def _looked(services: Services, item: int, digit: int, who: Caller, via: str) -> str:
     """An answer to 派查; nothing wrong, said by somebody who is known, counts as watched by a person."""
-    sentence = looks.answered(services.db, item, digit, who.name, via, who.proven, services.clock())
+    sentence, rooms = await run_in_threadpool(looks.answered, services.db, item, digit, who.name, via, who.proven, services.clock())
     if looks.ANSWERS.get(digit) == "normal" and who.proven:
-        with services.db.read() as session:
-            room = looks.room_of(session, item)
-        await door.submit(services, commands.Report(room=room, by=who.name, via=via, note="派查：平安"))
+        for room in rooms:
+            await door.submit(services, commands.Report(room=room, by=who.name, via=via, note="派查：平安"))
     return sentence
 
 
@@ -102,12 +110,15 @@ async def _act(services: Services, alarm: int, digit: int, who: Caller, via: str
     return _SAID[digit]
 
 
-def _alarm(session: Session, phone: str, number: str, notification: int | None) -> int | str | None:
-    """The alarm that is meant; a sentence when more than one could be."""
+def _alarm(session: Session, who: Caller, number: str, notification: int | None) -> int | str | None:
+    """The alarm that is meant, of those about which this telephone or person was called; a sentence when more than one could be."""
     if notification is not None:
         row = session.get(Notification, notification)
-        return row.alarm if row is not None and row.phone == phone else None
-    told = select(Notification.alarm).where(Notification.phone == phone, Notification.alarm.is_not(None)).distinct()
+        return row.alarm if row is not None and row.phone == who.phone else None
+    called = Notification.phone == who.phone
+    if who.person is not None:
+        called |= Notification.person == who.person
+    told = select(Notification.alarm).where(called, Notification.alarm.is_not(None)).distinct()
     query = select(Alarm.id).where(Alarm.id.in_(told), Alarm.closed_at.is_(None), Alarm.state.in_(_WAITING))
     if number:
         query = query.where(Alarm.number == number)

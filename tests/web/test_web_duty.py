@@ -14,7 +14,7 @@ from server.notify.channels.twilio_voice import spoken
 from server.store.tables import Account, Alarm, CoverageSpan, EscalationStep, Notification, Person, Transition, Unit
 from server.store.tables_duty import HandOver, LookItem, PhoneCheck, Roster
 from simulators.sms_wire import sign
-from tests.web.house import COUNTY, ROOM, SISTER, House
+from tests.web.house import COUNTY, OTHER, ROOM, SERVICE_KEY, SISTER, House
 
 URL, TOKEN = "https://watch.example.cn", "provider-token"
 PHONE = "+8613900001111"
@@ -73,6 +73,8 @@ def roster(client, **changes):
     [
         ("1 016907", Answer(1, "016907")), ("016 907 去不了", Answer(2, "016907")), ("１", Answer(1)), ("3", Answer(3)), ("我已到场", Answer(3)),
         ("求援016907", Answer(4, "016907")), ("现场无险情", Answer(5)), ("好的", Answer(None)), ("016908", Answer(None)), ("119", Answer(None)),
+        ("1 016907 d901", Answer(1, "016907", "d901")), ("去不了 P350102-0017 016907", Answer(2, "016907", "P350102-0017")),
+        ("1-016907", Answer(1, "016907")),
     ],
 )  # fmt: skip
 def test_replies_are_read(text, answer):
@@ -320,3 +322,85 @@ def test_the_answer_to_a_test_message_proves_the_number(duty):
     assert said(posted(duty, "/callbacks/sms/inbound", MessageSid="SM91", **(inbound | {"From": PHONE}))) == ["没有需要答复的告警。"]
     assert said(posted(duty, "/callbacks/sms/inbound", MessageSid="SM92", **inbound)) == ["已记录：收到试发短信，号码已验证。"]
     assert rows(duty, Person, Person.id == 901)[0].phone_verified_at == duty.now
+
+
+@pytest.mark.parametrize("by", ["sms", "desk"])
+def test_who_has_it_and_cannot_go_gives_it_back_by_whatever_way(duty, by):
+    alarm = duty.smoke()
+    _, number = called(duty, alarm)
+    client = duty.client("duty")
+    assert client.post(f"/alarms/{alarm}/acknowledge", data={"behalf": "周夜"}).status_code == 303
+    assert alarms_of(duty, alarm)["state"] == "active_acked"
+    if by == "sms":
+        assert said(posted(duty, "/callbacks/sms/inbound", MessageSid="SM60", From=PHONE, Body=f"2 {number}")) == ["已记录：已转给下一位。"]
+    else:
+        assert client.post(f"/alarms/{alarm}/decline", data={"behalf": "周夜"}).status_code == 303
+    assert alarms_of(duty, alarm)["state"] == "active_unacked", "nobody has it any more: everybody is asked anew"
+
+
+def test_somebody_else_who_cannot_go_takes_nothing_from_who_has_it(duty):
+    alarm = duty.smoke()
+    _, number = called(duty, alarm)
+    duty.client("duty").post(f"/api/v1/alarms/{alarm}/acknowledge", json={})
+    posted(duty, "/callbacks/sms/inbound", MessageSid="SM61", From=PHONE, Body=f"2 {number}")
+    assert alarms_of(duty, alarm)["acked_by"] == "陈值班"
+
+
+@pytest.mark.parametrize(("digit", "name"), [(3, "progress"), (5, "no_danger")])
+def test_who_stands_at_the_door_has_it_and_the_others_are_not_called_any_more(duty, digit, name):
+    alarm = duty.smoke()
+    _, number = called(duty, alarm)
+    posted(duty, "/callbacks/sms/inbound", MessageSid=f"SM7{digit}", From=PHONE, Body=f"{digit} {number}")
+    assert alarms_of(duty, alarm)["acked_by"] == "周夜"
+    names = [change.name for change in rows(duty, Transition, Transition.alarm == alarm)]
+    assert names[-2:] == [name, "acknowledged"]
+    steps = rows(duty, EscalationStep, EscalationStep.alarm == alarm)
+    assert {step.state for step in steps if step.reason == "raised"} == {"cancelled"}
+    assert [step.reason for step in steps if step.state == "pending"] == ["taken"], "those who were called are told"
+
+
+def test_an_own_code_counts_from_any_telephone_only_for_who_was_called(duty):
+    alarm = duty.smoke()
+    _, number = called(duty, alarm)
+    strange = "+8613700003333"
+    answer = posted(duty, "/callbacks/sms/inbound", MessageSid="SM80", From=strange, Body=f"1 {number} d901")
+    assert said(answer) == ["没有需要答复的告警。"], "d901 was not called"
+    assert said(posted(duty, "/callbacks/sms/inbound", MessageSid="SM81", From=strange, Body=f"1 {number} d900")) == ["已记录：接手，请马上处置。"]
+    [change] = rows(duty, Transition, Transition.alarm == alarm, Transition.name == "acknowledged")
+    assert (change.by, change.person, change.via) == ("周夜", 900, "sms")
+
+
+@pytest.mark.parametrize("path", ["acknowledge", "decline", "progress", "assist", "no-danger"])
+def test_what_came_by_telephone_without_a_code_was_only_seen(duty, path):
+    alarm = duty.smoke()
+    client = duty.client()
+    client.headers["Authorization"] = f"Bearer {SERVICE_KEY}"
+    answer = client.post(f"/api/v1/alarms/{alarm}/{path}", json={"via": "voice", "on_behalf_of": "周夜"})
+    assert (answer.status_code, answer.json()["state"]) == (200, "active_unacked")
+    assert answer.json()["sentence"].startswith("已看到。")
+    assert [change.name for change in rows(duty, Transition, Transition.alarm == alarm)] == ["raised", "seen"]
+    assert client.post(f"/api/v1/alarms/{alarm}/{path}", json={"via": "voice", "code": "d900"}).status_code == 200
+    assert [change.person for change in rows(duty, Transition, Transition.alarm == alarm)][2] == 900
+
+
+def test_rooms_of_one_telephone_are_asked_about_in_one_call(duty):
+    client = duty.client("duty")
+    look = client.post(f"/api/v1/units/{COUNTY}/looks", json={"rooms": [ROOM, OTHER]}).json()
+    [note] = rows(duty, Notification, Notification.reason == "look")
+    assert "等2间" in note.text
+    assert len({item["number"] for item in look["items"]}) == 1
+    assert said(posted(duty, f"/callbacks/voice/{note.id}", CallSid="CA1", To=note.phone, Digits="1"))[0] == "已记录：平安。谢谢。"
+    assert {item.state for item in rows(duty, LookItem)} == {"normal"}
+    body = {"room": OTHER, "answer": "problem", "person": "王工"}
+    client.post(f"/api/v1/units/{COUNTY}/looks/{look['number']}/answers", json=body)
+    assert {item.room: item.state for item in rows(duty, LookItem)} == {ROOM: "normal", OTHER: "problem"}, "the desk answers for one room"
+
+
+def test_a_call_to_look_that_nobody_took_stands_with_those_who_cannot_be_reached(duty):
+    client = duty.client("duty")
+    client.post(f"/api/v1/units/{COUNTY}/looks", json={"rooms": [ROOM]})
+    with duty.db.write() as session:
+        session.scalar(select(Notification).where(Notification.reason == "look")).state = "undelivered"
+    [look] = client.get(f"/api/v1/units/{COUNTY}/looks").json()
+    assert look["counts"] == {"waiting": 0, "normal": 0, "problem": 0, "unreachable": 1}
+    assert "联系不上 1" in client.get("/duty/looks", params={"unit": COUNTY}).text

@@ -116,6 +116,33 @@ def test_a_report_that_the_sensor_contradicts_comes_back_one_level_up(desk: Desk
     assert desk.get(ident)["reopened"] == 1
 
 
+def test_who_takes_the_alarm_over_owns_the_incident(desk: Desk) -> None:
+    alarm = desk.house.smoke()
+    desk.run()
+    ident = desk.client.get(f"/api/v1/alarms/{alarm}").json()["incident"]
+    assert desk.get(ident)["owner"] == ""
+    desk.client.post(f"/api/v1/alarms/{alarm}/acknowledge", json={})
+    desk.run()
+    assert desk.get(ident)["owner"] == "陈值班"
+
+
+def test_a_closed_incident_opens_anew_when_its_alarm_comes_again(desk: Desk) -> None:
+    house = desk.house
+    house.now += 1000
+    house.send(leak=1)
+    house.now += 6000
+    house.send(leak=1)
+    desk.run()
+    alarm = house.alarm(ROOM, "leak").id
+    ident = desk.client.get(f"/api/v1/alarms/{alarm}").json()["incident"]
+    with house.db.write() as session:
+        session.get_one(Incident, ident).state = "closed"
+    desk.run()
+    found = desk.get(ident)
+    assert (found["state"], found["reopened"], found["closed_at"]) == ("open", 1, None)
+    assert "再次产生" in found["timeline"][-1]["text"]
+
+
 def test_alarms_of_one_hazard_join_and_others_do_not(desk: Desk) -> None:
     house = desk.house
     house.smoke()

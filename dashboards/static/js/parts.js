@@ -9,7 +9,12 @@ function focusKey(part) {
   return active.getAttribute('href');
 }
 
+function typedInto(part) {
+  return part.contains(document.activeElement) && document.activeElement.matches('input, textarea, select');
+}
+
 async function load(part) {
+  if (typedInto(part)) return undefined; // never under the hands of somebody who types; the next event asks again
   const answer = await fetch(part.dataset.part, { headers: { 'X-Part': '1' } });
   if (answer.redirected || answer.status === 401) return location.reload();
   if (!answer.ok) return undefined;

@@ -175,12 +175,28 @@ def caller(ident: Ident, body: TakeOver, who: Handling, services: ServicesOf) ->
 
 
 Speaking = Annotated[Said, Depends(caller)]
+
+
+def vouched(who: Principal, body: TakeOver) -> bool:
+    """Whether somebody answers for it: what came by telephone needs the person's code, or the name that a signed-in person gives it."""
+    return body.via not in ("sms", "voice") or bool(body.code) or (who.account is not None and bool(body.on_behalf_of))
+
+
+async def seen(ident: int, who: Principal, services: Services, body: TakeOver) -> CommandResult:
+    """An answer that nobody answers for: on the record, and it stops nothing."""
+    by = body.on_behalf_of or who.name
+    result = await run(services, commands.Seen(alarm=ident, by=by[:60], account=who.account, via=body.via, note=body.note))
+    return result.model_copy(update={"sentence": "已看到。没有人员编号，不算接手。"})
+
+
 Answering = type[commands.Decline] | type[commands.Progress] | type[commands.Assist] | type[commands.NoDanger]
 
 
 async def reply(kind: Answering, ident: int, who: Principal, services: Services, body: TakeOver | None) -> CommandResult:
     """One of the answers beside 接手, by the asker or on behalf of whom he names."""
     given = body or TakeOver()
+    if not vouched(who, given):
+        return await seen(ident, who, services, given)
     speaker = await run_in_threadpool(said, services, who, ident, given.on_behalf_of, given.code)
     command = kind(
         alarm=ident, by=speaker.by(who), account=None if speaker.name else who.account, person_id=speaker.person, via=given.via, note=given.note
@@ -190,7 +206,9 @@ async def reply(kind: Answering, ident: int, who: Principal, services: Services,
 
 @router.post("/alarms/{ident}/acknowledge", operation_id="acknowledge", responses=_CONFLICT)
 async def acknowledge(ident: Ident, body: TakeOver, who: Handling, speaker: Speaking, services: ServicesOf) -> CommandResult:
-    """接手: I have it and I act."""
+    """接手: I have it and I act. What came by telephone (`via` sms or voice) without a code counts as 已看到 only."""
+    if not vouched(who, body):
+        return await seen(ident, who, services, body)
     command = commands.Acknowledge(
         alarm=ident, by=who.name, account=who.account, person_id=speaker.person, via=body.via, note=body.note, on_behalf_of=speaker.name
     )

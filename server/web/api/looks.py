@@ -7,10 +7,11 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from server.duty import looks
 from server.notify.texts import default_texts
-from server.store import alarms, units
+from server.store import alarms, rooms, units
 from server.store.tables import Room
 from server.store.tables_duty import LookCall, LookItem
 from server.watch import commands
@@ -49,7 +50,9 @@ class LookItemView(BaseModel):
     """One room of a 派查."""
 
     room: str
+    room_name: str
     unit: str
+    phone: str = Field(description="the telephone that was asked, empty where there is none")
     number: str
     state: str
     answered_at: datetime | None
@@ -82,13 +85,13 @@ def order_look(services: Services, asker: Principal, code: str, wanted: list[str
     blind = wanted or [tile.code for tile in services.board.rooms(now) if tile.state == "blind"]
     with services.db.write() as session:
         require_unit(session, asker, code)
-        rooms = session.scalars(select(Room).where(Room.code.in_(blind), Room.unit.in_(units.below(code))).order_by(Room.code)).all()
-        if len(rooms) < len(wanted):
+        found = session.scalars(select(Room).where(Room.code.in_(blind), Room.unit.in_(units.below(code))).order_by(Room.code)).all()
+        if len(found) < len(wanted):
             raise invalid("有的库房不在这个单位。", "body.rooms", "unknown")
-        if not rooms:
+        if not found:
             raise ProblemError(409, "现在没有值守中断的库房。")
         text = default_texts().with_marks("look", "place", "number")
-        call = looks.order(session, code, rooms, asker.name[:60], note, now, text=text, sms="sms", voice="voice", alarm=alarm)
+        call = looks.order(session, code, found, asker.name[:60], note, now, text=text, sms="sms", voice="voice", alarm=alarm)
         return _look(session, call)
 
 
@@ -125,28 +128,24 @@ async def answer_look(
             raise ProblemError(404, "没有这条派查。")
         ident = item.id
     by = f"{body.person}（{asker.name}代为答复）"
-    said = looks.answered(services.db, ident, 1 if body.answer == "normal" else 2, by, "page", True, services.clock())
-    await report_if_normal(services, body.room, body.answer, by, body.note)
+    digit = next(digit for digit, state in looks.ANSWERS.items() if state == body.answer)
+    said, _ = await run_in_threadpool(looks.answered, services.db, ident, digit, by, "page", True, services.clock(), alone=True)
+    if body.answer == "normal":
+        await door.submit(services, commands.Report(room=body.room, by=by, note=body.note or "派查：平安"))
     return Done(sentence=said)
-
-
-async def report_if_normal(services: Services, room: str, state: str, by: str, note: str = "") -> None:
-    """Who looked and found nothing wrong watches the room for a while (人工值守)."""
-    if state == "normal":
-        await door.submit(services, commands.Report(room=room, by=by, note=note or "派查：平安"))
 
 
 def _look(session: Session, call: LookCall) -> LookView:
     rows = looks.items(session, call.id)
-    counts = {state: sum(row.state == state for row in rows) for state in ("waiting", "normal", "problem", "unreachable")}
+    counts = {state: sum(found == state for _, found in rows) for state in ("waiting", "normal", "problem", "unreachable")}
+    places = rooms.names(session, [row.room for row, _ in rows])
     return LookView(
         number=call.id, unit=call.unit, by=call.by, at=at(call.at), note=call.note, counts=counts,
         items=[
             LookItemView(
-                room=row.room, unit=row.unit, number=row.number, state=row.state, answered_at=at_or_none(row.answered_at),
-                answered_by=row.answered_by,
-                via=row.via, proven=row.proven,
+                room=row.room, room_name=places.get(row.room, (row.room, ""))[0], unit=row.unit, phone=row.phone, number=row.number, state=state,
+                answered_at=at_or_none(row.answered_at), answered_by=row.answered_by, via=row.via, proven=row.proven,
             )
-            for row in rows
+            for row, state in rows
         ],
     )  # fmt: skip

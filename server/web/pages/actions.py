@@ -78,6 +78,9 @@ BUILD: Mapping[str, Build] = {
 }
 """How each button's form becomes a command."""
 
+ANSWERS = ("acknowledge", "progress", "assist", "no-danger", "decline")
+"""What somebody may have said by phone: the desk records it for him."""
+
 
 def _row(services: Services, who: Principal, ident: int, *, called: bool = False) -> AlarmRow:
     with services.db.read() as session:
@@ -97,8 +100,11 @@ def _command(services: Services, request: Request, who: Principal, ident: int, a
         second = second_person(services, who, row.alarm.unit, typed)
         return commands.OutOfService(alarm=ident, by=who.name, account=who.account, via="page", reason=_reason(form), second=second)
     base: dict[str, Any] = {"alarm": ident, "by": who.name, "account": who.account, "via": "page"}
-    if action == "acknowledge" and (name := _behalf(form)):
-        base["person_id"] = said(services, who, ident, name, "").person
+    if action in ANSWERS and (name := _behalf(form)):
+        speaker = said(services, who, ident, name, "")
+        base["person_id"] = speaker.person
+        if action != "acknowledge":  # a take-over keeps both names by itself
+            base |= {"by": speaker.by(who), "account": None}
     return BUILD[action](base, form, services.clock())
 
 
