@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, String, cast, func, literal, or_, select
 from sqlalchemy.orm import Session
 
+from server.org.audit_words import ACTIONS
 from server.reports.paper import Block, Column, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.sources import Sources
@@ -37,6 +38,7 @@ _NOT_CHANGES = (
     "still_expire",
     "dossier.",
     "audit_export",
+    "level3_export",
     "history.export",
     "incident.",
     "handover.",
@@ -49,41 +51,13 @@ _NOT_CHANGES = (
 GROUPS = {
     "limits": ("限值与规则", ("limit.", "limits.", "rules", "rule")),
     "silence": ("暂停、停用与维护", ("shelve", "unshelve", "outofservice", "returntoservice", "suppress", "unsuppress", "maintenance")),
-    "sensors": ("传感器与网关", ("import_devices", "change_", "device", "point", "gateway.", "write.", "calibration")),
+    "sensors": (
+        "传感器与网关",
+        ("import_devices", "import_calib", "change_devices", "change_calib", "change_mark", "gateway.", "write."),
+    ),
     "stages": ("库房阶段", ("stage",)),
 }
 """What an inspector asks about first: word and beginnings of the actions of each group; everything else is in none."""
-_WORDS = {
-    "shelve": "暂停提醒",
-    "unshelve": "恢复提醒",
-    "outofservice": "停用告警",
-    "returntoservice": "恢复告警",
-    "reset": "复位",
-    "maintenance": "维护",
-    "still_mask": "画面遮挡",
-    "still_policy": "画面保存期限",
-    "import_units": "导入单位",
-    "import_people": "导入人员",
-    "import_rooms": "导入用房",
-    "import_devices": "导入设备",
-    "account_add": "新建账号",
-    "stage": "调整阶段",
-    "limit.tighten": "收紧限值",
-    "limit.revoke": "撤销收紧",
-    "rules.trial.start": "规则试运行开始",
-    "rules.trial.end": "规则试运行结束",
-    "change_proposed": "提出修改",
-    "change_withdrawn": "撤回修改",
-    "change_refused": "驳回修改",
-    "gateway.claim": "认领网关",
-    "gateway.credentials.revoke": "停用网关凭据",
-    "write.order": "下发设备设定",
-    "write.confirm": "核准设备设定",
-    "import_undo": "撤销导入",
-    "key.revoke": "停用接口密钥",
-    "kiosk.make": "新设大屏",
-    "kiosk.end": "停用大屏",
-}
 _KEYS = {
     "until": "到",
     "reason": "原因",
@@ -181,7 +155,7 @@ def _names(session: Session, table: type[Room | Unit], codes: set[str]) -> dict[
 
 
 def _change(entry: AuditEntry, place: str) -> Change:
-    word = _WORDS.get(entry.action, entry.action)
+    word = ACTIONS.get(entry.action, entry.action)
     return Change(entry.at, entry.actor, word, place, _detail(entry.detail), entry.id, group_of(entry.action))
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from server.org import vocabulary
+from server.org.audit_words import EDIT_KINDS
 from server.org.imports import KINDS
-from server.reports.kinds import KINDS as REPORTS
 
 SWITCHES = {"on": "开", "off": "关"}
 WRITE_STATES = {
@@ -75,23 +75,6 @@ ACTIONS = {
 }
 REQUEST_STATES = {"open": "待审批", "approved": "已批准", "refused": "已退回", "withdrawn": "已撤回"}
 RUN_STATES = {"running": "进行中", "checked": "已检查，未写入", "done": "已完成", "refused": "有误，未写入", "failed": "失败", "undone": "已撤销"}
-EDIT_KINDS = {
-    "units": "单位",
-    "people": "人员",
-    "rooms": "库房",
-    "devices": "设备",
-    "holdings": "馆藏",
-    "calibrations": "校准",
-    "leave": "请假",
-    "disable": "停用人员",
-    "enable": "恢复人员",
-    "merge": "单位并入",
-    "sheet": "一室一卡",
-    "sheets": "一室一卡",
-    "strike": "馆藏移出",
-    "plan": "平面图",
-    "mark": "测点标位",
-}
 HISTORY = {
     "move": "改隶",
     "rename": "更名",
@@ -113,48 +96,6 @@ SAID = {
     "asked": "已申请，请另一名管理员在 1 小时内批准。",
     "granted": "已批准，告警已发出。",
     "account_ended": "账号已停用，登录已全部结束。",
-}
-
-AUDIT = {
-    **{f"change_{kind}": f"更改{title}" for kind, title in EDIT_KINDS.items()},
-    **{f"import_{kind}": f"导入{EDIT_KINDS[kind]}" for kind in KINDS},
-    "import_undo": "撤销导入",
-    "change_proposed": "提出更正",
-    "change_refused": "退回更正",
-    "change_withdrawn": "撤回更正",
-    "notice_closed": "办结通告",
-    "review_sign": "签署季度核对",
-    "emergency_ask": "申请应急授权",
-    "emergency_grant": "批准应急授权",
-    "emergency_end": "结束应急授权",
-    "view_as": "以某角色查看",
-    "account_open": "开通账号",
-    "account_renew": "重发密码",
-    "account_end": "停用账号",
-    "account_dormant": "停用长期未用的账号",
-    "person_left": "离职停用",
-    "person_back": "复职",
-    **{f"report.{name}": kind.title for name, kind in REPORTS.items()},
-    "annotation.add": "写备注",
-    "annotation.remove": "删备注",
-    "backup": "备份",
-    "restore": "恢复备份",
-    "gateway.claim": "认领网关",
-    "gateway.claim.doubtful": "认领码对应两台网关",
-    "gateway.claim.wrong": "认领码不对",
-    "gateway.credentials.make": "发网关凭据",
-    "gateway.credentials.renew": "换网关凭据",
-    "gateway.credentials.revoke": "停用网关凭据",
-    "history.anchor": "历史封存锚点",
-    "history.export": "导出历史",
-    "reading.correct": "更正人工读数",
-    "reading.enter": "登记人工读数",
-    "rules.trial.start": "规则试运行开始",
-    "rules.trial.end": "规则试运行结束",
-    "write.order": "下发设备设定",
-    "write.confirm": "核准设备设定",
-    "write.outcome": "设备设定结果",
-    "write.expired": "设备设定过期",
 }
 
 TABLES: Mapping[str, Mapping[str, str]] = {

@@ -52,8 +52,8 @@ def test_a_unit_sees_its_own_changes_and_the_province_all(db):
         places = {unit: [(one.action, one.place) for one in listing(session, chosen(session, unit, YEAR))] for unit in (PROVINCE, COUNTY, SISTER)}
         newest = [one.ident for one in chosen(session, PROVINCE, YEAR, newest=True)]
         elsewhere = chosen(session, COUNTY, parse_period("2025"))
-    assert places[COUNTY] == [("change_rooms", "一号库"), ("调整阶段", "移交的库"), ("暂停提醒", "一号库"), ("review_sign", "鼓楼分局")]
-    assert places[SISTER] == [("change_rooms", "台江库"), ("调整阶段", "移交的库"), ("暂停提醒", "台江分局")]
+    assert places[COUNTY] == [("更改库房", "一号库"), ("改变阶段", "移交的库"), ("暂停提醒", "一号库"), ("签署季度核对", "鼓楼分局")]
+    assert places[SISTER] == [("更改库房", "台江库"), ("改变阶段", "移交的库"), ("暂停提醒", "台江分局")]
     assert len(places[PROVINCE]) == len(ENTRIES) - 1, "all but the acknowledgement, which is no change"
     assert ("导入人员", "people.csv") in places[PROVINCE], "what names no place stands under its own name"
     assert newest == sorted(newest, reverse=True)
