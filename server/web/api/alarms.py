@@ -12,8 +12,9 @@ from server.store.notifications import Sent
 from server.watch import commands
 from server.web import door, labels
 from server.web.api import views
+from server.web.api.alarm_models import AlarmDetail, AlarmView, EscalationView
 from server.web.api.common import PROBLEMS, Cursor, From, Instant, Limit, To, Viewer, at, decode_id, ms, page
-from server.web.api.models import AlarmDetail, AlarmView, CommandResult, EscalationView, Page
+from server.web.api.models import CommandResult, Page
 from server.web.api.rosters import names_on_duty
 from server.web.auth import Principal, ServicesOf, check, require_alarm, require_unit
 from server.web.behalf import Said, said

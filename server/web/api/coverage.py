@@ -10,7 +10,8 @@ from server import coverage as ledger
 from server.store import coverage, rooms
 from server.web.api.common import PROBLEMS, Cursor, From, Limit, To, Viewer, at, decode_cursor, page, span
 from server.web.api.history import DAY_MS
-from server.web.api.models import CoverageDetail, Page, StretchView
+from server.web.api.models import Page
+from server.web.api.room_models import CoverageDetail, StretchView
 from server.web.api.rooms import share_view
 from server.web.auth import ServicesOf, require_room, require_unit
 from server.web.formats import day_start

@@ -17,7 +17,7 @@ from server.org.sources import Source
 from server.series import Bucket, SeriesError, derived
 from server.series.derived import DERIVED
 from server.web.api.common import PROBLEMS, From, To, Viewer, at, span
-from server.web.api.models import BucketView, HistoryView, SeriesView
+from server.web.api.room_models import BucketView, HistoryView, SeriesView
 from server.web.auth import Principal, ServicesOf, require_room
 from server.web.problems import ProblemError, invalid
 from server.web.services import Services

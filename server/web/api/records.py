@@ -8,8 +8,9 @@ from sqlalchemy.orm import Session
 from server.store import gateways, notifications, units
 from server.store.tables import Gateway
 from server.web.api import views
+from server.web.api.alarm_models import NotificationView
 from server.web.api.common import PROBLEMS, Cursor, Limit, at_or_none, decode_cursor, decode_id, page
-from server.web.api.models import GatewayView, NotificationView, Page
+from server.web.api.models import GatewayView, Page
 from server.web.auth import Principal, ServicesOf, require
 from server.web.rights import Action
 

@@ -18,7 +18,8 @@ from server.store import exports, units
 from server.store.tables import Unit
 from server.store.tables_papers import ExportJob
 from server.web.api.common import PROBLEMS, Cursor, Limit, Viewer, at, at_or_none, decode_cursor, decode_id, page
-from server.web.api.models import ExportView, Page, ScorePartView, ScoreView
+from server.web.api.models import Page
+from server.web.api.paper_models import ExportView, ScorePartView, ScoreView
 from server.web.auth import Principal, ServicesOf, require_room, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.services import Services

@@ -10,7 +10,8 @@ from server.live.board import STATES, RoomTile
 from server.store import coverage
 from server.web.airing import airing
 from server.web.api.common import PROBLEMS, Cursor, Limit, Viewer, at, at_or_none, decode_cursor, page
-from server.web.api.models import CoverageView, Page, PointValue, RoomDetail, RoomView
+from server.web.api.models import Page
+from server.web.api.room_models import CoverageView, PointValue, RoomDetail, RoomView
 from server.web.auth import ServicesOf, require_room, require_unit
 from server.web.formats import day_start
 from server.web.problems import ProblemError, invalid

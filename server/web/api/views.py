@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 from server.store import rooms, units
 from server.store.notifications import Sent
 from server.store.tables import Alarm, Notification, Transition
+from server.web.api.alarm_models import AlarmView, NotificationView, TransitionView
 from server.web.api.common import at, at_or_none
-from server.web.api.models import AlarmView, NotificationView, TransitionView
 from server.web.auth import Principal
 from server.web.formats import Formats
 from server.web.i18n import SOURCE, Words

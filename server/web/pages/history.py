@@ -20,8 +20,8 @@ from server.web.api import history as api
 from server.web.api.annotations import NewAnnotation, annotate
 from server.web.api.common import Viewer, at
 from server.web.api.history import DAY_MS
-from server.web.api.models import BucketView, HistoryView
 from server.web.api.reports import HistoryOptions, OrderBody, place_order
+from server.web.api.room_models import BucketView, HistoryView
 from server.web.auth import Principal, ServicesOf, require_room
 from server.web.formats import BEIJING, day_start, local
 from server.web.pages.common import ScreensOf
