@@ -9,8 +9,8 @@ from alarms.rules import RuleSet, default_rules, load_rules
 from server.ingest.line import Line
 from server.ingest.mqtt import Connection
 from server.metrics import Metrics
-from server.org.accounts import SignInLimits
 from server.org.oidc import Provider, ProviderSettings
+from server.org.sessions import SignInLimits
 from server.secret_files import readable, secret
 from server.settings import Settings
 from server.web.services import ApiToken, Rates, WebSettings

@@ -1,75 +1,25 @@
-"""Accounts and browser sessions: argon2id passwords, lock-out, revocable sessions of which only a hash is kept. Instants are UTC ms."""
+"""Accounts and what proves them: argon2id passwords, PINs, certificates. Signing in: sessions.py. Instants are UTC ms."""
 
-import hashlib
-import logging
 import secrets
 import threading
-from dataclasses import dataclass, replace
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from server.org import credentials, emergency
+from server.org import credentials
 from server.store import audit
-from server.store.session import Database
-from server.store.tables import Account, Person, WebSession
-from server.store.tables_org import EmergencyAccess
+from server.store.tables import Account
 from server.store.tables_security import AccountSecurity
 
 ROLES = ("duty", "in_charge", "inspector", "keeper", "system", "security", "audit")
-_SEEN_EVERY_MS = 60_000
-
-log = logging.getLogger("server.accounts")
 
 # argon2id, 19 MiB and two passes: the OWASP minimum. Two at a time, so that a burst of sign-ins cannot take the memory of the watch.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 _turnstile = threading.Semaphore(2)
-_DUMMY = _hasher.hash(secrets.token_hex(16))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignInLimits:
-    """Idle and absolute life of a session; failures in a row before an account is locked, and for how long."""
-
-    idle_ms: int = 30 * 60_000
-    absolute_ms: int = 24 * 3_600_000
-    failures: int = 5
-    lock_ms: int = 15 * 60_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who a session belongs to, and until when it lasts if nothing more happens."""
-
-    account: int
-    login: str
-    name: str
-    role: str
-    unit: str
-    expires_at: int
-    last_login_at: int | None = None
-    duty: str = ""
-    """What he must do before anything else: "password" (a new one) or "totp" (enrol a second factor)."""
-    visitor: bool = False
-    view_role: str = ""
-    view_unit: str = ""
-    """As whom he looks around, read only."""
-    emergency_until: int | None = None
-    """Until when `role` is one that another administrator has granted for an emergency."""
-
-
-class SignInRefusedError(Exception):
-    """The sign-in was refused; the text is for the person. `locked_until` is set while the account is locked."""
-
-    def __init__(self, sentence: str, locked_until: int | None = None) -> None:
-        super().__init__(sentence)
-        self.locked_until = locked_until
-
-
-class SecondFactorNeededError(SignInRefusedError):
-    """Login and password are right, and the account wants the code of its authenticator too."""
+DUMMY = _hasher.hash(secrets.token_hex(16))
+"""The hash of no password: an unknown login takes as long as a known one."""
 
 
 def hash_password(password: str) -> str:
@@ -88,101 +38,6 @@ def add_account(session: Session, *, login: str, password: str, role: str, unit:
     session.add(account)
     session.flush()
     return account
-
-
-def sign_in(db: Database, login: str, password: str, now: int, limits: SignInLimits, *, code: str = "", agent: str = "") -> tuple[str, Identity]:
-    """Check a password, and the code where the account has a second factor, and open a session; returns its token and owner.
-
-    Raises SignInRefusedError, SecondFactorNeededError. A wrong code counts as a failure like a wrong password.
-
-    The answer does not tell an unknown login from a wrong password, and takes as long for either.
-    """
-    return _open(db, _proven(db, login, password, now, limits, code), now, limits, agent)
-
-
-def vouch(db: Database, login: str, password: str, now: int, limits: SignInLimits, *, code: str = "", by_pin: bool = False) -> Identity:
-    """Who that is, proven as in sign_in but without a session: the second of two people at one screen, or whoever acts at a terminal (`by_pin`).
-
-    Raises as sign_in.
-    """
-    ident = _proven(db, login, password, now, limits, code, by_pin=by_pin)
-    with db.read() as session:
-        account = session.get_one(Account, ident)
-        failed, found = account.failures, _identity(account, now, now=now)
-    if failed:  # what locks is failures in a row
-        with db.write() as session:
-            session.get_one(Account, ident).failures = 0
-    return found
-
-
-def reprove(db: Database, ident: int, password: str, now: int, limits: SignInLimits) -> None:
-    """Have whoever is signed in give his password again, before something of his sign-in changes. A wrong one counts as a failed sign-in.
-
-    Raises SignInRefusedError.
-    """
-    with db.read() as session:
-        account = session.get_one(Account, ident)
-        login, stored, failed, locked_until = account.login, account.password_hash, account.failures, account.locked_until
-    if locked_until is not None and locked_until > now:
-        raise SignInRefusedError("账号已锁定，请稍后再试。", locked_until)
-    if not _verify(stored, password):
-        refused = _failed(db, ident, login, now, limits)
-        raise SignInRefusedError("原密码不对。" if refused.locked_until is None else str(refused), refused.locked_until)
-    if failed:
-        with db.write() as session:
-            session.get_one(Account, ident).failures = 0
-
-
-def _proven(db: Database, login: str, password: str, now: int, limits: SignInLimits, code: str, *, by_pin: bool = False) -> int:
-    with db.read() as session:
-        account = session.scalar(select(Account).where(Account.login == login))
-        extra = session.get(AccountSecurity, account.id) if account is not None and by_pin else None
-        pin_hash = (extra.pin_hash if extra is not None and credentials.is_open(extra, now) else "") or _DUMMY
-        found = (account.id, account.password_hash, account.disabled, account.locked_until) if account else (0, _DUMMY, True, None)
-    ident, stored, disabled, locked_until = found
-    if locked_until is not None and locked_until > now:
-        raise SignInRefusedError("账号已锁定，请稍后再试。", locked_until)
-    if not _verify(pin_hash if by_pin else stored, password) or disabled:
-        raise _failed(db, ident, login, now, limits)
-    if by_pin:  # in a room that is locked, for one act: no second factor
-        return ident
-    if not _second_factor(db, ident, code, now):
-        raise _failed(db, ident, login, now, limits)
-    return ident
-
-
-def sign_in_by_certificate(db: Database, subject: str, now: int, limits: SignInLimits, *, agent: str = "") -> tuple[str, Identity]:
-    """Open a session for whoever holds a client certificate that a trusted proxy has verified. Raises SignInRefusedError."""
-    return _open(db, holder(db, subject, now).account, now, limits, agent)
-
-
-def holder(db: Database, subject: str, now: int) -> Identity:
-    """Whose client certificate that is. Raises SignInRefusedError."""
-    with db.read() as session:
-        query = select(Account).join(AccountSecurity, AccountSecurity.account == Account.id).where(AccountSecurity.certificate == subject)
-        account = session.scalar(query.where(Account.disabled.is_(False))) if subject else None
-        extra = session.get(AccountSecurity, account.id) if account is not None else None
-        if account is None or not credentials.is_open(extra, now):
-            raise SignInRefusedError("这张证书没有对应的账号。")
-        return _identity(account, now, extra=extra, now=now)
-
-
-def sign_in_by_code(db: Database, code: str, now: int, limits: SignInLimits, *, strong: bool, agent: str = "") -> tuple[str, Identity]:
-    """Open a session for the person with this code, for whom the provider has vouched; `strong`: with a second factor. Raises SignInRefusedError.
-
-    An account with a second factor of its own comes in only when the provider asked for one too.
-    """
-    with db.read() as session:
-        query = select(Account).join(Person, Person.id == Account.person).where(Person.code == code, Person.disabled_at.is_(None))
-        account = session.scalar(query.where(Account.disabled.is_(False)).order_by(Account.id))
-        extra = session.get(AccountSecurity, account.id) if account is not None else None
-        if account is None or not credentials.is_open(extra, now):
-            log.warning("the provider vouched for %.60r, who has no account here", code)
-            raise SignInRefusedError("统一身份认证里的这个人在本系统没有账号，请找本单位信息员。")
-        ident, needs = account.id, extra is not None and (extra.totp_required or extra.totp_since is not None)
-    if needs and not strong:
-        raise SignInRefusedError("管理员须在统一身份认证用双因素登录，或在这里用密码和动态码登录。")
-    return _open(db, ident, now, limits, agent)
 
 
 def set_certificate(session: Session, account: Account, subject: str, now: int) -> bool:
@@ -208,7 +63,7 @@ def set_pin(session: Session, account: Account, pin: str, now: int) -> None:
 def set_password(session: Session, account: Account, password: str, now: int) -> None:
     """Change a password in the caller's write transaction and end all sessions. Raises credentials.WeakPasswordError."""
     credentials.check_password(password, account.login)
-    if _verify(account.password_hash, password):
+    if verify(account.password_hash, password):
         raise credentials.WeakPasswordError("新密码不能与原来的相同。")
     account.password_hash = hash_password(password)
     row = credentials.security(session, account.id)
@@ -217,134 +72,10 @@ def set_password(session: Session, account: Account, password: str, now: int) ->
     audit.append(session, account.login, "password.change", f"account:{account.id}", {}, now, unit=account.unit)
 
 
-def _second_factor(db: Database, ident: int, code: str, now: int) -> bool:
-    with db.read() as session:
-        row = session.get(AccountSecurity, ident)
-        if not credentials.is_open(row, now):
-            raise SignInRefusedError("账号不在有效期内。")
-        if row is None or row.totp_since is None:
-            return True
-    if not code.strip():
-        raise SecondFactorNeededError("请输入验证器上的 6 位动态码。")
-    with db.write() as session:
-        return credentials.take_code(session.get_one(AccountSecurity, ident), code, now)
-
-
-_OWNER = (
-    select(WebSession, Account, AccountSecurity, EmergencyAccess)
-    .join(Account, Account.id == WebSession.account)
-    .outerjoin(AccountSecurity, AccountSecurity.account == Account.id)
-    .outerjoin(EmergencyAccess, emergency.running(Account.id, bindparam("now")))
-    .where(WebSession.token_hash == bindparam("digest"))
-    .order_by(EmergencyAccess.id.desc())
-)
-"""One question for every request, put into words once."""
-
-
-def identify(db: Database, token: str, now: int, limits: SignInLimits, *, active: bool = True) -> Identity | None:
-    """Whose session this is; None when it is unknown, revoked, idle for too long, too old or of an account that may not be used.
-
-    Counts as activity unless `active` is False: a stream that is merely open.
-    """
-    digest = _digest(token)
-    with db.read() as session:
-        row = session.execute(_OWNER, {"digest": digest, "now": now}).first()
-        if row is None or row[1].disabled or now >= _expiry(row[0], limits) or not credentials.is_open(row[2], now):
-            return None
-        web, account, extra, granted = row
-        seen_at, identity = web.last_seen_at, _identity(account, _expiry(web, limits), extra=extra, now=now)
-        identity = replace(identity, view_role=web.view_role, view_unit=web.view_unit)
-        if granted is not None:
-            identity = replace(identity, role=granted.role, unit=granted.unit, emergency_until=granted.until)
-    if active and now - seen_at >= _SEEN_EVERY_MS:
-        with db.write() as session:
-            session.execute(update(WebSession).where(WebSession.token_hash == digest).values(last_seen_at=now))
-    return identity
-
-
-def view_as(session: Session, token: str, role: str, unit: str, now: int) -> None:
-    """Have a session look around as a role at a unit ("" and "" end it), in the caller's write transaction; audited."""
-    web = session.get_one(WebSession, _digest(token))
-    if (web.view_role, web.view_unit) != (role, unit):
-        before = {"role": web.view_role, "unit": web.view_unit}
-        web.view_role, web.view_unit = role, unit
-        account = session.get_one(Account, web.account)
-        after = {"role": role, "unit": unit}
-        audit.append(session, account.login, "view_as", f"account:{account.id}", {}, now, unit=account.unit, before=before, after=after)
-
-
-def sign_out(db: Database, token: str, now: int) -> None:
-    """Revoke a session; an unknown token is already what was wanted."""
-    with db.write() as session:
-        web = session.get(WebSession, _digest(token))
-        if web is not None:
-            account = session.get_one(Account, web.account)
-            session.delete(web)
-            audit.append(session, account.login, "session.close", f"account:{account.id}", {}, now)
-
-
-def _verify(stored: str, password: str) -> bool:
+def verify(stored: str, password: str) -> bool:
+    """Whether this is the password (or PIN) of a stored hash."""
     with _turnstile:
         try:
             return _hasher.verify(stored, password)
         except (VerificationError, InvalidHashError):
             return False
-
-
-def _failed(db: Database, ident: int, login: str, now: int, limits: SignInLimits) -> SignInRefusedError:
-    with db.write() as session:
-        account = session.get(Account, ident)
-        if account is None or account.disabled:
-            log.warning("sign-in refused for an unknown or disabled login %.60r", login)  # not audited: anybody could fill the chain
-            return SignInRefusedError("登录名或密码不对。")
-        account.failures += 1
-        left = limits.failures - account.failures
-        if left <= 0:
-            account.failures, account.locked_until = 0, now + limits.lock_ms
-        audit.append(session, login, "session.locked" if left <= 0 else "session.refused", f"account:{account.id}", {}, now)
-        if left <= 0:
-            return SignInRefusedError("密码连续输错，账号已锁定，请稍后再试。", account.locked_until)
-    return SignInRefusedError("登录名或密码不对。")
-
-
-def _open(db: Database, ident: int, now: int, limits: SignInLimits, agent: str = "") -> tuple[str, Identity]:
-    token = secrets.token_urlsafe(32)
-    with db.write() as session:
-        account = session.get_one(Account, ident)
-        last = session.scalar(select(func.max(WebSession.created_at)).where(WebSession.account == ident))
-        session.execute(delete(WebSession).where(WebSession.account == ident, WebSession.expires_at < now, WebSession.created_at < (last or 0)))
-        account.failures, account.locked_until, account.used_at = 0, None, now
-        if account.person is not None:
-            session.get_one(Person, account.person).last_seen_at = now
-        web = WebSession(
-            token_hash=_digest(token), account=ident, created_at=now, last_seen_at=now, expires_at=now + limits.absolute_ms,
-            address=audit.origin().address, agent=agent[:120],
-        )  # fmt: skip
-        session.add(web)
-        audit.append(session, account.login, "session.open", f"account:{ident}", {}, now, unit=account.unit)
-        return token, _identity(account, _expiry(web, limits), last, extra=session.get(AccountSecurity, ident), now=now)
-
-
-def _expiry(web: WebSession, limits: SignInLimits) -> int:
-    return min(web.expires_at, web.last_seen_at + limits.idle_ms)
-
-
-def _identity(account: Account, expires_at: int, last_login_at: int | None = None, *, extra: AccountSecurity | None = None, now: int = 0) -> Identity:
-    duty = "password" if credentials.password_is_old(extra, now) else ""
-    if not duty and extra is not None and extra.totp_required and extra.totp_since is None:
-        duty = "totp"
-    return Identity(
-        account=account.id,
-        login=account.login,
-        name=account.display_name,
-        role=account.role,
-        unit=account.unit,
-        expires_at=expires_at,
-        last_login_at=last_login_at,
-        duty=duty,
-        visitor=extra is not None and extra.visitor,
-    )
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from server.org.accounts import SignInLimits
+from server.org.sessions import SignInLimits
 from server.store import anchors, audit
 from server.store.tables import Account, Gateway
 from server.store.tables_security import AccountSecurity

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
-from server.org import accounts, credentials, gateway_access
+from server.org import credentials, gateway_access, sessions
 from server.store import alarms as alarm_queries
 from server.store import audit, units
 from server.store import gateway_access as gateway_queries
@@ -94,7 +94,7 @@ def principal_or_none(request: Request, *, active: bool = True) -> Principal | N
             return _by_gateway(provided, key.strip()) if key.startswith(gateway_access.TOKEN_PREFIX) else _by_key(provided, key.strip())
         return Principal(name=token.name, role=token.role, unit=token.unit, session=digest[:12])
     cookie = request.cookies.get(COOKIE)
-    who = accounts.identify(provided.db, cookie, provided.clock(), provided.settings.limits, active=active) if cookie else None
+    who = sessions.identify(provided.db, cookie, provided.clock(), provided.settings.limits, active=active) if cookie else None
     if who is None or not cookie:
         return _by_terminal(provided, request.cookies.get(TERMINAL, ""))
     if who.view_role and rights.allows(who.role, Action.VIEW_AS):

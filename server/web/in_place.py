@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from server.org import accounts
+from server.org import sessions
 from server.store import audit, units
 from server.web import problems
 from server.web.auth import Principal, principal
@@ -48,13 +48,13 @@ def person_at(services: Services, request: Request, asker: Principal, form: Mapp
     return person
 
 
-def _proven(services: Services, request: Request, login: str, pin: str) -> accounts.Identity:
+def _proven(services: Services, request: Request, login: str, pin: str) -> sessions.Identity:
     now = services.clock()
     subject = verified_subject(request, services.settings.trusted_proxies)
     try:
         if subject and not login:
-            return accounts.holder(services.db, subject, now)
-        return accounts.vouch(services.db, login, pin, now, services.settings.limits, by_pin=True)
-    except accounts.SignInRefusedError as refusal:
+            return sessions.holder(services.db, subject, now)
+        return sessions.vouch(services.db, login, pin, now, services.settings.limits, by_pin=True)
+    except sessions.SignInRefusedError as refusal:
         locked = refusal.locked_until is not None
         raise ProblemError(429 if locked else 403, str(refusal), code="pin_refused") from refusal

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from server.org import accounts
+from server.org import sessions
 from server.store import units
 from server.store.tables import Account
 from server.web import rights
@@ -34,8 +34,8 @@ def second_person(services: Services, who: Principal, unit: str, second: Second)
     if not second.login:
         return ""
     try:
-        other = accounts.vouch(services.db, second.login, second.password, services.clock(), services.settings.limits, code=second.code)
-    except accounts.SignInRefusedError as refusal:
+        other = sessions.vouch(services.db, second.login, second.password, services.clock(), services.settings.limits, code=second.code)
+    except sessions.SignInRefusedError as refusal:
         raise ProblemError(403, f"第二人未通过验证：{refusal}", code="second_refused") from refusal
     with services.db.read() as session:
         if other.account == who.account or _same_person(session, other.account, who.account):

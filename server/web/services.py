@@ -13,10 +13,10 @@ from server.duty.calendar import Workdays
 from server.duty.cards import Cards, default_cards
 from server.live.board import Board
 from server.live.hub import Hub
-from server.org.accounts import SignInLimits
 from server.org.claiming import Reach
 from server.org.import_jobs import ImportJobs
 from server.org.oidc import Provider
+from server.org.sessions import SignInLimits
 from server.org.still_keeping import DEFAULT_DAYS
 from server.pool import Pool
 from server.reports.desk import Desk

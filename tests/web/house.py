@@ -24,7 +24,8 @@ from server.history import History
 from server.live.board import Board
 from server.live.hub import Hub
 from server.metrics import Metrics
-from server.org.accounts import SignInLimits, add_account
+from server.org.accounts import add_account
+from server.org.sessions import SignInLimits
 from server.reports import history_export
 from server.reports.desk import Desk, Here
 from server.reports.sources import Sources

@@ -2,8 +2,8 @@
 
 import pytest
 
-from server.org import accounts
-from server.org.accounts import SignInLimits, SignInRefusedError
+from server.org import accounts, sessions
+from server.org.sessions import SignInLimits, SignInRefusedError
 from server.store.tables import Account, AuditEntry, WebSession
 from tests.web.house import COUNTY, PASSWORD, T0, House
 
@@ -12,18 +12,18 @@ LIMITS = SignInLimits(idle_ms=1_000_000, absolute_ms=3_000_000, failures=3, lock
 
 def fail(house: House, login: str = "duty", now: int = T0) -> SignInRefusedError:
     with pytest.raises(SignInRefusedError) as refusal:
-        accounts.sign_in(house.db, login, "wrong", now, LIMITS)
+        sessions.sign_in(house.db, login, "wrong", now, LIMITS)
     return refusal.value
 
 
 def test_a_password_is_stored_as_argon2id_and_a_token_as_a_hash(house: House) -> None:
-    token, who = accounts.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
+    token, who = sessions.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
     with house.db.read() as session:
         account = session.get_one(Account, who.account)
         assert account.password_hash.startswith("$argon2id$")
         assert token not in {row.token_hash for row in session.query(WebSession)}
     assert (who.name, who.role, who.unit, who.last_login_at) == ("陈值班", "duty", COUNTY, None)
-    assert accounts.sign_in(house.db, "duty", PASSWORD, T0 + 5, LIMITS)[1].last_login_at == T0
+    assert sessions.sign_in(house.db, "duty", PASSWORD, T0 + 5, LIMITS)[1].last_login_at == T0
 
 
 def test_an_unknown_login_and_a_wrong_password_get_the_same_answer(house: House) -> None:
@@ -33,9 +33,9 @@ def test_an_unknown_login_and_a_wrong_password_get_the_same_answer(house: House)
 def test_an_account_locks_after_failures_and_opens_by_time(house: House) -> None:
     assert [fail(house).locked_until for _ in range(3)] == [None, None, T0 + 600_000]
     with pytest.raises(SignInRefusedError, match="锁定") as locked:
-        accounts.sign_in(house.db, "duty", PASSWORD, T0 + 599_999, LIMITS)
+        sessions.sign_in(house.db, "duty", PASSWORD, T0 + 599_999, LIMITS)
     assert locked.value.locked_until == T0 + 600_000
-    accounts.sign_in(house.db, "duty", PASSWORD, T0 + 600_000, LIMITS)
+    sessions.sign_in(house.db, "duty", PASSWORD, T0 + 600_000, LIMITS)
     with house.db.read() as session:
         assert session.query(Account).filter_by(login="duty").one().failures == 0
         assert [row.action for row in session.query(AuditEntry).order_by(AuditEntry.id)] == ["session.refused"] * 2 + [
@@ -48,29 +48,29 @@ def test_a_success_forgets_earlier_failures(house: House) -> None:
     for _ in range(2):
         fail(house)
         fail(house)
-        accounts.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
+        sessions.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
 
 
 def test_a_session_ends_when_idle_and_at_its_absolute_age(house: House) -> None:
-    token, _ = accounts.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
-    assert accounts.identify(house.db, token, T0 + 999_999, LIMITS) is not None
-    assert accounts.identify(house.db, token, T0 + 1_999_998, LIMITS) is not None
-    assert accounts.identify(house.db, token, T0 + 2_999_997, LIMITS) is not None
-    assert accounts.identify(house.db, token, T0 + 3_000_000, LIMITS) is None
-    idle, _ = accounts.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
-    assert accounts.identify(house.db, idle, T0 + 999_999, LIMITS, active=False) is not None, "an open stream is no activity"
-    assert accounts.identify(house.db, idle, T0 + 1_000_000, LIMITS) is None
+    token, _ = sessions.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
+    assert sessions.identify(house.db, token, T0 + 999_999, LIMITS) is not None
+    assert sessions.identify(house.db, token, T0 + 1_999_998, LIMITS) is not None
+    assert sessions.identify(house.db, token, T0 + 2_999_997, LIMITS) is not None
+    assert sessions.identify(house.db, token, T0 + 3_000_000, LIMITS) is None
+    idle, _ = sessions.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
+    assert sessions.identify(house.db, idle, T0 + 999_999, LIMITS, active=False) is not None, "an open stream is no activity"
+    assert sessions.identify(house.db, idle, T0 + 1_000_000, LIMITS) is None
 
 
 def test_a_session_can_be_revoked_and_a_disabled_account_has_none(house: House) -> None:
-    token, who = accounts.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
-    accounts.sign_out(house.db, token, T0)
-    accounts.sign_out(house.db, token, T0)
-    assert accounts.identify(house.db, token, T0, LIMITS) is None
-    token, _ = accounts.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
+    token, who = sessions.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
+    sessions.sign_out(house.db, token, T0)
+    sessions.sign_out(house.db, token, T0)
+    assert sessions.identify(house.db, token, T0, LIMITS) is None
+    token, _ = sessions.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
     with house.db.write() as session:
         session.get_one(Account, who.account).disabled = True
-    assert accounts.identify(house.db, token, T0, LIMITS) is None
+    assert sessions.identify(house.db, token, T0, LIMITS) is None
     assert str(fail(house)) == "登录名或密码不对。"
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func
 from starlette.testclient import TestClient
 
-from server.org import accounts
+from server.org import sessions
 from server.store import audit
 from server.store.tables import Account, Alarm, Gateway, Notification, Person, Point, Room, Unit
 from server.watch.commands import Reload
@@ -83,7 +83,7 @@ def limited(house: House, **per_minute: int) -> TestClient:
 
 
 def signed_in(house: House, client: TestClient, login: str = "duty") -> TestClient:
-    token, _ = accounts.sign_in(house.db, login, PASSWORD, house.now, house.settings.limits)
+    token, _ = sessions.sign_in(house.db, login, PASSWORD, house.now, house.settings.limits)
     client.cookies.set("aw_session", token)
     return client
 

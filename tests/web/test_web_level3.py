@@ -9,8 +9,8 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from server.jobs_org import OrgJobs
-from server.org.accounts import SignInLimits
 from server.org.level3 import Running, lines
+from server.org.sessions import SignInLimits
 from server.settings import Settings
 from server.store import anchors, audit
 from server.store.tables import Account

@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from server import cli
-from server.org import accounts, credentials
+from server.org import credentials, sessions
 from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Account, Unit
@@ -215,7 +215,7 @@ def test_the_first_run_makes_three_administrators_once(tmp_path: Path, capsys: p
     with db.read() as session:
         assert {row.role for row in session.query(Account)} == {"system", "security", "audit"}
         assert all(row.must_change and row.totp_required for row in session.query(AccountSecurity))
-    _, who = accounts.sign_in(db, made[0]["login"], made[0]["password"], T0, accounts.SignInLimits())
+    _, who = sessions.sign_in(db, made[0]["login"], made[0]["password"], T0, sessions.SignInLimits())
     assert who.duty == "password"
     assert cli.main(["account", "first-run", "--unit", "350000000000", *config]) == 4
     db.close()

@@ -15,9 +15,9 @@ from starlette.testclient import TestClient
 
 from server import cli
 from server.duty.incidents import Incidents
-from server.org import accounts, credentials
-from server.org.accounts import SignInLimits
+from server.org import credentials, sessions
 from server.org.oidc import Provider, ProviderSettings
+from server.org.sessions import SignInLimits
 from server.store.tables import Account, AuditEntry, Person
 from server.store.tables_incident import Incident
 from server.web import site
@@ -302,7 +302,7 @@ def test_commands_make_visitors_and_bind_certificates(house: House, tmp_path: Pa
     assert cli.main(["account", "certificate", "duty", "CN=x", *config]) == 0
     assert cli.main(["account", "certificate", "in_charge", "CN=x", *config]) == 4
     assert cli.main(["account", "certificate", "nobody", "CN=x", *config]) == 3
-    assert accounts.holder(house.db, "CN=x", T0).login == "duty"
+    assert sessions.holder(house.db, "CN=x", T0).login == "duty"
 
 
 # -- a form that outlives its session --------------------------------------------------------------------------------------------------------

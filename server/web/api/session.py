@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import AliasChoices, BaseModel, Field, StringConstraints
 
-from server.org import accounts
+from server.org import sessions
 from server.web import rights
 from server.web.api.common import PROBLEMS, Asker, at_or_none
 from server.web.api.models import SessionInfo
@@ -24,16 +24,16 @@ class SignIn(BaseModel):
     code: Annotated[str, Field(max_length=8, description="of the authenticator, where the account has one")] = ""
 
 
-def open_session(services: Services, request: Request, response: Response, login: str, password: str, code: str = "") -> accounts.Identity:
+def open_session(services: Services, request: Request, response: Response, login: str, password: str, code: str = "") -> sessions.Identity:
     """Check a password and put the session's cookie onto an answer. Raises ProblemError 401, or 429 while the account is locked."""
     now = services.clock()
     try:
-        token, who = accounts.sign_in(
+        token, who = sessions.sign_in(
             services.db, login, password, now, services.settings.limits, code=code, agent=request.headers.get("user-agent", "")
         )
-    except accounts.SecondFactorNeededError as refusal:
+    except sessions.SecondFactorNeededError as refusal:
         raise ProblemError(401, str(refusal), code="second_factor") from refusal
-    except accounts.SignInRefusedError as refusal:
+    except sessions.SignInRefusedError as refusal:
         if refusal.locked_until is None:
             raise ProblemError(401, str(refusal), code="sign_in_refused") from refusal
         wait = max(1, (refusal.locked_until - now + 999) // 1000)
@@ -75,5 +75,5 @@ def current(who: Asker) -> SessionInfo:
 @router.delete("/session", operation_id="signOut", status_code=204, responses={401: PROBLEMS[401]})
 def sign_out(who: Asker, request: Request, response: Response, services: ServicesOf) -> None:  # noqa: ARG001 - only somebody signed in
     """Revoke the session."""
-    accounts.sign_out(services.db, request.cookies.get(COOKIE, ""), services.clock())
+    sessions.sign_out(services.db, request.cookies.get(COOKIE, ""), services.clock())
     response.delete_cookie(COOKIE, path="/")

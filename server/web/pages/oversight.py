@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
-from server.org import accounts, emergency, review
+from server.org import emergency, review, sessions
 from server.org.checks import CheckError
 from server.store import organisation, units
 from server.store.tables import Account
@@ -55,7 +55,7 @@ def view_as(
         account = own_account(session, who)
         wanted = unit.strip() or account.unit
         require_unit(session, who, wanted)
-        accounts.view_as(session, request.cookies[COOKIE], role, wanted, services.clock())
+        sessions.view_as(session, request.cookies[COOKIE], role, wanted, services.clock())
     return RedirectResponse("/", 303)
 
 
@@ -64,7 +64,7 @@ def view_as_end(request: Request, who: Asker, services: ServicesOf) -> Response:
     """Be oneself again."""
     with services.db.write() as session:
         own_account(session, who)
-        accounts.view_as(session, request.cookies[COOKIE], "", "", services.clock())
+        sessions.view_as(session, request.cookies[COOKIE], "", "", services.clock())
     return RedirectResponse("/roles", 303)
 
 
@@ -85,8 +85,8 @@ def sign(who: Reviewing, services: ServicesOf, sha256: Annotated[str, Form(max_l
     with services.db.read() as session:
         ident = own_account(session, who).id
     try:
-        accounts.reprove(services.db, ident, password, services.clock(), services.settings.limits)
-    except accounts.SignInRefusedError as refused:
+        sessions.reprove(services.db, ident, password, services.clock(), services.settings.limits)
+    except sessions.SignInRefusedError as refused:
         raise invalid(f"{refused}没有签署。", "password", "wrong") from refused
     with services.db.write() as session:
         account = own_account(session, who)
@@ -139,8 +139,8 @@ def grant(
         login = own_account(session, who).login
         _of_subtree(session, who, emergency_id)
     try:
-        accounts.vouch(services.db, login, password, now, services.settings.limits, code=code)
-    except accounts.SignInRefusedError as refused:
+        sessions.vouch(services.db, login, password, now, services.settings.limits, code=code)
+    except sessions.SignInRefusedError as refused:
         raise invalid(str(refused), "password", "wrong") from refused
     with services.db.write() as session:
         try:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from server.org import accounts
+from server.org import sessions
 from server.org.oidc import Provider, ProviderError
 from server.web.api.session import keep_session
 from server.web.auth import ServicesOf
@@ -57,8 +57,8 @@ def back(request: Request, screens: ScreensOf, services: ServicesOf, state: Text
             session.expunge(row)
         vouched = provider.finish(row, _redirect(request, services), code, now)
         agent = request.headers.get("user-agent", "")
-        token, _ = accounts.sign_in_by_code(services.db, vouched.code, now, services.settings.limits, strong=vouched.strong, agent=agent)
-    except (ProviderError, accounts.SignInRefusedError) as refusal:
+        token, _ = sessions.sign_in_by_code(services.db, vouched.code, now, services.settings.limits, strong=vouched.strong, agent=agent)
+    except (ProviderError, sessions.SignInRefusedError) as refusal:
         return screens.sign_in(request, 401, error=str(refusal))
     answer = RedirectResponse(vouched.target, 303)
     keep_session(request, answer, token)

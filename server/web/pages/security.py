@@ -7,7 +7,7 @@ from fastapi import APIRouter, Form, Request
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
-from server.org import accounts, credentials
+from server.org import accounts, credentials, sessions
 from server.store.tables import Account
 from server.store.tables_security import AccountSecurity
 from server.web.api.common import Asker
@@ -72,8 +72,8 @@ def _proven(services: Services, who: Principal, password: str) -> str:
     if who.account is None:
         raise ProblemError(403, "这里只供本人使用。", code="no_account")
     try:
-        accounts.reprove(services.db, who.account, password, services.clock(), services.settings.limits)
-    except accounts.SignInRefusedError as refused:
+        sessions.reprove(services.db, who.account, password, services.clock(), services.settings.limits)
+    except sessions.SignInRefusedError as refused:
         return str(refused)
     return ""
 

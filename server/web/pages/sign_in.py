@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
-from server.org import accounts
+from server.org import sessions
 from server.web.api.common import ms
 from server.web.api.session import keep_session, open_session
 from server.web.auth import COOKIE, ServicesOf, principal_or_none
@@ -62,8 +62,8 @@ def by_certificate(request: Request, services: ServicesOf, target: Annotated[str
         raise ProblemError(401, "没有收到经过验证的证书。", code="no_certificate")
     try:
         agent = request.headers.get("user-agent", "")
-        token, _ = accounts.sign_in_by_certificate(services.db, subject, services.clock(), services.settings.limits, agent=agent)
-    except accounts.SignInRefusedError as refusal:
+        token, _ = sessions.sign_in_by_certificate(services.db, subject, services.clock(), services.settings.limits, agent=agent)
+    except sessions.SignInRefusedError as refusal:
         raise ProblemError(401, str(refusal), code="sign_in_refused") from refusal
     answer = RedirectResponse(own(target), 303)
     keep_session(request, answer, token)
@@ -73,7 +73,7 @@ def by_certificate(request: Request, services: ServicesOf, target: Annotated[str
 @router.post("/logout")
 def sign_out(request: Request, services: ServicesOf) -> Response:
     """Revoke the session and show the form."""
-    accounts.sign_out(services.db, request.cookies.get(COOKIE, ""), services.clock())
+    sessions.sign_out(services.db, request.cookies.get(COOKIE, ""), services.clock())
     answer = RedirectResponse("/login", 303)
     answer.delete_cookie(COOKIE, path="/")
     return answer
