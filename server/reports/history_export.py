@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -197,7 +198,7 @@ def _steps(sources: Sources, points: Mapping[int, _Point], since: int, until: in
 
 def _place(point: _Point, at: int) -> tuple[str, str, str, str, str, str]:
     known = QUANTITIES[point.quantity]
-    utc = f"{at // 1000}.{at % 1000:03d}"
+    utc = f"{datetime.fromtimestamp(at // 1000, UTC):%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
     return f"{local(at):%Y-%m-%d %H:%M:%S}", utc, point.room, point.key, known.zh, known.unit
 
 
@@ -226,7 +227,7 @@ def _read(path: Path) -> Iterator[list[str]]:
 
 
 def _to_json(rows: Path, target: Path) -> None:
-    names = ("time", "unix", "room", "point", "quantity", "unit", "min", "mean", "max", "watched_s", "quality")
+    names = ("time", "utc", "room", "point", "quantity", "unit", "min", "mean", "max", "watched_s", "quality")
     with target.open("w", encoding="utf-8") as stream:
         stream.write("[")
         for index, row in enumerate(islice(_read(rows), 1, None)):

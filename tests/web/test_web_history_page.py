@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from datetime import datetime
 
 import pytest
 from pypdf import PdfReader
@@ -11,6 +12,7 @@ from python_calamine import CalamineWorkbook
 from alarms.climate import dew_point
 from server.store import audit
 from server.store.tables_papers import ExportJob
+from server.web.formats import BEIJING
 from server.web.pages.history import _instant
 from tests.web.house import COUNTY, FOREIGN, OTHER, QUIET, ROOM, House
 
@@ -93,7 +95,10 @@ def test_the_range_is_exported_by_a_job(past: House, ending: str, step: str) -> 
         assert "由 陈值班 生成于 2026-09-2" in last[0]
         assert {float(row[7]) for row in rows if row[4] == "温度" and "outdoor" not in row[3]} == {21.4}
     elif ending == "json":
-        assert {row["quantity"] for row in json.loads(content)} >= {"温度", "湿度"}
+        rows = json.loads(content)
+        assert {row["quantity"] for row in rows} >= {"温度", "湿度"}
+        utc = datetime.fromisoformat(rows[0]["utc"])
+        assert f"{utc.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}" == rows[0]["time"], "the same instant, once in Beijing and once in UTC"
     elif ending == "xlsx":
         cells = [cell for row in CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_index(0).to_python() for cell in row]
         assert 21.4 in cells
