@@ -61,16 +61,18 @@ def standing(session: Session, unit: str, now: int, *, to_sign: bool = True) -> 
     scope = below(unit)
     last = session.scalar(select(PersonReview).where(PersonReview.unit == unit).order_by(PersonReview.signed_at.desc()).limit(1))
     since = last.signed_at if last is not None else 0
-    mine = PersonRole.unit.in_(scope)
-    here = (Person.unit.in_(scope), Person.disabled_at.is_(None))
+    mine, here = PersonRole.unit.in_(scope), Person.disabled_at.is_(None)
+    people, left = session.execute(
+        select(func.count().filter(here), func.count().filter(Person.disabled_at > since)).select_from(Person).where(Person.unit.in_(scope))
+    ).one()
+    appointed, ended = session.execute(
+        select(func.count().filter(PersonRole.since > since), func.count().filter(PersonRole.until > since)).where(mine)
+    ).one()
+    held = select(func.count(PersonRole.id)).join(Person, Person.id == PersonRole.person).where(mine, valid(now), Person.unit.in_(scope), here)
     return Standing(
-        quarter=quarter(now), ends_at=ends_at(now), people=_count(session, select(func.count(Person.id)).where(*here)),
-        roles=_count(session, select(func.count(PersonRole.id)).join(Person, Person.id == PersonRole.person).where(mine, valid(now), *here)),
+        quarter=quarter(now), ends_at=ends_at(now), people=people, roles=_count(session, held),
         accounts=_count(session, select(func.count(Account.id)).where(Account.unit.in_(scope), Account.disabled.is_(False))),
-        appointed=_count(session, select(func.count(PersonRole.id)).where(mine, PersonRole.since > since)),
-        ended=_count(session, select(func.count(PersonRole.id)).where(mine, PersonRole.until > since)),
-        left=_count(session, select(func.count(Person.id)).where(Person.unit.in_(scope), Person.disabled_at > since)),
-        since=since or None, sha256=_hash(_rows(session, unit, now)) if to_sign else "",
+        appointed=appointed, ended=ended, left=left, since=since or None, sha256=_hash(_rows(session, unit, now)) if to_sign else "",
         signed=last if last is not None and last.quarter == quarter(now) else None,
     )  # fmt: skip
 
