@@ -1,7 +1,7 @@
 """检查报告 of a unit: what was watched, what kept its band, what was raised and how it was answered, what was calibrated and changed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 
@@ -9,6 +9,7 @@ from server.reports import changes
 from server.reports.measures import LIMITS_MS, Answering, RoomMeasure, measure, rooms_of, together
 from server.reports.paper import Block, Column, Facts, Sheet, Table, Text
 from server.reports.period import Period, local
+from server.reports.register import Recorded, recorded
 from server.reports.sources import CLIMATE, Sources, share
 from server.reports.words import CAUSES, LEVELS, STAGES, TIME_WEIGHTED, denominators, duration, medium, percent
 from server.store import manual
@@ -26,13 +27,14 @@ def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
         rooms = rooms_of(session, unit[0])
     found = measure(sources, rooms, period, now)
     counted = [item for item in found if item.place.stage == "in_use"]
+    by_hand = recorded(sources, [item.place for item in counted if not item.place.sensed], period, now)
     return Sheet(
         title=TITLE,
         subject=f"{unit[1]}　{period.label}",
         pairs=(("单位编号", unit[0]), ("检查范围", f"本单位及下级共 {len(found)} 间档案用房，其中在用 {len(counted)} 间"), ("时段", period.label)),
         blocks=(
             _overview(counted),
-            _attention(counted),
+            _attention(counted, by_hand),
             _coverage(found),
             _compliance(found),
             _alarms(found),
@@ -77,16 +79,18 @@ def _levels(answers: Answering) -> str:
     return f"{known}{f'　补记 {answers.late_known}' if answers.late_known else ''}（件）"
 
 
-def _attention(found: Sequence[RoomMeasure]) -> Block:
-    lines = [line for item in found for line in _faults(item)]
+def _attention(found: Sequence[RoomMeasure], by_hand: Mapping[str, Recorded]) -> Block:
+    lines = [line for item in found for line in _faults(item, by_hand)]
     title = "二、需要整改或说明的"
     return Text(title=title, paragraphs=tuple(lines) or ("没有发现需要整改的事项。",), numbered=bool(lines))
 
 
-def _faults(item: RoomMeasure) -> list[str]:
+def _faults(item: RoomMeasure, by_hand: Mapping[str, Recorded]) -> list[str]:
     name, found = f"{item.place.unit_name}{_short(item)}", []
     if not item.place.sensed:
-        return [f"{name}：没有温湿度传感器，须按规定上午、下午人工抄录。"]
+        hand = by_hand[item.place.code]
+        counted = f"本期 {hand.done} 次（应 {hand.due} 次）"
+        return [f"{name}：没有温湿度传感器，须按规定上午、下午人工抄录：{counted}；可信度低于自动测量，不计入值守和达标率。"]
     covered = share(item.coverage.watched, item.accounted_ms)
     if covered is None:
         found.append(f"{name}：值守台账没有记录。")

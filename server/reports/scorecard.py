@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from server.reports.measures import EXCUSED, RoomMeasure, measure, rooms_of, together
 from server.reports.paper import Column, Facts, Sheet, Table
 from server.reports.period import Period
+from server.reports.register import recorded
 from server.reports.sources import CLIMATE, Sources, share
 from server.reports.words import CAUSES, TIME_WEIGHTED, denominators, duration
 
@@ -86,6 +87,10 @@ def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
     """The scorecard of a unit (code, name)."""
     result, found = score(sources, unit, period, now)
     excused = "、".join(CAUSES[cause] for cause in EXCUSED)
+    by_hand = recorded(sources, [item.place for item in found if not item.place.sensed], period, now).values()
+    unsensed = (
+        f"没有温湿度传感器的 {len(by_hand)} 间由人工抄录：本期 {sum(each.done for each in by_hand)} 次（应 {sum(each.due for each in by_hand)} 次）"
+    )
     return Sheet(
         title=TITLE,
         subject=f"{unit[1]}　{period.label}",
@@ -95,6 +100,7 @@ def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
             f"不可控中断指：{excused}。这些时间从分母中扣除，不扣分。",
             "没有分母的一项不计，其权重由其余各项按比例分担；演练、迟到数据补记的告警不计。",
             TIME_WEIGHTED,
+            *([f"{unsensed}；可信度低于自动测量，不计入“环境达标”和“数据完整”。"] if by_hand else []),
             "对本考评有异议的，公示期内书面申诉并附证据；终评以通报为准。",
         ),
         signatures=("考评人", "被考评单位", "审核"),

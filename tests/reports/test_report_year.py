@@ -137,6 +137,15 @@ def test_every_figure_has_its_words() -> None:
     assert found == set(FIGURES)
 
 
+def test_readings_by_hand_are_told_with_their_grade_and_count_for_nothing_else(sources: Sources) -> None:
+    paper = made(sources, "inspection")
+    lines = [line for block in paper.sheets[0].blocks if isinstance(block, Text) for line in block.paragraphs]
+    (told,) = [line for line in lines if "无传感器库" in line]
+    assert "人工抄录：本期 1 次（应 730 次）；可信度低于自动测量，不计入值守和达标率" in told
+    notes = made(sources, "scorecard").sheets[0].notes
+    assert any("没有温湿度传感器的 1 间由人工抄录：本期 1 次（应 730 次）；可信度低于自动测量" in note for note in notes)
+
+
 def test_the_alarm_system_is_judged_and_who_paused_what_is_listed(sources: Sources) -> None:
     paper = made(sources, "performance", period="2025-07")
     figures = {row[0]: row for row in table(paper, 0, "指标").rows}
