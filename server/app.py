@@ -26,6 +26,7 @@ from server.history import History
 from server.history.seals import seal
 from server.ingest.accept import Acceptor
 from server.ingest.downlink import Downlink
+from server.ingest.line import Line
 from server.ingest.mqtt import wall_clock
 from server.jobs import Job, Jobs
 from server.jobs_duty import DutyConditions
@@ -67,10 +68,12 @@ after the start is put out of its sight, and the rest is looked at seldom: hardl
 
 
 class Parts:
-    """Everything that runs, built but not started."""
+    """Everything that runs, built but not started. `clock` is UTC ms; `line` makes the connection to the broker."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings, self.clock = settings, wall_clock
+    def __init__(
+        self, settings: Settings, *, clock: Callable[[], int] = wall_clock, line: Callable[[Settings, Metrics], Line] = from_settings.line
+    ) -> None:
+        self.settings, self.clock = settings, clock
         self.metrics = Metrics()
         self.db = Database(settings.database_url)
         migrate(self.db)
@@ -90,7 +93,7 @@ class Parts:
             self.db, self.rulebook.current, settings.watch, self.metrics, publish=self.hub.publish,
             nudge=self.dispatcher.nudge if self.dispatcher is not None else lambda: None,
         )  # fmt: skip
-        self.transport = from_settings.line(settings, self.metrics)
+        self.transport = line(settings, self.metrics)
         self.acceptor = Acceptor(
             self.watch, self.transport.send, self.metrics, acknowledge=settings.watch.acknowledge_gateways, events=self._logbook,
             last_birth=self._last_birth,

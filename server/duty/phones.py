@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -98,3 +99,11 @@ def _queue(session: Session, person: Person, phone: str, channel: str, reason: s
 
 def _hash(phone: str, code: str) -> str:
     return hashlib.sha256(f"{phone}|{code}".encode()).hexdigest()
+
+
+def set_ways(session: Session, person: Person, ways: Sequence[str], by: str, now: int) -> None:
+    """The order in which a person is reached, () = the product's own. Raises PhoneError for letters to somebody without a mailbox."""
+    if "email" in ways and not person.email:
+        raise PhoneError("此人没有登记邮箱。")
+    before, person.ways = list(person.ways), list(ways)
+    audit.append(session, by, "person.ways", f"person:{person.code}", {"before": before, "after": person.ways}, now)

@@ -32,6 +32,7 @@ log = logging.getLogger("server.notify")
 
 Clock = Callable[[], int]
 _KNOWN = 500
+_BUSY_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,9 @@ class Sender:
         if self._set_aside(session, row, now):
             return True
         mode: Literal["send", "lookup"] = "send" if row.state == "queued" else "lookup"
+        if mode == "send" and not self._channels[row.channel].abilities.tells_apart and _under_way(session, row):
+            row.due = now + _BUSY_MS
+            return True
         until = now + self._settings.claim_ms
         held = update(Notification).where(Notification.id == ident, Notification.state == row.state)
         if mode == "send":
@@ -265,6 +269,16 @@ class Sender:
 def is_due(row: Notification, now: int) -> bool:
     """Whether something has to be done about a notification now."""
     return (row.state == "queued" and row.due <= now) or (row.state == "claimed" and (row.claimed_until or 0) <= now)
+
+
+def _under_way(session: Session, row: Notification) -> bool:
+    """Whether another message to the same address is claimed: sent at this moment, or in doubt.
+
+    Two that ask at once on PostgreSQL wait for each other at the rows, and the second sees the claim of the first.
+    """
+    same = select(Notification.id, Notification.state).where(Notification.channel == row.channel, Notification.phone == row.phone)
+    rows = session.execute(same.where(Notification.state.in_(("queued", "claimed"))).order_by(Notification.id).with_for_update()).all()
+    return any(state == "claimed" and ident != row.id for ident, state in rows)
 
 
 def _held(claim: Claim) -> Update:

@@ -155,3 +155,18 @@ def role_list(value: str) -> list[str]:
     if (clash := roles.conflict(names)) is not None:
         raise CheckError(f"{clash[0]} 与 {clash[1]} 不能由同一人担任")
     return names
+
+
+WAY_NAMES = {"sms": "短信", "voice": "语音", "email": "邮件"}
+"""How a person is reached, as people write it."""
+
+
+def way_list(value: str) -> list[str]:
+    """Ways of reaching a person in order, joined by ';', each at most once; an empty value leaves the order to the product."""
+    words = {name: way for way, name in WAY_NAMES.items()}
+    ways = [words.get(name, name) for name in _listed(value)]
+    if unknown := [way for way in ways if way not in WAY_NAMES]:
+        raise CheckError(f"通知方式只能是 {'、'.join(words)}，现为 {'、'.join(unknown)}")
+    if len(set(ways)) != len(ways):
+        raise CheckError("每种通知方式只能写一次")
+    return ways

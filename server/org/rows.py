@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from server.org import checks
 from server.org.checks import ZONE
 from server.store import people
 from server.store.tables import Gateway, Person, Point, Room, Unit
@@ -46,7 +47,8 @@ def person(session: Session, key: Mapping[str, str], now: int) -> Cells | None:
         return None
     held = people.roles_of(session, [row.id], now).get(row.id, [])
     names = ";".join(role.role for role in held if role.unit == row.unit)
-    return _columns(row, "code", "name", "phone", "unit", "email", "landline") | {"roles": names}
+    ways = ";".join(checks.WAY_NAMES[way] for way in row.ways)
+    return _columns(row, "code", "name", "phone", "unit", "email", "landline") | {"roles": names, "ways": ways}
 
 
 def room(session: Session, key: Mapping[str, str], _now: int) -> Cells | None:

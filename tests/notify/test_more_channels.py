@@ -189,3 +189,8 @@ def test_the_siren_sounds_for_alarms_shortly_for_drills_and_not_for_news(sink):
     siren.send(replace(MESSAGE, reason="cleared"))
     assert [posted.json["seconds"] for posted in sink.posted] == [30, 2]
     assert sink.posted[0].headers["authorization"] == "Bearer t"
+
+
+def test_news_by_voice_asks_for_no_key_that_takes_over():
+    text = "【档案值守】接手：2号点库的湿度过高已有人接手、正在处置，你不必再到场，请保持电话畅通。编号523415"
+    assert "编号五二三，四一五。重听按9。本系统" in spoken(text, "523415", reason="taken")

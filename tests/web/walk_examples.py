@@ -226,6 +226,7 @@ ROUTES |= {
     "POST /api/v1/people/{ident}/account": {"role": "in_charge"},
     "POST /people/{ident}/account": {"role": Of("own_role")},
     "POST /imports": {"kind": "units"},
+    "POST /me/ways": {"ways": "voice;sms"},
     "POST /edit": {"kind": "rooms", "cell.location": "三楼西侧", "back": "/rooms"},
     "POST /rooms/{code}/plan": {"file": PLAN},
     "POST /changes/{ident}/decision": {"approve": "0"},

@@ -44,11 +44,13 @@ class Abilities:
     """lookup: can find what it accepted, by number and text. receipts: tells what became of a message when asked by its id.
 
     way: what it reaches: sms a mobile by text, voice any phone by a call, email an address, group whoever follows it.
+    tells_apart: whether a look-up can tell two messages to one address apart; if not, the second waits until the first is certain.
     """
 
     lookup: bool = False
     receipts: bool = False
     way: str = "sms"
+    tells_apart: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

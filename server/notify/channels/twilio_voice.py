@@ -1,7 +1,8 @@
 """Voice through the Twilio Calls API: the text read twice, digits gathered where the provider can reach us (language.md 3.4, 3.5).
 
-A call says what the text of the same notification says, so that one registered text serves both. A call has no idempotency key either; after doubt
-the look-up takes the newest call to this phone since then that no other message has.
+A call says what the text of the same notification says, so that one registered text serves both. A call has no idempotency key either, and the
+provider's list does not tell what was said in it: after doubt the look-up takes the newest call to this phone since then that no other message has.
+That is the right one only because a phone has one call in doubt at a time (Abilities.tells_apart).
 """
 
 import re
@@ -27,6 +28,8 @@ _DIGITS = "〇一二三四五六七八九"
 _KEYS = "接手按1，去不了按2，已到场按3，求援按4，现场无险情按5，重听按9。"
 _SHORT_KEYS = "接手按1，去不了按2，重听按9。"
 _LOOK_KEYS = "平安按1，有情况按2，重听按9。"
+_NEWS_KEYS = "重听按9。"
+_KEYS_OF: Mapping[str, str] = MappingProxyType({"look": _LOOK_KEYS, "progress": _KEYS, "taken": _NEWS_KEYS, "cleared": _NEWS_KEYS})
 _FIRE = "本系统是辅助值守，火灾报警以消防控制室和119为准。"
 _DRILL = "这是演练，不要拨打119。"
 
@@ -41,8 +44,7 @@ def spoken(text: str, number: str, *, reason: str = "raised", drill: bool = Fals
     body = text.removeprefix("【档案值守】").removesuffix(f"编号{number}").replace("回1接手2转交", "")
     body = re.sub(r"(\d{1,2}):(\d\d)", lambda m: f"{int(m[1])}点{int(m[2])}分", body).replace("：", "。", 1)
     said = "".join(_DIGITS[int(digit)] for digit in number)
-    keys = _LOOK_KEYS if reason == "look" else _KEYS if reason == "progress" else _SHORT_KEYS
-    words = f"档案值守{body}编号{said[:3]}，{said[3:]}。{keys}{_FIRE}"
+    words = f"档案值守{body}编号{said[:3]}，{said[3:]}。{_KEYS_OF.get(reason, _SHORT_KEYS)}{_FIRE}"
     return f"{_DRILL}{words}{_DRILL}" if drill else words
 
 
@@ -64,7 +66,7 @@ class TwilioVoice:
     """The channel. `public_url` is our address as the provider reaches it; without it nothing is gathered and receipts are polled."""
 
     name = "twilio_voice"
-    abilities = Abilities(lookup=True, receipts=True, way="voice")
+    abilities = Abilities(lookup=True, receipts=True, way="voice", tells_apart=False)
 
     def __init__(self, settings: ChannelSettings) -> None:
         if not (settings.account_sid and settings.token and settings.sender):

@@ -38,6 +38,8 @@ def plan_people(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         if appointed and not context.grants:
             raise CheckError("系统、安全、审计管理员由安全管理员任免")
         values["search"] = search.of_person(values["name"], code)
+        if "email" in (values.get("ways") or ()) and not values.get("email", old["email"] if old is not None else ""):
+            raise CheckError("通知方式有邮件，但没有登记邮箱")
         values["duty"] = roles.first_duty(role for _, role in after)
         if old is not None and old["phone"] != values["phone"]:
             values["phone_verified_at"] = None
@@ -109,5 +111,9 @@ PEOPLE = Kind(
         ),
         Column(name="email", title="邮箱", check=checks.email, required=False),
         Column(name="landline", title="座机", check=checks.flag, required=False, help="号码是座机（只打语音）填 是"),
+        Column(
+            name="ways", title="通知方式", check=checks.way_list, required=False, help="按先后，用分号隔开：短信、语音、邮件；空为这个顺序",
+            example="语音;短信",
+        ),  # fmt: skip
     ),
 )

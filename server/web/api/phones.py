@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from server.duty import phones
 from server.notify.texts import default_texts
-from server.store import audit, people, units
+from server.store import people, units
 from server.store.tables import Person
 from server.web.api.common import PROBLEMS
 from server.web.api.models import Done
@@ -101,8 +101,8 @@ def set_ways(code: Annotated[str, Path(max_length=32)], body: WaysBody, asker: P
     """The order in which a person is reached; an empty list gives the product's own: texts, calls, letters."""
     with services.db.write() as session:
         person = _person(session, asker, code)
-        if "email" in body.ways and not person.email:
-            raise ProblemError(409, "此人没有登记邮箱。")
-        before, person.ways = list(person.ways), list(body.ways)
-        audit.append(session, asker.name, "person.ways", f"person:{person.code}", {"before": before, "after": person.ways}, services.clock())
+        try:
+            phones.set_ways(session, person, body.ways, asker.name, services.clock())
+        except phones.PhoneError as error:
+            raise ProblemError(409, str(error)) from error
     return Done(sentence="通知方式的顺序已保存。")
