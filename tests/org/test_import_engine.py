@@ -205,6 +205,19 @@ def test_people_and_their_roles_are_undone(db: Database) -> None:
         assert people.roles_of(session, [1], T0 + 2) == {}
 
 
+def test_a_list_of_people_sets_their_order_of_ways(db: Database) -> None:
+    head = f"code,name,phone,unit,email,ways\nP9,新来的,13900000009,{COUNTY},"
+    load(db, "people", f"{head}n@example.cn,邮件；短信\n")
+    with db.read() as session:
+        assert people.get(session, "P9").ways == ["email", "sms"]
+    load(db, "people", f"code,name,phone,unit\nP9,新来的,13900000009,{COUNTY}\n")
+    with db.read() as session:
+        assert people.get(session, "P9").ways == ["email", "sms"], "a list that does not speak of it leaves it"
+    for ways in ("鸽子", "短信;短信"):
+        assert load(db, "people", f"{head},{ways}\n").errors
+    assert load(db, "people", f"code,name,phone,unit,ways\nP8,无邮箱,13900000008,{COUNTY},邮件\n").errors
+
+
 def test_what_a_stop_cut_off_is_taken_back(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     load(db, "rooms", ROOMS)
 

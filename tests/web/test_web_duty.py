@@ -404,3 +404,19 @@ def test_a_call_to_look_that_nobody_took_stands_with_those_who_cannot_be_reached
     [look] = client.get(f"/api/v1/units/{COUNTY}/looks").json()
     assert look["counts"] == {"waiting": 0, "normal": 0, "problem": 0, "unreachable": 1}
     assert "联系不上 1" in client.get("/duty/looks", params={"unit": COUNTY}).text
+
+
+def test_everybody_chooses_his_own_order_of_ways_and_a_form_or_a_list_sets_anybodys(duty):
+    client = duty.client("duty")
+    with duty.db.write() as session:
+        account = session.scalars(select(Account).where(Account.login == "duty")).one()
+        account.person = 901
+    assert '<option value="voice;sms">' in client.get("/me").text
+    assert client.post("/me/ways", data={"ways": "voice;sms"}).status_code == 303
+    assert rows(duty, Person, Person.id == 901)[0].ways == ["voice", "sms"]
+    assert '<option value="voice;sms" selected>' in client.get("/me").text
+    assert client.post("/me/ways", data={"ways": "email;sms"}).status_code == 409, "no mailbox is known"
+    assert client.post("/me/ways", data={"ways": "sms;sms"}).status_code == 422
+    assert "语音 → 短信" in client.get("/people/901").text
+    assert client.post("/me/ways", data={"ways": ""}).status_code == 303
+    assert rows(duty, Person, Person.id == 901)[0].ways == []

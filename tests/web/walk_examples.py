@@ -261,6 +261,7 @@ PUBLIC = {
 """Routes that a stranger may use. Everything else needs a sign-in or a key."""
 
 OWN = {
+    "POST /me/ways",  # one's own order, of one's own person alone
     *(
         f"{method} /me/security{path}"
         for method, path in (

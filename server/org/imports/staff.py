@@ -112,8 +112,12 @@ PEOPLE = Kind(
         Column(name="email", title="邮箱", check=checks.email, required=False),
         Column(name="landline", title="座机", check=checks.flag, required=False, help="号码是座机（只打语音）填 是"),
         Column(
-            name="ways", title="通知方式", check=checks.way_list, required=False, help="按先后，用分号隔开：短信、语音、邮件；空为这个顺序",
+            name="ways",
+            title="通知方式",
+            check=checks.way_list,
+            required=False,
+            help="按先后，用分号隔开：短信、语音、邮件；空为这个顺序",
             example="语音;短信",
-        ),  # fmt: skip
+        ),
     ),
 )

@@ -194,9 +194,7 @@ def me(request: Request, screens: ScreensOf, services: ServicesOf, who: Annotate
         away = people.absences_of(session, row.id) if row is not None else []
         unit = units.names(session, [who.unit])[who.unit] if who.unit is not None else ""
         offered = _orders(email=bool(row.email)) if row is not None else []
-    return screens.page(
-        request, "me.html", who=who, account=account, person=view, away=away, unit=unit, offered=offered, way_names=checks.WAY_NAMES
-    )
+    return screens.page(request, "me.html", who=who, account=account, person=view, away=away, unit=unit, offered=offered, way_names=checks.WAY_NAMES)
 
 
 def _orders(*, email: bool) -> list[tuple[str, ...]]:
