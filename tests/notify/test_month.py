@@ -144,9 +144,11 @@ def judge(db, world, plan, sms, end):
 def _late(world, plan, alarms, notes):
     """Incidents of which nobody heard by the bound."""
     first, late = defaultdict(list), []
+    sent = {(note.phone, note.text): note.sent_at for note in notes if note.sent_at}
     for note in notes:
-        if note.sent_at:
-            first[note.alarm].append(note.sent_at)
+        # What was merged into the digest of the morning was told with the digest.
+        if (at := note.sent_at or (sent.get((note.phone, note.text)) if note.state == "merged" else None)) is not None:
+            first[note.alarm].append(at)
     for one in plan:
         where = ("room", room(one.unit)) if one.kind.quantity else ("subject", f"gateway:{world.gateway[one.unit]}")
         mine = [alarm for alarm in alarms if getattr(alarm, where[0]) == where[1] and alarm.rule == one.kind.rule]

@@ -108,8 +108,6 @@ class Town(House):
                 made = [(f"{prefix}-{role}", role) for role in ROLES] + [(f"{prefix}-victim", "inspector")]
                 session.add_all(Account(login=login, password_hash=shared, role=role, unit=unit, display_name=login) for login, role in made)
                 session.flush()
-                keeper = session.query(Account).filter_by(login=f"{prefix}-in_charge").one()
-                keeper.person = session.query(Person).filter_by(code=f"P-{prefix.partition('-')[0]}").one().id
                 guest = session.query(Account).filter_by(login=f"{prefix}-victim").one()
                 credentials.security(session, guest.id).visitor = True
                 credentials.security(session, guest.id).valid_until = self.now + 86_400_000
