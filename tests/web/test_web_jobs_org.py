@@ -8,7 +8,7 @@ from server.jobs_org import OrgJobs
 from server.org import emergency
 from server.settings import PeopleFeedSettings, Settings
 from server.store.tables import Account, Alarm
-from server.store.tables_org import Calibration, Notice
+from server.store.tables_org import Calibration, Notice, PersonRole
 from server.watch.commands import Command
 from tests.web.house import ROOM, House
 
@@ -59,6 +59,19 @@ def test_emergency_access_is_an_urgent_alarm_as_long_as_it_runs(house: House) ->
     house.now += HOUR
     jobs(house).emergencies(house.now)
     assert [stands for *_, stands in alarms(house, "emergency_access")] == [False]
+
+
+def test_an_account_ends_when_the_time_of_its_role_has_run_out(house: House) -> None:
+    with house.db.write() as session:
+        session.query(Account).filter_by(login="duty").one().person = 1
+        session.add(PersonRole(person=1, unit=ROOM[:12], role="duty_officer", since=house.now, until=house.now + HOUR, by="test"))
+    states = []
+    for _ in range(2):
+        jobs(house).books(house.now)
+        with house.db.read() as session:
+            states.append(session.query(Account).filter_by(login="duty").one().disabled)
+        house.now += HOUR
+    assert states == [False, True]
 
 
 @pytest.mark.parametrize("configured", [True, False])

@@ -70,6 +70,17 @@ def test_whoever_moves_loses_the_account_of_the_old_place(house: House) -> None:
     assert sign_in(house, "P-77", made["password"]) == 401
 
 
+def test_an_imported_list_that_relieves_somebody_ends_his_account(house: House) -> None:
+    ident = hired(house, {COUNTY: ["duty_officer"]})
+    opened(house, ident)
+    table = f"code,name,phone,unit,roles\nP-77,新来人,+8613900007777,{COUNTY},archivist\n"
+    files = {"file": ("people.csv", table.encode(), "text/csv")}
+    run = house.client("system").post("/api/v1/imports", data={"kind": "people", "dry_run": "false"}, files=files).json()
+    house.services.imports.close()  # waits for it
+    assert house.client("system").get(f"/api/v1/imports/{run['id']}").json()["state"] == "done"
+    assert account(house, ident).disabled
+
+
 def test_account_and_open_alarm_follow_their_unit_into_another(house: House) -> None:
     ident = hired(house, {COUNTY: ["duty_officer"]})
     opened(house, ident)

@@ -169,6 +169,8 @@ def undo(db: Database, run: int, *, by: str, reason: str, now: int) -> tuple[int
                     subject=f"unit:{key}", kind="undo", valid_from=now, recorded_at=now, by=by, why=reason[:200], before=after, after=before
                 )
                 session.add(change)
+        if row.kind == "people":
+            granting.align(session, now, by=by)
         audit.append(session, by, "import_undo", row.file, {"run": run, "done": done, "kept": len(kept), "reason": reason}, now)
     return done, kept, _touched_images(found)
 
