@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from server.duty import book as books
@@ -38,7 +38,7 @@ def draft(session: Session, unit: str, now: int, workdays: Workdays) -> tuple[in
 
 def content(session: Session, unit: str, since: int, until: int, workdays: Workdays) -> dict[str, Any]:
     """The sheet of a time: who was on duty, alarms, actions, what stays open."""
-    scope = Alarm.unit.in_(below(unit))
+    scope = and_(Alarm.unit.in_(below(unit)), Alarm.drill.is_(False))
     raised = session.scalars(select(Alarm).where(scope, Alarm.raised_at >= since, Alarm.raised_at < until).order_by(Alarm.id).limit(_LISTED)).all()
     open_ = session.scalars(select(Alarm).where(scope, Alarm.open_key.is_not(None)).order_by(Alarm.id).limit(_LISTED)).all()
     acted = session.execute(

@@ -75,9 +75,9 @@ def situation(event: str, found: Sequence[Alarm], now: int) -> Situation:
     return Situation(event=event, minute=at.hour * 60 + at.minute, quantity=found[0].quantity if found else "")
 
 
-def room_cards(session: Session, cards: Cards, room: Room, translate: Mapping[str, str] | None = None) -> list[Filled]:
-    """All cards of a room, by day and night alike: what is printed and hung inside the door."""
-    values = sheet.filling(session, room.code, room.unit)
+def room_cards(session: Session, cards: Cards, unit: str, room: Room | None, translate: Mapping[str, str] | None = None) -> list[Filled]:
+    """All cards of a room, or of a unit without one, by day and night alike: what is printed and hung inside the door."""
+    values = sheet.filling(session, room.code if room is not None else None, unit)
     return [action_cards.fill(card, values, Situation(event="smoke_lost", quantity="smoke"), translate) for card in cards.cards]
 
 

@@ -8,6 +8,8 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 MANIFEST = "vendor/manifest.json"
+WORKER = "sw.js"
+"""The one script that may serve every page of the site: it keeps the action cards for a time without the network."""
 
 
 class Assets:
@@ -49,5 +51,7 @@ class CachedFiles(StaticFiles):
         """The file with its cache policy."""
         response = super().file_response(full_path, *args, **kwargs)  # type: ignore[arg-type]
         hashed = Path(full_path).parent.name == "vendor"
+        if Path(full_path).name == WORKER:
+            response.headers["Service-Worker-Allowed"] = "/"
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if hashed else "no-cache"
         return response

@@ -1,7 +1,10 @@
 """Numbers and times as people read them: Beijing time, units, ages (language.md rule 7). Instants are UTC ms."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from markupsafe import Markup, escape
 
 from contract.quantities import QUANTITIES, Kind
 from server.live.tiles import PointView
@@ -10,6 +13,7 @@ from server.web.labels import SPOKEN
 
 BEIJING = ZoneInfo("Asia/Shanghai")
 DASH = "—"
+_PHONE = re.compile(r"(?<![A-Za-z0-9:+-])(?:\+?\d{2,4}-)?(?:119|\+?\d{7,13})(?![A-Za-z0-9-])")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DECIMALS = {"temperature": 1, "dew_point": 1, "pressure": 0, "co2": 0, "illuminance": 0}
 
@@ -30,6 +34,11 @@ class Formats:
 
     def __init__(self, words: Words) -> None:
         self.words = words
+
+    @staticmethod
+    def callable(text: str) -> Markup:
+        """A text with the telephone numbers in it as links that call them."""
+        return Markup(_PHONE.sub(lambda found: f'<a href="tel:{found[0].replace("-", "")}">{found[0]}</a>', str(escape(text))))  # noqa: S704 - escaped
 
     def clock(self, ms: int | None) -> str:
         """hh:mm:ss."""

@@ -10,11 +10,17 @@ import pytest
 from contract.batch import Outbox
 from contract.drill import drill_sample
 from contract.sample import PointKey
+from server.duty.calendar import Workdays
 from server.duty.cards import default_cards
 from server.duty.drills import ANSWER_MS, SEEN_MS, SETTLE_MS, Drills, plan
+from server.duty.handover import draft
 from server.duty.incidents import Incidents
 from server.duty.watch_checks import ANSWER_MS as CHECK_MS
 from server.duty.watch_checks import Settings, WatchChecks
+from server.reports.kinds import make
+from server.reports.period import parse_period
+from server.reports.sources import Sources
+from server.reports.wiring import board_bands
 from server.store.tables import Alarm, AuditEntry, EscalationStep, Gateway, GatewayCommand, Journal
 from server.store.tables_drill import Drill
 from server.watch.commands import EndDrill
@@ -22,6 +28,8 @@ from server.watch.inputs import GatewayData
 from tests.web.house import COUNTY, GATEWAY, OTHER, QUIET, ROOM, House
 
 DAY = 86_400_000
+COUNTING = ("register", "performance", "inspection", "scorecard")
+"""Papers that count alarms, coverage or compliance."""
 SMOKE = PointKey.of(GATEWAY, "smoke1-01/smoke")
 
 
@@ -97,6 +105,50 @@ def test_a_drill_from_order_to_signed_result(field: Range) -> None:
         assert logged.detail["sha256"] == done["signature"]
     Incidents(house.db, house.store, default_cards(), lambda *_: None).run_once(house.now)
     assert field.desk.get("/api/v1/incidents").json()["items"] == [], "a drill opens no incident"
+
+
+def figures(house: House) -> dict[str, object]:
+    """Everything in which something is counted, as it stands now."""
+    desk, month = house.client("duty"), parse_period("2026-09")
+    sources = Sources(db=house.db, store=house.store, bands=board_bands(house.board), generator="test")
+    with house.db.read() as session:
+        sheet = draft(session, COUNTY, house.now, Workdays())[2]
+        journal = session.query(Journal).count()
+    day = {"from": "2026-09-21T00:00:00Z", "to": "2026-09-22T00:00:00Z"}
+    asked = {
+        f"/api/v1/units/{COUNTY}/duty/load": {}, "/api/v1/kpi": {"unit": COUNTY}, "/api/v1/chronic": {}, "/api/v1/incidents": {},
+        "/api/v1/coverage": {"room": ROOM} | day, "/api/v1/coverage/sums": {"unit": COUNTY} | day, f"/api/v1/rooms/{ROOM}": {},
+        f"/api/v1/rooms/{ROOM}/history": {"quantity": "smoke", "step": "raw"} | day,
+    }  # fmt: skip
+    answers = {path: desk.get(path, params=params) for path, params in asked.items()}
+    assert {path: answer.status_code for path, answer in answers.items()} == dict.fromkeys(asked, 200)
+    papers = {kind: make(sources, kind, COUNTY, month, house.now)[0].sheets for kind in COUNTING}
+    return {path: answer.json() for path, answer in answers.items()} | papers | {"hand-over": sheet, "journal": journal}
+
+
+def test_a_drill_is_in_no_statistic_at_all(field: Range, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Two houses live through the same minutes, one of them with a drill that is answered: every figure of both is the same."""
+    quiet = House(tmp_path_factory.mktemp("quiet"))
+    try:
+        quiet.birth()
+        quiet.calm()
+        quiet.calm(OTHER)
+        field.order(room=ROOM)
+        field.run()
+        field.tagged(field.all()[0]["id"])
+        with field.house.db.read() as session:
+            alarm = session.query(Alarm.id).filter_by(drill=True).scalar()
+        field.desk.post(f"/api/v1/alarms/{alarm}/acknowledge", json={})
+        assert field.run(SETTLE_MS) == 1
+        for house in (field.house, quiet):
+            house.now = field.house.now
+            house.calm()
+            house.calm(OTHER)
+            house.history.run_once(house.now)
+        drilled, never = figures(field.house), figures(quiet)
+    finally:
+        quiet.close()
+    assert [name for name in drilled if drilled[name] != never[name]] == []
 
 
 def test_a_real_fire_during_a_drill_is_a_real_alarm(field: Range) -> None:

@@ -3,3 +3,4 @@ import './badge.js';
 import './clock.js';
 import './dialogs.js';
 import './link.js';
+import './offline.js';

@@ -10,30 +10,21 @@ from starlette.responses import RedirectResponse, Response
 
 from server.duty import handover, load, vacancy
 from server.duty.clock import local, midnight
-from server.store import units
+from server.store import rooms, units
 from server.store.tables import Person, Unit
 from server.store.tables_duty import Roster
 from server.web.api import duty as api
 from server.web.api import hand_overs, looks, rosters
 from server.web.api.common import Viewer
-from server.web.auth import Principal, ServicesOf, require, require_unit
-from server.web.pages.common import ScreensOf
+from server.web.auth import Principal, ServicesOf, require
+from server.web.pages.common import ScreensOf, unit_asked
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
-from server.web.services import Services
 
 router = APIRouter()
 UnitQuery = Annotated[str, Query(max_length=12)]
 Handling = Annotated[Principal, Depends(require(Action.HANDLE))]
 Telling = Annotated[Principal, Depends(require(Action.NOTIFICATIONS))]
-
-
-def _unit(services: Services, who: Principal, code: str) -> Unit:
-    """The unit that a page is about: the asked one, else the asker's own, else the top. Raises ProblemError 404, 403."""
-    with services.db.read() as session:
-        wanted = code or who.unit or session.scalar(select(Unit.code).where(Unit.parent.is_(None)).order_by(Unit.code).limit(1)) or ""
-        require_unit(session, who, wanted)
-        return session.get_one(Unit, wanted)
 
 
 def _neighbours(session: Session, top: Unit, who: Principal) -> list[Unit]:
@@ -53,7 +44,7 @@ def _month(text: str, now: int) -> date:
 def desk(request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer, unit: UnitQuery = "", period: str = "") -> Response:
     """值班表 of a month: shifts in rows, days in columns; who may handle alarms may write in it."""
     now = services.clock()
-    top = _unit(services, who, unit)
+    top = unit_asked(services, who, unit)
     first = _month(period if len(period) == 7 else "", now)
     following = (first + timedelta(days=32)).replace(day=1)
     with services.db.read() as session:
@@ -118,13 +109,24 @@ async def pair(request: Request, services: ServicesOf, who: Handling) -> Respons
 def hand_over(request: Request, screens: ScreensOf, services: ServicesOf, who: Telling, unit: UnitQuery = "") -> Response:
     """交接班: the sheet as it would be signed now, the one that waits for its second signature, and the last ones."""
     now = services.clock()
-    top = _unit(services, who, unit)
+    top = unit_asked(services, who, unit)
     with services.db.read() as session:
         since, until, body = handover.draft(session, top.code, now, services.workdays)
         sheets = list(handover.sheets(session, top.code))
+        places = rooms.names(session, [*(row["room"] for row in body["open"] if row["room"]), *(str(item["subject"]) for item in body["pending"])])
     waiting = next((sheet for sheet in sheets if sheet.taken_at is None), None)
     return screens.page(
-        request, "hand_over.html", who=who, unit=top, since=since, until=until, body=body, sheets=sheets, waiting=waiting, intact=handover.intact
+        request,
+        "hand_over.html",
+        who=who,
+        unit=top,
+        since=since,
+        until=until,
+        body=body,
+        sheets=sheets,
+        waiting=waiting,
+        intact=handover.intact,
+        places=places,
     )
 
 
@@ -143,7 +145,7 @@ async def sign(request: Request, services: ServicesOf, who: Handling) -> Respons
 @router.get("/duty/load")
 def human_load(request: Request, screens: ScreensOf, services: ServicesOf, who: Telling, unit: UnitQuery = "") -> Response:
     """人的负担: alarms per hour, who is woken how often, the worst rules with a proposal; of the last thirty days."""
-    top = _unit(services, who, unit)
+    top = unit_asked(services, who, unit)
     return screens.page(
         request, "duty_load.html", who=who, unit=top, load=api.duty_load(top.code, who, services),
         reference=load.ACCEPTABLE_PER_HOUR,
@@ -153,7 +155,7 @@ def human_load(request: Request, screens: ScreensOf, services: ServicesOf, who: 
 @router.get("/duty/looks")
 def look_list(request: Request, screens: ScreensOf, services: ServicesOf, who: Telling, unit: UnitQuery = "", part: str = "") -> Response:
     """派查: one click, and how the answers stand; part=list only the list."""
-    top = _unit(services, who, unit)
+    top = unit_asked(services, who, unit)
     found = looks.list_looks(top.code, who, services)
     return screens.page(request, "_looks.html" if part == "list" else "looks.html", who=who, unit=top, looks=found)
 

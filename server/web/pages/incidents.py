@@ -124,6 +124,6 @@ def room_cards(code: Annotated[str, Path(max_length=16)], request: Request, scre
         room = rooms.get(session, code)
         if room is None:
             raise ProblemError(404, "没有这间库房。")
-        found = incident_file.room_cards(session, services.cards, room, load(screens.language(request)))
+        found = incident_file.room_cards(session, services.cards, room.unit, room, load(screens.language(request)))
         title = f"{units.names(session, [room.unit]).get(room.unit, '')} {room.name}"
     return screens.page(request, "cards.html", who=who, cards=found, title=title, room=code)

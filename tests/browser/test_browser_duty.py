@@ -1,0 +1,62 @@
+"""What a person on duty does at three in the morning, in a real browser: take over for who answered by phone, read the card without the network."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+from sqlalchemy import select
+
+from server.store.tables import Alarm, EscalationStep, Notification
+from tests.browser.test_browser_live import WAIT, Desk, browser, needs_assets, pytestmark  # noqa: F401 - fixture and marks of all browser tests
+from tests.web.house import House
+
+
+@pytest.fixture
+def desk(tmp_path, free_port: int, browser: Browser) -> Iterator[Desk]:  # noqa: F811 - the fixture
+    house = House(tmp_path, now=None)
+    house.birth()
+    house.calm()
+    made = Desk(house, free_port, browser)
+    made.start()
+    yield made
+    made.stop()
+    house.close()
+
+
+@needs_assets
+def test_taking_over_for_who_answered_by_phone_is_two_clicks(desk: Desk) -> None:
+    ident = desk.house.smoke()
+    with desk.house.db.write() as session:
+        alarm, step = session.get_one(Alarm, ident), session.scalar(select(EscalationStep.id).where(EscalationStep.alarm == ident))
+        session.add(
+            Notification(
+                escalation_step=step, alarm=ident, unit=alarm.unit, reason="raised", step=0, person=1, person_name="林一", phone="+8613900001111",
+                channel="twilio_voice", number=alarm.number, text="", created_at=desk.house.now, due=desk.house.now, state="sent",
+            )
+        )  # fmt: skip
+    page = desk.open("/alarms")
+    page.evaluate("window.clicks = 0; document.addEventListener('click', () => { window.clicks += 1; }, true)")
+    row = page.locator(f'[data-alarm-row="{ident}"]')
+    row.get_by_text("接手", exact=True).click()
+    page.locator("dialog").get_by_role("button", name="林一").click()
+    expect(row).to_contain_text("告警·已接手", timeout=WAIT)
+    expect(row).to_contain_text("林一")
+    assert page.evaluate("window.clicks") == 2
+
+
+def test_the_cards_are_read_without_the_network_until_signing_out(desk: Desk) -> None:
+    page = desk.open()
+    page.evaluate("async () => { while (!(await caches.match('/duty/cards/kept-at'))) await new Promise((done) => setTimeout(done, 50)); }")
+    desk.stop()
+    page.goto(f"{desk.url}/incidents")
+    expect(page.locator("h1")).to_contain_text("处置卡夹")
+    expect(page.locator("body")).to_contain_text("如果现在连不上中心")
+    page.locator("summary").first.click()
+    expect(page.locator(".card").first).to_contain_text("烟感告警")
+    assert page.evaluate("getComputedStyle(document.querySelector('.card')).borderTopStyle") == "solid", "with its style sheet"
+    desk.start()
+    page.goto(f"{desk.url}/incidents")
+    expect(page.locator("h1")).to_have_text("事件")
+    page.get_by_role("button", name="退出").click()
+    page.wait_for_url("**/login")
+    assert not page.evaluate("() => caches.match('/duty/cards').then((found) => found !== undefined)"), "names and numbers do not stay behind"
