@@ -4,7 +4,11 @@ A province sends more than a thousand messages a second, and each costs its rece
 every one of them had to wait for the interpreter; in a process of its own it waits for nobody. The process keeps nothing: when it ends, a new one
 connects, which counts as a new connection, and the gateways' spools still have what was under way.
 
-Over its pipes go frames: four bytes of length, then MessagePack. Down: the settings once, then commands to publish; the end of the pipe means stop.
+The server gives a sign of life every other second. A server that stands still (stopped, swapped out, a virtual machine on hold) gives none; then the
+process ends and its Will says offline, so that gateways raise their alarms themselves. When the server goes on, it starts a new one.
+
+Over its pipes go frames: four bytes of length, then MessagePack. Down: the settings once, then commands to publish, none as a sign of life. The end
+of the pipe means stop.
 """
 
 import logging
@@ -128,20 +132,18 @@ class Line:
                 self._refused("queue_full", 1)
 
     def _speak(self) -> None:
-        """Hand commands over, all that wait at once."""
-        while (first := self._commands.get()) is not None:
-            commands = [first]
-            while len(commands) < _AT_ONCE and (more := self._next()) is not None:
+        """Hand commands over, all that wait at once; none now and then, as a sign of life."""
+        while not self._stopping.is_set():
+            commands = [one for one in (self._next(self._settings.patience_s / 5),) if one is not None]
+            while commands and len(commands) < _AT_ONCE and (more := self._next(0)) is not None:
                 commands.append(more)
             self._tell(commands)
-            if self._stopping.is_set():
-                break
         if (process := self._process) is not None and process.stdin is not None:
             process.stdin.close()
 
-    def _next(self) -> Command | None:
+    def _next(self, timeout_s: float) -> Command | None:
         try:
-            return self._commands.get_nowait()
+            return self._commands.get(timeout=timeout_s) if timeout_s else self._commands.get_nowait()
         except queue.Empty:
             return None
 
@@ -169,14 +171,29 @@ def _gather(incoming: "queue.Queue[Incoming]") -> list[Incoming]:
     return messages
 
 
-def _listen(pipe: IO[bytes], transport: Transport, out: IO[bytes]) -> None:
-    """Publish what the server says; when it says no more, leave."""
-    while (frame := _read(pipe)) is not None:
-        for topic, payload in _commands.decode(frame):
-            transport.send(topic, payload)
-    transport.stop()
-    out.flush()
-    os._exit(0)
+class _Server:
+    """The other end of the pipe, as the process hears it."""
+
+    def __init__(self, pipe: IO[bytes], transport: Transport, out: IO[bytes], patience_s: float) -> None:
+        self._pipe, self._transport, self._out, self._patience_s = pipe, transport, out, patience_s
+        self._heard_at = time.monotonic()
+
+    def listen(self) -> None:
+        """Publish what it says; when it says no more, leave."""
+        while (frame := _read(self._pipe)) is not None:
+            self._heard_at = time.monotonic()
+            for topic, payload in _commands.decode(frame):
+                self._transport.send(topic, payload)
+        self._transport.stop()
+        self._out.flush()
+        os._exit(0)
+
+    def guard(self) -> None:
+        """End when it has been silent for too long, whatever the other threads wait for: the pipe is full by then."""
+        while (silent_s := time.monotonic() - self._heard_at) < self._patience_s:
+            time.sleep(self._patience_s / 10)
+        log.error("the server has said nothing for %.0f s; its gateways are told that it is offline", silent_s)
+        os._exit(1)
 
 
 def main() -> None:
@@ -189,9 +206,12 @@ def main() -> None:
     if settings is None:
         return
     refused: queue.SimpleQueue[str] = queue.SimpleQueue()
-    transport = Transport(_settings.decode(settings), clock=wall_clock, refused=refused.put)
+    to = _settings.decode(settings)
+    transport = Transport(to, clock=wall_clock, refused=refused.put)
     transport.start()
-    threading.Thread(target=_listen, args=(source, transport, out), daemon=True).start()
+    server = _Server(source, transport, out, to.patience_s)
+    for body in (server.listen, server.guard):
+        threading.Thread(target=body, daemon=True).start()
     said: bool | None = None
     while True:
         messages = _gather(transport.incoming)

@@ -44,6 +44,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     password: str = ""
     tls: tuple[str, str | None, str | None] | None = None
     keepalive_s: int = 20
+    patience_s: float = 10.0
+    """The line's process gives a server up that has said nothing for so long (line.py)."""
 
 
 class Transport:

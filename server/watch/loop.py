@@ -36,6 +36,8 @@ TICK_MS = 250
 EXPIRE_EVERY_MS = 1_000
 CAREFUL_MS = 60_000
 """After a failure every input has a transaction of its own for so long: what cannot be judged then fails alone."""
+FROZEN_MS = 10_000
+"""A writer that comes to itself after so long was held up (a stopped process, a virtual machine on hold): nobody watched meanwhile."""
 REFUSED_KEPT = 500
 
 Publish = Callable[[Sequence[Fact], int], None]
@@ -98,9 +100,16 @@ class Watch:
 
     def run(self, stop: threading.Event, clock: Callable[[], int]) -> None:
         """The writer thread."""
+        ran_at = clock()
         while not stop.is_set():
             try:
-                self.run_once(clock, wait_ms=TICK_MS)
+                self.inbox.wait(TICK_MS)
+                before, ran_at = ran_at, clock()
+                if ran_at - before > FROZEN_MS:
+                    # As after a restart: what could not be heard is nobody's silence, and the ledger says who did not watch.
+                    log.error("the server stood still for %.0f s; memory is read back", (ran_at - before) / 1000)
+                    self.open(ran_at)
+                self.run_once(clock)
             except Exception:  # whatever it was: a writer that has died watches nobody
                 log.exception("a transaction failed; memory is read back and the gateways will send again")
                 self._metrics.commit_failures.inc()

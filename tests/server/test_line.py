@@ -3,6 +3,8 @@
 import os
 import queue
 import signal
+import subprocess
+import sys
 import time
 
 import paho.mqtt.client as paho
@@ -39,6 +41,9 @@ class Other:
             topic, payload = self.heard.get(timeout=WAIT)
             if "STATE" in topic and read_state(payload)[0] is online:
                 return
+
+    def now(self) -> list[tuple[str, bytes]]:
+        return [self.heard.get_nowait() for _ in range(self.heard.qsize())]
 
     def leave(self) -> None:
         self.client.disconnect()
@@ -99,3 +104,33 @@ def test_a_frame_that_cannot_be_read_costs_the_process_and_not_the_line(broker: 
     assert line.incoming.get(timeout=WAIT).payload == b"heard"
     line.stop()
     other.leave()
+
+
+FROZEN = """
+import sys, time
+from server.ingest.line import Line
+from server.ingest.mqtt import Connection
+line = Line(Connection(host=sys.argv[1], port=int(sys.argv[2]), host_id="aw", groups=("+",), patience_s=1.0), lambda *_: None)
+line.start()
+sys.stdin.read()
+line.stop()
+"""
+
+
+def test_a_server_that_stands_still_is_said_to_be_offline_and_comes_back_when_it_goes_on(broker: Broker) -> None:
+    other = Other(broker)
+    server = subprocess.Popen([sys.executable, "-c", FROZEN, broker.host, str(broker.port)], stdin=subprocess.PIPE)
+    try:
+        other.hears_state(True)
+        for _ in range(3):  # calm, but alive: STATE stays
+            time.sleep(0.7)
+            assert all(read_state(payload)[0] for topic, payload in other.now() if "STATE" in topic)
+        os.kill(server.pid, signal.SIGSTOP)
+        other.hears_state(False)
+        os.kill(server.pid, signal.SIGCONT)
+        other.hears_state(True)
+        server.communicate(timeout=WAIT)
+        other.hears_state(False)
+    finally:
+        server.kill()
+        other.leave()
