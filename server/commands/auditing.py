@@ -20,7 +20,7 @@ def audit_verify(args: argparse.Namespace) -> int:
     """Walk the audit chain, hold the anchors against it, then read the samples of the days asked for against their seals."""
     settings = settings_of(args)
     log = _log(settings, args.anchors)
-    say(log["sentence"] or f"审计日志完整：{log['rows']} 条，{log['anchors']} 个锚点相符。")
+    say(log["sentence"] or f"审计日志完整：{log['rows']} 条，数据库里 {log['anchors_stored']} 个、文件里 {log['anchors']} 个锚点相符。")
     first, last = _days(args)
     found = [] if args.log_only else _history(settings, first, last)
     for finding in found[:20]:
@@ -51,11 +51,11 @@ def _log(settings: Settings, path: Path | None) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CommandError(f"锚点文件读不出：{error}", INVALID) from error
     with database(settings).read() as session:
-        walk = audit.walk(session)
-        sentence = anchors.contradicted(session, [*anchors.in_database(session), *kept])
+        walk, stored = audit.walk(session), anchors.in_database(session)
+        sentence = anchors.contradicted(session, [*stored, *kept])
     if walk.broken is not None:
         sentence = f"审计日志从第 {walk.broken} 条起对不上。"
-    return {"rows": walk.rows, "first_broken": walk.broken, "anchors": len(kept), "sentence": sentence}
+    return {"rows": walk.rows, "first_broken": walk.broken, "anchors": len(kept), "anchors_stored": len(stored), "sentence": sentence}
 
 
 def _days(args: argparse.Namespace) -> tuple[int, int]:
