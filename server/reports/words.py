@@ -28,7 +28,7 @@ CAUSES = {
     "uplink": "上行中断",
     "bus": "总线故障",
     "sensor": "传感器失联",
-    "centre": "中心故障",
+    "server": "中心故障",
     "planned": "计划维护",
     "not_connected": "未接入",
     "unknown": "原因未知",

@@ -54,7 +54,7 @@ AIRING_REASONS = {
     "too_cold_or_hot": "室外太冷或太热",
     "bad_weather": "有雨或雾霾",
 }
-CAUSES = {**{code: word for code, word in PAPER_CAUSES.items() if code}, "server": "中心故障", "manual": "人工值守"}
+CAUSES = {**{code: word for code, word in PAPER_CAUSES.items() if code}, "manual": "人工值守"}
 STATES_OF = {
     "smoke": {0: "未见烟", 1: "有烟"},
     "leak": {0: "无水", 1: "有水"},

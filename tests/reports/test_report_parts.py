@@ -1,19 +1,24 @@
 """Pure parts of papers: periods, headings, digests, the preservation account, scores."""
 
+import inspect
 import math
+import re
 from datetime import date
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from alarms.climate import preservation_index
 from server.reports.account import account
-from server.reports.measures import Answering, answering
+from server.reports.measures import Answering, RoomMeasure, answering
 from server.reports.paper import Column, Paper, Sheet, Table, digest_of, head_rows, sealed
 from server.reports.period import DAY_MS, HOUR_MS, PeriodError, midnight, parse_period
 from server.reports.scorecard import Part, Score
 from server.reports.sources import Hour, share
+from server.reports.words import CAUSES
 from server.store.tables import Alarm
+from server.watch import ledger
 
 OCTOBER = parse_period("2026-10")
 BAND = ((14.0, 24.0), (45.0, 60.0))
@@ -170,6 +175,16 @@ def score(*parts: tuple[int, int], rooms: int = 1) -> Score:
 def test_a_score_is_the_weighted_mean_of_what_could_be_measured() -> None:
     assert score((100, 100), (1, 2), (80, 100), (100, 100)).total == 40 + 15 + 16 + 10
     assert score((90, 100), (0, 0), (80, 100), (100, 100)).total == round((40 * 90 + 20 * 80 + 10 * 100) / 70, 1)
+
+
+def test_causes_are_those_that_the_ledger_writes() -> None:
+    """Every string in the ledger's code that is a cause has a word, and the server's own absence is not held against a unit."""
+    source = inspect.getsource(ledger.Ledger._cause) + inspect.getsource(ledger.Ledger.outage)
+    written = {word for word in re.findall(r'"(\w+)"', source) if word != "quantity"}
+    assert {"server", "bus", "power", "uplink"} <= written
+    assert written <= set(CAUSES)
+    lost = {"server": 5, "planned": 7, "bus": 11}
+    assert RoomMeasure.excused_ms.fget(SimpleNamespace(lost=lost)) == 12  # type: ignore[attr-defined]
 
 
 def test_a_unit_that_nobody_watches_has_no_score() -> None:
