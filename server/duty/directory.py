@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from server.duty import book as books
 from server.duty.calendar import Workdays
-from server.duty.escalation import DUTIES
+from server.duty.ladder import DUTIES
 from server.duty.roster import Watcher, who
 from server.duty.routing import Member, Org, OrgUnit
 from server.store import people

@@ -24,31 +24,18 @@ A file names roles, never persons: roles are resolved through the unit tree (rou
 A selector is a mapping with any of `rule`, `kind`, `quantity`, `level`, `stage`; each holds one shell pattern or a list of them, all must match.
 """
 
-import re
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from alarms.document import duration_ms
+from server.duty.ladder import LEVELS, Duration, Frozen, Ladder, LevelWord, Role, Selector, Step, Steps, TimeOfDay
 
-LEVELS = ("critical", "urgent", "alarm", "warn")
-SCOPES = ("unit", "county", "city", "province", "above", "nearest")
-DUTIES: Mapping[str, str] = {
-    "duty": "duty_officer", "charge": "person_in_charge", "head": "archive_head", "desk": "desk", "shift": "shift", "leader": "duty_leader",
-}  # fmt: skip
-"""Ending of a role -> who: desk is the round-the-clock duty room, shift whoever the roster has on duty now."""
 WAYS = ("sms", "voice")
-_MOST_STEPS = 60
-ROOM_PERSON = "room_person"
-_CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
-_MINUTE_MS = 60_000
 
 
 class EscalationError(ValueError):
@@ -57,31 +44,6 @@ class EscalationError(ValueError):
     def __init__(self, file: str, line: int, reason: str) -> None:
         super().__init__(f"{file}:{line}: {reason}")
         self.file, self.line, self.reason = file, line, reason
-
-
-def _role(name: Any) -> str:
-    name = "nearest_head" if name == "archive_head" else name
-    scope, _, duty = name.rpartition("_") if isinstance(name, str) else ("", "", "")
-    if name != ROOM_PERSON and (scope not in SCOPES or duty not in DUTIES):
-        raise ValueError(f"{name!r} is not a role: {ROOM_PERSON}, archive_head, or one of {', '.join(SCOPES)} with one of _{', _'.join(DUTIES)}")
-    return str(name)
-
-
-def _level(word: Any) -> str:
-    if word not in LEVELS:
-        raise ValueError(f"{word!r} is not a level: {', '.join(LEVELS)}")
-    return str(word)
-
-
-def _clock(text: Any) -> int:
-    found = _CLOCK.fullmatch(text) if isinstance(text, str) else None
-    if found is None:
-        raise ValueError(f'{text!r} is not a time of day like "07:30" (in quotes)')
-    return (int(found[1]) * 60 + int(found[2])) * _MINUTE_MS
-
-
-def _patterns(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
 
 
 def _ladder(value: Any) -> Any:
@@ -94,122 +56,14 @@ def _way(word: Any) -> str:
     return str(word)
 
 
-Duration = Annotated[int, BeforeValidator(duration_ms)]
-LevelWord = Annotated[str, BeforeValidator(_level)]
-Role = Annotated[str, BeforeValidator(_role)]
-TimeOfDay = Annotated[int, BeforeValidator(_clock)]
-Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Selector(_Frozen):
-    """Which alarms are meant; at least one field, each a list of shell patterns of which one must match."""
-
-    rule: Patterns = ()
-    kind: Patterns = ()
-    quantity: Patterns = ()
-    level: Patterns = ()
-    stage: Patterns = ()
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if not any(getattr(self, name) for name in type(self).model_fields):
-            raise ValueError("a selector without a field would mean every alarm")
-        return self
-
-    def matches(self, facts: Mapping[str, str]) -> bool:
-        """Whether an alarm with these facts (rule, kind, quantity, level, stage) is meant."""
-        wanted = ((facts.get(name, ""), getattr(self, name)) for name in type(self).model_fields)
-        return all(any(fnmatchcase(fact, pattern) for pattern in patterns) for fact, patterns in wanted if patterns)
-
-
-class Step(_Frozen):
-    """One step: `after` ms from the annunciation, the roles in `to` are told together."""
-
-    after: Duration
-    to: tuple[Role, ...] = Field(min_length=1)
-    times: int = Field(default=1, ge=1, le=20)
-    every: Duration = 0
-
-    @model_validator(mode="after")
-    def _repeats_with_a_pause(self) -> Self:
-        if self.times > 1 and self.every <= 0:
-            raise ValueError("a step that is repeated needs `every`")
-        return self
-
-    def at(self, after: int) -> "Step":
-        """The same people once, at another instant."""
-        return self.model_copy(update={"after": after, "times": 1})
-
-    def repeated(self) -> tuple["Step", ...]:
-        """The step once for each time it is to be said."""
-        return tuple(self.at(self.after + number * self.every) for number in range(self.times))
-
-
-def _ascending(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    if any(later.after <= earlier.after for earlier, later in pairwise(steps)):
-        raise ValueError("the steps must stand in ascending order of `after`")
-    return steps
-
-
-Steps = Annotated[tuple[Step, ...], AfterValidator(_ascending)]
-
-
-class Loop(_Frozen):
-    """After the last step `every` later back to step number `to`, `times` times."""
-
-    to: int = Field(ge=0)
-    every: Duration
-    times: int = Field(ge=1, le=20)
-
-
-class Ladder(_Frozen):
-    """The steps of one level, by day and at night (the same where `night` is missing), with repetitions written out."""
-
-    day: Steps
-    night: Steps | None = None
-    loop: Loop | None = None
-    contingency: Step | None = None
-
-    @model_validator(mode="after")
-    def _can_be_walked(self) -> Self:
-        for steps in (self.day, self.night or ()):
-            if self.loop is not None and steps and self.loop.to >= len(steps):
-                raise ValueError(f"there is no step {self.loop.to} to loop to")
-            if len(flat := self._walk(steps)) > _MOST_STEPS:
-                raise ValueError(f"{len(flat)} steps in all, at most {_MOST_STEPS}")
-            _ascending(flat)
-        return self
-
-    def steps(self, *, night: bool) -> tuple[Step, ...]:
-        """All steps in order, loops and contingency list included."""
-        return self._walk(self.night if night and self.night is not None else self.day)
-
-    def _walk(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
-        flat = [one for step in steps for one in step.repeated()]
-        if not flat:
-            return ()
-        if self.loop is not None:
-            again = [one for step in steps[self.loop.to :] for one in step.repeated()]
-            for _ in range(self.loop.times):
-                shift = flat[-1].after + self.loop.every - again[0].after
-                flat += [one.at(one.after + shift) for one in again]
-        if self.contingency is not None:
-            flat.append(self.contingency.at(flat[-1].after + self.contingency.after))
-        return tuple(flat)
-
-
-class Special(_Frozen):
+class Special(Frozen):
     """A ladder of its own for alarms that are not about a room's contents: a duty gap, a provider that cannot send."""
 
     when: Selector
     steps: Steps
 
 
-class WorkingHours(_Frozen):
+class WorkingHours(Frozen):
     """Times of day in ms; on workdays between them it is day. Alarms of `levels` wait for the next delivery of the morning otherwise."""
 
     begin: TimeOfDay = Field(alias="from")
@@ -227,14 +81,14 @@ class WorkingHours(_Frozen):
         return self.begin <= time_of_day < self.until
 
 
-class Progress(_Frozen):
+class Progress(Frozen):
     """A take-over without progress: asked after `ask`, run out `expire` later."""
 
     ask: Duration
     expire: Duration
 
 
-class QuietHours(_Frozen):
+class QuietHours(Frozen):
     """Times of day in ms since midnight, Asia/Shanghai. `never` wins over `hold`; what neither names is not held."""
 
     begin: TimeOfDay = Field(alias="from")
@@ -260,14 +114,14 @@ class QuietHours(_Frozen):
         return not any(selector.matches(facts) for selector in self.never) and any(selector.matches(facts) for selector in self.hold)
 
 
-class BeforeAcceptance(_Frozen):
+class BeforeAcceptance(Frozen):
     """Rooms in these stages are not in service yet: only these roles are told, once, without escalation."""
 
     stages: tuple[str, ...] = ()
     to: tuple[Role, ...] = ()
 
 
-class EscalationTable(_Frozen):
+class EscalationTable(Frozen):
     """The whole file. `levels` maps a level word to its ladder."""
 
     levels: dict[LevelWord, Annotated[Ladder, BeforeValidator(_ladder)]]

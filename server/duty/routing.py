@@ -10,7 +10,8 @@ from functools import cache
 
 from server.duty.calendar import Workdays
 from server.duty.clock import BEIJING, next_at, time_of_day
-from server.duty.escalation import DUTIES, ROOM_PERSON, EscalationTable, Step
+from server.duty.escalation import EscalationTable
+from server.duty.ladder import DUTIES, ROOM_PERSON, Step
 
 __all__ = [
     "BEIJING", "WAYS", "Member", "Org", "OrgUnit", "Plan", "Recipient", "StepContext", "addresses", "e164", "inform", "landline", "plan",

@@ -13,7 +13,8 @@ from sqlalchemy import and_, case, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from server.duty.calendar import Workdays
-from server.duty.escalation import LEVELS, EscalationTable
+from server.duty.escalation import EscalationTable
+from server.duty.ladder import LEVELS
 from server.notify.channels import Channel
 from server.notify.expand import Count, Expander
 from server.notify.lines import Broadcast, Lines

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from server.duty import readiness
 from server.duty.calendar import Workdays
 from server.duty.directory import Directory
-from server.duty.escalation import LEVELS, EscalationTable
+from server.duty.escalation import EscalationTable
+from server.duty.ladder import LEVELS
 from server.duty.routing import Plan, Recipient, inform, plan, supervisions
 from server.notify import situation
 from server.notify.lines import Broadcast, Lines

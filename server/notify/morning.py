@@ -8,7 +8,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from server.duty.directory import Directory
-from server.duty.escalation import LEVELS
+from server.duty.ladder import LEVELS
 from server.duty.routing import Recipient
 from server.notify import situation
 from server.notify.expand import REPEAT_MS, Expander

@@ -90,9 +90,11 @@ class Sender:
         if self._set_aside(session, row, now):
             return True
         mode: Literal["send", "lookup"] = "send" if row.state == "queued" else "lookup"
-        if mode == "send" and not self._channels[row.channel].abilities.tells_apart and _under_way(session, row):
-            row.due = now + _BUSY_MS
-            return True
+        if mode == "send" and not self._channels[row.channel].abilities.tells_apart and (others := _under_way(session, row)):
+            in_doubt = any(error for error in others)
+            if in_doubt:  # aside for a moment, or a dozen of them would keep the calls to other telephones away
+                row.due = now + _BUSY_MS
+            return in_doubt
         until = now + self._settings.claim_ms
         held = update(Notification).where(Notification.id == ident, Notification.state == row.state)
         if mode == "send":
@@ -271,14 +273,15 @@ def is_due(row: Notification, now: int) -> bool:
     return (row.state == "queued" and row.due <= now) or (row.state == "claimed" and (row.claimed_until or 0) <= now)
 
 
-def _under_way(session: Session, row: Notification) -> bool:
-    """Whether another message to the same address is claimed: sent at this moment, or in doubt.
+def _under_way(session: Session, row: Notification) -> list[str]:
+    """The errors of other messages to the same address that are claimed: "" is being sent at this moment, anything else is in doubt.
 
     Two that ask at once on PostgreSQL wait for each other at the rows, and the second sees the claim of the first.
     """
-    same = select(Notification.id, Notification.state).where(Notification.channel == row.channel, Notification.phone == row.phone)
-    rows = session.execute(same.where(Notification.state.in_(("queued", "claimed"))).order_by(Notification.id).with_for_update()).all()
-    return any(state == "claimed" and ident != row.id for ident, state in rows)
+    same = select(Notification.id, Notification.state, Notification.error)
+    same = same.where(Notification.channel == row.channel, Notification.phone == row.phone, Notification.state.in_(("queued", "claimed")))
+    found = session.execute(same.order_by(Notification.id).with_for_update()).all()
+    return [error for ident, state, error in found if state == "claimed" and ident != row.id]
 
 
 def _held(claim: Claim) -> Update:

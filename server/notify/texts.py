@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
 from contract.quantities import QUANTITIES
-from server.duty.escalation import Selector
+from server.duty.ladder import Selector
 from server.duty.routing import BEIJING
 
 SINGLE, JOINED = 70, 67

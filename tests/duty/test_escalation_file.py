@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from server.duty.escalation import LEVELS, EscalationError, Selector, default_escalation, load_escalation, parse_escalation
+from server.duty.escalation import EscalationError, default_escalation, load_escalation, parse_escalation
+from server.duty.ladder import LEVELS, Selector
 
 GOOD = """\
 levels:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.duty.escalation import LEVELS, parse_escalation
+from server.duty.escalation import parse_escalation
+from server.duty.ladder import LEVELS
 from server.duty.routing import BEIJING, Member, Org, OrgUnit, Recipient, StepContext, e164, inform, plan
 from tests.duty.ladders import ten_minutes
 

@@ -214,3 +214,14 @@ def test_before_acceptance_nobody_above_is_told(night):
     night.run(20, every_s=60)
     assert {row.person for row in night.desk.notes(alarm)} == {1}
     assert [step.reason for step in night.desk.steps(alarm)].count("supervise") == 0
+
+
+def test_a_telephone_has_one_call_in_doubt_at_a_time(night):
+    """The provider's list of calls does not tell what was said: with two in doubt, one would be taken for the other."""
+    night.sms.order("500", to="+86" + DESK[1:])
+    for key in ("1", "2"):
+        night.desk.annunciate(**LEAK, key=key)
+    night.run(0.5)
+    assert night.called() == []
+    night.run(1)
+    assert len(set(night.called())) == len(night.called()) == 2
