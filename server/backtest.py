@@ -5,27 +5,22 @@ was silent with its gateway counts as silent. Times are UTC ms, days those of As
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from math import isnan
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alarms.coverage import DAY_MS
-from alarms.lifecycle import Change
 from alarms.model import Rule, RuleSet
-from alarms.replay import Reading, Track, walk
 from alarms.rules import parse_rules
-from alarms.screen import ScreenedCore
 from server.instants import day_name, instant
 from server.series import GOOD, SeriesStore
 from server.store.places import Place
+from server.strides import Column, stride
 
 _UNCERTAIN = 1
 _LONGEST_APART_MS = 30 * 60_000
-_CHUNK = 256
 RAISING = ("raised", "re_raised")
 
 
@@ -54,16 +49,25 @@ def here(work: Callable[..., list[Raised]], *args: Any) -> list[Raised]:
     return work(*args)
 
 
-def backtest(store: SeriesStore, rules: RuleSet, rooms: Sequence[Place], start: int, end: int, run: Run) -> list[Raised]:
-    """What a rule set would have raised in these rooms in [start, end). `run` is a Pool's, or `here`."""
-    found: list[Raised] = []
-    body = rules.canonical()
-    for whole in rooms:
-        place = whole._replace(points=tuple(point for point in whole.points if any(rule.wants(point[1]) for rule in rules.rules)))
+def backtest(
+    store: SeriesStore, sets: Sequence[RuleSet], rooms: Sequence[Place], start: int, end: int, run: Run, told: Callable[[int], object] | None = None
+) -> list[list[Raised]]:
+    """What each of these rule sets would have raised in the rooms in [start, end).
+
+    One room is in memory at a time. `run` is a Pool's, or `here`; `told` hears how many rooms are done.
+    """
+    found: list[list[Raised]] = [[] for _ in sets]
+    wanted = [rule for rules in sets for rule in rules.rules]
+    for done, whole in enumerate(rooms, 1):
+        place = whole._replace(points=tuple(point for point in whole.points if any(rule.wants(point[1]) for rule in wanted)))
         samples = load(store, place, start, end)
         if len(samples.at):
-            found += run(judge, body, patient(place, samples), samples, start, end)
-    return sorted(found, key=lambda raised: (raised.room, raised.at, raised.rule))
+            place = patient(place, samples)
+            for rules, raised in zip(sets, found, strict=True):
+                raised.extend(run(judge, rules.canonical(), place, samples, start, end))
+        if told is not None:
+            told(done)
+    return [sorted(raised, key=lambda one: (one.room, one.at, one.rule)) for raised in found]
 
 
 def patient(place: Place, samples: Samples) -> Place:
@@ -82,18 +86,16 @@ def patient(place: Place, samples: Samples) -> Place:
 
 
 def load(store: SeriesStore, place: Place, start: int, end: int) -> Samples:
-    """The stored samples of a room as arrays, a day at a time so that few rows are in memory as objects."""
+    """The stored samples of a room in the order of time."""
     index = {ident: number for number, (ident, _, _) in enumerate(place.points)}
-    parts: list[tuple[list[int], list[int], list[float]]] = []
-    for begin in range(start, end, DAY_MS):
-        rows = store.raw(list(index), begin, min(begin + DAY_MS, end))
-        rows.sort(key=lambda row: row.taken_at)
-        values = [row.value if row.value is not None and row.quality in (GOOD, _UNCERTAIN) else np.nan for row in rows]
-        parts.append(([index[row.point_id] for row in rows], [row.taken_at for row in rows], values))
+    batch = store.samples(list(index), start, end)
+    order = np.argsort(batch.taken_at, kind="stable")
+    places = np.array([index[int(ident)] for ident in np.unique(batch.point)], np.int64)
+    usable = np.isin(batch.quality, (GOOD, _UNCERTAIN))
     return Samples(
-        np.concatenate([np.array(part[0], np.int64) for part in parts]),
-        np.concatenate([np.array(part[1], np.int64) for part in parts]),
-        np.concatenate([np.array(part[2], np.float64) for part in parts]),
+        places[np.unique(batch.point, return_inverse=True)[1]][order] if len(batch) else np.zeros(0, np.int64),
+        batch.taken_at[order],
+        np.where(usable, batch.value, np.nan)[order],
     )
 
 
@@ -104,37 +106,29 @@ def _rules(body: str) -> RuleSet:
 
 
 def judge(body: str, place: Place, samples: Samples, start: int, end: int) -> list[Raised]:
-    """One room (in the worker): point rules through screen and core, room rules one by one."""
+    """One room (in the worker), rule by rule."""
     rules = _rules(body)
     found: list[Raised] = []
-
-    def report(_point: int, rule: Rule, change: Change) -> None:
-        if change.name in RAISING and change.level is not None:
-            found.append(Raised(place.room, rule.name, change.level.word, change.at))
-
-    mine = [rules.for_point(quantity, place.medium, place.path, place.room) for _, quantity, _ in place.points]
-    core = ScreenedCore(mine, [allowed for *_, allowed in place.points], report, start)
-    for first in range(0, len(samples.at), _CHUNK):  # bands move between chunks, so short ones keep more samples from the core
-        part = slice(first, first + _CHUNK)
-        values = samples.values[part]
-        core.feed(samples.points[part], samples.at[part], values, ~np.isnan(values))
-    core.settle(end)
+    for number, (_, quantity, _) in enumerate(place.points):
+        for rule in rules.for_point(quantity, place.medium, place.path, place.room):
+            found += _raised(place, rule, [_column(place, number, samples, start)], end)
     for rule in rules.for_room(place.medium, place.path, place.room):
-        tracks = _tracks(rule, place, samples, start)
-        if tracks and {track.quantity for track in tracks} >= set(rule.inputs):
-            for change in walk(rule, tracks, end - 1):
-                report(0, rule, change)
+        columns = [_column(place, number, samples, start) for number, point in enumerate(place.points) if rule.wants(point[1])]
+        if columns and {column.quantity for column in columns} >= set(rule.inputs):
+            found += _raised(place, rule, columns, end)
     return found
 
 
-def _tracks(rule: Rule, place: Place, samples: Samples, start: int) -> list[Track]:
-    tracks = []
-    for number, (ident, quantity, allowed) in enumerate(place.points):
-        if rule.wants(quantity):
-            own = samples.points == number
-            pairs = zip(samples.at[own].tolist(), samples.values[own].tolist(), strict=True)
-            tracks.append(Track(ident, quantity, allowed, [Reading(at, None if isnan(value) else value) for at, value in pairs], start))
-    return tracks
+def _raised(place: Place, rule: Rule, columns: Sequence[Column], end: int) -> Iterator[Raised]:
+    for change in stride(rule, columns, end - 1):
+        if change.name in RAISING and change.level is not None:
+            yield Raised(place.room, rule.name, change.level.word, change.at)
+
+
+def _column(place: Place, number: int, samples: Samples, start: int) -> Column:
+    ident, quantity, allowed = place.points[number]
+    own = samples.points == number
+    return Column(ident, quantity, allowed, samples.at[own], samples.values[own], start)
 
 
 def summary(raised: Iterable[Raised], rules: RuleSet, unit: str, start: int, end: int, rooms: Sequence[Place]) -> dict[str, Any]:

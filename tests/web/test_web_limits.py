@@ -137,6 +137,12 @@ def test_a_backtest_counts_alarms_per_room_and_day(filled: House) -> None:
     assert result["alarms"] == 7
     room = next(room for room in result["rooms"] if room["room"] == ROOM)
     assert [(day["alarms"], day["by_level"], day["by_rule"]) for day in room["days"]] == [(1, {"warn": 1}, {"damp": 1})] * 7
+    parts, after = [], ""
+    while not parts or after:
+        body = {"rules": RULES, "unit": COUNTY, "most": 1, "after": after}
+        part = client.post("/api/v1/rules/backtest", json=body, params={"from": "2026-09-01T00:00:00Z"}).json()
+        parts, after = [*parts, *part["rooms"]], part["next"]
+    assert (parts, part["rooms_in_all"]) == (result["rooms"], len(result["rooms"])), "room by room it comes to the same"
     assert client.post("/api/v1/rules/backtest", json={"rules": "rules: [{name: x}]", "unit": COUNTY}).status_code == 422
     assert client.post("/api/v1/rules/backtest", json={"rules": RULES, "unit": SISTER}).status_code == 403
 

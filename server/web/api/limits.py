@@ -79,6 +79,8 @@ class Backtest(BaseModel):
 
     rules: Annotated[str, StringConstraints(min_length=1, max_length=200_000)]
     unit: str
+    after: Annotated[str, Field(max_length=16, description="only rooms behind this code: `next` of the answer before")] = ""
+    most: Annotated[int | None, Field(ge=1, le=200, description="at most so many rooms in one answer; by default all of them")] = None
 
 
 @router.get("/limits", operation_id="listLimits")
@@ -129,8 +131,7 @@ def preview(body: Tightening, who: Setter, services: ServicesOf) -> Preview:
         after = effective_rules(session, services.rulebook.base, now, services.workdays.given, [change]).named(body.rule)
     _check(before, after, change, services)
     start, found = now - PREVIEW_DAYS * DAY_MS, _places(services, change.unit, change.room)
-    old = backtest(services.store, before, found, start, now, services.pool.run)
-    new = backtest(services.store, after, found, start, now, services.pool.run)
+    old, new = backtest(services.store, [before, after], found, start, now, services.pool.run)
     per_day: dict[str, int] = {}
     for alarm in new:
         per_day[day_name(alarm.at)] = per_day.get(day_name(alarm.at), 0) + 1
@@ -169,7 +170,10 @@ def explain(code: str, who: Viewer, services: ServicesOf, quantity: Annotated[st
 
 @router.post("/rules/backtest", operation_id="backtestRules")
 def run_backtest(body: Backtest, who: Setter, services: ServicesOf, start: From = None, end: To = None) -> dict[str, Any]:
-    """Alarms per room and day that a rule set would have raised on stored history, at most 92 days; by default the last 30."""
+    """Alarms per room and day that a rule set would have raised on stored history, at most 92 days; by default the last 30.
+
+    A province takes minutes: ask for some rooms at a time (`most`), and go on behind `next` until it is empty. `rooms_in_all` is their number.
+    """
     now = services.clock()
     since, until = span(start, end, default=(now - PREVIEW_DAYS * DAY_MS, now), longest_ms=LONGEST_BACKTEST_MS)
     with services.db.read() as session:
@@ -178,9 +182,13 @@ def run_backtest(body: Backtest, who: Setter, services: ServicesOf, start: From 
         rules = parse_rules(body.rules, "rules")
     except RuleError as error:
         raise invalid(f"规则文件有误：{error}", "body.rules", str(error)) from error
-    found = _places(services, body.unit)
+    whole = _places(services, body.unit)
+    behind = [place for place in whole if place.room > body.after]
+    found = behind[: body.most]
     dated = holidays.filled(rules, until, services.workdays.given)
-    return summary(backtest(services.store, dated, found, since, until, services.pool.run), rules, body.unit, since, until, found)
+    [raised] = backtest(services.store, [dated], found, since, until, services.pool.run)
+    told = {"rooms_in_all": len(whole), "next": found[-1].room if len(behind) > len(found) else ""}
+    return summary(raised, rules, body.unit, since, until, found) | told
 
 
 def _places(services: Services, unit: str, room: str | None = None, *, bare: bool = False) -> list[Place]:
