@@ -79,7 +79,7 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
             _measure("runtime", "min", 0, 100_000, "备电时长", "Battery runtime"),
             _measure("setpoint_temperature", "°C", -40, 85, "温度设定", "Temperature setting"),
             _measure("setpoint_humidity", "%RH", 0, 100, "湿度设定", "Humidity setting"),
-            _measure("spool_fill", "%", 0, 100, "缓存占用", "Spool in use"),
+            _measure("spool_fill", "%", 0, 100, "缓存占用（占上限）", "Spool in use (of its limit)"),
             _measure("clock_offset", "s", -1_000_000_000, 1_000_000_000, "时钟偏差", "Clock offset"),
             _measure("picture_age", "s", 0, 10_000_000, "画面时效", "Picture age"),
             _state("smoke", 1, "烟感", "Smoke"),

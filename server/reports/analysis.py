@@ -32,9 +32,10 @@ class Analysed(NamedTuple):
 
 
 def build(sources: Sources, rooms: Sequence[Room], name: str, period: Period, now: int, progress: Progress) -> list[Sheet]:
-    """A sheet for the unit of this name, where it is more than one room, and one for each room."""
+    """A sheet for the unit of this name, where it is more than one room, and one for each room. The unit's figures are those of rooms in use."""
     found = _analyse(sources, rooms, period, now, progress)
-    whole = [_whole(found, name, period)] if len(found) != 1 else []
+    in_use = [item for item in found if item.place.stage == "in_use"]
+    whole = [_whole(in_use, len(found), name, period)] if len(found) != 1 else []
     return [*whole, *(_sheet(item, period) for item in found)]
 
 
@@ -62,11 +63,15 @@ def _analyse(sources: Sources, rooms: Sequence[Room], period: Period, now: int, 
 # --- the unit ---------------------------------------------------------------------------------------------------------------------------
 
 
-def _whole(found: Sequence[Analysed], name: str, period: Period) -> Sheet:
+def _whole(found: Sequence[Analysed], rooms: int, name: str, period: Period) -> Sheet:
     return Sheet(
         title=TITLE,
         subject=f"{name}　{period.label}",
-        pairs=(("库房数", f"{len(found)} 间"), ("依据", "《档案库房技术管理暂行规定》（1987年）第十条"), ("时段", period.label)),
+        pairs=(
+            ("库房数", f"共 {rooms} 间，合计只算其中在用的 {len(found)} 间"),
+            ("依据", "《档案库房技术管理暂行规定》（1987年）第十条"),
+            ("时段", period.label),
+        ),
         blocks=(
             Text(title="一、总的情况", paragraphs=_summary(found), numbered=True),
             _rooms_table(found),
@@ -81,7 +86,7 @@ def _whole(found: Sequence[Analysed], name: str, period: Period) -> Sheet:
 
 def _summary(found: Sequence[Analysed]) -> tuple[str, ...]:
     sensed = [item for item in found if item.climate.account.elapsed]
-    texts = [f"共 {len(found)} 间库房，其中 {len(sensed)} 间有温湿度数据，{len(found) - len(sensed)} 间没有。"]
+    texts = [f"在用库房 {len(found)} 间，其中 {len(sensed)} 间有温湿度数据，{len(found) - len(sensed)} 间没有。"]
     for quantity in CLIMATE:
         kept = [(share(*item.climate.inside[quantity]), item) for item in sensed]
         poor = sorted((value, item.place.name) for value, item in kept if value is not None and value < _POOR)

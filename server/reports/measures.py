@@ -46,8 +46,8 @@ class Answering:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomMeasure:
-    """One room in one period. `coverage` and `lost` (the time not watched, ms by cause) are of the time in which it was in use (在用): only that
-    makes percentages. `elapsed_ms`: how much of the period has passed.
+    """One room in one period. `coverage`, `lost` (the time not watched, ms by cause) and `inside` are of the time in which it was in use (在用): only
+    that makes percentages. `elapsed_ms`: how much of the period has passed.
     """
 
     place: Place
@@ -84,6 +84,13 @@ def measure(sources: Sources, rooms: Sequence[Room], period: Period, now: int) -
         spans = {code: [span for span in all_of_it if span.counted] for code, all_of_it in ledger.items()}
         alarms = _alarms(session, codes, period.since, end)
     kept = compliances(sources.store, found, period.since, end)
+    for place in found:
+        in_use = _in_use(ledger[place.code], period.since, end)
+        if in_use != [(period.since, end)]:
+            parts = [compliances(sources.store, [place], *part) for part in in_use]
+            for quantity in CLIMATE:
+                some = [part[place.code, quantity] for part in parts]
+                kept[place.code, quantity] = Compliance(sum(one.in_band_ms for one in some), sum(one.valid_ms for one in some))
     return [
         RoomMeasure(
             place=place,
@@ -95,6 +102,16 @@ def measure(sources: Sources, rooms: Sequence[Room], period: Period, now: int) -
         )
         for place in found
     ]
+
+
+def _in_use(ledger: Sequence[Stretch], start: int, end: int) -> list[tuple[int, int]]:
+    """The period without the stretches in which the room was on record, but not in use. History from before its ledger counts."""
+    found, since = list[tuple[int, int]](), start
+    for stretch in (one for one in ledger if not one.counted):
+        if since < stretch.since:
+            found.append((since, stretch.since))
+        since = max(since, stretch.until)
+    return [*found, (since, end)] if since < end else found
 
 
 def answering(alarms: Iterable[Alarm]) -> Answering:

@@ -9,9 +9,10 @@ import docx
 import numpy as np
 import pytest
 from pypdf import PdfReader
+from sqlalchemy import delete
 
 from alarms.performance import measure
-from server.reports import kinds
+from server.reports import kinds, measures
 from server.reports.desk import Desk, Here, Wanted
 from server.reports.paper import Paper, Table, Text
 from server.reports.performance import FIGURES
@@ -23,12 +24,12 @@ from server.series.batch import Batch
 from server.series.choose import open_store
 from server.store.migrate import migrate
 from server.store.session import Database
-from server.store.tables import Alarm, Gateway, Point, Room, Transition, Unit
+from server.store.tables import Alarm, CoverageSpan, Gateway, Point, Room, Transition, Unit
 from server.store.tables_papers import ManualReading
 from server.store.tables_watch import Annunciation
 
 UNIT = "350102000000"
-DRY, DAMP, BARE = (f"{UNIT}-{number:02d}" for number in (1, 2, 3))
+DRY, DAMP, BARE, NEW = (f"{UNIT}-{number:02d}" for number in (1, 2, 3, 4))
 BANDS = {"temperature": (14.0, 24.0), "humidity": (45.0, 60.0)}
 NOW = midnight(date(2026, 1, 10))
 STEP = 30 * 60_000
@@ -76,6 +77,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sources]:
         session.flush()
         for code, name in ((DRY, "干库"), (DAMP, "湿库"), (BARE, "无传感器库")):
             session.add(Room(code=code, unit=UNIT, name=name, short_name=name, sms_place=name))
+        session.add(Room(code=NEW, unit=UNIT, name="新库", short_name="新库", sms_place="新库", stage="trial"))
         session.add(Gateway(code="GW", group_id="350100", unit=UNIT, name="网关"))
         session.flush()
         for ident, room, quantity in ((1, DRY, "temperature"), (2, DRY, "humidity"), (3, DAMP, "temperature"), (4, DAMP, "humidity")):
@@ -106,8 +108,10 @@ def table(paper: Paper, sheet: int, title: str) -> Table:
 
 def test_a_year_of_a_unit_names_what_was_wrong_and_what_would_have_helped(sources: Sources) -> None:
     paper = made(sources, "analysis")
-    assert len(paper.sheets) == 4  # the unit and its three rooms
+    assert len(paper.sheets) == 5  # the unit and its four rooms
     rows = {row[0]: row for row in table(paper, 0, "各库房").rows}
+    assert "新库" not in rows, "a room on trial is in no figure of the unit"
+    assert ("库房数", "共 4 间，合计只算其中在用的 3 间") in paper.sheets[0].pairs
     assert rows["干库"][2:10] == (20.0, 20.0, 20.0, 100.0, 50.0, 50.0, 50.0, 100.0)
     assert rows["湿库"][9] == 0.0
     assert rows["无传感器库"][9] == 100.0  # one entry, in band
@@ -173,3 +177,19 @@ def test_the_desk_puts_the_name_on_it(sources: Sources, tmp_path: Path) -> None:
     job = desk.make_now(Wanted(kind="analysis", code=DRY, period="2025-07", ending="json", by="赵六", options={}), NOW)
     assert job.state == "done", job.error
     assert '"made_for":"赵六"' in desk.path(job).read_text()
+
+
+def test_only_the_part_of_a_period_in_which_a_room_was_in_use_is_measured(sources: Sources) -> None:
+    """On trial until July: the months before are on record, and in no percentage."""
+    period = parse_period("2025")
+    with sources.db.write() as session:
+        room = session.get_one(Room, DAMP)
+        session.add(CoverageSpan(room=DAMP, since=period.since, until=JULY, state="watched", counted=False))
+        session.add(CoverageSpan(room=DAMP, since=JULY, until=None, state="watched", counted=True))
+        session.flush()
+        session.expunge(room)
+    [item] = measures.measure(sources, [room], period, NOW)
+    assert item.coverage.watched == item.accounted_ms == period.until - JULY
+    assert item.inside["humidity"].valid_ms == item.inside["temperature"].in_band_ms == period.until - JULY
+    with sources.db.write() as session:
+        session.execute(delete(CoverageSpan))
