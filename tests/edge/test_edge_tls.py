@@ -1,7 +1,5 @@
 """TLS and client certificates of the uplink against a real Mosquitto: who is let in, who is not, and what the log says about it."""
 
-import datetime
-import ipaddress
 import shutil
 import subprocess
 import threading
@@ -10,54 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from edge.link import Arrived, Down, Event, PahoLink, Up
 from edge.settings import BrokerSettings, TlsSettings
+from tests.certificates import Authority
 
 pytestmark = [pytest.mark.mosquitto, pytest.mark.skipif(shutil.which("mosquitto") is None, reason="the broker Mosquitto is not installed")]
-NOW = datetime.datetime.now(datetime.UTC)
-
-
-class Authority:
-    """A certificate authority that lives in a folder."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self._key, self._name = folder, ec.generate_private_key(ec.SECP256R1()), _named(name)
-        self.file = folder / f"{name}.pem"
-        body = self._body(self._name, self._key.public_key(), 1).add_extension(x509.BasicConstraints(True, None), True)
-        self.file.write_bytes(body.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-
-    def _body(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
-        started = NOW - datetime.timedelta(days=10)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(started)
-            .not_valid_after(NOW + datetime.timedelta(days=days))
-        )
-
-    def issue(self, name: str, *, days: int = 1, host: str = "127.0.0.1") -> tuple[Path, Path]:
-        """A certificate and its key, as files."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        body = self._body(_named(name), key.public_key(), days)
-        body = body.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), False)
-        body = body.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), False)
-        certificate, private = self.folder / f"{name}.crt", self.folder / f"{name}.key"
-        certificate.write_bytes(body.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-        plain = serialization.NoEncryption()
-        private.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
-        return certificate, private
-
-
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 class Mosquitto:

@@ -1,15 +1,8 @@
 """Who may say what at the broker: real Mosquitto and real nats-server on the files that the server makes of its table of gateways."""
 
-import ipaddress
-import ssl
 import stat
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from sqlalchemy import text
 
 from contract.batch import Outbox, PointDeclaration, node_birth, node_death
@@ -237,66 +230,3 @@ def test_the_will_of_a_gateway_goes_out_under_its_own_name_alone(scene):
     assert f"spBv1.0/{B[0]}/NDEATH/{B[1]}" not in topics(server)
     for client in (forged, true):
         client.close()
-
-
-def authority(folder, names):
-    """A certificate authority with a certificate for each name, and a list of revoked ones: the last name's."""
-    now, ca_key = datetime.now(UTC), ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-
-    def made(name, key, *, ca=False):
-        builder = x509.CertificateBuilder().issuer_name(issuer).public_key(key.public_key()).serial_number(x509.random_serial_number())
-        builder = builder.subject_name(issuer if ca else x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-        builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        if not ca:
-            builder = builder.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        return builder.sign(ca_key, hashes.SHA256())
-
-    def keep(name, key, certificate):
-        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        (folder / f"{name}.key").write_bytes(private)
-        (folder / f"{name}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-
-    folder.mkdir()
-    keep("ca", ca_key, made("ca", ca_key, ca=True))
-    revoked = x509.CertificateRevocationListBuilder().issuer_name(issuer).last_update(now - timedelta(days=1)).next_update(now + timedelta(days=1))
-    for name in names:
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = made(name, key)
-        keep(name, key, certificate)
-    entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(now).build()
-    (folder / "crl").write_bytes(revoked.add_revoked_certificate(entry).sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-
-
-def test_gateways_with_client_certificates_speak_for_the_name_in_it(db, tmp_path, free_port):
-    for _, code in (A, B):
-        issue(db, code)
-    folder = tmp_path / "ca"
-    authority(folder, ("broker", "server", A[1], B[1]))
-    tls = tuple(str(folder / name) for name in ("broker.crt", "broker.key", "ca.crt"))
-    broker = Guarded(
-        "mosquitto", db, tmp_path / "broker", free_port, tls=tls, certificates=True, crl=str(folder / "crl"), probe=context(folder, "server")
-    )
-    server = Client(broker, None, None, "aw-1", *READS, tls=context(folder, "server"))
-    a = Client(broker, None, None, A[1], tls=context(folder, A[1]))
-    for topic in (f"spBv1.0/{B[0]}/NDATA/{B[1]}", f"spBv1.0/{B[0]}/NDATA/{A[1]}", "spBv1.0/STATE/aw"):
-        a.say(topic, b"forged")
-    a.say(f"spBv1.0/{A[0]}/NDATA/{A[1]}", b"own")
-    until(lambda: server.got, 10, "the server hears the gateway")
-    assert server.got == [(f"spBv1.0/{A[0]}/NDATA/{A[1]}", b"own")]
-    revoked = Client(broker, None, None, B[1], tls=context(folder, B[1]), wait=False)
-    nobody = Client(broker, "server", SERVER_PASSWORD, "x", tls=context(folder, None), wait=False)
-    for client in (revoked, nobody):
-        client.answered.wait(2)
-        assert not client.connected
-    for client in (server, a, revoked, nobody):
-        client.close()
-    broker.close()
-
-
-def context(folder, name):
-    made = ssl.create_default_context(cafile=str(folder / "ca.crt"))
-    if name is not None:
-        made.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
-    return made
