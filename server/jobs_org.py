@@ -5,10 +5,10 @@ from collections.abc import Callable, Container
 from sqlalchemy import select
 
 from server.jobs import Job
-from server.org import calibration, dormancy, emergency, feed, granting, notices, review, still_keeping
+from server.org import calibration, chain_check, dormancy, emergency, feed, granting, notices, review, still_keeping
 from server.org.feed import drop
 from server.settings import Settings
-from server.store import audit, units
+from server.store import units
 from server.store.session import Database
 from server.store.tables import Alarm
 from server.watch.commands import Command, Condition
@@ -31,6 +31,7 @@ class OrgJobs:
             Job("emergency_access", "应急授权到期", self.emergencies, every_s=5),
             Job("stills", "画面到期清理", self.stills, at=(4, 40)),
             Job("audit_chain", "审计核对", self.audit_chain, at=(0, 1)),
+            Job("audit_asked", "审计全链核对", self.audit_asked, every_s=2),
         ]
         if self._settings.folder is not None:
             found.append(Job("people_feed", "人员名单", self.people_drop, every_s=60))
@@ -60,16 +61,26 @@ class OrgJobs:
             feed.listen(self._db, self._started_at, now)
 
     def audit_chain(self, now: int) -> bool:
-        """Walk the whole audit log before the day is anchored; a notice stands for as long as it does not hold."""
-        with self._db.read() as session:
-            broken = audit.walk(session).broken
-            top = units.tops(session)[0].code if units.tops(session) else ""
-        if not top:
-            return broken is None
+        """Walk the whole audit log before the day is anchored."""
         with self._db.write() as session:
+            ident = chain_check.ask(session, "系统", now).id
+        return self._walk_chain(ident, now)
+
+    def audit_asked(self, now: int) -> None:
+        """Walk it because somebody has asked."""
+        with self._db.read() as session:
+            found = chain_check.waiting(session)
+        if found is not None:
+            self._walk_chain(found.id, now)
+
+    def _walk_chain(self, ident: int, now: int) -> bool:
+        """A notice stands for as long as the log does not hold."""
+        broken = chain_check.run(self._db, ident, now).broken
+        with self._db.write() as session:
+            top = next((unit.code for unit in units.tops(session)), "")
             if broken is None:
                 notices.take_down(session, _CHAIN, now)
-            else:
+            elif top:
                 sentence = f"审计日志从第 {broken} 条起对不上：有人改过数据库，或数据库损坏。请立即用独立校验脚本和上级的锚核对。"
                 notices.put_up(session, key=_CHAIN, kind="audit", level="urgent", unit=top, subject="audit", sentence=sentence, now=now)
         return broken is None

@@ -98,6 +98,7 @@ ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "kiosk.make": "设为终端",
         "kiosk.end": "结束终端",
         "audit_export": "导出审计日志",
+        "audit_verify": "核对审计全链",
         "sms_reply": "短信回复",
         "account_add": "新建账号",
         **{f"change_{kind}": f"更改{title}" for kind, title in EDIT_KINDS.items()},

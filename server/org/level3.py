@@ -5,11 +5,14 @@ Section numbers come from a secondary source. What a program cannot see is said 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
+from server.org import chain_check
+from server.org.checks import ZONE
 from server.org.sessions import SignInLimits
 from server.store import anchors, audit
 from server.store.tables import Account, Gateway
@@ -75,13 +78,21 @@ def _three(session: Session, _running: Running) -> tuple[bool, str]:
     return held == set(ADMINISTRATORS) and not double, f"三员齐全：{'是' if held == set(ADMINISTRATORS) else '否'}；一人兼任 {len(double)} 人"
 
 
+def _when(instant: int) -> str:
+    return datetime.fromtimestamp(instant / 1000, ZONE).strftime("%Y-%m-%d %H:%M")
+
+
 def _audit_chain(session: Session, _running: Running) -> tuple[bool, str]:
-    # Each night the whole chain is walked before it is anchored (jobs_org): a page that is looked at walks on from there.
-    anchor = anchors.newest(session)
+    # The whole log is walked each night and when somebody asks (chain_check): a page that is looked at walks on from the last anchor.
+    whole, anchor = chain_check.newest(session), anchors.newest(session)
+    if whole is not None and whole.finished_at is not None and whole.broken is not None:
+        return False, f"{_when(whole.finished_at)} 核对全链：从第 {whole.broken} 条起对不上"
     walk = audit.walk(session, anchor.last, anchor.chain) if anchor is not None else audit.walk(session)
     if walk.broken is not None:
         return False, f"审计在第 {walk.broken} 条断开"
-    return True, f"审计 {walk.last} 条，链完整" + (f"（{anchor.day} 的锚以来 {walk.rows} 条刚刚核对）" if anchor is not None else "")
+    since = f"{anchor.day} 的锚以来 {walk.rows} 条刚刚核对" if anchor is not None else f"全部 {walk.rows} 条刚刚核对"
+    before = "" if whole is None or whole.finished_at is None else f"，全链 {whole.done} 条核对于 {_when(whole.finished_at)}"
+    return True, f"审计 {walk.last} 条，链完整（{since}{before}）"
 
 
 def _audit_kept(session: Session, _running: Running) -> tuple[bool, str]:
@@ -141,6 +152,10 @@ def lines(session: Session, running: Running) -> list[Line]:
 
 def document(session: Session, running: Running) -> dict[str, Any]:
     """The evidence: lines, when, and the end of the audit chain at that moment."""
-    walk = audit.walk(session)
+    walk, whole = audit.walk(session), chain_check.newest(session)
     rows = [{"section": line.section, "title": line.title, "state": line.state, "found": line.found} for line in lines(session, running)]
-    return {"made_at": running.now, "audit_rows": walk.rows, "audit_chain": walk.chain, "lines": rows}
+    checked = None if whole is None else {"at": whole.finished_at, "by": whole.asked_by, "rows": whole.done, "first_broken": whole.broken}
+    return {
+        "made_at": running.now, "audit_rows": walk.rows, "audit_chain": walk.chain, "audit_first_broken": walk.broken, "audit_checked": checked,
+        "lines": rows,
+    }  # fmt: skip

@@ -6,7 +6,7 @@ takes it up by itself. The database refuses UPDATE and DELETE on this table by t
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -170,18 +170,22 @@ class Walk:
     chain: str
 
 
-def walk(session: Session, after: int = 0, chain_there: str = GENESIS) -> Walk:
+def walk(session: Session, after: int = 0, chain_there: str = GENESIS, *, tell: Callable[[int], None] = lambda _: None, every: int = 1 << 62) -> Walk:
     """Check every entry against the one before it. Ids are without gaps: a removed entry is missed even where the chain was mended around it.
 
     `after` and `chain_there` begin behind an entry that was checked before, e.g. that of an anchor; `rows` counts from there.
+    `tell` hears how many have been seen each time that `every` more have.
     """
     if after and session.scalar(select(AuditEntry.chain).where(AuditEntry.id == after)) != chain_there:
         return Walk(0, after, after - 1, chain_there)
-    previous, expected = chain_there, after + 1
+    previous, expected, said = chain_there, after + 1, after + every
     for *values, chain in _tuples(session, after):
         if values[1] != expected or _linked(previous, values) != chain:
             return Walk(expected - 1 - after, values[1], expected - 1, previous)
         previous, expected = chain, expected + 1
+        if expected > said:
+            tell(said - after)
+            said += every
     return Walk(expected - 1 - after, None, expected - 1, previous)
 
 

@@ -216,3 +216,16 @@ class EmergencyAccess(Base):
     granted_at: Mapped[int | None]
     until: Mapped[int | None]
     ended_at: Mapped[int | None]
+
+
+class ChainCheck(Base):
+    """A walk over the whole audit log. `broken` is the first entry that does not follow from the one before it."""
+
+    __tablename__ = "chain_check"
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    asked_by: Mapped[str] = mapped_column(String(60))
+    asked_at: Mapped[int]
+    done: Mapped[int]
+    total: Mapped[int]
+    broken: Mapped[int | None]
+    finished_at: Mapped[int | None]

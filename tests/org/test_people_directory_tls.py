@@ -38,6 +38,12 @@ departmentNumber: {COUNTY}
 mobile: 13900000007
 mail: p7@example.cn
 employeeType: 在职
+
+dn: ou=elsewhere,dc=example
+objectClass: referral
+objectClass: extensibleObject
+ou: elsewhere
+ref: ldap://localhost:{{inner}}/ou=elsewhere,dc=example
 """
 
 
@@ -47,7 +53,15 @@ def two_ports() -> tuple[int, int]:
 
 
 @pytest.fixture(scope="module")
-def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, str], Authority]]:
+def inner() -> Iterator[socket.socket]:
+    """A listener that nobody named to us, only the directory."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0)
+        yield listening
+
+
+@pytest.fixture(scope="module")
+def slapd(tmp_path_factory: pytest.TempPathFactory, inner: socket.socket) -> Iterator[tuple[dict[str, str], Authority]]:
     """A directory with one person that gives nothing away unencrypted; its addresses by kind, and who vouches for it."""
     folder = tmp_path_factory.mktemp("slapd")
     authority, (plain, secure) = Authority(folder, "ca"), two_ports()
@@ -66,7 +80,13 @@ def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, 
         + "\n",
         "utf-8",
     )  # fmt: skip
-    subprocess.run([str(SLAPD), "-T", "add", "-f", folder / "slapd.conf"], input=PEOPLE.encode(), check=True, capture_output=True, timeout=60)
+    subprocess.run(
+        [str(SLAPD), "-T", "add", "-f", folder / "slapd.conf"],
+        input=PEOPLE.format(inner=inner.getsockname()[1]).encode(),
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
     urls = {"plain": f"ldap://localhost:{plain}", "tls": f"ldaps://localhost:{secure}"}
     process = subprocess.Popen([str(SLAPD), "-f", folder / "slapd.conf", "-h", " ".join(urls.values()), "-d", "0"], stderr=subprocess.DEVNULL)
     try:
@@ -123,3 +143,11 @@ def test_a_server_that_does_not_prove_its_name_gets_no_password(
 def test_this_directory_refuses_a_password_in_the_clear(db: Database, tmp_path: Path, slapd: tuple[dict[str, str], Authority]) -> None:
     assert not directory.run_once(db, settings(slapd[0]["plain"], tmp_path, ca=None), T0)
     assert "confidentiality" in trouble(db).lower(), trouble(db)
+
+
+def test_a_directory_cannot_send_us_elsewhere(db: Database, tmp_path: Path, slapd: tuple[dict[str, str], Authority], inner: socket.socket) -> None:
+    urls, authority = slapd
+    asked = settings(urls["tls"], tmp_path, ca=authority.file).model_copy(update={"base": "ou=elsewhere,dc=example"})
+    assert not directory.run_once(db, asked, T0)
+    with pytest.raises(BlockingIOError):
+        inner.accept()

@@ -1,25 +1,29 @@
 """The self-check looks at the running system, and the table of clauses names tests that exist."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from server.jobs_org import OrgJobs
+from server.org import chain_check
 from server.org.level3 import Running, lines
 from server.org.sessions import SignInLimits
 from server.settings import Settings
 from server.store import anchors, audit
 from server.store.tables import Account
-from server.store.tables_org import Notice
+from server.store.tables_org import ChainCheck, Notice
 from server.web import site
 from server.web.services import Rates
 from tests.web.house import PASSWORD, House
 from tests.web.test_web_security import extra
 
+HTML = {"accept": "text/html"}
 ROOT = Path(__file__).parents[2]
 
 
@@ -69,8 +73,56 @@ def test_the_page_walks_on_from_the_anchor_and_the_night_walks_it_all(house: Hou
     assert not jobs.audit_chain(house.now)
     [notice] = _notices(house)
     assert "从第 3 条起对不上" in notice.sentence
-    _tamper(house, 51)
-    assert states(house)["8.1.4.3 a"] == "wrong", "an anchor that does not fit any more"
+    assert states(house)["8.1.4.3 a"] == "wrong", "what the night found stands on the page"
+
+
+def test_an_anchor_that_does_not_fit_any_more_is_seen_at_once(house: House) -> None:
+    with house.db.write() as session:
+        for number in range(5):
+            audit.append(session, "示例", "comment", f"alarm:{number}", {}, house.now, unit="350102000000")
+        anchors.make(session, house.now)
+    assert states(house)["8.1.4.3 a"] == "ok"
+    with house.db.read() as session:
+        last = anchors.newest(session).last
+    _tamper(house, last)
+    assert states(house)["8.1.4.3 a"] == "wrong"
+
+
+def test_whoever_doubts_has_the_whole_log_walked_now(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = house.client("province-audit")
+    jobs = OrgJobs(house.db, Settings(), lambda _command: None, house.now)
+    jobs.audit_asked(house.now)
+    assert "还没有核对过" in client.get("/level3", headers=HTML).text
+    assert client.post("/level3/chain").status_code == 303
+    assert client.post("/api/v1/audit/checks").json()["done"] == 0, "the one that waits is the answer"
+    with house.db.read() as session:
+        assert session.query(ChainCheck).count() == 1
+    waiting = client.get("/level3?part=chain", headers=HTML).text
+    assert "<progress" in waiting
+    assert "立即核对" not in waiting
+    told = []
+    monkeypatch.setattr(chain_check, "_TELL_EVERY", 2)
+    walk = audit.walk
+
+    def heard(session: Session, *, tell: Callable[[int], None], every: int) -> audit.Walk:
+        return walk(session, tell=lambda done: (told.append(done), tell(done)), every=every)
+
+    monkeypatch.setattr(audit, "walk", heard)
+    jobs.audit_asked(house.now + 60_000)
+    with house.db.read() as session:
+        rows = chain_check.newest(session).done
+        assert told == list(range(2, rows + 1, 2)), "how far it is, on the way"
+    monkeypatch.undo()
+    assert f"核对：{rows} 条，链完整" in client.get("/level3", headers=HTML).text
+    _tamper(house, 2)
+    client.post("/level3/chain")
+    jobs.audit_asked(house.now + 120_000)
+    assert "从第 2 条起对不上" in client.get("/level3", headers=HTML).text
+    found = client.get("/api/v1/level3").json()
+    assert (found["audit_checked"]["first_broken"], found["audit_first_broken"]) == (2, 2)
+    assert [line["state"] for line in found["lines"] if line["section"] == "8.1.4.3 a"] == ["wrong"]
+    assert len(_notices(house)) == 1
+    assert house.client("duty").post("/level3/chain").status_code == 403
 
 
 def _tamper(house: House, ident: int) -> None:

@@ -52,7 +52,15 @@ def read(settings: LdapSettings) -> Iterator[dict[str, str]]:
     server = ldap3.Server(settings.url, tls=tls, connect_timeout=_TIMEOUT_S, get_info=ldap3.NONE)
     bind = ldap3.AUTO_BIND_TLS_BEFORE_BIND if settings.start_tls else ldap3.AUTO_BIND_NO_TLS
     with ldap3.Connection(
-        server, settings.user, password, auto_bind=bind, read_only=True, receive_timeout=_TIMEOUT_S, raise_exceptions=True, check_names=False
+        server,
+        settings.user,
+        password,
+        auto_bind=bind,
+        read_only=True,
+        receive_timeout=_TIMEOUT_S,
+        raise_exceptions=True,
+        check_names=False,
+        auto_referrals=False,  # else a directory could send us, with our password, to wherever it likes
     ) as connection:
         wanted = [name for name in (*settings.attributes.values(), settings.state_attribute) if name]
         found = connection.extend.standard.paged_search(

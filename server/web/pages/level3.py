@@ -1,9 +1,11 @@
 """等保三级自查 as a page."""
 
-from fastapi import APIRouter, Request
-from starlette.responses import Response
+from typing import Any
 
-from server.org import level3
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from server.org import chain_check, level3
 from server.web.api.level3 import Auditor, running
 from server.web.auth import ServicesOf
 from server.web.pages.common import ScreensOf
@@ -12,8 +14,19 @@ router = APIRouter()
 
 
 @router.get("/level3")
-def overview(request: Request, screens: ScreensOf, services: ServicesOf, who: Auditor) -> Response:
-    """Each line held against the running system, now."""
+def overview(request: Request, screens: ScreensOf, services: ServicesOf, who: Auditor, part: str = "") -> Response:
+    """Each line held against the running system, now; with `part` only how far the walk over the whole audit log is."""
     with services.db.read() as session:
+        walks: dict[str, Any] = {"waiting": chain_check.waiting(session), "newest": chain_check.newest(session), "at": services.clock()}
+        if part:
+            return screens.page(request, "_level3_chain.html", who=who, **walks)
         found = level3.lines(session, running(services))
-    return screens.page(request, "level3.html", who=who, lines=found, wrong=sum(line.state == level3.WRONG for line in found))
+    return screens.page(request, "level3.html", who=who, lines=found, wrong=sum(line.state == level3.WRONG for line in found), **walks)
+
+
+@router.post("/level3/chain")
+def verify(services: ServicesOf, who: Auditor) -> Response:
+    """Have the whole audit log walked now."""
+    with services.db.write() as session:
+        chain_check.ask(session, who.name, services.clock())
+    return RedirectResponse("/level3", 303)
