@@ -18,7 +18,7 @@ from server import stills
 from server.duty import drills, watch_checks
 from server.duty.cards import default_cards
 from server.duty.incidents import Incidents
-from server.org import accounts, credentials
+from server.org import credentials, sessions
 from server.reports.filing import FOLDER, path_of
 from server.store import incidents
 from server.store.tables import Account, AuditEntry, EscalationStep, Gateway, Notification, Person, Point, Room, Snapshot, Unit, WebSession
@@ -175,7 +175,7 @@ class Town(House):
         with self.db.write() as session:
             account = session.query(Account).filter_by(login=login).one()
             made = {"account": account.id, "created_at": self.now, "last_seen_at": self.now, "expires_at": self.now + 86_400_000}
-            session.merge(WebSession(token_hash=accounts._digest(token), **made))
+            session.merge(WebSession(token_hash=sessions._digest(token), **made))
         return token
 
     def characters(self) -> list[Character]:
