@@ -316,6 +316,7 @@ RECORDED_AS = {
     "POST /emergency/{emergency_id}/grant": "emergency_grant", "POST /limits/{limit_id}/revoke": "limit.revoke",
     "POST /reviews": "review_sign", "POST /api/v1/session": "session.open", "POST /login": "session.open", "POST /logout": "session.close",
     "POST /me/security/certificate": "certificate.bind", "POST /me/security/password": "password.change", "POST /me/security/pin": "pin.change",
+    "POST /me/security/totp": "totp.enrol",
     "POST /me/security/totp/confirm": "totp.confirm", "POST /me/ways": "person.ways", "POST /callbacks/sms/inbound": "sms_reply",
     "POST /callbacks/voice/{notification}": "acknowledge", "POST /callbacks/sms/status": "", "POST /callbacks/voice/status": "",
 }  # fmt: skip
