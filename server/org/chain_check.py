@@ -13,9 +13,9 @@ _TELL_EVERY = 50_000
 
 def ask(session: Session, by: str, now: int) -> ChainCheck:
     """Have the whole log walked, in the caller's write transaction; one that waits or runs already is the answer."""
+    audit.append(session, by, "audit_verify", "audit", {}, now)
     found = waiting(session)
     if found is None:
-        audit.append(session, by, "audit_verify", "audit", {}, now)
         total = session.scalar(select(func.max(AuditEntry.id))) or 0
         found = ChainCheck(asked_by=by, asked_at=now, done=0, total=total)
         session.add(found)
