@@ -10,6 +10,7 @@ from server.store.tables_incident import Dossier, Incident, IncidentAlarm, Incid
 from server.store.units import below
 
 OPEN, REPORTED, CLOSED = "open", "reported", "closed"
+RUNNING = (OPEN, REPORTED)
 STILL_MARGIN_MS = 10 * 60_000
 """Stills taken this long before the alarm or after the end belong to the incident."""
 
@@ -36,7 +37,7 @@ def of_alarm(session: Session, alarm: int) -> Incident | None:
 def new_owners(session: Session) -> list[tuple[int, str]]:
     """Incidents that are not closed and who has taken over the last of their alarms since, where that is somebody else than the owner on record."""
     taken = select(Incident.id, Alarm.acked_by, Incident.owner).join(IncidentAlarm, IncidentAlarm.incident == Incident.id)
-    taken = taken.join(Alarm, Alarm.id == IncidentAlarm.alarm).where(Incident.state != CLOSED, Alarm.acked_by != "").order_by(Alarm.acked_at)
+    taken = taken.join(Alarm, Alarm.id == IncidentAlarm.alarm).where(Incident.state.in_(RUNNING), Alarm.acked_by != "").order_by(Alarm.acked_at)
     last = {row[0]: (row[1], row[2]) for row in session.execute(taken)}
     return [(ident, by) for ident, (by, owner) in last.items() if by[:60] != owner]
 
@@ -48,13 +49,14 @@ def strays(session: Session) -> Sequence[int]:
     worked = select(IncidentEntry.id).where(IncidentEntry.incident == Incident.id, IncidentEntry.kind.not_in(("opened", "joined"))).exists()
     query = select(Incident.id).join(Alarm, Alarm.id == Incident.alarm).join(group, group.alarm == Alarm.group_alarm)
     query = query.join(whole, whole.id == group.incident).where(Incident.state == OPEN, Incident.owner == "", whole.id != Incident.id)
-    return session.scalars(query.where(whole.state != CLOSED, ~worked).order_by(Incident.id)).all()
+    return session.scalars(query.where(whole.state.in_(RUNNING), ~worked).order_by(Incident.id)).all()
 
 
 def recurred(session: Session) -> Sequence[int]:
     """Closed incidents one of whose alarms holds again: it had never been taken over, so that it is still the same alarm."""
     query = select(Incident.id).join(IncidentAlarm, IncidentAlarm.incident == Incident.id).join(Alarm, Alarm.id == IncidentAlarm.alarm)
-    query = query.where(Incident.state == CLOSED, Alarm.closed_at.is_(None), Alarm.state.in_(("active_unacked", "active_acked")))
+    # By its end and not by its state, which has an index: the planner shall begin with the few alarms that are open, not with the incidents of years.
+    query = query.where(Alarm.open_key.is_not(None), Alarm.state.in_(("active_unacked", "active_acked")), Incident.closed_at.is_not(None))
     return session.scalars(query.distinct().order_by(Incident.id)).all()
 
 
