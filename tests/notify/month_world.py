@@ -46,11 +46,10 @@ class Incident(NamedTuple):
 
     @property
     def ends(self) -> int:
-        """When it is over of itself; what may wait for the morning lasts until then, or there is nobody to be told."""
-        hour = (self.at // HOUR + 8) % 24
+        """When it is over of itself; what may wait for a morning lasts until eight of the next day, or there is nobody to be told."""
         if self.kind.quantity != "humidity":
             return self.at + 50 * MINUTE
-        return self.at + 3 * HOUR if 7 < hour < 17 else (self.at + 8 * HOUR) // DAY * DAY + (DAY if hour > 7 else 0)
+        return (self.at + 8 * HOUR) // DAY * DAY + DAY
 
 
 def incidents(seed: int, units: int, days: int, count: int) -> list[Incident]:

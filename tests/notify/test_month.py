@@ -80,7 +80,8 @@ def month(world, server, clock, plan, end, kills, dice):
     clock.now = START
     server.start(clock.now, dice.randrange(3, 60))
     while clock.now < end:
-        armed = server.lives <= kills and any(one.at <= clock.now <= one.at + BURNS_MS for one in plan)
+        begun = sum(one.at <= clock.now for one in plan)
+        armed = server.lives <= kills * begun / len(plan) and any(one.at <= clock.now <= one.at + BURNS_MS for one in plan)
         messages = world.messages(clock.now)
         reply = server.beat(Beat(clock.now, messages, armed))
         if reply is None:
