@@ -42,6 +42,7 @@ def absolute_humidity(t: Floats, rh: Floats) -> Floats:
 
 def preservation_index(t: Floats, rh: Floats) -> Floats:
     """See climate.preservation_index."""
+    t, rh = np.clip(t, -23.0, 65.0), np.clip(rh, 6.0, 95.0)
     return np.minimum(9999.0, np.exp((95220 - 134.9 * rh) / (_GAS * (t + _KELVIN)) + 0.0284 * rh - 28.023) / 365)
 
 

@@ -98,14 +98,14 @@ class Watch:
             alarms = [alarm_fact(alarm) for alarm in session.scalars(select(Alarm).where(Alarm.open_key.is_not(None)))]
             self.publish([*standing_facts(self._world, session), *alarms], now)
 
-    def run(self, stop: threading.Event, clock: Callable[[], int]) -> None:
-        """The writer thread."""
+    def run(self, stop: threading.Event, clock: Callable[[], int], *, frozen_ms: float = FROZEN_MS) -> None:
+        """The writer thread. `frozen_ms`: so long a step of the clock is a standstill; for ever where a test moves the clock by hand."""
         ran_at = clock()
         while not stop.is_set():
             try:
                 self.inbox.wait(TICK_MS)
                 before, ran_at = ran_at, clock()
-                if ran_at - before > FROZEN_MS:
+                if ran_at - before > frozen_ms:
                     # As after a restart: what could not be heard is nobody's silence, and the ledger says who did not watch.
                     log.error("the server stood still for %.0f s; memory is read back", (ran_at - before) / 1000)
                     self.open(ran_at)

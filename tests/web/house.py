@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import hashlib
 import io
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ class House:
         self.watch.open(self.now)
         self.history = History(self.db, self.store)
         self._stop = threading.Event()
-        self._writer = threading.Thread(target=self.watch.run, args=(self._stop, lambda: self.now), daemon=True)
+        self._writer = threading.Thread(target=self.watch.run, args=(self._stop, lambda: self.now), kwargs={"frozen_ms": math.inf}, daemon=True)
         self._writer.start()
         self._sequence: dict[str, int] = {}
         self.reasons: dict[str, str] = {}
