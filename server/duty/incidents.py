@@ -72,13 +72,10 @@ class Incidents:
             if not _waiting(session, now, 1):
                 return 0
         with self._db.write() as session:
-            taken = 0
-            for alarm in sorted(_waiting(session, now, 500), key=lambda alarm: alarm.kind != "group"):
+            fresh = _waiting(session, now, 500)
+            for alarm in sorted(fresh, key=lambda alarm: alarm.kind != "group"):
                 self._take(session, alarm, now)
-                taken += 1
-                if self._db.pressed:  # the watch waits, perhaps with an alarm; the others come with the next transaction
-                    break
-            return taken
+            return len(fresh)
 
     def _take(self, session: Session, alarm: Alarm, now: int) -> None:
         """One cause, one incident: an alarm joins that of its group, or the one that runs for the same place and card."""

@@ -156,7 +156,7 @@ class Dispatcher:
         if not due:
             return self._digest(now)
         try:
-            return self._expand_all(due, now)
+            self._expand_all(due, now)
         except SQLAlchemyError:
             raise
         except Exception:
@@ -164,17 +164,11 @@ class Dispatcher:
             self._expand_each(due, now)
         return len(due)
 
-    def _expand_all(self, due: Sequence[int], now: int) -> int:
-        """Expand one or more of them; not all where the watch waits meanwhile, with the next alarm. Returns how many."""
-        done = 0
+    def _expand_all(self, due: Sequence[int], now: int) -> None:
         with self._db.write() as session:
             directory = self._expander.directory(session, now)
             for ident in due:
                 self._expander.expand(session, ident, now, directory)
-                done += 1
-                if self._db.pressed:
-                    break
-        return done
 
     def _expand_each(self, due: Sequence[int], now: int) -> None:
         for ident in due:

@@ -2,8 +2,8 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -44,13 +44,11 @@ def _no_jit(connection: Any, _record: Any) -> None:
     connection.commit()
 
 
-def make_engine(url: str, await_turn: Callable[[Connection], None] | None = None) -> Engine:
-    """Open a database by SQLAlchemy URL, e.g. `sqlite:///var/archivewatch.db`. `await_turn` is called before SQLite is asked for the lock."""
+def make_engine(url: str) -> Engine:
+    """Open a database by SQLAlchemy URL, e.g. `sqlite:///var/archivewatch.db`."""
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _pragmas)
-        if await_turn is not None:
-            event.listen(engine, "begin", await_turn)
         event.listen(engine, "begin", _begin)
     elif engine.dialect.name == "postgresql":
         event.listen(engine, "connect", _no_jit)
@@ -66,42 +64,25 @@ class _Turns:
 
     def __init__(self) -> None:
         self._mutex, self._busy, self._waiting = threading.Lock(), False, deque[threading.Event]()
-        self.pressed = False
 
-    def take(self, *, first: bool) -> None:
-        """Wait for the turn; `give` ends it."""
+    @contextmanager
+    def mine(self, *, first: bool) -> Iterator[None]:
+        """Wait for the turn and hold it."""
         with self._mutex:
             turn = threading.Event() if self._busy else None
             self._busy = True
             if turn is not None:
                 self._waiting.insert(0, turn) if first else self._waiting.append(turn)
-                self.pressed = self.pressed or first
         if turn is not None:
             turn.wait()
-
-    def give(self) -> None:
-        """Hand the turn on."""
-        with self._mutex:
-            self.pressed = False  # whoever is first has it now
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._busy = False
-
-    @contextmanager
-    def mine(self) -> Iterator[None]:
-        """Wait for the turn and hold it."""
-        self.take(first=False)
         try:
             yield
         finally:
-            self.give()
-
-
-class _Mine(threading.local):
-    """What a thread is doing: whether it is in a write transaction, and whether it has the turn."""
-
-    writing = has_turn = False
+            with self._mutex:
+                if self._waiting:
+                    self._waiting.popleft().set()
+                else:
+                    self._busy = False
 
 
 class NestedWriteError(RuntimeError):
@@ -112,12 +93,12 @@ class Database:
     """The way in for every module: `read()` for queries, `write()` for one transaction."""
 
     def __init__(self, url: str) -> None:
-        self.engine = make_engine(url, self._await_turn)
+        self.engine = make_engine(url)
         self._turns = _Turns() if self.engine.dialect.name == "sqlite" else None
         self.tree = UnitTree(self.engine)
         self._read = sessionmaker(self.engine, info={"tree": self.tree})
         self._write = sessionmaker(self.engine.execution_options(write=True), info={"tree": self.tree})
-        self._mine = _Mine()
+        self._mine = threading.local()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -127,37 +108,20 @@ class Database:
 
     @contextmanager
     def write(self, *, first: bool = False) -> Iterator[Session]:
-        """One transaction: committed at the end, rolled back on an exception. `first`: before others that wait, and only from its first statement on
-        (the watch, whose alarms hurry and whose judging needs no database).
+        """One transaction: committed at the end, rolled back on an exception. `first`: before others that wait (the watch, whose alarms hurry).
 
         Raises NestedWriteError when this thread has one open already.
         """
-        mine, turns = self._mine, self._turns
-        if mine.writing:
+        if getattr(self._mine, "writing", False):
             raise NestedWriteError("a write transaction inside a write transaction of the same thread")
-        mine.writing = True
+        self._mine.writing = True
+        turn = self._turns.mine(first=first) if self._turns is not None else nullcontext()
         try:
-            if turns is not None and not first:
-                turns.take(first=False)
-                mine.has_turn = True
-            with self._write() as session, session.begin():
+            with turn, self._write() as session, session.begin():
                 yield session
         finally:
-            mine.writing = False
-            if turns is not None and mine.has_turn:
-                mine.has_turn = False
-                turns.give()
+            self._mine.writing = False
             self.tree.settle()
-
-    @property
-    def pressed(self) -> bool:
-        """Whether the watch waits for its turn to write: who works through many rows may stop here and go on in another transaction."""
-        return self._turns is not None and self._turns.pressed
-
-    def _await_turn(self, connection: Connection) -> None:
-        if self._turns is not None and self._mine.writing and not self._mine.has_turn and connection.get_execution_options().get("write"):
-            self._turns.take(first=True)
-            self._mine.has_turn = True
 
     def checkpoint(self) -> None:
         """Bring SQLite's write-ahead log into the file, beside the writers: left to itself, a commit that happens to fill the log pays for it, and an
@@ -168,7 +132,7 @@ class Database:
         connection = self.engine.raw_connection()
         try:
             connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
-            with self._turns.mine():
+            with self._turns.mine(first=False):
                 connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
         finally:
             connection.close()

@@ -1,14 +1,12 @@
 """What waits for the writer, in two lanes: news of smoke, leaks and doors, and commands, go before climate.
 
-A group is what one transaction judges; its inputs are handed out one by one. What hurries is handed out at once, behind whatever waits of the same
-gateway (its order is kept: an older sample behind a newer one would count as late), and ends the group: it is committed together with what was judged
-before it. After such a group the others have a fair share first, so that nobody starves.
+A group is what one transaction judges. Hurried inputs make a group of their own at once, behind whatever waits of the same gateway (its order is
+kept: an older sample behind a newer one would count as late). After such a group the others have their turn, so that nobody starves.
 """
 
 import queue
 import threading
 from collections import Counter, deque
-from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -16,9 +14,7 @@ from server.watch.commands import Command
 from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath
 
 GROUP_LIMIT, GROUP_SAMPLES = 128, 2_000
-"""A group is closed at so many inputs or samples: a commit costs much beside each of them, and a failed one is sent again as a whole."""
-FAIR_SAMPLES = 500
-"""So many samples have their turn behind a group that was ended by something hurried, before the next hurried thing may end another."""
+"""A group is closed at so many inputs or samples: what comes behind it, maybe smoke, must not wait for the judging of a whole province."""
 FEW, FEW_MS = 8, 8
 """While groups are this small it pays nothing to wait long for more: then a group is gathered for so many ms only."""
 
@@ -58,8 +54,23 @@ class Inbox:
     def __len__(self) -> int:
         return self._arrivals.qsize() + self._count
 
+    def take(self, wait_ms: int = 0, *, alone: bool = False) -> list[Entry]:
+        """The next group; waits up to `wait_ms` for its first input, then a little for others. Empty when nothing has come.
+
+        `alone`: no more than one input, in the order of arrival.
+        """
+        self.wait(wait_ms)
+        if alone:
+            return self._in_order(most=1)
+        if self._hurried and not self._hurried_last:
+            group, self._hurried_last = self._out_of_turn(), True
+        else:
+            group, self._hurried_last = self._in_order(), False
+        self._few = len(group) < FEW
+        return group
+
     def wait(self, wait_ms: int) -> None:
-        """Wait up to `wait_ms` for a first input, then a little for others; not at all where something waits already.
+        """Take in what has come; without a backlog, wait for the first input and then for others until the group's time is over or something hurries.
 
         The writer sleeps meanwhile: to be woken by each of a thousand inputs a second would cost more than to judge them.
         """
@@ -74,25 +85,6 @@ class Inbox:
             self._stir.wait((min(FEW_MS, self._gather_ms) if self._few else self._gather_ms) / 1000)
         self._drain()
 
-    def take(self, *, alone: bool = False) -> Iterator[Entry]:
-        """The next group. `alone`: no more than one input, in the order of arrival."""
-        self._drain()
-        most, share = (1, GROUP_SAMPLES) if alone else (GROUP_LIMIT, FAIR_SAMPLES if self._hurried_last else 0)
-        number = samples = 0
-        self._hurried_last = False
-        while self._waiting and number < most and samples < GROUP_SAMPLES:
-            if self._stir.is_set():
-                self._stir.clear()
-                self._drain()
-            if self._hurried and samples >= share and not alone:
-                self._hurried_last = True
-                yield from self._out_of_turn()
-                break
-            if not (waiting := self._waiting.popleft()).taken:
-                number, samples = number + 1, samples + weight(waiting.entry[0])
-                yield self._next_of(gateway_of(waiting.entry[0]))
-        self._few = number < FEW
-
     def _drain(self) -> None:
         for _ in range(self._arrivals.qsize()):
             self._add(self._arrivals.get())
@@ -104,16 +96,27 @@ class Inbox:
         self._hurried.update((gateway,) if hurries(entry[0]) else ())
         self._count, self._weight = self._count + 1, self._weight + weight(entry[0])
 
-    def _out_of_turn(self) -> Iterator[Entry]:
+    def _out_of_turn(self) -> list[Entry]:
         """What hurries, and what waits of the same gateways before it."""
+        group: list[Entry] = []
         samples = 0
         for gateway in list(self._hurried):
             while gateway in self._hurried:
-                entry = self._next_of(gateway)
-                samples += weight(entry[0])
-                yield entry
+                group.append(self._next_of(gateway))
+                samples += weight(group[-1][0])
             if samples >= GROUP_SAMPLES:
                 break
+        return group
+
+    def _in_order(self, most: int = GROUP_LIMIT) -> list[Entry]:
+        group: list[Entry] = []
+        samples = 0
+        while self._waiting and len(group) < most and samples < GROUP_SAMPLES:
+            waiting = self._waiting.popleft()
+            if not waiting.taken:
+                group.append(self._next_of(gateway_of(waiting.entry[0])))
+                samples += weight(waiting.entry[0])
+        return group
 
     def _next_of(self, gateway: str) -> Entry:
         """Take the oldest input of a gateway."""

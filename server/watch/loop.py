@@ -6,7 +6,7 @@ nobody is acknowledged, and the gateways send again.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -117,40 +117,36 @@ class Watch:
                 self._recover(stop, clock)
 
     def run_once(self, clock: Callable[[], int], *, wait_ms: int = 0) -> int:
-        """Gather one group, judge it and time itself, commit, publish, answer. Returns the number of samples committed."""
-        self.inbox.wait(wait_ms)
+        """Gather one group, judge it and time itself, commit, answer. Returns the number of samples committed."""
+        group = self.inbox.take(wait_ms, alone=clock() < self._careful_until)
         now = clock()
-        group: list[tuple[Future[Any], Any]] = []
         try:
-            samples, tx = self._commit(self.inbox.take(alone=now < self._careful_until), group, now)
+            answers, samples, tx = self._commit(group, now)
         except BaseException as error:
-            for future, _ in group:
+            for _, future in group:
                 if future.set_running_or_notify_cancel():
                     future.set_exception(error)
             raise
-        try:
-            self._after(tx, samples, clock())
-        finally:
-            for future, answer in group:
-                if future.set_running_or_notify_cancel():
-                    future.set_result(answer)
+        for future, answer in answers:
+            if future.set_running_or_notify_cancel():
+                future.set_result(answer)
+        self._after(tx, samples, now, clock())
         return samples
 
-    def _commit(self, entries: Iterable[Entry], group: list[tuple["Future[Any]", Any]], now: int) -> tuple[int, Transaction]:
-        """Judge entries as they come; each goes into `group`, with its answer."""
+    def _commit(self, group: Sequence[Entry], now: int) -> tuple[list[tuple["Future[Any]", Any]], int, Transaction]:
         assert self._world is not None, "open() first"  # noqa: S101 - a programming error, not an input
+        answers: list[tuple[Future[Any], Any]] = []
         with self._db.write(first=True) as session:
             tx = Transaction(session, self._world, now)
             judge = Judge(self._world, tx, self._metrics)
-            for item, future in entries:
-                group.append((future, None))
-                group[-1] = (future, self._one(item, judge, tx))
+            for item, future in group:
+                answers.append((future, self._one(item, judge, tx)))
             judge.tick()
             if now - self._expired_at >= EXPIRE_EVERY_MS:
                 self._expired_at = now
                 conditions.expire(self._world, tx)
             samples = judge.finish()
-        return samples, tx
+        return answers, samples, tx
 
     def _one(self, item: Item, judge: Judge, tx: Transaction) -> Any:
         match item:
@@ -165,14 +161,14 @@ class Watch:
                 with audit.acting(item.origin):
                     return obey(self._world, tx, judge, item)
 
-    def _after(self, tx: Transaction, samples: int, committed: int) -> None:
+    def _after(self, tx: Transaction, samples: int, now: int, committed: int) -> None:
         if samples:
             self._metrics.samples_accepted.inc(samples)
         self._metrics.commits.inc()
         for at in tx.raised:
             self._metrics.sample_to_alarm.observe(max(committed - at, 0) / 1000)
         if tx.facts:
-            self.publish(tx.facts, tx.now)
+            self.publish(tx.facts, now)
         if tx.escalation.asked:
             self._nudge()
 

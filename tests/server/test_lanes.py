@@ -13,7 +13,7 @@ from server.ingest.mqtt import Incoming
 from server.ingest.session import NodeSession
 from server.metrics import Metrics
 from server.watch.commands import Report
-from server.watch.inbox import FAIR_SAMPLES, GROUP_SAMPLES, Inbox
+from server.watch.inbox import GROUP_SAMPLES, Inbox
 from server.watch.inputs import GatewayBirth, GatewayData
 
 T0 = 1_790_000_000_000
@@ -101,29 +101,7 @@ def test_the_writer_judges_what_hurries_in_a_group_of_its_own_and_then_the_other
     assert gateways(inbox.take()) == ["b", "b", "command"]
     inbox.put(batch("d", urgent=True))
     assert gateways(inbox.take()) == ["a", "c", "d"]  # nobody starves: after what hurried comes what waited
-    assert gateways(inbox.take()) == []
-
-
-def test_what_hurries_and_comes_while_a_group_is_judged_ends_it() -> None:
-    inbox = Inbox(50)
-    for name in "abcde":
-        inbox.put(batch(name))
-    group = inbox.take()
-    judged = [next(group), next(group)]
-    inbox.put(batch("d", urgent=True))
-    assert gateways([*judged, *group]) == ["a", "b", "d", "d"]  # its own gateway's older input before it, and it is committed with what was judged
-    assert gateways(inbox.take()) == ["c", "e"]
-
-
-def test_behind_such_a_group_the_others_have_their_share_before_the_next_one_is_ended() -> None:
-    inbox = Inbox(50)
-    for name in "abcde":
-        inbox.put(batch(name, FAIR_SAMPLES // 2))
-    inbox.put(batch("x", urgent=True))
-    assert gateways(inbox.take()) == ["x"]
-    inbox.put(batch("y", urgent=True))
-    assert gateways(inbox.take()) == ["a", "b", "y"]
-    assert gateways(inbox.take()) == ["c", "d", "e"]
+    assert inbox.take() == []
 
 
 def test_a_group_is_closed_by_its_samples_and_births_count_theirs() -> None:

@@ -35,35 +35,6 @@ def test_who_waits_comes_next_and_the_watch_before_the_others(tmp_path):
     db.close()
 
 
-def test_the_watch_keeps_nobody_out_while_it_only_judges_and_others_see_that_it_waits(tmp_path):
-    db, asks, wrote = Database(f"sqlite:///{tmp_path / 'a.db'}"), threading.Event(), []
-    with db.write() as session:
-        session.execute(text("CREATE TABLE t (x INTEGER)"))
-
-    def watch():
-        with db.write(first=True) as session:
-            judging.set()
-            assert asks.wait(PATIENCE_S)
-            session.execute(text("INSERT INTO t VALUES (1)"))
-            wrote.append("watch")
-
-    judging = threading.Event()
-    thread = threading.Thread(target=watch)
-    thread.start()
-    assert judging.wait(PATIENCE_S)
-    with db.write() as session:
-        session.execute(text("INSERT INTO t VALUES (2)"))
-        assert not db.pressed
-        asks.set()
-        while not db.pressed:
-            threading.Event().wait(0.001)
-        wrote.append("other")
-    thread.join(PATIENCE_S)
-    assert wrote == ["other", "watch"]
-    assert not db.pressed
-    db.close()
-
-
 def test_one_that_commits_without_a_pause_keeps_nobody_out(tmp_path):
     db, stop = Database(f"sqlite:///{tmp_path / 'a.db'}"), threading.Event()
     with db.write() as session:
