@@ -18,7 +18,7 @@ from server.store.units import below
 
 LIMITS_MS = {"critical": 60_000, "urgent": 5 * 60_000, "alarm": 30 * 60_000}
 """How soon an alarm of each level is to be taken over, for reports and scores; 提示 asks for nobody."""
-EXCUSED = ("planned", "power", "network", "server")
+EXCUSED = ("planned", "power", "uplink", "server")
 """Causes of interruption that the unit itself cannot control."""
 
 

@@ -23,7 +23,6 @@ STAGES = {"in_use": "在用", "trial": "试运行", "commissioning": "调试中"
 LEVELS = {"critical": "特急", "urgent": "紧急", "alarm": "一般", "warn": "提示"}
 CAUSES = {
     "power": "停电",
-    "network": "网络中断",
     "gateway": "网关离线",
     "uplink": "上行中断",
     "bus": "总线故障",

@@ -11,7 +11,7 @@ import pytest
 
 from alarms.climate import preservation_index
 from server.reports.account import account
-from server.reports.measures import Answering, RoomMeasure, answering
+from server.reports.measures import EXCUSED, Answering, RoomMeasure, answering
 from server.reports.paper import Column, Paper, Sheet, Table, digest_of, head_rows, sealed
 from server.reports.period import DAY_MS, HOUR_MS, PeriodError, midnight, parse_period
 from server.reports.scorecard import Part, Score
@@ -178,13 +178,14 @@ def test_a_score_is_the_weighted_mean_of_what_could_be_measured() -> None:
 
 
 def test_causes_are_those_that_the_ledger_writes() -> None:
-    """Every string in the ledger's code that is a cause has a word, and the server's own absence is not held against a unit."""
+    """Every string in the ledger's code that is a cause has a word, and neither the server's absence nor a cut network is held against a unit."""
     source = inspect.getsource(ledger.Ledger._cause) + inspect.getsource(ledger.Ledger.outage)
     written = {word for word in re.findall(r'"(\w+)"', source) if word != "quantity"}
     assert {"server", "bus", "power", "uplink"} <= written
     assert written <= set(CAUSES)
-    lost = {"server": 5, "planned": 7, "bus": 11}
-    assert RoomMeasure.excused_ms.fget(SimpleNamespace(lost=lost)) == 12  # type: ignore[attr-defined]
+    assert set(EXCUSED) <= written, "what nobody writes excuses nothing"
+    lost = {"server": 5, "planned": 7, "uplink": 3, "bus": 11}
+    assert RoomMeasure.excused_ms.fget(SimpleNamespace(lost=lost)) == 15  # type: ignore[attr-defined]
 
 
 def test_a_unit_that_nobody_watches_has_no_score() -> None:
