@@ -11,6 +11,7 @@ Over its pipes go frames: four bytes of length, then MessagePack. Down: the sett
 of the pipe means stop.
 """
 
+import contextlib
 import logging
 import os
 import queue
@@ -97,28 +98,34 @@ class Line:
         self._commands.put((topic, payload))
 
     def _keep(self) -> None:
-        """Run the process, take in what it hands over, and begin anew when it has ended."""
+        """Run the process and begin anew when it has ended, however it ended: a thread that dies here would leave the province unheard for ever."""
         while not self._stopping.is_set():
-            # Its own session: Ctrl-C and SIGTERM are for the server, which says offline first.
-            command = [sys.executable, "-m", "server.ingest.line"]
-            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
-                assert process.stdin is not None  # noqa: S101 - for the type checker
-                assert process.stdout is not None  # noqa: S101 - for the type checker
-                self._base = self._highest
-                try:
-                    _write(process.stdin, self._settings)
-                    self._process = process
-                    while (frame := _read(process.stdout)) is not None:
-                        self._take(_armful.decode(frame))
-                except OSError:
-                    log.debug("the line's process has gone")
-                except msgspec.MsgspecError:
-                    log.exception("the line's process said what cannot be read; it is replaced")
-                    process.kill()
-                finally:
-                    self._process, self.connected = None, False
+            try:
+                ended: object = self._run()
+            except OSError as error:  # it could not be started, or has gone while something was still to be said to it
+                ended = error
             if not self._stopping.wait(_PAUSE_S):
-                log.error("the process that talks to the broker has ended (%s); a new one is started", process.returncode)
+                log.error("the process that talks to the broker has ended (%s); a new one is started", ended)
+
+    def _run(self) -> int:
+        """One life of the process, whose exit code is returned: take in what it hands over. Raises OSError."""
+        # Its own session: Ctrl-C and SIGTERM are for the server, which says offline first.
+        command = [sys.executable, "-m", "server.ingest.line"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
+            assert process.stdin is not None  # noqa: S101 - for the type checker
+            assert process.stdout is not None  # noqa: S101 - for the type checker
+            self._base = self._highest
+            try:
+                _write(process.stdin, self._settings)
+                self._process = process
+                while (frame := _read(process.stdout)) is not None:
+                    self._take(_armful.decode(frame))
+            except msgspec.MsgspecError:
+                log.exception("the line's process said what cannot be read; it is replaced")
+                process.kill()
+            finally:
+                self._process, self.connected = None, False
+        return process.returncode
 
     def _take(self, armful: Armful) -> None:
         self.connected = armful.connected
@@ -139,7 +146,8 @@ class Line:
                 commands.append(more)
             self._tell(commands)
         if (process := self._process) is not None and process.stdin is not None:
-            process.stdin.close()
+            with contextlib.suppress(OSError):  # it has gone by itself
+                process.stdin.close()
 
     def _next(self, timeout_s: float) -> Command | None:
         try:
@@ -152,7 +160,7 @@ class Line:
         try:
             if process is not None and process.stdin is not None:
                 _write(process.stdin, commands)
-        except OSError:
+        except (OSError, ValueError):  # it has gone, or its pipe has been closed meanwhile
             log.debug("%d commands were lost with the line's process", len(commands))
 
 

@@ -50,9 +50,10 @@ class Other:
         self.client.loop_stop()
 
 
-def connected(line: Line) -> None:
+def connected(line: Line, *, after: object = None) -> None:
+    """By another process than the one before."""
     deadline = time.monotonic() + WAIT
-    while not line.connected:
+    while not line.connected or line._process is after:
         assert time.monotonic() < deadline, "never connected"
         time.sleep(0.02)
 
@@ -83,6 +84,25 @@ def test_the_line_is_replaced_when_its_process_dies(broker: Broker) -> None:
     line.stop()
     other.hears_state(False)
     assert not refused
+    other.leave()
+
+
+def test_a_process_that_dies_with_something_still_to_be_said_is_replaced(broker: Broker) -> None:
+    line = Line(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",)), lambda *_: None)
+    line.start()
+    connected(line)
+    process = line._process
+    assert process is not None
+    assert process.stdin is not None
+    process.stdin.write(b"\0")  # not yet flushed: what closes the pipe finds that nobody reads it
+    os.kill(process.pid, signal.SIGKILL)
+    other = Other(broker)
+    connected(line, after=process)
+    line.send("spBv1.0/350100/NCMD/h", b"ack")
+    while (heard := other.heard.get(timeout=WAIT))[0] != "spBv1.0/350100/NCMD/h":
+        pass
+    assert heard[1] == b"ack"
+    line.stop()
     other.leave()
 
 
