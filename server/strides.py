@@ -92,7 +92,7 @@ class _Way:
         self._take(step(self.rule, self.state, Tick(deadline >= until, deadline), until))
 
     def _see(self, index: int, at: int) -> None:
-        column = self.columns[index]
+        column, before = self.columns[index], self.state
         value = float(column.values[column.place])
         if self.kind.silent or self.state.onsets or self.state.releases:
             self._take(advance(self.rule, self.state, at, self._deadline(index, at)))
@@ -101,6 +101,8 @@ class _Way:
         self._take(step(self.rule, self.state, event, at))
         if usable:
             column.band = quiet(self.rule, self.state, value, column.quantity, column.number)
+        elif self.state is not before:
+            column.band = NEVER  # what the last usable value promised, it promised of the state before
         column.place += 1
 
     def _deadline(self, index: int, at: int) -> int:

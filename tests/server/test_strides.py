@@ -3,10 +3,10 @@
 import math
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from alarms.model import Rule
+from alarms.model import Level, Rule, Rung
 from alarms.replay import Reading, Track, walk
 from server.strides import Column, stride
 from tests.alarms.test_replay import ALLOWED, READINGS, RULES, START, readings
@@ -32,7 +32,11 @@ def test_rules_over_several_points(rule: Rule, first: list[Reading], second: lis
     assert stride(rule, [column(*point, ALLOWED, START) for point in mine], until) == expected
 
 
+IMPLAUSIBLE = Rule("implausible", "implausible", "temperature", (Rung(Level.WARN, "above", 1, 0),), options=(("high", 65.0), ("low", 1.0)))
+
+
 @given(point_rules(), SAMPLES.map(timeline))
+@example(IMPLAUSIBLE, timeline([(0, 1, 1.0), (0, 1, None), (0, 1, None), (0, 1, 1.0)]))  # the sensor answers again within the band it had left
 @settings(max_examples=200, deadline=None)
 def test_rules_of_one_point(rule: Rule, samples: list[tuple[int, int, float | None]]) -> None:
     end = max(at for _, at, _ in samples) + 60_000
