@@ -14,7 +14,8 @@ from simulators.broker import free_port as pick_port
 from simulators.postgres import Postgres, PostgresError
 
 # A test never asserts the speed of the machine it runs on.
-settings.register_profile("any-machine", deadline=None)
+settings.register_profile("any-machine", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
 settings.load_profile("any-machine")
 
 
