@@ -20,6 +20,7 @@ from server.duty.escalation import default_escalation
 from server.duty.numbers import number
 from server.notify.channels.twilio_sms import TwilioSms
 from server.notify.dispatch import Dispatcher, DispatchSettings
+from server.notify.throttle import Cap
 from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Alarm, EscalationStep, Person, Room, Transition, Unit
@@ -105,7 +106,8 @@ def storm(db: Database, ready: dict[str, Any], units: int, seconds: float) -> di
     """Alarms at random instants of the time while the dispatcher runs; then until everything has left. Number -> (commit, level)."""
     token = "simulated-token"
     channel = TwilioSms(account_sid=ready["account_sid"], token=token, sender="+8613900009999", base_url=ready["url"], timeout_s=10)
-    dispatcher = Dispatcher(db, [channel], default_escalation(), settings=DispatchSettings(poll_receipts=False))
+    settings, cap = DispatchSettings(poll_receipts=False), Cap(5, 600_000)
+    dispatcher = Dispatcher(db, [channel], default_escalation(), settings=settings, throttle=cap)
     stop = threading.Event()
     thread = threading.Thread(target=dispatcher.run, args=(stop, now_ms))
     thread.start()

@@ -8,7 +8,7 @@ from server.notify.expand import Count
 from server.notify.lines import Broadcast
 from server.notify.send import SendSettings
 from server.notify.situation import Knowledge
-from server.notify.throttle import cap_per_phone
+from server.notify.throttle import Cap
 from server.secret_files import secret
 from server.settings import ChannelEntry, Settings
 from server.store.session import Database
@@ -35,7 +35,7 @@ def dispatcher(settings: Settings, db: Database, count: Count, knowledge: Knowle
         db, channels, table(settings),
         settings=DispatchSettings(send=send, poll_receipts=sms.poll_receipts, reply_hint=sms.reply_hint),
         broadcasts=groups, workdays=workdays(settings), knowledge=knowledge, count=count,
-        throttle=cap_per_phone(sms.cap, int(sms.cap_minutes * 60_000)) if sms.cap else None,
+        throttle=Cap(sms.cap, int(sms.cap_minutes * 60_000)) if sms.cap else None,
     )  # fmt: skip
 
 

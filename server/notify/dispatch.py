@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from sqlalchemy import and_, case, func, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import and_, case, func, or_, select
 
 from server.duty.calendar import Workdays
 from server.duty.escalation import EscalationTable
@@ -18,21 +17,18 @@ from server.duty.ladder import LEVELS
 from server.notify.channels import Channel
 from server.notify.expand import Count, Expander
 from server.notify.lines import Broadcast, Lines
-from server.notify.morning import Morning
 from server.notify.receipts import Poller
 from server.notify.send import Clock, Sender, SendSettings
 from server.notify.situation import Knowledge
+from server.notify.steps import Steps
 from server.notify.texts import Catalogue, default_texts
-from server.notify.throttle import Throttle
+from server.notify.throttle import Cap
 from server.store.session import Database
-from server.store.tables import Alarm, EscalationStep, Notification
+from server.store.tables import Alarm, Notification
 
 log = logging.getLogger("server.notify")
 
 _ROUNDS = 1_000
-_STEPS = 20
-"""Steps in one transaction: few enough that the first messages leave at once, enough that a thousand alarms do not cost a thousand commits."""
-_SET_ASIDE_MS = 60_000
 _POLL_EVERY_MS = 5_000
 
 
@@ -70,7 +66,7 @@ class Dispatcher:
         workdays: Workdays | None = None,
         count: Count = no_count,
         knowledge: Knowledge | None = None,
-        throttle: Throttle | None = None,
+        throttle: Cap | None = None,
     ) -> None:
         if not channels:
             raise ValueError("a dispatcher needs at least one channel")
@@ -84,8 +80,8 @@ class Dispatcher:
             broadcasts=tuple(broadcasts),
             reply_hint=self._settings.reply_hint,
         )
-        self._expander = Expander(table, catalogue, lines, count, knowledge=knowledge, workdays=workdays)
-        self._morning = Morning(self._expander)
+        expander = Expander(table, catalogue, lines, knowledge=knowledge, workdays=workdays)
+        self._steps = Steps(db, expander, count, next(iter(self._channels)))
         self._sender = Sender(db, self._channels, self._settings.send, count, throttle, catalogue)
         self._poller = Poller(db, self._channels, count)
         self._pools = {name: ThreadPoolExecutor(self._settings.workers, f"notify-{name}") for name in self._channels}
@@ -98,7 +94,7 @@ class Dispatcher:
         """Do everything that is due at `now` and wait for it. Returns how many steps and messages were dealt with."""
         done = 0
         for _ in range(_ROUNDS):
-            progress = self._expand(now) + self._sender.fall_backs(now) + sum(future.result() for future in self._submit(lambda: now))
+            progress = self._steps.run_once(now) + self._sender.fall_backs(now) + sum(future.result() for future in self._submit(lambda: now))
             if not progress:
                 break
             done += progress
@@ -131,7 +127,7 @@ class Dispatcher:
             self._wake.clear()
             now = clock()
             try:
-                if self._expand(now) + self._sender.fall_backs(now):
+                if self._steps.run_once(now) + self._sender.fall_backs(now):
                     self._wake.set()
                 self._submit(clock)
             except Exception:  # the thread that tells people must not die of anything
@@ -147,53 +143,6 @@ class Dispatcher:
             pool.shutdown(wait=True, cancel_futures=True)
         for channel in self._channels.values():
             channel.close()
-
-    # -- steps ------------------------------------------------------------------------------------------------------------------------------
-
-    def _expand(self, now: int) -> int:
-        with self._db.read() as session:
-            due = self._expander.due(session, now, _STEPS)
-        if not due:
-            return self._digest(now)
-        try:
-            self._expand_all(due, now)
-        except SQLAlchemyError:
-            raise
-        except Exception:
-            log.exception("one of %d escalation steps cannot be expanded; each by itself", len(due))
-            self._expand_each(due, now)
-        return len(due)
-
-    def _expand_all(self, due: Sequence[int], now: int) -> None:
-        with self._db.write() as session:
-            directory = self._expander.directory(session, now)
-            for ident in due:
-                self._expander.expand(session, ident, now, directory)
-
-    def _expand_each(self, due: Sequence[int], now: int) -> None:
-        for ident in due:
-            try:
-                self._expand_all((ident,), now)
-            except SQLAlchemyError:
-                raise
-            except Exception:
-                log.exception("escalation step %d cannot be expanded; set aside for a minute", ident)
-                self._set_aside(ident, now)
-
-    def _digest(self, now: int) -> int:
-        """What waited for the morning, when nothing else is due."""
-        with self._db.read() as session:
-            if not self._morning.waits(session, now):
-                return 0
-        with self._db.write() as session:
-            return self._morning.run(session, now)
-
-    def _set_aside(self, ident: int, now: int) -> None:
-        """A step that breaks the program must not hold up the others, and must not be forgotten."""
-        later = update(EscalationStep).where(EscalationStep.id == ident, EscalationStep.state == "pending").values(due=now + _SET_ASIDE_MS)
-        with self._db.write() as session:
-            session.execute(later)
-        self._count(next(iter(self._channels)), "broken")
 
     # -- messages -----------------------------------------------------------------------------------------------------------------------------
 

@@ -1,15 +1,15 @@
-"""From due escalation steps to messages in the outbox: one step, one transaction, which also plans the next step.
+"""From due escalation steps to messages in the outbox: what one step comes to, with the next step.
 
-The step row is claimed by a conditional update in the transaction that writes its messages, so a crash leaves both or neither and two dispatchers
-never expand the same step; the unique key (step, phone, channel) stands behind that.
+Everything here only reads, and ends in a `Draft`. The step row is claimed by a conditional update in the transaction that writes the draft, so a
+crash leaves both or neither and two dispatchers never expand the same step; the unique key (step, phone, channel) stands behind that.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
-from sqlalchemy import case, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ScalarSelect, case, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from server.duty import readiness
 from server.duty.calendar import Workdays
@@ -18,8 +18,8 @@ from server.duty.escalation import EscalationTable
 from server.duty.ladder import LEVELS
 from server.duty.routing import Plan, Recipient, inform, plan, supervisions
 from server.notify import situation
+from server.notify.draft import Draft, Due
 from server.notify.lines import Broadcast, Lines
-from server.notify.rows import add_step, changed, message, said_before
 from server.notify.situation import Knowledge, Situation
 from server.notify.texts import AlarmFacts, Catalogue
 from server.store.tables import Alarm, EscalationStep, Transition
@@ -35,45 +35,47 @@ WATCH_STEPS = "expire"
 
 
 class Expander:
-    """Turns steps into notifications; `count(channel, result)` feeds the metrics."""
+    """Works out what steps come to."""
 
     def __init__(
-        self, table: EscalationTable, texts: Catalogue, lines: Lines, count: Count, *, knowledge: Knowledge | None = None,
-        workdays: Workdays | None = None,
-    ) -> None:  # fmt: skip
-        self._table, self.texts, self._lines, self._count = table, texts, lines, count
+        self, table: EscalationTable, texts: Catalogue, lines: Lines, *, knowledge: Knowledge | None = None, workdays: Workdays | None = None
+    ) -> None:
+        self._table, self.texts, self._lines = table, texts, lines
         self._knowledge, self._workdays = knowledge or Knowledge(), workdays or Workdays()
 
     @staticmethod
-    def due(session: Session, now: int, limit: int) -> Sequence[int]:
-        """Ids of steps that are due, the worst alarms first, each level in the order of time. What waited for the morning is the digest's."""
+    def due(session: Session, now: int, limit: int) -> list[Due]:
+        """Steps that are due, the worst alarms first, each level in the order of time; of one alarm only the first, whose messages the others look
+        at. What waited for the morning is the digest's."""
         worst_first = case({level: rank for rank, level in enumerate(LEVELS)}, value=Alarm.level, else_=len(LEVELS))
-        query = select(EscalationStep.id).join(Alarm, Alarm.id == EscalationStep.alarm)
+        query = select(EscalationStep.id, EscalationStep.alarm, newest_change(EscalationStep.alarm))
+        query = query.join(Alarm, Alarm.id == EscalationStep.alarm)
         query = query.where(EscalationStep.state == "pending", EscalationStep.due <= now, EscalationStep.held.is_(False))
         query = query.where(EscalationStep.reason != WATCH_STEPS)
-        return session.scalars(query.order_by(worst_first, EscalationStep.due, EscalationStep.id).limit(limit)).all()
+        first: dict[int, Due] = {}
+        for row in session.execute(query.order_by(worst_first, EscalationStep.due, EscalationStep.id).limit(limit)):
+            first.setdefault(row[1], Due(*row))
+        return list(first.values())
 
     def directory(self, session: Session, now: int) -> Directory:
         """Who can be told now, for one batch of steps."""
         return Directory(session, self._workdays, now)
 
-    def expand(self, session: Session, ident: int, now: int, directory: Directory | None = None) -> int:
-        """Expand one step within the caller's transaction. Returns the number of messages written; 0 when somebody else had the step."""
-        claim = update(EscalationStep).where(EscalationStep.id == ident, EscalationStep.state == "pending", EscalationStep.due <= now)
-        if not changed(session, claim.values(state="done")):
-            return 0
-        found = situation.load(session, session.get_one(EscalationStep, ident, populate_existing=True))
-        if not situation.needed(found.alarm, found.step.reason) or situation.superseded(session, found.step):
-            found.step.state = "cancelled"
-            return 0
-        reason = found.step.reason
-        if reason in ("taken", "progressed"):
-            self._plan_progress(session, found)
-        if reason in ("taken", "cleared"):
-            return self._news(session, found, now)
-        if reason in ("progressed", "progress"):
-            return self._ask(session, found, now) if reason == "progress" else 0
-        return self._call(session, found, now, directory or self.directory(session, now))
+    def expand(self, session: Session, due: Due, now: int, directory: Directory) -> Draft:
+        """What one step comes to. Raises NoResultFound when it is gone."""
+        draft = Draft(due, situation.load(session, session.get_one(EscalationStep, due.step)))
+        found, reason = draft.found, draft.found.step.reason
+        if not situation.needed(found.alarm, reason) or situation.superseded(session, found.step):
+            draft.state = "cancelled"
+        elif reason in ("taken", "cleared"):
+            self._news(session, draft, now)
+        elif reason == "progress":
+            self._ask(session, draft, now)
+        elif reason != "progressed":
+            self._call(session, draft, now, directory)
+        if reason in ("taken", "progressed") and draft.state != "cancelled":
+            self._plan_progress(session, draft)
+        return draft
 
     def facts(self, found: Situation, now: int) -> AlarmFacts:
         """What a text may say about a step's alarm."""
@@ -81,18 +83,19 @@ class Expander:
 
     # -- somebody is asked for ----------------------------------------------------------------------------------------------------------
 
-    def _call(self, session: Session, found: Situation, now: int, directory: Directory) -> int:
+    def _call(self, session: Session, draft: Draft, now: int, directory: Directory) -> None:
+        found = draft.found
         told, outcome = self.outcome(session, found, now, directory)
         if outcome.deferred_until is not None:
-            found.step.state, found.step.due, found.step.held = "pending", outcome.deferred_until, outcome.held
-            return 0
-        self.follow(session, found, outcome, now)
-        facts = self.facts(found, now)
-        recipients = [*outcome.recipients, *self._newcomers(session, found, outcome, now)]
-        texts = [(one, self.call_text(session, found, facts, one, told), now) for one in recipients]
+            draft.wait(outcome.deferred_until, held=outcome.held)
+            return
+        self.follow(session, draft, outcome, now)
+        facts, repeat_ms = self.facts(found, now), _NEWS_REPEAT_MS if found.alarm.drill else REPEAT_MS
+        for one in [*outcome.recipients, *self._newcomers(session, found, outcome, now)]:
+            draft.say(session, outcome.step, one, self.call_text(session, found, facts, one, told), now, repeat_ms=repeat_ms)
         if found.step.reason == "raised" and found.step.step == 0:
-            texts += [(one, self.texts.first(facts), now) for one in self._groups(session, found)]
-        return self.write(session, found, outcome.step, texts, now, repeat_ms=_NEWS_REPEAT_MS if found.alarm.drill else REPEAT_MS)
+            for one in self._groups(session, found):
+                draft.say(session, outcome.step, one, self.texts.first(facts), now, repeat_ms=repeat_ms)
 
     def outcome(self, session: Session, found: Situation, now: int, directory: Directory) -> tuple[frozenset[str], Plan]:
         """The phones that the annunciation has reached so far, and what the step comes to now."""
@@ -102,23 +105,27 @@ class Expander:
         context = found.context(lines.channel, told, voice=lines.voice, email=lines.email, begun=begun)
         return told, plan(context, org, self._table, now, self._workdays)
 
-    def follow(self, session: Session, found: Situation, outcome: Plan, now: int) -> None:
+    def follow(self, session: Session, draft: Draft, outcome: Plan, now: int) -> None:
         """What a step that is being told brings with it: the next one, and with the first the supervision line."""
-        self._report_gaps(found, outcome)
+        found = draft.found
+        self._report_gaps(draft, outcome)
         if outcome.next_due is not None:
-            self._plan_next(session, found, outcome.step + 1, outcome.next_due, now)
+            # What came with the digest goes on together: the next level gets one message as well, not one for each room.
+            step, due = self._carried(session, found, now) or (outcome.step + 1, outcome.next_due)
+            draft.plan(session, step, due, held=found.step.held)
         if found.step.reason == "raised" and found.step.step == 0:
             context = found.context(self._lines.channel, frozenset())
             for number, due in enumerate(supervisions(context, self._table)):
-                add_step(session, found.step.alarm, found.step.annunciation, number, due, reason="supervise", held=found.step.held)
+                draft.plan(session, number, due, reason="supervise", held=found.step.held)
 
-    def _report_gaps(self, found: Situation, outcome: Plan) -> None:
+    def _report_gaps(self, draft: Draft, outcome: Plan) -> None:
+        found = draft.found
         for index in outcome.skipped:
-            self._count(self._lines.channel, "no_recipient")
+            draft.counts.append((self._lines.channel, "no_recipient"))
             log.warning("alarm %s, step %d: nobody to tell in unit %s, next level at once", found.alarm.number, index, found.unit.code)
         if outcome.nobody:
-            found.step.state = "blocked"
-            self._count(self._lines.channel, "nobody")
+            draft.state = "blocked"
+            draft.counts.append((self._lines.channel, "nobody"))
             log.error("alarm %s: there is nobody at all to tell, from unit %s upwards", found.alarm.number, found.unit.code)
 
     def call_text(self, session: Session, found: Situation, facts: AlarmFacts, one: Recipient, told: frozenset[str]) -> str:
@@ -153,14 +160,9 @@ class Expander:
         wanted = (one for one in self._lines.broadcasts if found.level in one.levels and (one.unit is None or one.unit in path))
         return [Recipient(None, one.name, one.address, one.channel) for one in wanted]
 
-    def _plan_next(self, session: Session, found: Situation, step: int, due: int, now: int) -> None:
-        """Write the next step. An alarm that comes and goes must not push the upper levels away for ever: what was planned before it came back
-        stays planned, unless somebody had taken it over in between."""
-        step, due = self._carried(session, found, now) or (step, due)
-        # What came with the digest goes on together: the next level gets one message as well, not one for each room.
-        add_step(session, found.step.alarm, found.step.annunciation, step, due, held=found.step.held)
-
     def _carried(self, session: Session, found: Situation, now: int) -> tuple[int, int] | None:
+        """(step, due) of the ladder before. An alarm that comes and goes must not push the upper levels away for ever: what was planned before it
+        came back stays planned, unless somebody had taken it over in between."""
         mine = found.step
         if mine.step > 0:
             return None
@@ -183,25 +185,26 @@ class Expander:
 
     # -- news -----------------------------------------------------------------------------------------------------------------------------
 
-    def _news(self, session: Session, found: Situation, now: int) -> int:
+    def _news(self, session: Session, draft: Draft, now: int) -> None:
         """Somebody has it, or it is over: to those who were called; the supervision line hears who has it. What can wait goes into the digest."""
-        reason, alarm = found.step.reason, found.alarm
+        found, reason, alarm = draft.found, draft.found.step.reason, draft.found.alarm
         if alarm.drill and reason == "cleared":
-            return 0
+            return
         facts, groups = self.facts(found, now), self._group_addresses()
         people = situation.told(session, alarm.id, states=situation.CALLED)
         told = inform([one for one in people if one.phone not in groups], situation.takers(session, alarm.id), reason, self._table, now)
         text = self.texts.follow_up("drill_taken" if alarm.drill else reason, facts)
-        news = [(one, text, now) for one, due in told if due <= now]
+        news = [(one, text) for one, due in told if due <= now]
         if later := max((due for _, due in told if due > now), default=None):
-            add_step(session, alarm.id, found.step.annunciation, 1, later, reason=reason, held=True)
+            draft.plan(session, 1, later, reason=reason, held=True)
         if reason == "taken":
             text = self.texts.follow_up("supervise_taken", replace(facts, post=situation.post_of_taker(session, alarm.id)))
             heard = {one.phone for one, _ in told}
-            news += [(one, text, now) for one in situation.told_of(session, alarm.id, "supervise") if one.phone not in heard]
+            news += [(one, text) for one in situation.told_of(session, alarm.id, "supervise") if one.phone not in heard]
         general = self.texts.follow_up("group_taken" if reason == "taken" else reason, facts)
-        news += [(one, general, now) for one in people if one.phone in groups and groups[one.phone].news]
-        return self.write(session, found, 0, news, now, repeat_ms=_NEWS_REPEAT_MS)
+        news += [(one, general) for one in people if one.phone in groups and groups[one.phone].news]
+        for one, text in news:
+            draft.say(session, 0, one, text, now, repeat_ms=_NEWS_REPEAT_MS)
 
     def others(self, session: Session, found: Situation) -> list[Recipient]:
         """Who was called by an alarm and did not take it over, each phone once, groups left out."""
@@ -214,34 +217,26 @@ class Expander:
 
     # -- progress -------------------------------------------------------------------------------------------------------------------------
 
-    def _plan_progress(self, session: Session, found: Situation) -> None:
+    def _plan_progress(self, session: Session, draft: Draft) -> None:
         """When the one who has it will be asked how it goes."""
+        found = draft.found
         wanted = self._table.progress.get(found.alarm.level)
         if wanted is not None and found.alarm.acked_at is not None and not found.alarm.drill:
-            add_step(session, found.step.alarm, found.step.annunciation, 0, found.annunciated_at + wanted.ask, reason="progress")
+            draft.plan(session, 0, found.annunciated_at + wanted.ask, reason="progress")
 
-    def _ask(self, session: Session, found: Situation, now: int) -> int:
+    def _ask(self, session: Session, draft: Draft, now: int) -> None:
         """Ask who has it for progress, and plan the end of the take-over for the case that nothing comes."""
+        found = draft.found
         wanted = self._table.progress.get(found.alarm.level)
         if wanted is None:
-            return 0
-        add_step(session, found.step.alarm, found.step.annunciation, 0, now + wanted.expire, reason=WATCH_STEPS)
-        takers = situation.takers(session, found.alarm.id)
+            return
+        draft.plan(session, 0, now + wanted.expire, reason=WATCH_STEPS)
         minutes = max(now - (found.alarm.acked_at or now), 0) // 60_000
         text = self.texts.follow_up("progress", replace(self.facts(found, now), minutes=minutes))
-        people = situation.reachable(session, takers, self._lines.channel)
-        return self.write(session, found, 0, [(one, text, now) for one in people], now, repeat_ms=REPEAT_MS)
+        for one in situation.reachable(session, situation.takers(session, found.alarm.id), self._lines.channel):
+            draft.say(session, 0, one, text, now, repeat_ms=REPEAT_MS)
 
-    # -- rows -----------------------------------------------------------------------------------------------------------------------------
 
-    def write(self, session: Session, found: Situation, step: int, items: Iterable[tuple[Recipient, str, int]], now: int, *, repeat_ms: int) -> int:
-        """Queue (recipient, text, due) unless the same was said within `repeat_ms`. Returns the number of messages written."""
-        written = 0
-        for one, text, due in items:
-            if said_before(session, one, text, now - repeat_ms):
-                self._count(one.channel, "repeated")
-                continue
-            session.add(message(found, step, one, text, due))
-            written += 1
-        session.flush()
-        return written
+def newest_change(alarm: InstrumentedAttribute[int]) -> ScalarSelect[int]:
+    """The id of the newest change of an alarm, 0 without one: what a draft rests on."""
+    return select(func.coalesce(func.max(Transition.id), 0)).where(Transition.alarm == alarm).scalar_subquery()

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from server.duty.routing import WAYS, addresses
 from server.notify.channels import Channel
-from server.notify.rows import add_step, changed
+from server.notify.rows import changed, has_step
 from server.notify.situation import CALLS, REACHED
 from server.store.tables import EscalationStep, Notification, Person
 
@@ -73,5 +73,7 @@ def hand_over(session: Session, row: Notification, now: int) -> None:
     pending = update(EscalationStep).where(
         EscalationStep.alarm == mine.alarm, EscalationStep.annunciation == mine.annunciation, EscalationStep.reason == "raised"
     )
-    if not changed(session, pending.where(EscalationStep.state == "pending").values(due=now)) and mine.reason == "raised":
-        add_step(session, mine.alarm, mine.annunciation, row.step + 1, now)
+    if changed(session, pending.where(EscalationStep.state == "pending").values(due=now)) or mine.reason != "raised":
+        return
+    if not has_step(session, mine.alarm, mine.annunciation, following := row.step + 1, "raised"):
+        session.add(EscalationStep(alarm=mine.alarm, annunciation=mine.annunciation, reason="raised", step=following, due=now))

@@ -1,6 +1,7 @@
 """What waited for the morning: at the hour of the table each phone gets one message, however many alarms and recoveries of the night it is about."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -11,25 +12,25 @@ from server.duty.directory import Directory
 from server.duty.ladder import LEVELS
 from server.duty.routing import Recipient
 from server.notify import situation
-from server.notify.expand import REPEAT_MS, Expander
-from server.notify.rows import message
-from server.notify.situation import Situation
+from server.notify.draft import Draft, Due
+from server.notify.expand import REPEAT_MS, Expander, newest_change
+from server.notify.rows import said_since
 from server.store.tables import EscalationStep
 
 
 class Item(NamedTuple):
-    """One thing for one phone: a call for attention at `step`, or the news that an alarm is `over`. `told`: whom its annunciation has reached."""
+    """One thing for one phone: a call for attention at `step`, or the news that an alarm is `over`. `text` is what it says when it comes alone."""
 
-    found: Situation
+    draft: Draft
     step: int
     to: Recipient
-    told: frozenset[str]
+    text: str
     over: bool
 
     @property
     def rank(self) -> tuple[bool, int, int]:
         """Calls before news, the worst first."""
-        return self.over, LEVELS.index(self.found.level), self.found.alarm.id
+        return self.over, LEVELS.index(self.draft.found.level), self.draft.found.alarm.id
 
 
 class Morning:
@@ -38,58 +39,63 @@ class Morning:
     def __init__(self, expander: Expander) -> None:
         self._expander = expander
 
-    @staticmethod
-    def waits(session: Session, now: int) -> bool:
-        """Whether anything held is due."""
-        return session.scalar(_held(now).limit(1)) is not None
+    def prepare(self, session: Session, now: int) -> list[tuple[Draft, list[Item]]]:
+        """What every step that has waited comes to. Only reads: a thousand of them take seconds, in which alarms must be written."""
+        directory = self._expander.directory(session, now)
+        return [self._step(session, Due(*row), now, directory) for row in session.execute(_held(now))]
 
-    def run(self, session: Session, now: int) -> int:
+    def run(self, session: Session, prepared: Sequence[tuple[Draft, list[Item]]], now: int) -> list[Draft]:
         """One transaction, so that a crash leaves all or nothing; each alarm keeps a row of its own (state merged), for its record and its next
-        steps. Returns the number of messages."""
-        directory, mail = self._expander.directory(session, now), dict[tuple[str, str], list[Item]]()
-        for step in session.scalars(_held(now)).all():
-            for item in self._items(session, step, now, directory):
-                mail.setdefault((item.to.phone, item.to.channel), []).append(item)
+        steps. Returns the drafts that were written; what has changed meanwhile waits for the next round."""
+        taken = {draft: items for draft, items in prepared if draft.settle(session)}
+        mail = dict[tuple[str, str], list[Item]]()
+        for item in (item for items in taken.values() for item in items):
+            mail.setdefault((item.to.phone, item.to.channel), []).append(item)
+        said = said_since(session, now - REPEAT_MS)
         for items in mail.values():
-            self._letter(session, sorted(items, key=lambda item: item.rank), now)
-        return len(mail)
+            self._letter(sorted(items, key=lambda item: item.rank), said, now)
+        Draft.write(session, taken)
+        return list(taken)
 
-    def _items(self, session: Session, step: EscalationStep, now: int, directory: Directory) -> Iterable[Item]:
-        step.state = "done"
-        found = situation.load(session, step)
-        if not situation.needed(found.alarm, step.reason) or situation.superseded(session, step):
-            step.state = "cancelled"
-            return ()
-        if step.reason == "cleared":
-            return [Item(found, 0, one, frozenset(), over=True) for one in self._expander.others(session, found)]
+    def _step(self, session: Session, due: Due, now: int, directory: Directory) -> tuple[Draft, list[Item]]:
+        draft = Draft(due, situation.load(session, session.get_one(EscalationStep, due.step)))
+        found = draft.found
+        if not situation.needed(found.alarm, found.step.reason) or situation.superseded(session, found.step):
+            draft.state = "cancelled"
+            return draft, []
+        facts = self._expander.facts(found, now)
+        if found.step.reason == "cleared":
+            text = self._expander.texts.follow_up("cleared", facts)
+            return draft, [Item(draft, 0, one, text, over=True) for one in self._expander.others(session, found)]
         told, outcome = self._expander.outcome(session, found, now, directory)
         if outcome.deferred_until is not None:
-            step.state, step.due = "pending", outcome.deferred_until
-            return ()
-        self._expander.follow(session, found, outcome, now)
-        return [Item(found, outcome.step, one, told, over=False) for one in outcome.recipients]
+            draft.wait(outcome.deferred_until, held=found.step.held)
+            return draft, []
+        self._expander.follow(session, draft, outcome, now)
+        texts = ((one, self._expander.call_text(session, found, facts, one, told)) for one in outcome.recipients)
+        return draft, [Item(draft, outcome.step, one, text, over=False) for one, text in texts]
 
-    def _letter(self, session: Session, items: list[Item], now: int) -> None:
+    def _letter(self, items: Sequence[Item], said: AbstractSet[tuple[str, str, str]], now: int) -> None:
         """The message of one phone: about the alarm itself when it is one, else how many there are, under the number of the worst."""
-        first = items[0]
-        text = self._text(session, items, now)
-        if not self._expander.write(session, first.found, first.step, [(first.to, text, now)], now, repeat_ms=REPEAT_MS):
+        draft, step, one, *_ = items[0]
+        text = self._text(items, now)
+        if (one.phone, one.channel, text) in said:
+            draft.counts.append((one.channel, "repeated"))
             return
+        draft.add(step, one, text, now)
         for other in items[1:]:
-            row = message(other.found, other.step, other.to, text, now)
-            row.state, row.reason = "merged", "cleared" if other.over else "digest"
-            session.add(row)
-        session.flush()
+            other.draft.add(other.step, other.to, text, now, state="merged", reason="cleared" if other.over else "digest")
 
-    def _text(self, session: Session, items: list[Item], now: int) -> str:
+    def _text(self, items: Sequence[Item], now: int) -> str:
         first, over = items[0], sum(item.over for item in items)
-        facts, texts = self._expander.facts(first.found, now), self._expander.texts
         if len(items) == 1:
-            return texts.follow_up("cleared", facts) if over else self._expander.call_text(session, first.found, facts, first.to, first.told)
+            return first.text
         key = "digest_over" if over == len(items) else "digest_both" if over else "digest"
-        return texts.follow_up(key, replace(facts, count=len(items) - over, over=over))
+        facts = replace(self._expander.facts(first.draft.found, now), count=len(items) - over, over=over)
+        return self._expander.texts.follow_up(key, facts)
 
 
-def _held(now: int) -> Select[EscalationStep]:
-    query = select(EscalationStep).where(EscalationStep.state == "pending", EscalationStep.held.is_(True), EscalationStep.due <= now)
+def _held(now: int) -> Select[int, int, int]:
+    query = select(EscalationStep.id, EscalationStep.alarm, newest_change(EscalationStep.alarm))
+    query = query.where(EscalationStep.state == "pending", EscalationStep.held.is_(True), EscalationStep.due <= now)
     return query.order_by(EscalationStep.id)

@@ -15,22 +15,25 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from sqlalchemy import Update, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from server.notify import receipts
 from server.notify.channels import Channel, ChannelError, Failure, Message, Receipt
 from server.notify.expand import Count
 from server.notify.fallback import Fallback
+from server.notify.receipts import FINAL, RANK
 from server.notify.rows import changed
 from server.notify.situation import wanted
 from server.notify.texts import Catalogue, default_texts
-from server.notify.throttle import THROTTLED, Throttle, summarise
+from server.notify.throttle import THROTTLED, Cap, summarise
 from server.store.session import Database
 from server.store.tables import Alarm, Notification
+from server.store.together import Together
 
 log = logging.getLogger("server.notify")
 
 Clock = Callable[[], int]
+_TWIN = aliased(Notification)
 _KNOWN = 500
 _BUSY_MS = 1_000
 
@@ -56,22 +59,31 @@ class Claim(NamedTuple):
     message: Message
     until: int
     attempted_at: int
+    before: int | None = None
+    """Until when the claim lasted that this one follows."""
 
 
 class Sender:
     """Delivers one notification at a time; used from several threads. `channels` in order of preference."""
 
     def __init__(
-        self, db: Database, channels: dict[str, Channel], settings: SendSettings, count: Count, throttle: Throttle | None = None,
+        self, db: Database, channels: dict[str, Channel], settings: SendSettings, count: Count, throttle: Cap | None = None,
         texts: Catalogue | None = None,
     ) -> None:  # fmt: skip
         self._db, self._channels, self._settings, self._count, self._throttle = db, channels, settings, count, throttle
+        self._together = Together(db)
         self._texts, self._fallback = texts or default_texts(), Fallback(channels)
 
     def deliver(self, ident: int, clock: Clock) -> bool:
         """Take one notification a step on. False when it was not due any more or belongs to another worker."""
-        with self._db.write() as session:
-            claim = self._claim(session, ident, clock())
+        now = clock()
+        with self._db.read() as session:
+            plain = self._plain(session, ident, now)
+        if plain is None:
+            with self._db.write() as session:
+                claim = self._claim(session, ident, now)
+        else:
+            claim = self._together.write(lambda session: plain if changed(session, _taking(plain)) else False)
         if isinstance(claim, bool):
             return claim
         if claim.mode == "send":
@@ -95,14 +107,25 @@ class Sender:
             if in_doubt:  # aside for a moment, or a dozen of them would keep the calls to other telephones away
                 row.due = now + _BUSY_MS
             return in_doubt
-        until = now + self._settings.claim_ms
-        held = update(Notification).where(Notification.id == ident, Notification.state == row.state)
-        if mode == "send":
-            took = changed(session, held.values(state="claimed", claimed_at=now, claimed_until=until, attempts=Notification.attempts + 1))
-        else:
-            took = changed(session, held.where(Notification.claimed_until == row.claimed_until).values(claimed_until=until))
+        claim = self._made(session, row, mode, now)
+        return claim if changed(session, _taking(claim)) else False
+
+    def _plain(self, session: Session, ident: int, now: int) -> Claim | None:
+        """A claim that asks for no look at other messages, read without the writers' turn: a call that is not wanted any more is dropped by whoever
+        takes the alarm over, so that taking it fails then."""
+        row = session.get(Notification, ident)
+        if row is None or row.state != "queued" or row.due > now or row.channel not in self._channels or row.error == THROTTLED:
+            return None
+        if not self._channels[row.channel].abilities.tells_apart or not self._worth(session, row, now):
+            return None
+        if self._throttle is not None and not self._throttle.is_far(session, row, now):
+            return None
+        return self._made(session, row, "send", now)
+
+    def _made(self, session: Session, row: Notification, mode: Literal["send", "lookup"], now: int) -> Claim:
         attempted_at = now if mode == "send" else row.claimed_at or row.created_at
-        return Claim(self._channels[row.channel], mode, self._message(session, row, now), until, attempted_at) if took else False
+        message = self._message(session, row, now)
+        return Claim(self._channels[row.channel], mode, message, now + self._settings.claim_ms, attempted_at, row.claimed_until)
 
     def _set_aside(self, session: Session, row: Notification, now: int) -> bool:
         """Deal with what is not to be sent, or not now."""
@@ -114,16 +137,19 @@ class Sender:
             return True
         if row.state != "queued":
             return False
-        if not wanted(session, row) or now - row.created_at >= self._settings.validity_ms:
+        if not self._worth(session, row, now):
             self._discard(session, row, now)
             return True
-        later = self._throttle(session, row, now) if self._throttle is not None else None
+        later = self._throttle.until(session, row, now) if self._throttle is not None else None
         if later is not None:
             row.due, row.error = later, THROTTLED
             self._count(row.channel, "throttled")
         elif row.error == THROTTLED:
             summarise(session, row, self._texts, now)
         return later is not None
+
+    def _worth(self, session: Session, row: Notification, now: int) -> bool:
+        return wanted(session, row) and now - row.created_at < self._settings.validity_ms
 
     def _message(self, session: Session, row: Notification, now: int) -> Message:
         alarm = session.get(Alarm, row.alarm) if row.alarm is not None else None
@@ -181,16 +207,25 @@ class Sender:
 
     def _sent(self, claim: Claim, receipt: Receipt, now: int, result: str) -> bool:
         """Store the provider's id. False when another message already has it: then this one was not found after all."""
-        with self._db.write() as session:
-            taken = select(Notification.id).where(Notification.provider_id == receipt.provider_id, Notification.id != claim.message.id)
-            if session.scalar(taken.limit(1)) is not None:
-                log.error("notification %d: %s is already the id of another one", claim.message.id, receipt.provider_id)
-                return False
-            values = {"state": "sent", "sent_at": now, "provider_id": receipt.provider_id, "claimed_until": None, "error": ""}
-            if not changed(session, _held(claim).values(**values)):
-                log.error("notification %d was sent as %s after its claim was lost", claim.message.id, receipt.provider_id)
-            receipts.apply_receipt(session, receipt.provider_id, receipt.status, receipt.error_code, now)
-        self._count(claim.channel.name, result)
+        taken = self._together.write(lambda session: self._record(session, claim, receipt, now))
+        if taken:
+            self._count(claim.channel.name, result)
+        return taken
+
+    @staticmethod
+    def _record(session: Session, claim: Claim, receipt: Receipt, now: int) -> bool:
+        other = select(_TWIN.id).where(_TWIN.provider_id == receipt.provider_id, _TWIN.id != claim.message.id)
+        values = {"state": "sent", "sent_at": now, "provider_id": receipt.provider_id, "claimed_until": None, "error": ""}
+        if RANK.get(receipt.status, FINAL) < FINAL:  # nearly all: one statement, behind which the alarms wait
+            first = _held(claim).where(Notification.receipt == "", ~other.exists())
+            if changed(session, first.values(**values, receipt=receipt.status, receipt_at=now)):
+                return True
+        if session.scalar(other.limit(1)) is not None:
+            log.error("notification %d: %s is already the id of another one", claim.message.id, receipt.provider_id)
+            return False
+        if not changed(session, _held(claim).values(**values)):
+            log.error("notification %d was sent as %s after its claim was lost", claim.message.id, receipt.provider_id)
+        receipts.apply_receipt(session, receipt.provider_id, receipt.status, receipt.error_code, now)
         return True
 
     def _failed(self, claim: Claim, error: ChannelError, now: int) -> None:
@@ -234,7 +269,7 @@ class Sender:
             row = _own(session, claim)
             if row is None:
                 return None
-            if not wanted(session, row) or now - row.created_at >= self._settings.validity_ms:
+            if not self._worth(session, row, now):
                 self._discard(session, row, now)
                 return None
             row.claimed_at, row.claimed_until, row.attempts = now, now + self._settings.claim_ms, row.attempts + 1
@@ -282,6 +317,15 @@ def _under_way(session: Session, row: Notification) -> list[str]:
     same = same.where(Notification.channel == row.channel, Notification.phone == row.phone, Notification.state.in_(("queued", "claimed")))
     found = session.execute(same.order_by(Notification.id).with_for_update()).all()
     return [error for ident, state, error in found if state == "claimed" and ident != row.id]
+
+
+def _taking(claim: Claim) -> Update:
+    """Take the claim, if the row is still as it was seen."""
+    row = update(Notification).where(Notification.id == claim.message.id)
+    if claim.mode == "lookup":
+        return row.where(Notification.state == "claimed", Notification.claimed_until == claim.before).values(claimed_until=claim.until)
+    taken = {"state": "claimed", "claimed_at": claim.attempted_at, "claimed_until": claim.until, "attempts": Notification.attempts + 1}
+    return row.where(Notification.state == "queued").values(**taken)
 
 
 def _held(claim: Claim) -> Update:

@@ -1,30 +1,44 @@
 """How many messages one phone gets: a cap in a window, never for 特急; what is beyond it goes out as one summary. Alarms are never held back."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from server.notify.situation import CALLS, GONE, wanted
 from server.notify.texts import Catalogue
 from server.store.tables import Alarm, Notification
 
-Throttle = Callable[[Session, Notification, int], int | None]
-"""Asked before a first send: the instant until which a message waits, or None. It must never hold back 特急."""
 THROTTLED = "限频，等待汇总"
 
 
-def cap_per_phone(limit: int, window_ms: int) -> Throttle:
-    """At most `limit` messages to one phone within the window, 特急 excepted; the others wait until the oldest has left it."""
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """At most `limit` messages to one phone within `window_ms`, 特急 excepted; the others wait until the oldest has left it."""
 
-    def throttle(session: Session, row: Notification, now: int) -> int | None:
-        if row.alarm is None or session.get_one(Alarm, row.alarm).level == "critical":
+    limit: int
+    window_ms: int
+
+    def until(self, session: Session, row: Notification, now: int) -> int | None:
+        """Asked before a first send, in the transaction that claims it: the instant until which a message waits, or None."""
+        if self._never(session, row):
             return None
         gone = select(Notification.claimed_at).where(Notification.phone == row.phone, Notification.state.in_(GONE))
-        recent = session.scalars(gone.where(Notification.claimed_at > now - window_ms).order_by(Notification.claimed_at.desc()).limit(limit)).all()
-        return (recent[-1] or now) + window_ms if len(recent) >= limit else None
+        gone = gone.where(Notification.claimed_at > now - self.window_ms).order_by(Notification.claimed_at.desc())
+        recent = session.scalars(gone.limit(self.limit)).all()
+        return (recent[-1] or now) + self.window_ms if len(recent) >= self.limit else None
 
-    return throttle
+    def is_far(self, session: Session, row: Notification, now: int) -> bool:
+        """Whether the cap is not reached even with everything that waits for this phone, so that nothing need be asked when it is claimed."""
+        if self._never(session, row):
+            return True
+        recent = and_(Notification.state.in_(GONE), Notification.claimed_at > now - self.window_ms)
+        others = select(func.count()).where(Notification.phone == row.phone, Notification.id != row.id)
+        return (session.scalar(others.where(or_(recent, Notification.state == "queued"))) or 0) < self.limit
+
+    @staticmethod
+    def _never(session: Session, row: Notification) -> bool:
+        return row.alarm is None or session.get_one(Alarm, row.alarm).level == "critical"
 
 
 def summarise(session: Session, row: Notification, texts: Catalogue, now: int) -> None:

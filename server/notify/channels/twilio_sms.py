@@ -98,6 +98,7 @@ class TwilioSms:
             raise ValueError("the Twilio channel needs account_sid, a token and a sender")
         self._http = transport(base_url, timeout_s, networks)
         self._client = Client(account_sid, token, http_client=self._http)
+        self._messages = self._client.messages  # the client loads a hundred modules for it, which the first alarm would wait for
         self._options: dict[str, Any] = {"messaging_service_sid": sender} if sender.startswith("MG") else {"from_": sender}
         if status_callback:
             self._options["status_callback"] = status_callback
@@ -106,7 +107,7 @@ class TwilioSms:
         """One POST, no retry. Raises ChannelError."""
         validity = min(max(message.validity_s, 1), MAX_VALIDITY_S)
         try:
-            made = self._client.messages.create(to=message.phone, body=message.text, validity_period=validity, **self._options)
+            made = self._messages.create(to=message.phone, body=message.text, validity_period=validity, **self._options)
         except (TwilioException, broken.RequestException, ValueError) as error:
             raise failure(error) from error
         if not made.sid:
@@ -117,10 +118,8 @@ class TwilioSms:
         """Search the provider's messages to this phone for this very text. Raises ChannelError."""
         since = datetime.fromtimestamp((message.since - SKEW_MS) / 1000, UTC)
         try:
-            listed = self._client.messages.list(to=message.phone, date_sent_after=since, limit=_LISTED, page_size=_LISTED)
-            found = _find(listed, message, since) or _find(
-                self._client.messages.list(to=message.phone, limit=_LISTED, page_size=_LISTED), message, since
-            )
+            listed = self._messages.list(to=message.phone, date_sent_after=since, limit=_LISTED, page_size=_LISTED)
+            found = _find(listed, message, since) or _find(self._messages.list(to=message.phone, limit=_LISTED, page_size=_LISTED), message, since)
         except (TwilioException, broken.RequestException, ValueError) as error:
             raise failure(error) from error
         return found

@@ -73,6 +73,7 @@ class TwilioVoice:
             raise ValueError("the Twilio voice channel needs account_sid, a token and a sender")
         self._http = transport(settings.base_url, settings.timeout_s, settings.networks)
         self._client = Client(settings.account_sid, settings.token, http_client=self._http)
+        self._calls = self._client.calls  # loads what the first alarm would wait for
         self._sender, self._public = settings.sender, settings.public_url.rstrip("/")
 
     def send(self, message: Message) -> Receipt:
@@ -87,7 +88,7 @@ class TwilioVoice:
             }  # fmt: skip
         words = spoken(message.text, message.number, reason=message.reason, drill=message.drill)
         try:
-            made = self._client.calls.create(to=message.phone, from_=self._sender, twiml=twiml(words, action), timeout=40, **options)
+            made = self._calls.create(to=message.phone, from_=self._sender, twiml=twiml(words, action), timeout=40, **options)
         except (TwilioException, broken.RequestException, ValueError) as error:
             raise failure(error) from error
         if not made.sid:
@@ -98,7 +99,7 @@ class TwilioVoice:
         """The newest call to this phone since the message that nobody else has. Raises ChannelError."""
         since = datetime.fromtimestamp((message.since - SKEW_MS) / 1000, UTC)
         try:
-            listed = self._client.calls.list(to=message.phone, limit=50, page_size=50)
+            listed = self._calls.list(to=message.phone, limit=50, page_size=50)
         except (TwilioException, broken.RequestException, ValueError) as error:
             raise failure(error) from error
         for call in listed:
