@@ -162,13 +162,10 @@ class Core:
 
     def run_once(self, now: int) -> list[Callback]:
         """Move every message that is due one status on; returns the callbacks that this causes, in order."""
-        callbacks: list[Callback] = []
-        for message in self.store.due(now):
-            moved = self._next(message, now)
+        moved = [self._next(message, now) for message in self.store.due(now)]
+        if moved:
             self.store.save(moved)
-            if moved.callback:
-                callbacks += self._announce(moved)
-        return callbacks
+        return [callback for message in moved if message.callback for callback in self._announce(message)]
 
     def receive(self, sender: str, to: str, body: str, url: str, now: int) -> tuple[Message, Callback | None]:
         """Keep a message that a person sent to us; with a webhook `url` also what must be posted there."""

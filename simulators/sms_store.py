@@ -3,7 +3,7 @@
 import secrets
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from simulators.sms_wire import Message
@@ -73,12 +73,15 @@ class Store:
             rows = self._db.execute("SELECT * FROM message WHERE due_at <= ? ORDER BY due_at, id", (now,)).fetchall()
         return [Message(*row) for row in rows]
 
-    def save(self, message: Message) -> None:
-        """Write the changed status fields of a message durably."""
-        values = (message.status, message.updated_at, message.sent_at, message.error_code, message.error_message, message.due_at, message.id)
-        sql = "UPDATE message SET status = ?, updated_at = ?, sent_at = ?, error_code = ?, error_message = ?, due_at = ? WHERE id = ?"
+    def save(self, messages: Iterable[Message]) -> None:
+        """Write the changed status fields of messages durably: one wait for the disk for all, or those that are just being sent stand behind it."""
+        columns = ("status", "updated_at", "sent_at", "error_code", "error_message", "due_at")
+        values = [tuple(getattr(message, name) for name in (*columns, "id")) for message in messages]
+        sql = f"UPDATE message SET {', '.join(f'{name} = ?' for name in columns)} WHERE id = ?"  # noqa: S608 - names of ours
         with self._lock:
-            self._db.execute(sql, values)
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(sql, values)
+            self._db.execute("COMMIT")
 
     def clear(self) -> None:
         """Forget every message."""
