@@ -55,6 +55,7 @@ from server.watch.commands import EndDrill, Reopen
 from server.watch.loop import Watch
 from server.watch.rulebook import RuleBook
 from server.web import site
+from server.web.inbox import Replies, inboxes
 from server.web.services import Services
 
 log = logging.getLogger("server")
@@ -118,6 +119,7 @@ class Parts:
         self.books = OrgJobs(self.db, settings, self.watch.submit, self.clock())
         self.health = Health(self.db, settings.data_dir, self._troubles, self.watch.submit, on_free=self.metrics.disk_free.set)
         self.jobs = Jobs(self._job_table(), self.metrics, self.clock)
+        self.replies: Replies | None = None
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -234,6 +236,8 @@ class Parts:
         self._spawn("history", self.history.run)
         if self.dispatcher is not None:
             self._spawn("dispatch", self.dispatcher.run)
+        if self.replies is not None:
+            self._spawn("replies", self.replies.run)
         self._spawn("ingest", lambda stop, clock: self.acceptor.run(self.transport.incoming, stop, clock))
         self._spawn("downlink", self.downlink.run)
         self._spawn("papers", self.desk.run)
@@ -269,6 +273,9 @@ def build(settings: Settings) -> tuple[FastAPI, Parts]:
         rulebook=parts.rulebook, pool=parts.pool, watch_settings=settings.watch, workdays=parts.workdays, reach=wiring.reach(settings),
         provider=from_settings.provider(settings),
     )  # fmt: skip
+
+    if parts.dispatcher is not None:
+        parts.replies = Replies(services, inboxes(parts.dispatcher.channels), parts.dispatcher.nudge)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -112,6 +112,8 @@ class SmsSettings(_Frozen):
     lookup_grace_s: float = 60
     claim_s: float = 30
     poll_receipts: bool = True
+    poll_replies: bool = True
+    """Whether the provider is asked for what people reply; nothing is lost without, where its callback reaches us."""
     reply_hint: bool = False
     """Whether texts invite replies: where people can answer by SMS."""
     cap: int = 5

@@ -169,7 +169,7 @@ class Core:
 
     def receive(self, sender: str, to: str, body: str, url: str, now: int) -> tuple[Message, Callback | None]:
         """Keep a message that a person sent to us; with a webhook `url` also what must be posted there."""
-        message = self.store.add(to, sender, body, now=now, direction="inbound", status="received")
+        message = self.store.add(to, sender, body, now=now, direction="inbound", status="received", sent_at=now)
         return message, Callback(url, inbound_parameters(message, self.account), message.sid) if url else None
 
     def answer(self, message: Message, text: str, now: int) -> Message:

@@ -52,10 +52,11 @@ class Store:
         fate: str = "delivered",
         due_at: int | None = None,
         expires_at: int | None = None,
+        sent_at: int | None = None,
     ) -> Message:
         """Write a new message durably and return it with its sid (SM and 32 hex digits)."""
         sid = "SM" + secrets.token_hex(16)
-        row = (sid, to, sender, body, direction, status, now, now, None, None, None, callback, fate, due_at, expires_at)
+        row = (sid, to, sender, body, direction, status, now, now, sent_at, None, None, callback, fate, due_at, expires_at)
         with self._lock:
             self._db.execute(_INSERT, row)
         (message,) = self.find(sid=sid)

@@ -50,6 +50,7 @@ def _channels(settings: Settings) -> tuple[list[Channel], list[Broadcast]]:
         common = ChannelSettings(
             account_sid=sms.account_sid, token=secret(sms.token_file), sender=sms.sender, base_url=sms.base_url,
             status_callback=sms.status_callback, outbox=settings.data_dir / "outbox.jsonl",
+            options={"poll_replies": str(sms.poll_replies).lower()},
         )  # fmt: skip
         channels.append(open_channel(sms.kind, common))
     for entry in settings.channels:

@@ -105,6 +105,11 @@ class Dispatcher:
         return self._poller.run_once(now)
 
     @property
+    def channels(self) -> Sequence[Channel]:
+        """The channels, in order of preference."""
+        return tuple(self._channels.values())
+
+    @property
     def channel_names(self) -> tuple[str, ...]:
         """Names of the channels, in order of preference."""
         return tuple(self._channels)

@@ -281,7 +281,11 @@ class Notification(Base):
     """
 
     __tablename__ = "notification"
-    __table_args__ = (UniqueConstraint("escalation_step", "phone", "channel"), Index("notification_due", "state", "due"))
+    __table_args__ = (
+        UniqueConstraint("escalation_step", "phone", "channel"),
+        Index("notification_due", "state", "due"),
+        Index("notification_to", "phone", "created_at"),
+    )
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     escalation_step: Mapped[int | None] = mapped_column(ForeignKey("escalation_step.id"))
     alarm: Mapped[int | None] = mapped_column(ForeignKey("alarm.id"), index=True)  # None: a code, a test message, a call to look

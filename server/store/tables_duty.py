@@ -117,3 +117,22 @@ class LookItem(Base):
     via: Mapped[str] = mapped_column(String(16), default="")
     note: Mapped[str] = mapped_column(String(200), default="")
     proven: Mapped[bool] = mapped_column(Boolean, default=False)
+
+
+class Reply(Base):
+    """What a person has texted to us. `sid` is the provider's id of it, which makes it one however often it comes; `said_at` its instant there.
+
+    `acted_at` None: taken, not yet acted upon; `answer` is what it came to.
+    """
+
+    __tablename__ = "reply"
+    __table_args__ = (Index("reply_open", "acted_at", "taken_at"),)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    sid: Mapped[str] = mapped_column(String(80), unique=True)
+    channel: Mapped[str] = mapped_column(String(24))
+    phone: Mapped[str] = mapped_column(String(20))
+    text: Mapped[str] = mapped_column(String(500))
+    said_at: Mapped[int]
+    taken_at: Mapped[int]
+    acted_at: Mapped[int | None]
+    answer: Mapped[str] = mapped_column(String(100), default="", server_default="")

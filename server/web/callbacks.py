@@ -10,14 +10,13 @@ from typing import Annotated
 from xml.sax.saxutils import escape
 
 from fastapi import APIRouter, Depends, Request
-from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from server.duty.answers import read
 from server.notify.receipts import apply_receipt
-from server.store import audit
-from server.web import answers
+from server.store import replies
+from server.store.tables_duty import Reply
+from server.web import inbox
 from server.web.auth import ServicesOf
 from server.web.problems import ProblemError
 from server.web.services import Services
@@ -67,20 +66,17 @@ async def status(form: Signed, services: ServicesOf) -> Response:
 @router.post("/inbound", include_in_schema=False)
 async def inbound(form: Signed, services: ServicesOf) -> Response:
     """A reply by SMS: on the record once, then it acts like any other answer; what became of it is texted back."""
-    if not await run_in_threadpool(_inbound, form, services):
+    row = await run_in_threadpool(_taken, form, services)
+    if row is None:
         return Response(_EMPTY, media_type="text/xml")
-    sentence = await answers.take(services, form.get("From", ""), read(form.get("Body", "")), "sms")
+    sentence = await inbox.act(services, row)
     return Response(_EMPTY.replace("<Response>", f"<Response><Message>{escape(sentence)}</Message>"), media_type="text/xml")
 
 
-def _inbound(form: Form, services: Services) -> bool:
+def _taken(form: Form, services: Services) -> Reply | None:
+    """The reply, on record now; None when it was before."""
+    now = services.clock()
     with services.db.write() as session:
-        return take_reply(session, form.get("MessageSid", ""), form.get("From", ""), form.get("Body", ""), services.clock())
-
-
-def take_reply(session: Session, sid: str, phone: str, text: str, now: int) -> bool:
-    """Record a reply once (`sid` is the provider's id of it). Returns whether it is new. Runs in the caller's write transaction."""
-    if audit.latest(session, action="sms_reply", subject=f"sms:{sid}") is not None:
-        return False
-    audit.append(session, phone[:60], "sms_reply", f"sms:{sid}"[:120], {"via": "sms", "note": text[:500]}, now)
-    return True
+        ident = replies.take(session, form.get("MessageSid", ""), form.get("From", ""), form.get("Body", ""), now, now)
+    with services.db.read() as session:
+        return session.get(Reply, ident) if ident is not None else None

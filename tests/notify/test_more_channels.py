@@ -9,7 +9,7 @@ from standardwebhooks import Webhook as Verifier
 
 from server.notify.channels import ChannelError, ChannelSettings, Failure, Message, open_channel
 from server.notify.channels.http_gateway import sign
-from server.notify.channels.modem import pdu
+from server.notify.channels.sms_pdu import submit as pdu
 from server.notify.channels.twilio_voice import spoken
 from simulators.http_sink import HttpSink
 from simulators.modem import SimulatedModem, decode

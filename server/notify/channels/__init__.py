@@ -4,7 +4,7 @@ What a channel says when it fails decides what the outbox may do: retry what was
 up what may have been sent before it sends again. Its abilities say how much of that it can answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
@@ -100,6 +100,30 @@ class Channel(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What somebody has texted to us: the provider's `id` of it, the E.164 number that it came from, and when it came there (UTC ms)."""
+
+    id: str
+    phone: str
+    text: str
+    at: int
+
+
+@runtime_checkable
+class Inbox(Protocol):
+    """A channel that keeps what people reply until it is fetched."""
+
+    name: str
+    holds_replies: bool
+
+    def incoming(self, since: int, /) -> Sequence[Incoming]:
+        """Everything that has come `since`, the oldest first, more rather than less. Raises ChannelError."""
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """These are on record here now."""
 
 
 class OneWay:

@@ -3,7 +3,7 @@
 One POST per message with our id as the idempotency key, signed: X-Timestamp, X-Nonce and X-Signature = hex HMAC-SHA256(token, timestamp \\n nonce \\n
 body). Field names are the platform's own (option `fields`: JSON of our name -> theirs; "" leaves one out); a platform with registered templates
 gets the template's code and the variables instead of the text (option `templates`: JSON of our text name -> code). `lookup_url` with {id} asks
-whether a message was accepted.
+whether a message was accepted; `inbox_url` with {since} (UTC ms) lists replies: {"messages": [{"id", "phone", "text", "at" (UTC ms)}]}.
 """
 
 import hashlib
@@ -11,9 +11,11 @@ import hmac
 import json
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from server.notify.channels import Abilities, ChannelError, ChannelSettings, Failure, Message, Receipt
+from server.duty.routing import e164
+from server.notify.channels import Abilities, ChannelError, ChannelSettings, Failure, Incoming, Message, Receipt
 from server.notify.channels.posting import get, post
 from server.notify.texts import Catalogue, default_texts
 
@@ -38,6 +40,8 @@ class HttpGateway:
         self._fields = {name: name for name in _NAMES} | _mapping(settings.options.get("fields", "{}"), "fields")
         self._templates = _mapping(settings.options.get("templates", "{}"), "templates")
         self._lookup = settings.options.get("lookup_url", "")
+        self._inbox = settings.options.get("inbox_url", "")
+        self.holds_replies = bool(self._inbox)
         self._id_field, self._texts = settings.options.get("id_field", "id"), texts or default_texts()
         self.abilities = Abilities(lookup=bool(self._lookup), receipts=bool(self._lookup))
 
@@ -57,6 +61,19 @@ class HttpGateway:
         if found is None:
             raise ChannelError("短信平台没有这条短信", Failure.PERMANENT, 404)
         return found
+
+    def incoming(self, since: int) -> Sequence[Incoming]:
+        """What people have texted to the platform. Raises ChannelError."""
+        answer = get(self._inbox.replace("{since}", str(since)), self._headers(b""), self._timeout, WHAT, self._networks)
+        if not answer.is_success:
+            raise ChannelError("短信平台查不到回复", Failure.RETRY, answer.status_code)
+        try:
+            return [Incoming(f"{self.name}-{one['id']}", e164(one["phone"]) or "", one["text"], int(one["at"])) for one in answer.json()["messages"]]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ChannelError("短信平台的回复读不懂", Failure.RETRY) from error
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """The platform keeps them."""
 
     def close(self) -> None:
         """Nothing is held open between two messages."""

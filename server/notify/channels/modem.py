@@ -1,20 +1,22 @@
 """SMS through a GSM modem on a serial line: AT commands of 3GPP TS 27.005 in PDU mode with UCS-2 text, one message at a time.
 
-The modem answers +CMGS with a reference only; it tells nothing more, so the channel has neither look-up nor receipts.
+The modem answers +CMGS with a reference only; it tells nothing more, so the channel has neither look-up nor receipts. What people
+reply lies in its memory: it is listed (AT+CMGL) and deleted (AT+CMGD) once it is on record.
 """
 
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import serial
 
-from server.notify.channels import Abilities, ChannelError, ChannelSettings, Failure, Message, OneWay, Receipt
+from server.notify.channels import Abilities, ChannelError, ChannelSettings, Failure, Incoming, Message, OneWay, Receipt, sms_pdu
 
 END, ESCAPE = b"\x1a", b"\x1b"
 # TS 27.005 §3.2.5 and TS 23.040 §9.2.3.22: what will never work for this number; all else may work later.
 _PERMANENT = frozenset({1, 8, 10, 21, 28, 29, 30, 50, 69, 81, 96, 304, 305, 330})
-_SINGLE = 70
 
 
 class Line(Protocol):
@@ -33,41 +35,39 @@ class Line(Protocol):
         """Let go."""
 
 
-def pdu(phone: str, text: str) -> tuple[str, int]:
-    """An SMS-SUBMIT in hex with the default service centre, and the length that AT+CMGS wants. Raises ValueError for a text over 70 units."""
-    body = text.encode("utf-16-be")
-    if len(body) // 2 > _SINGLE:
-        raise ValueError(f"{len(body) // 2} units do not fit into one message")
-    digits = phone.removeprefix("+")
-    swapped = "".join(b + a for a, b in zip(digits[::2], (digits + "F")[1::2], strict=False))
-    kind = "91" if phone.startswith("+") else "81"
-    # first octet 0x11: SUBMIT with a relative validity period; 0x00 our reference; DCS 08 = UCS-2; validity 0x2F = 4 hours
-    unit = f"1100{len(digits):02X}{kind}{swapped}00082F{len(body):02X}{body.hex().upper()}"
-    return "00" + unit, len(unit) // 2
-
-
 class Modem(OneWay):
     """The channel. Option `port` is the device, `baud` its speed (115200), `pin` the card's PIN."""
 
     name = "modem"
     last_word = "sent"
     abilities = Abilities(lookup=False, receipts=False)
+    holds_replies = True
 
     def __init__(self, settings: ChannelSettings) -> None:
         self._port = settings.options.get("port", "/dev/ttyUSB0")
         self._baud, self._pin = int(settings.options.get("baud", "115200")), settings.options.get("pin", "")
         self._timeout = max(settings.timeout_s, 1.0)
         self._line: Line | None = None
+        self._places: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def send(self, message: Message) -> Receipt:
         """Send through the modem. Raises ChannelError: ambiguous once the text itself was handed over."""
-        with self._lock:
-            try:
-                return self._submit(self._ready(), message)
-            except (serial.SerialException, OSError) as error:
-                self._drop()
-                raise ChannelError("短信猫断开", Failure.AMBIGUOUS if self._handed else Failure.RETRY) from error
+        with self._lock, self._connected() as line:
+            return self._submit(line, message)
+
+    def incoming(self, _since: int) -> Sequence[Incoming]:
+        """All that the modem holds, of whatever age. Raises ChannelError."""
+        with self._lock, self._connected() as line:
+            listed = sms_pdu.listed(self._command(line, "AT+CMGL=4"))
+        self._places |= {one.id: place for place, one in listed}
+        return [one for _, one in listed]
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """Delete them, or the memory is full one day and nothing comes in any more. What fails is listed and deleted again."""
+        with self._lock, self._connected() as line:
+            for ident in ids:
+                self._command(line, f"AT+CMGD={self._places.pop(ident)}")
 
     def close(self) -> None:
         """Let go of the port."""
@@ -78,15 +78,23 @@ class Modem(OneWay):
 
     def _ready(self) -> Line:
         if self._line is None:
-            self._handed = False
             self._line = serial.Serial(self._port, self._baud, timeout=0.2, write_timeout=self._timeout)
             for command in ("ATE0", "AT+CMEE=1", *([f'AT+CPIN="{self._pin}"'] if self._pin else []), "AT+CMGF=0"):
                 self._command(self._line, command)
         return self._line
 
-    def _submit(self, line: Line, message: Message) -> Receipt:
+    @contextmanager
+    def _connected(self) -> Iterator[Line]:
+        """The line, let go of when it breaks. Raises ChannelError."""
         self._handed = False
-        unit, length = pdu(message.phone, message.text)
+        try:
+            yield self._ready()
+        except (serial.SerialException, OSError) as error:
+            self._drop()
+            raise ChannelError("短信猫断开", Failure.AMBIGUOUS if self._handed else Failure.RETRY) from error
+
+    def _submit(self, line: Line, message: Message) -> Receipt:
+        unit, length = sms_pdu.submit(message.phone, message.text)
         line.reset_input_buffer()
         line.write(f"AT+CMGS={length}\r".encode())
         self._until(line, b">")

@@ -20,7 +20,7 @@ from twilio.rest import Client
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
 from server import net_guard
-from server.notify.channels import Abilities, ChannelError, ChannelSettings, Failure, Message, Receipt
+from server.notify.channels import Abilities, ChannelError, ChannelSettings, Failure, Incoming, Message, Receipt
 
 SKEW_MS = 10 * 60_000
 """How far the provider's clock may be behind ours without a look-up missing a message."""
@@ -93,12 +93,14 @@ class TwilioSms:
         status_callback: str | None = None,
         timeout_s: float = 10.0,
         networks: Sequence[str] = net_guard.ANYWHERE,
+        poll_replies: bool = True,
     ) -> None:
         if not (account_sid and token and sender):
             raise ValueError("the Twilio channel needs account_sid, a token and a sender")
         self._http = transport(base_url, timeout_s, networks)
         self._client = Client(account_sid, token, http_client=self._http)
         self._messages = self._client.messages  # the client loads a hundred modules for it, which the first alarm would wait for
+        self._sender, self.holds_replies = sender, poll_replies
         self._options: dict[str, Any] = {"messaging_service_sid": sender} if sender.startswith("MG") else {"from_": sender}
         if status_callback:
             self._options["status_callback"] = status_callback
@@ -130,6 +132,20 @@ class TwilioSms:
             return _receipt(self._client.messages(provider_id).fetch())
         except (TwilioException, broken.RequestException, ValueError) as error:
             raise failure(error) from error
+
+    def incoming(self, since: int) -> Sequence[Incoming]:
+        """What people have texted to our number; all of it where a messaging service stands before several. Raises ChannelError."""
+        to = {} if self._sender.startswith("MG") else {"to": self._sender}
+        try:
+            listed = self._messages.list(date_sent_after=datetime.fromtimestamp(since / 1000, UTC), page_size=_LISTED, **to)
+        except (TwilioException, broken.RequestException, ValueError) as error:
+            raise failure(error) from error
+        # newest first there, and of several in one second only the order tells which was first
+        received = (item for item in reversed(listed) if str(item.direction) == "inbound")
+        return [Incoming(str(item.sid), str(item.from_), item.body or "", _ms(item.date_sent or item.date_created)) for item in received]
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """The provider keeps them."""
 
     def close(self) -> None:
         """Release connections."""
@@ -169,7 +185,12 @@ def make(settings: ChannelSettings) -> TwilioSms:
         status_callback=settings.status_callback,
         timeout_s=settings.timeout_s,
         networks=settings.networks,
+        poll_replies=settings.options.get("poll_replies", "true") == "true",
     )
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 def _receipt(instance: Any) -> Receipt:
