@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from server.duty import closure
 from server.duty.cards import Card, Cards, Situation, fill
 from server.duty.events import event_of
+from server.duty.ladder import LEVELS
 from server.duty.sheet import filling, photo_rule, photos_allowed
 from server.series import GOOD, SeriesStore
 from server.store import audit, incidents
@@ -36,7 +37,6 @@ CODES: Mapping[str, str] = MappingProxyType(
 )
 """处置结论 of language.md 5.2; drills have no incident."""
 
-LEVELS = ("warn", "alarm", "urgent", "critical")
 FORGOTTEN_MS = 7 * 86_400_000
 """An alarm older than this without an incident (imported, restored) opens none."""
 YEAR_MS = 366 * 86_400_000
@@ -143,7 +143,7 @@ class Incidents:
 def _join(session: Session, alarm: Alarm, incident: Incident, now: int) -> None:
     session.add(IncidentAlarm(alarm=alarm.id, incident=incident.id))
     note(session, incident, "joined", now, text=f"告警 {alarm.number}", data={"alarm": alarm.id})
-    if LEVELS.index(alarm.level) > LEVELS.index(incident.level):
+    if LEVELS.index(alarm.level) < LEVELS.index(incident.level):
         incident.level = alarm.level
 
 

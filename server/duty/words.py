@@ -1,5 +1,9 @@
 """Chinese words for what happens in an alarm and an incident (language.md): screens, papers and dossiers say the same."""
 
+LEVELS = {"critical": "特急", "urgent": "紧急", "alarm": "一般", "warn": "提示"}
+"""The worst first."""
+POSTS = {"duty_officer": "值班员", "person_in_charge": "责任人", "archive_head": "负责人", "duty_leader": "带班领导"}
+"""Offices as a message may name them, in which a person's name never stands; the full titles stand on pages."""
 EVENTS = {
     "smoke": "烟感告警",
     "smoke_lost": "烟感后失联",

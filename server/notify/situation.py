@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from alarms.rules import Rule
 from server.duty.routing import Recipient, StepContext, e164
+from server.duty.words import POSTS
 from server.notify.texts import AlarmFacts
 from server.store.tables import Alarm, EscalationStep, Notification, Person, Room, Transition, Unit
 
@@ -154,15 +155,12 @@ def takers(session: Session, alarm: int) -> frozenset[int]:
     return frozenset(one.person_id for one in told(session, alarm, states=CALLED) if name and one.person_id is not None and one.name == name)
 
 
-_POSTS = {"duty_officer": "值班员", "person_in_charge": "责任人", "archive_head": "负责人", "duty_leader": "带班领导"}
-
-
 def post_of_taker(session: Session, alarm: int) -> str:
     """The post of who took an alarm over: what may stand in a message, which never carries a name."""
     for ident in takers(session, alarm):
         person = session.get(Person, ident)
-        if person is not None and person.duty in _POSTS:
-            return _POSTS[person.duty]
+        if person is not None and person.duty in POSTS:
+            return POSTS[person.duty]
     return "值班人员"
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 from contract.quantities import QUANTITIES
 from server.duty.incident_file import Whole
 from server.duty.incidents import CODES
-from server.duty.words import CHANNELS, EVENTS, INCIDENT_ENTRIES, NOTIFICATION_STATES, REASONS, TRANSITIONS
+from server.duty.words import CHANNELS, EVENTS, INCIDENT_ENTRIES, LEVELS, NOTIFICATION_STATES, REASONS, TRANSITIONS
 from server.reports.dossier_data import Record, done_by
 from server.reports.paper import Block, Column, Curve, Facts, Line, Paper, Picture, Pictures, Sheet, Table, Text, sealed
 from server.reports.period import local
-from server.reports.words import LEVELS, duration
+from server.reports.words import duration
 from server.series import GOOD
 from server.store.tables import Alarm
 

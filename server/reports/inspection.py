@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 
+from server.duty.words import LEVELS
 from server.reports import changes
 from server.reports.measures import LIMITS_MS, Answering, RoomMeasure, measure, rooms_of, together
 from server.reports.paper import Block, Column, Facts, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.register import Recorded, recorded
 from server.reports.sources import CLIMATE, Sources, share
-from server.reports.words import CAUSES, LEVELS, STAGES, TIME_WEIGHTED, denominators, duration, medium, percent
+from server.reports.words import CAUSES, STAGES, TIME_WEIGHTED, denominators, duration, medium, percent
 from server.store import manual
 from server.store.tables import Point
 from server.store.tables_org import Calibration

@@ -8,11 +8,11 @@ from sqlalchemy.orm import Session
 from alarms.performance import Figure
 from contract.quantities import QUANTITIES
 from server.duty.events import event_of
-from server.duty.words import EVENTS
+from server.duty.words import EVENTS, LEVELS
 from server.reports.paper import DASH, Block, Cell, Column, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.sources import Sources
-from server.reports.words import LEVELS, denominators, duration
+from server.reports.words import denominators, duration
 from server.store import performance
 from server.store.performance import Desk, Place
 from server.store.tables import Alarm, Gateway, Room, Transition, Unit

@@ -20,7 +20,6 @@ MEDIA = {
     "service": "办公用房",
 }
 STAGES = {"in_use": "在用", "trial": "试运行", "commissioning": "调试中", "not_connected": "未接入", "retired": "停用"}
-LEVELS = {"critical": "特急", "urgent": "紧急", "alarm": "一般", "warn": "提示"}
 CAUSES = {
     "power": "停电",
     "gateway": "网关离线",

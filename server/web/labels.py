@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from server.duty.incidents import CODES
-from server.duty.words import CHANNELS, EVENTS, INCIDENT_ENTRIES, INCIDENT_STATES, NOTIFICATION_STATES, REASONS, TRANSITIONS
+from server.duty.words import CHANNELS, EVENTS, INCIDENT_ENTRIES, INCIDENT_STATES, LEVELS, NOTIFICATION_STATES, REASONS, TRANSITIONS
 from server.org.audit_words import ACTIONS
 from server.reports.kinds import KINDS as REPORTS
 from server.reports.words import CAUSES as PAPER_CAUSES
@@ -11,12 +11,10 @@ from server.reports.words import MEDIA, STAGES
 from server.web import labels_org
 
 ROOM_STATES = {
-    "critical": "特急",
-    "urgent": "紧急",
-    "alarm": "一般",
+    **{level: LEVELS[level] for level in ("critical", "urgent", "alarm")},
     "blind": "值守中断",
     "degraded": "部分值守",
-    "warn": "提示",
+    "warn": LEVELS["warn"],
     "maintenance": "维护",
     "normal": "正常",
     "unconnected": "未接入",
@@ -32,7 +30,6 @@ SHAPES = {
     "normal": "•",
     "unconnected": "–",
 }
-LEVELS = {level: ROOM_STATES[level] for level in ("critical", "urgent", "alarm", "warn")}
 ALARM_STATES = {
     "normal": "正常",
     "active_unacked": "告警·待接手",

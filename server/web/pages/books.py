@@ -214,7 +214,10 @@ def my_ways(who: Annotated[Principal, Depends(principal)], services: ServicesOf,
         account = session.get(Account, who.account) if who.account is not None else None
         row = session.get(Person, account.person) if account is not None and account.person is not None else None
         if row is None:
-            raise ProblemError(409, "这个账号没有对应的人员资料。需要时请找本单位信息员。")
+            raise ProblemError(
+                409,
+                "这个账号没有对应的人员资料，没有可以通知的号码。请本单位信息员先登记你的人员资料，再请系统管理员由此开通账号。",
+            )
         try:
             phones.set_ways(session, row, order, who.name, services.clock())
         except phones.PhoneError as error:
