@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import select, text
 
@@ -89,7 +90,7 @@ def test_a_conflict_is_counted_and_the_first_value_stays(db, store):
     history = History(db, store)
     fill(db, 0)
     with db.write() as session:
-        journal.append(session, [row._replace(value=-1.0) for row in batch(0)], T0)
+        journal.append(session, [msgspec.structs.replace(row, value=-1.0) for row in batch(0)], T0)
     history.run_once(T0)
     assert (history.counters.rows, history.counters.repeats, history.counters.conflicts) == (3, 3, 3)
     assert stored(store) == expected(0)
