@@ -49,12 +49,11 @@ class Witness:
 
     def __call__(self, facts: Sequence[Fact], now: int) -> None:
         committed = time.time_ns() // 1_000_000
-        for fact in facts:
-            if isinstance(fact, AlarmFact) and fact.annunciate and fact.subject not in self.committed:
-                self.committed[fact.subject] = committed
-        for fact in facts:
-            if isinstance(fact, ReadingFact) and (subject := f"point:{fact.point_id}") in self.committed and subject not in self.received:
-                self.received[subject] = fact.received_at
+        new = {f.subject for f in facts if type(f) is AlarmFact and f.annunciate and f.subject not in self.committed}
+        if new:
+            self.committed |= dict.fromkeys(new, committed)
+            found = ((f"point:{fact.point_id}", fact) for fact in facts if type(fact) is ReadingFact)
+            self.received |= {subject: fact.received_at for subject, fact in found if subject in new}
         self._through(facts, now)
 
 
@@ -138,7 +137,7 @@ def measure(folder: Path, *, gateways: int, points: int, probes: int, seconds: f
     """ms from receipt (`received`) and from sending (`sent`) to the commit, by lane; what the load and the server say of themselves."""
     options = {"gateways": gateways, "points": points, "interval": INTERVAL_S, "probes": probes, "seconds": seconds}
     if gateways:
-        options["warm"], options["settle"] = 3, 20
+        options["warm"], options["settle"] = 3, 10
     folder.mkdir(parents=True, exist_ok=True)
     with Broker(folder / "broker") as broker, Server(folder / "server", broker, gateways, points, probes) as server:
         command = [sys.executable, "-m", "benchmarks.load", "--broker", broker.address]
@@ -149,7 +148,7 @@ def measure(folder: Path, *, gateways: int, points: int, probes: int, seconds: f
         told = server.counters()
     lines = [json.loads(line) for line in said]
     sent = {line["probe"]: line["sent"] for line in lines if "probe" in line}
-    return {"lanes": _lanes(subjects, witness, sent), "load": lines[-1], "server": told, "cpu_s": busy}
+    return {"lanes": _lanes(subjects, witness, sent), "load": {**lines[-1], **next((one for one in lines if "settled_s" in one), {})}, "server": told, "cpu_s": busy}
 
 
 def thread_seconds() -> dict[str, float]:

@@ -4,8 +4,9 @@
 each within the caller's transaction. An alarm is never changed here: a contradicted report is handed to `reopen`, which asks the watch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import TypeVar
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -21,6 +22,8 @@ from server.store.incidents import CLOSED, OPEN, REPORTED
 from server.store.session import Database
 from server.store.tables import Alarm, Point
 from server.store.tables_incident import Incident, IncidentAlarm, IncidentEntry, IncidentPhoto
+
+T = TypeVar("T")
 
 CODES: Mapping[str, str] = MappingProxyType(
     {
@@ -42,6 +45,8 @@ FORGOTTEN_MS = 7 * 86_400_000
 YEAR_MS = 366 * 86_400_000
 KEEP_YEARS = {"critical": 30, "urgent": 10, "alarm": 10, "warn": 10}
 """Retention of the papers in years, ours: terms of 定期 10 and 30 years exist in archives practice; the operator's own schedule rules."""
+TOGETHER = 4
+"""Incidents that change in one transaction."""
 BEFORE_MS = 30 * 60_000
 _PRESENT = ("active_unacked", "active_acked")
 _GONE = ("cleared_unacked", "latched_unacked", "latched_acked", "normal")
@@ -69,13 +74,13 @@ class Incidents:
 
     def _open(self, now: int) -> int:
         with self._db.read() as session:
-            if not _waiting(session, now, 1):
-                return 0
-        with self._db.write() as session:
-            fresh = _waiting(session, now, 500)
-            for alarm in sorted(fresh, key=lambda alarm: alarm.kind != "group"):
-                self._take(session, alarm, now)
-            return len(fresh)
+            fresh = sorted(_waiting(session, now, 500), key=lambda alarm: alarm.kind != "group")
+            idents = [alarm.id for alarm in fresh]
+        for few in _few(idents):
+            with self._db.write() as session:
+                for ident in few:
+                    self._take(session, session.get_one(Alarm, ident), now)
+        return len(idents)
 
     def _take(self, session: Session, alarm: Alarm, now: int) -> None:
         """One cause, one incident: an alarm joins that of its group, or the one that runs for the same place and card."""
@@ -100,17 +105,20 @@ class Incidents:
         """Who took over last is the owner; what opened before its group was found goes over to it; an alarm that comes again opens anew."""
         with self._db.read() as session:
             owners, strays, again = incidents.new_owners(session), incidents.strays(session), incidents.recurred(session)
-        if not (owners or strays or again):
-            return 0
-        with self._db.write() as session:
-            for ident, owner in owners:
-                session.get_one(Incident, ident).owner = owner[:60]
-            for ident in strays:
-                _merge(session, session.get_one(Incident, ident), now)
-            for ident in again:
-                incident = session.get_one(Incident, ident)
-                incident.closed_at = incident.keep_until = None
-                _again(session, incident, "办结以后同一条告警再次产生。", now)
+        for taken in _few(owners):
+            with self._db.write() as session:
+                for ident, owner in taken:
+                    session.get_one(Incident, ident).owner = owner[:60]
+        for few in _few(strays):
+            with self._db.write() as session:
+                for ident in few:
+                    _merge(session, session.get_one(Incident, ident), now)
+        for few in _few(again):
+            with self._db.write() as session:
+                for ident in few:
+                    incident = session.get_one(Incident, ident)
+                    incident.closed_at = incident.keep_until = None
+                    _again(session, incident, "办结以后同一条告警再次产生。", now)
         return len(owners) + len(strays) + len(again)
 
     # -- closing ------------------------------------------------------------------------------------------------------------------------
@@ -138,6 +146,11 @@ class Incidents:
                 _close(session, incident, verdict.reasons, now)
             else:
                 _again(session, incident, sentence, now)
+
+
+def _few(these: Sequence[T]) -> Iterator[Sequence[T]]:
+    """As many as one transaction takes: an alarm waits for whoever writes before it."""
+    return (these[start : start + TOGETHER] for start in range(0, len(these), TOGETHER))
 
 
 def _join(session: Session, alarm: Alarm, incident: Incident, now: int) -> None:

@@ -9,6 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import lru_cache
 from typing import Final, Protocol
 
 import msgspec
@@ -37,6 +38,9 @@ class WatchDoor(Protocol):
 
     def set_aside(self, topic: str, payload: bytes, reason: str, detail: str, now: int) -> None:
         """Keep poison for a person to look at."""
+
+    def aside(self) -> None:
+        """Wait while a group is judged, for a moment at most."""
 
 
 class Acceptor:
@@ -97,6 +101,7 @@ class Acceptor:
         lanes = Lanes(incoming, self.hurries)
         while not stop.is_set():
             try:
+                self._watch.aside()
                 if (message := lanes.next(0.5)) is not None:
                     self.accept(message)
             except Exception:
@@ -250,7 +255,7 @@ class Acceptor:
             return  # not committed: no acknowledgement, the gateway resends
         receipt = done.result()
         if self._acknowledge and receipt.epoch is not None and receipt.upto is not None:
-            self._send(str(Topic(topic.group, Kind.NCMD, topic.node)), encode(outbox_ack(Ack(receipt.epoch, receipt.upto), now)))
+            self._send(_commands_to(topic.group, topic.node), encode(outbox_ack(Ack(receipt.epoch, receipt.upto), now)))
 
     def _ask_rebirth(self, topic: Topic, now: int, why: str) -> None:
         node = self._node(topic)
@@ -266,6 +271,11 @@ class Acceptor:
         self._metrics.refused.labels(reason).inc()
         log.warning("refused a message on %s: %s", message.topic, detail)
         self._watch.set_aside(message.topic, message.payload, reason, detail, message.received_at)
+
+
+@lru_cache(maxsize=1 << 14)
+def _commands_to(group: str, node: str) -> str:
+    return str(Topic(group, Kind.NCMD, node))
 
 
 def _datatypes(birth: Birth) -> dict[int, int]:

@@ -142,6 +142,8 @@ class Line:
         """Hand commands over, all that wait at once; none now and then, as a sign of life."""
         while not self._stopping.is_set():
             commands = [one for one in (self._next(self._settings.patience_s / 5),) if one is not None]
+            if commands:
+                time.sleep(GATHER_S)  # a group's acknowledgements come in one go, and to be woken by each would hold up who sends them
             while commands and len(commands) < _AT_ONCE and (more := self._next(0)) is not None:
                 commands.append(more)
             self._tell(commands)

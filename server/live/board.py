@@ -66,15 +66,25 @@ class Board:
         """Fold facts in, in order. Returns the codes of the rooms whose tiles changed; a removed room is among them."""
         changed: set[str] = set()
         with self._lock:
+            readings, points, due, ticked = self._readings, self._points, self._due, self._ticked
             for fact in facts:
-                if type(fact) is ReadingFact:
-                    changed.add(self._fold_reading(fact))
+                if type(fact) is ReadingFact:  # one for every sample of the province: folded in place
+                    ident, at = fact.point_id, fact.at
+                    before = readings.get(ident)
+                    if before is not None and before.at > at:
+                        continue
+                    readings[ident] = fact
+                    point = points.get(ident)
+                    if point is not None and (room := point.room):
+                        changed.add(room)
+                        # The next change of a tile is noted no later than it comes; `tick` looks when it is due.
+                        if ticked < (end := at + point.deadline_ms) < due.get(room, _NEVER):
+                            due[room] = end
                     continue
                 rooms = self._fold(fact)
                 changed |= rooms
                 for code in rooms:
                     self._due[code] = self._next_change(code)
-            changed.discard("")
             for code in changed:
                 self._standing.pop(code, None)
         return changed
@@ -209,21 +219,6 @@ class Board:
             case RoomFact() | CoverageFact():
                 return {self._fold_room(fact)}
         return set()
-
-    def _fold_reading(self, fact: ReadingFact) -> str:
-        """The room whose tile it changes, "" for none. The next change of a tile is noted no later than it comes; `tick` looks when it is due."""
-        ident = fact.point_id
-        before = self._readings.get(ident)
-        if before is not None and before.at > fact.at:
-            return ""
-        self._readings[ident] = fact
-        point = self._points.get(ident)
-        if point is None or not point.room:
-            return ""
-        end = fact.at + point.deadline_ms
-        if self._ticked < end < self._due.get(point.room, _NEVER):
-            self._due[point.room] = end
-        return point.room
 
     def _fold_alarm(self, fact: AlarmFact) -> set[str]:
         of_room = self._room_alarms.setdefault(fact.room, {}) if fact.room else {}

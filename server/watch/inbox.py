@@ -18,6 +18,9 @@ GROUP_LIMIT, GROUP_SAMPLES = 128, 2_000
 FEW, FEW_MS = 8, 8
 """While groups are this small it pays nothing to wait long for more: then a group is gathered for so many ms only."""
 
+BREATH_MS = 2
+"""With a backlog, too, the threads that bring news have so long between two groups: what hurries is found and goes next."""
+
 Item = GatewayBirth | GatewayData | GatewayDeath | Command
 Entry = tuple[Item, "Future[Any]"]
 
@@ -70,7 +73,7 @@ class Inbox:
         return group
 
     def wait(self, wait_ms: int) -> None:
-        """Take in what has come; without a backlog, wait for the first input and then for others until the group's time is over or something hurries.
+        """Take in what has come; wait for the first input, and then for others until the group's time is over or something hurries.
 
         The writer sleeps meanwhile: to be woken by each of a thousand inputs a second would cost more than to judge them.
         """
@@ -81,8 +84,10 @@ class Inbox:
                 self._add(self._arrivals.get(timeout=wait_ms / 1000))
             except queue.Empty:
                 return
-        if wait_ms and not self._hurried and self._count < GROUP_LIMIT and self._weight < GROUP_SAMPLES:
-            self._stir.wait((min(FEW_MS, self._gather_ms) if self._few else self._gather_ms) / 1000)
+        if wait_ms and not self._hurried:
+            full = self._count >= GROUP_LIMIT or self._weight >= GROUP_SAMPLES
+            gather_ms = min(FEW_MS, self._gather_ms) if self._few else self._gather_ms
+            self._stir.wait((BREATH_MS if full else gather_ms) / 1000)
         self._drain()
 
     def _drain(self) -> None:

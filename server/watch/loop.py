@@ -6,8 +6,9 @@ nobody is acknowledged, and the gateways send again.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import select
@@ -39,6 +40,8 @@ CAREFUL_MS = 60_000
 FROZEN_MS = 10_000
 """A writer that comes to itself after so long was held up (a stopped process, a virtual machine on hold): nobody watched meanwhile."""
 REFUSED_KEPT = 500
+ASIDE_S = 0.05
+"""Who steps aside for the writer goes on after so long in any case."""
 
 Publish = Callable[[Sequence[Fact], int], None]
 
@@ -59,6 +62,8 @@ class Watch:
         self.inbox = Inbox(settings.gather_ms)
         self._world: World | None = None
         self._expired_at = self._careful_until = 0
+        self._judges_no_group = threading.Event()
+        self._judges_no_group.set()
 
     # -- doors (any thread) ---------------------------------------------------------------------------------------------------------------
 
@@ -69,6 +74,14 @@ class Watch:
     def submit(self, command: Command) -> "Future[Outcome]":
         """Queue a person's command."""
         return self.inbox.put(command)
+
+    def aside(self) -> None:
+        """Wait while the writer judges a group, for a moment at most: called by threads that decode much and have all the time until it has ended.
+
+        Python runs one thread at a time. Two that are busy take the interpreter from each other a thousand times a second, with the caches of the
+        processor: side by side they judged and decoded a quarter less than in turn, and an alarm in the middle waited for both.
+        """
+        self._judges_no_group.wait(ASIDE_S)
 
     def adopt(self, rules: RuleSet) -> "Future[Outcome]":
         """Judge by another rule set from the next transaction on, also after memory was read back."""
@@ -136,7 +149,7 @@ class Watch:
     def _commit(self, group: Sequence[Entry], now: int) -> tuple[list[tuple["Future[Any]", Any]], int, Transaction]:
         assert self._world is not None, "open() first"  # noqa: S101 - a programming error, not an input
         answers: list[tuple[Future[Any], Any]] = []
-        with self._db.write(first=True) as session:
+        with self._db.write(first=True) as session, self._judging(group):
             tx = Transaction(session, self._world, now)
             judge = Judge(self._world, tx, self._metrics)
             for item, future in group:
@@ -147,6 +160,15 @@ class Watch:
                 conditions.expire(self._world, tx)
             samples = judge.finish()
         return answers, samples, tx
+
+    @contextmanager
+    def _judging(self, group: Sequence[Entry]) -> Iterator[None]:
+        if group:
+            self._judges_no_group.clear()
+        try:
+            yield
+        finally:
+            self._judges_no_group.set()  # the commit itself waits for the disk: others may run meanwhile
 
     def _one(self, item: Item, judge: Judge, tx: Transaction) -> Any:
         match item:
