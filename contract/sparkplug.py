@@ -41,8 +41,8 @@ class MalformedPayloadError(ValueError):
         self.reason = reason
 
 
-class Metric(msgspec.Struct, frozen=True):
-    """One metric. `timestamp` is UTC ms; `is_null` stands for a value that is missing on purpose.
+class Metric(msgspec.Struct, frozen=True, gc=False):
+    """One metric. `timestamp` is UTC ms; `is_null` stands for a value that is missing on purpose. Out of the garbage collector's sight: see Sample.
 
     `typed` False leaves the datatype off the wire while it still chooses the value field, as the specification wants in DATA and CMD messages.
     """
@@ -58,7 +58,7 @@ class Metric(msgspec.Struct, frozen=True):
     typed: bool = True
 
 
-class Payload(msgspec.Struct, frozen=True):
+class Payload(msgspec.Struct, frozen=True, gc=False):
     """One message body. `seq` counts 0..255 over all messages of a node and is absent in NDEATH."""
 
     timestamp: int | None

@@ -87,8 +87,8 @@ class History:
             if failing:
                 log.info("history runs again after %d failed attempts", failing)
                 failing = 0
-            if not moved:
-                stop.wait(pause_s)
+            if moved < self._batch:
+                stop.wait(pause_s)  # many at once cost the store, the database and the interpreter a fraction of the same in small portions
 
     def backlog(self, session: Session) -> int:
         """Samples in the journal that are not in the series store yet."""

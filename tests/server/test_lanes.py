@@ -28,10 +28,19 @@ def test_what_hurries_goes_first_and_takes_what_waits_of_its_sender_along() -> N
     incoming: queue.Queue[Incoming] = queue.Queue()
     for node, text in (("a", "1"), ("b", "1"), ("b", "2"), ("c", "1"), ("b", "smoke"), ("a", "2"), ("b", "3")):
         incoming.put(message(node, text))
-    lanes = Lanes(incoming, lambda one: one.payload == b"smoke")
+    lanes = Lanes(incoming, lambda one: one.payload == b"smoke", few=1)
     order = [(found.topic[-1], found.payload.decode()) for _ in range(7) if (found := lanes.next(0)) is not None]
     assert order == [("b", "1"), ("b", "2"), ("b", "smoke"), ("a", "1"), ("c", "1"), ("a", "2"), ("b", "3")]
     assert lanes.next(0) is None
+
+
+def test_while_few_wait_nobody_looks_into_them() -> None:
+    incoming: queue.Queue[Incoming] = queue.Queue()
+    lanes, looked = Lanes(incoming, lambda one: looked.append(one) or True, few=3), []
+    for text in "123":
+        incoming.put(message("a", text))
+    assert [lanes.next(0).payload for _ in range(3)] == [b"1", b"2", b"3"]
+    assert looked == []
 
 
 def data(seq: int, smoke: float | None, node: str = "g", temperature: float = 20.0) -> Incoming:
@@ -63,6 +72,9 @@ class Door:
     def offer(self, item):
         self.offered.append(item)
         return self.inbox.put(item)
+
+    def aside(self):
+        """Judges nothing."""
 
     def set_aside(self, *_):
         raise AssertionError("nothing here is poison")
