@@ -148,7 +148,12 @@ def measure(folder: Path, *, gateways: int, points: int, probes: int, seconds: f
         told = server.counters()
     lines = [json.loads(line) for line in said]
     sent = {line["probe"]: line["sent"] for line in lines if "probe" in line}
-    return {"lanes": _lanes(subjects, witness, sent), "load": {**lines[-1], **next((one for one in lines if "settled_s" in one), {})}, "server": told, "cpu_s": busy}
+    return {
+        "lanes": _lanes(subjects, witness, sent),
+        "load": {**lines[-1], **next((one for one in lines if "settled_s" in one), {})},
+        "server": told,
+        "cpu_s": busy,
+    }
 
 
 def thread_seconds() -> dict[str, float]:

@@ -206,7 +206,9 @@ def main() -> None:
     parser.add_argument("--interval", type=float, default=1.0, metavar="S")
     parser.add_argument("--probes", type=int, default=100)
     parser.add_argument("--warm", type=float, default=1.0, metavar="S", help="between the births and the first message")
-    parser.add_argument("--settle", type=float, default=5.0, metavar="S", help="of load before the first probe, at least: until the server has caught up")
+    parser.add_argument(
+        "--settle", type=float, default=5.0, metavar="S", help="of load before the first probe, at least: until the server has caught up"
+    )
     parser.add_argument("--seconds", type=float, default=20.0, metavar="S", help="over which the probes trip")
     Load(parser.parse_args()).run()
 

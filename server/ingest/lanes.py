@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from server.ingest.mqtt import Incoming
 
-
 FEW = 16
 """So many messages are decoded in one or two ms."""
 
