@@ -56,7 +56,7 @@ def _url(kind: str) -> Iterator[str | None]:
 def _measure(kind: str, url: str | None, folder: Path, province: Path, pages: dict[str, Any]) -> list[dict[str, Any]]:
     folder.mkdir()
     config = folder / "server.yaml"
-    config.write_text(f"data_dir: var\nlisten: 127.0.0.1:{org_pages.free_port()}\n" + (f"database: {url}\n" if url else ""), "utf-8")
+    config.write_text(org_pages.config_text(url), "utf-8")
     loaded = json.loads(_command("import", "all", str(province), "--json", "--config", str(config)))
     count = sum(table["rows"] for table in loaded["tables"])
     db = Database(url or f"sqlite:///{folder / 'var' / 'archivewatch.db'}")

@@ -31,7 +31,7 @@ def figures(folder: Path, rooms: int, month: int) -> dict[str, dict[str, float]]
     plan = Plan(rooms, month)
     _fill(folder / "var", plan)
     config = folder / "server.yaml"
-    config.write_text(f"data_dir: var\nlisten: 127.0.0.1:{org_pages.free_port()}\n", "utf-8")
+    config.write_text(org_pages.config_text(None), "utf-8")
     org_pages.load_accounts(config, {"in_charge": PROVINCE})
     with org_pages.serving(config) as (base, _), httpx.Client(base_url=base, timeout=60, trust_env=False) as client:
         org_pages.sign_in(client, "in_charge")

@@ -46,7 +46,7 @@ PAGES = {
     ),
     "security": ("/reviews", "/roles", "/people", "/audit", "/visitors", "/level3", "/api/v1/visitors"),
     "audit": (
-        "/audit", "/audit?action=change_rooms", "/audit?q=nobody", "/audit/anchors", "/api/v1/audit", "/api/v1/audit/anchors",
+        "/audit", "/audit?action=change_rooms", "/audit?q=nobody", "/audit/anchors", "/api/v1/audit", "/api/v1/audit/anchors", "/api/v1/level3",
         f"/api/v1/audit/history?subject=rooms:{_ROOM}",
     ),
     "in_charge": (
@@ -54,7 +54,7 @@ PAGES = {
         "/readings", "/texts", f"/rooms/{_ROOM}/readings", f"/rooms/{_ROOM}/history", f"/rooms/{_ROOM}/stills",
         "/api/v1/alarms", "/api/v1/alarms?state=closed", "/api/v1/alarms/500", "/api/v1/alarms/500/explanation", "/api/v1/alarms/500/trace",
         "/api/v1/notifications", "/api/v1/incidents", "/api/v1/drills", "/api/v1/watch-checks", "/api/v1/chronic", "/api/v1/kpi",
-        "/api/v1/coverage", "/api/v1/coverage/sums", "/api/v1/texts", "/api/v1/readings/missing",
+        "/api/v1/coverage", "/api/v1/coverage/sums", "/api/v1/scorecards", "/api/v1/texts", "/api/v1/readings/missing",
         f"/api/v1/rooms/{_ROOM}/readings", f"/api/v1/rooms/{_ROOM}/events", f"/api/v1/rooms/{_ROOM}/history?quantity=temperature",
         f"/api/v1/rooms/{_ROOM}/snapshots", f"/api/v1/rooms/{_ROOM}/looks-at-stills", f"/api/v1/rooms/{_ROOM}/seals",
         f"/api/v1/units/{COUNTY}/duty", f"/api/v1/units/{COUNTY}/duty/gaps", f"/api/v1/units/{COUNTY}/duty/load",
@@ -67,9 +67,8 @@ NO_LISTS = (
     r".*/(file|plan|snapshot|stream|masks|export|case|cards|still-policy|photos/\{number\}|templates/\{name\}|watermark\.svg)", r"/login.*",
     r".*/dialog/.*", r".*/dossiers.*", r".*/incidents/\{ident\}.*", r".*/\{trial_id\}", r"/watch-checks/\{ident\}", r".*/exports/\{export\}.*",
     r"/api/v1/reports/\{kind\}", r"/api/v1/history", r".*/ventilation", r".*/pair", r".*/gateways/\{code\}/.*",
-    r"/api/v1/scorecards", r"/api/v1/level3",
 )  # fmt: skip
-"""Routes that list nothing: files, streams, forms, single things that the books have not, and papers worked out on demand."""
+"""Routes that list nothing: files, streams, forms, and single things that the books have not."""
 SAMPLES = 20
 _WAIT_S = 60
 _TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
@@ -135,6 +134,12 @@ def _pattern(path: str) -> str:
 
 def _lists_nothing(path: str) -> bool:
     return any(re.fullmatch(pattern, path) for pattern in NO_LISTS)
+
+
+def config_text(database: str | None) -> str:
+    """A server's configuration: on a port of its own, with the broker of nobody: one that runs on this machine would be measured too."""
+    lines = ["data_dir: var", f"listen: 127.0.0.1:{free_port()}", f"broker: {{host: 127.0.0.1, port: {free_port()}}}"]
+    return "\n".join([*lines, *([f"database: {database}"] if database else []), ""])
 
 
 def free_port() -> int:

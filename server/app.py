@@ -135,6 +135,7 @@ class Parts:
     def _job_table(self) -> tuple[Job, ...]:
         return (
             Job("tidy_exports", "清理导出文件", self.desk.tidy, at=(3, 40)),
+            Job("scores", "考评得分", self.desk.scores.refresh, every_s=3600),
             Job("manual_readings", "人工抄录入库", lambda _now: readings.drain(self.db, self.store), every_s=30),
             Job("gauges", "运行指标", self._gauges, every_s=15),
             Job("checkpoint", "数据库日志整理", lambda _now: self.db.checkpoint(), every_s=2),

@@ -5,15 +5,12 @@ from collections.abc import Callable, Container
 from sqlalchemy import select
 
 from server.jobs import Job
-from server.org import calibration, chain_check, dormancy, emergency, feed, granting, notices, review, still_keeping
+from server.org import calibration, chain_check, dormancy, emergency, feed, granting, review, still_keeping
 from server.org.feed import drop
 from server.settings import Settings
-from server.store import units
 from server.store.session import Database
 from server.store.tables import Alarm
 from server.watch.commands import Command, Condition
-
-_CHAIN = "audit:chain"
 
 
 class OrgJobs:
@@ -64,26 +61,14 @@ class OrgJobs:
         """Walk the whole audit log before the day is anchored."""
         with self._db.write() as session:
             ident = chain_check.ask(session, "系统", now).id
-        return self._walk_chain(ident, now)
+        return chain_check.run(self._db, ident, now).broken is None
 
     def audit_asked(self, now: int) -> None:
         """Walk it because somebody has asked."""
         with self._db.read() as session:
             found = chain_check.waiting(session)
         if found is not None:
-            self._walk_chain(found.id, now)
-
-    def _walk_chain(self, ident: int, now: int) -> bool:
-        """A notice stands for as long as the log does not hold."""
-        broken = chain_check.run(self._db, ident, now).broken
-        with self._db.write() as session:
-            top = next((unit.code for unit in units.tops(session)), "")
-            if broken is None:
-                notices.take_down(session, _CHAIN, now)
-            elif top:
-                sentence = f"审计日志从第 {broken} 条起对不上：有人改过数据库，或数据库损坏。请立即用独立校验脚本和上级的锚核对。"
-                notices.put_up(session, key=_CHAIN, kind="audit", level="urgent", unit=top, subject="audit", sentence=sentence, now=now)
-        return broken is None
+            chain_check.run(self._db, found.id, now)
 
     def stills(self, now: int) -> int:
         """Delete the camera stills whose time is over."""

@@ -10,7 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.commands import INVALID, NOT_FOUND, OK, CommandError, add, database, emit, now_ms, settings_of
-from server.org import accounts, credentials, visitors
+from server.org import accounts, credentials, granting, visitors
+from server.org.checks import CheckError
 from server.store import audit
 from server.store.tables import Account, Person, Unit
 
@@ -21,8 +22,7 @@ def account_add(args: argparse.Namespace) -> int:
     db = database(settings_of(args))
     try:
         with db.write() as session:
-            if session.get(Unit, args.unit) is None:
-                raise CommandError(f"没有这个单位：{args.unit}", NOT_FOUND)
+            _place(session, args.role, args.unit)
             person = _person(session, args.person) if args.person else None
             accounts.add_account(
                 session, login=args.login, password=password, role=args.role, unit=args.unit, name=args.name or args.login, person=person
@@ -32,6 +32,16 @@ def account_add(args: argparse.Namespace) -> int:
         raise CommandError(f"账号未建立：{error}", INVALID) from error
     emit({"login": args.login}, args, f"已建立账号 {args.login}")
     return OK
+
+
+def _place(session: Session, role: str, unit: str) -> None:
+    """Raises CommandError for a unit that is not there, and for an administrator below city level."""
+    if session.get(Unit, unit) is None:
+        raise CommandError(f"没有这个单位：{unit}", NOT_FOUND)
+    try:
+        granting.check_place(session, role, unit)
+    except CheckError as error:
+        raise CommandError(f"账号未建立：{error}", INVALID) from error
 
 
 def _person(session: Session, code: str) -> int:
@@ -49,8 +59,7 @@ def account_load(args: argparse.Namespace) -> int:
         with db.write() as session:
             for line in filter(str.strip, sys.stdin):
                 row = json.loads(line)
-                if session.get(Unit, row["unit"]) is None:
-                    raise CommandError(f"没有这个单位：{row['unit']}", NOT_FOUND)
+                _place(session, row["role"], row["unit"])
                 accounts.add_account(session, **{key: row[key] for key in ("login", "role", "unit", "name", "password")})
                 audit.append(session, "cli", "account_add", row["login"], {"role": row["role"], "unit": row["unit"]}, now_ms())
                 made += 1
@@ -99,9 +108,8 @@ def account_first_run(args: argparse.Namespace) -> int:
     with db.write() as session:
         if session.scalar(select(Account.id).limit(1)) is not None:
             raise CommandError("已经有账号，首次建立只做一次。", INVALID)
-        if session.get(Unit, args.unit) is None:
-            raise CommandError(f"没有这个单位：{args.unit}", NOT_FOUND)
         for role, name in FIRST.items():
+            _place(session, role, args.unit)
             password = secrets.token_urlsafe(15)
             account = accounts.add_account(session, login=role, password=password, role=role, unit=args.unit, name=name)
             row = credentials.security(session, account.id)

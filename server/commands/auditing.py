@@ -8,6 +8,7 @@ from server.commands import FAILED, INVALID, OK, CommandError, add, database, em
 from server.commands.remote import ask, server_or_store
 from server.commands.stores import opened
 from server.history import seals
+from server.org import chain_check
 from server.series.partition import DAY_MS, day_label, day_number, day_of, day_start
 from server.settings import Settings
 from server.store import anchors, audit
@@ -50,8 +51,12 @@ def _log(settings: Settings, path: Path | None) -> dict[str, Any]:
         kept = anchors.read(folder) if folder.exists() or path else []
     except (OSError, ValueError) as error:
         raise CommandError(f"锚点文件读不出：{error}", INVALID) from error
-    with database(settings).read() as session:
-        walk, stored = audit.walk(session), anchors.in_database(session)
+    db = database(settings)
+    with db.write() as session:
+        ident = chain_check.ask(session, "cli", now_ms()).id
+    walk = chain_check.run(db, ident, now_ms())  # kept: the self-check page shows when the log was last walked, and what was found
+    with db.read() as session:
+        stored = anchors.in_database(session)
         sentence = anchors.contradicted(session, [*stored, *kept])
     if walk.broken is not None:
         sentence = f"审计日志从第 {walk.broken} 条起对不上。"

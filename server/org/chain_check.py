@@ -3,12 +3,14 @@
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from server.store import audit
+from server.org import notices
+from server.store import audit, units
 from server.store.session import Database
 from server.store.tables import AuditEntry
 from server.store.tables_org import ChainCheck
 
 _TELL_EVERY = 50_000
+_NOTICE = "audit:chain"
 
 
 def ask(session: Session, by: str, now: int) -> ChainCheck:
@@ -34,7 +36,7 @@ def newest(session: Session) -> ChainCheck | None:
 
 
 def run(db: Database, ident: int, now: int) -> audit.Walk:
-    """Walk now and keep what was found; `now` counts as its time."""
+    """Walk now and keep what was found; `now` counts as its time. A notice stands for as long as the log does not hold."""
 
     def tell(done: int) -> None:
         with db.write() as session:
@@ -45,4 +47,14 @@ def run(db: Database, ident: int, now: int) -> audit.Walk:
     with db.write() as session:
         row = session.get_one(ChainCheck, ident)
         row.done, row.total, row.broken, row.finished_at = walk.rows, max(walk.rows, row.total), walk.broken, now
+        _tell(session, walk.broken, now)
     return walk
+
+
+def _tell(session: Session, broken: int | None, now: int) -> None:
+    top = next((unit.code for unit in units.tops(session)), "")
+    if broken is None:
+        notices.take_down(session, _NOTICE, now)
+    elif top:
+        sentence = f"审计日志从第 {broken} 条起对不上：有人改过数据库，或数据库损坏。请立即用独立校验脚本和上级的锚核对。"
+        notices.put_up(session, key=_NOTICE, kind="audit", level="urgent", unit=top, subject="audit", sentence=sentence, now=now)

@@ -7,16 +7,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
-from server.org import checks, people
+from server.org import checks, merging, people
 from server.org.checks import CheckError
 from server.org.imports.plan import Context
 from server.org.vocabulary import SHEET, SHEET_TEXT
 from server.store import units
-from server.store.tables import Account, Gateway, Person, Point, Room, Unit
-from server.store.tables_org import Holding, OrgChange, PersonRole, RoomPlan, RoomSheet
+from server.store.tables import Gateway, Person, Point, Room, Unit
+from server.store.tables_org import Holding, RoomPlan, RoomSheet
 
 Outcome = tuple[str, dict[str, Any], dict[str, Any], dict[str, set[str]]]
 Cells = Mapping[str, str]
@@ -70,7 +69,7 @@ def enable(context: Context, key: Cells, after: Cells, write: bool) -> Outcome:
 
 
 def merge(context: Context, key: Cells, after: Cells, write: bool) -> Outcome:
-    """并入: a unit ends and its code is forwarded; units, rooms, people, gateways and roles go to the other. Cells: into."""
+    """并入: a unit ends and its code is forwarded; what is at work in it goes to the other (merging.py). Cells: into."""
     session = context.session
     gone, into = session.get(Unit, key.get("code", "")), session.get(Unit, after.get("into", ""))
     if gone is None or into is None or gone.closed_at is not None or into.closed_at is not None:
@@ -81,22 +80,13 @@ def merge(context: Context, key: Cells, after: Cells, write: bool) -> Outcome:
         raise CheckError("不能并入自己或自己的下级")
     if gone.parent is None:
         raise CheckError("最上级单位不能并入")
+    merging.check(session, gone, into, context.now)
     rooms = set(session.scalars(select(Room.code).where(Room.unit == gone.code)))
     gateways = set(session.scalars(select(Gateway.code).where(Gateway.unit == gone.code)))
+    told: dict[str, Any] = dict(after)
     if write:
-        _merge(session, gone, into, context)
-    return gone.code, {"unit": gone.code, "name": gone.name}, dict(after), {"unit": {gone.code, into.code}, "room": rooms, "gateway": gateways}
-
-
-def _merge(session: Session, gone: Unit, into: Unit, context: Context) -> None:
-    for table, column in ((Unit, Unit.parent), (Room, Room.unit), (Person, Person.unit), (Gateway, Gateway.unit), (Account, Account.unit)):
-        session.execute(update(table).where(column == gone.code).values({column.key: into.code}))
-    open_roles = (PersonRole.unit == gone.code) & PersonRole.until.is_(None)
-    session.execute(update(PersonRole).where(open_roles).values(unit=into.code))
-    gone.merged_into, gone.closed_at = into.code, context.now
-    for subject, kind, told in ((gone.code, "merge", {"into": into.code}), (into.code, "absorb", {"unit": gone.code, "name": gone.name})):
-        session.add(OrgChange(subject=f"unit:{subject}", kind=kind, valid_from=context.now, recorded_at=context.now, by=context.by, after=told))
-    session.flush()
+        told["moved"] = merging.carry_out(session, gone, into, by=context.by, now=context.now)
+    return gone.code, {"unit": gone.code, "name": gone.name}, told, {"unit": {gone.code, into.code}, "room": rooms, "gateway": gateways}
 
 
 def _room(context: Context, code: str) -> Room:

@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import and_, delete, exists, or_, select, update
 from sqlalchemy.orm import Session
 
-from server.org import accounts, credentials
+from server.org import accounts, credentials, roles
 from server.org.checks import CheckError
 from server.org.roles import ADMINISTRATORS
 from server.store import audit, people
@@ -30,8 +30,7 @@ RIGHTS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """Role of an account -> roles of a person at a unit, one of which he must hold there."""
-ADMINISTERED: Final = 2
-"""Administrators sit at units down to this level: province and city."""
+NOT_BELOW: Final = "管理员设在省厅和市局，县以下由单位信息员提出、上一级审批"
 
 
 def of_person(session: Session, person: int) -> Account | None:
@@ -59,8 +58,7 @@ def open_for(session: Session, person: Person, *, unit: str, role: str, by: str,
         raise CheckError("此人已停用")
     if (unit, role) not in offered(session, person, now):
         raise CheckError("此人在这个单位没有相应的任职，请先任命")
-    if role in ADMINISTRATORS and session.get_one(Unit, unit).level > ADMINISTERED:
-        raise CheckError("管理员设在省厅和市局，县以下由单位信息员提出、上一级审批")
+    check_place(session, role, unit)
     if account is not None and not account.disabled:
         raise CheckError("此人已有账号；一人一个账号，先停用原来的")
     password = secrets.token_urlsafe(12)
@@ -75,6 +73,20 @@ def open_for(session: Session, person: Person, *, unit: str, role: str, by: str,
     after = {"login": account.login, "role": role, "unit": unit, "person": person.code}
     audit.append(session, by, "account_open", f"account:{account.id}", {}, now, unit=unit, after=after, reason=reason)
     return account, password
+
+
+def check_place(session: Session, role: str, unit: str) -> None:
+    """Raises CheckError for an administrator below province and city."""
+    place = session.get_one(Unit, unit)
+    if role in ADMINISTRATORS and not roles.administrable(place.level, place.parent):
+        raise CheckError(NOT_BELOW)
+
+
+def administered(session: Session, unit: str, now: int) -> bool:
+    """Whether somebody is an administrator at this very unit, by role or by account."""
+    held = select(PersonRole.id).where(PersonRole.unit == unit, PersonRole.role.in_(ADMINISTRATORS), valid(now))
+    signs_in = select(Account.id).where(Account.unit == unit, Account.role.in_(ADMINISTRATORS), Account.disabled.is_(False))
+    return any(session.scalar(query.limit(1)) is not None for query in (held, signs_in))
 
 
 def renew(session: Session, account: Account, *, second_factor: bool, by: str, reason: str, now: int) -> str:

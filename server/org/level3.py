@@ -82,12 +82,16 @@ def _when(instant: int) -> str:
     return datetime.fromtimestamp(instant / 1000, ZONE).strftime("%Y-%m-%d %H:%M")
 
 
+def _since_anchor(session: Session) -> audit.Walk:
+    """The log from the last anchor on. The whole of it is walked each night and when somebody asks (chain_check)."""
+    anchor = anchors.newest(session)
+    return audit.walk(session) if anchor is None else audit.walk(session, anchor.last, anchor.chain)
+
+
 def _audit_chain(session: Session, _running: Running) -> tuple[bool, str]:
-    # The whole log is walked each night and when somebody asks (chain_check): a page that is looked at walks on from the last anchor.
-    whole, anchor = chain_check.newest(session), anchors.newest(session)
+    whole, anchor, walk = chain_check.newest(session), anchors.newest(session), _since_anchor(session)
     if whole is not None and whole.finished_at is not None and whole.broken is not None:
         return False, f"{_when(whole.finished_at)} 核对全链：从第 {whole.broken} 条起对不上"
-    walk = audit.walk(session, anchor.last, anchor.chain) if anchor is not None else audit.walk(session)
     if walk.broken is not None:
         return False, f"审计在第 {walk.broken} 条断开"
     since = f"{anchor.day} 的锚以来 {walk.rows} 条刚刚核对" if anchor is not None else f"全部 {walk.rows} 条刚刚核对"
@@ -152,10 +156,11 @@ def lines(session: Session, running: Running) -> list[Line]:
 
 def document(session: Session, running: Running) -> dict[str, Any]:
     """The evidence: lines, when, and the end of the audit chain at that moment."""
-    walk, whole = audit.walk(session), chain_check.newest(session)
+    walk, whole = _since_anchor(session), chain_check.newest(session)
+    broken = walk.broken if whole is None or whole.broken is None else whole.broken
     rows = [{"section": line.section, "title": line.title, "state": line.state, "found": line.found} for line in lines(session, running)]
     checked = None if whole is None else {"at": whole.finished_at, "by": whole.asked_by, "rows": whole.done, "first_broken": whole.broken}
     return {
-        "made_at": running.now, "audit_rows": walk.rows, "audit_chain": walk.chain, "audit_first_broken": walk.broken, "audit_checked": checked,
+        "made_at": running.now, "audit_rows": walk.last, "audit_chain": walk.chain, "audit_first_broken": broken, "audit_checked": checked,
         "lines": rows,
     }  # fmt: skip

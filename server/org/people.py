@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.org import granting, roles
+from server.org.checks import CheckError
 from server.store import people
 from server.store.tables import Person, Unit
 from server.store.tables_org import Absence, OrgChange, PersonRole
@@ -22,7 +23,7 @@ class NotPossibleError(ValueError):
 def set_roles(session: Session, person: Person, wanted: Mapping[str, Iterable[str]], *, by: str, now: int) -> bool:
     """Make the person hold exactly these roles: unit -> roles. Returns whether anything changed.
 
-    Raises NotPossibleError for an unknown role and for roles that one person must not hold together.
+    Raises NotPossibleError for an unknown role, for roles that one person must not hold together, for an administrator below city level.
     """
     target = {(unit, role) for unit, names in wanted.items() for role in names}
     unknown = sorted(role for _, role in target if role not in roles.ROLES)
@@ -30,6 +31,11 @@ def set_roles(session: Session, person: Person, wanted: Mapping[str, Iterable[st
         raise NotPossibleError(f"不认识的角色：{'、'.join(unknown)}")
     if (clash := roles.conflict(role for _, role in target)) is not None:
         raise NotPossibleError(f"{clash[0]} 与 {clash[1]} 不能由同一人担任")
+    for unit, role in sorted(target):
+        try:
+            granting.check_place(session, role, unit)
+        except CheckError as error:
+            raise NotPossibleError(str(error)) from error
     held = {(role.unit, role.role): role for role in people.roles_of(session, [person.id], now).get(person.id, [])}
     for key in held.keys() - target:
         held[key].until = now

@@ -14,6 +14,9 @@ DUTY: Final = (
 ADMINISTRATORS: Final = ("system", "security", "audit")
 ROLES: Final = (*DUTY, *ADMINISTRATORS)
 
+ADMINISTERED: Final = 2
+"""Administrators sit at units down to this level, province and city; where the tree begins lower, at its top."""
+
 ROUTED: Final = ("duty_officer", "person_in_charge", "archive_head", "inspector")
 """Roles that person.duty may repeat, in the order in which one of them is chosen."""
 
@@ -36,3 +39,8 @@ def first_duty(held: Iterable[str]) -> str:
     """What person.duty repeats of these roles, '' when none is told anything."""
     roles = set(held)
     return next((role for role in ROUTED if role in roles), "")
+
+
+def administrable(level: int, parent: str | None) -> bool:
+    """Whether administrators may be appointed at a unit of this level; `parent` None: it is the top."""
+    return level <= ADMINISTERED or parent is None

@@ -22,6 +22,7 @@ from server.reports.kinds import KINDS, Order, UnknownSubjectError
 from server.reports.paper import Progress
 from server.reports.period import DAY_MS, Period, parse_period
 from server.reports.render import FORMATS, render
+from server.reports.scores import ScoreBook
 from server.reports.sources import Sources
 from server.store import audit, exports
 from server.store.tables_papers import ExportJob
@@ -89,6 +90,7 @@ class Desk:
 
     def __init__(self, sources: Sources, runner: Runner, folder: Path, products: dict[str, Product] | None = None) -> None:
         self.sources, self._runner, self._folder = sources, runner, folder
+        self.scores = ScoreBook(sources)
         self._products = products or {}
         self._wake = threading.Event()
 

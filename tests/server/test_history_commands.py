@@ -7,6 +7,7 @@ import pytest
 
 from server.cli import main
 from server.history import History, seals
+from server.org import chain_check
 from server.series import Limits, Row
 from server.series.embedded import EmbeddedStore
 from server.series.partition import DAY_MS, day_label, day_of, day_start
@@ -72,7 +73,12 @@ def test_audit_verify_covers_history(folder, capsys):
         [1],
     )
     assert f"{ROOM} {day_label(DAY)} GW/th1/humidity 01:00—02:00 数值被改动" in said
-    assert call(folder, capsys, "audit", "verify", "--log-only")[0] == 0
+    code, answer, _ = call(folder, capsys, "audit", "verify", "--log-only")
+    db = Database(f"sqlite:///{folder / 'var' / 'archivewatch.db'}")
+    with db.read() as session:
+        kept = chain_check.newest(session)
+    db.close()
+    assert (code, kept.asked_by, kept.done, kept.broken) == (0, "cli", answer["rows"], None), "the self-check page shows it"
     assert call(folder, capsys, "audit", "verify", "--from", "5.10.2026")[0] == 4
 
 

@@ -248,5 +248,8 @@ def test_the_interface_describes_itself(house: House) -> None:
     assert description["openapi"].startswith("3.1")
     idents = [operation["operationId"] for methods in description["paths"].values() for operation in methods.values()]
     assert len(idents) == len(set(idents)) >= 30
+    bodies = {op["operationId"]: op["responses"] for ops in description["paths"].values() for op in ops.values() if "requestBody" in op}
+    assert [name for name, answers in bodies.items() if not {"400", "422"} <= answers.keys()] == [], "a body that cannot be read is an answer too"
+    assert client.post("/api/v1/session", content=b"{", headers={"content-type": "application/json"}).status_code in (400, 422)
     assert client.get("/docs").status_code == 404
     assert client.get("/redoc").status_code == 404

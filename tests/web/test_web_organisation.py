@@ -93,6 +93,9 @@ def test_only_the_security_administrator_appoints_administrators(house: House) -
     system, security = house.client("province-system"), house.client("province-security")
     refused = change(system, "people", {"code": "P-0001"}, {"roles": "security"})
     assert (refused.status_code, "安全管理员任免" in refused.json()["detail"]) == (422, True)
+    below = change(security, "people", {"code": "P-0001"}, {"roles": "security"})
+    assert (below.status_code, "省厅和市局" in below.json()["detail"]) == (422, True)
+    assert change(system, "people", {"code": "P-0001"}, {"unit": CITY}).json()["state"] == "done"
     assert change(security, "people", {"code": "P-0001"}, {"roles": "security"}).json()["state"] == "done"
     clash = change(security, "people", {"code": "P-0001"}, {"roles": "security;duty_officer"})
     assert "不能由同一人担任" in clash.json()["detail"]

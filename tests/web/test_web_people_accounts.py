@@ -6,6 +6,7 @@ from sqlalchemy import select, update
 
 from server.org import people
 from server.store.tables import Account, AuditEntry, Person
+from server.store.tables_org import PersonRole
 from tests.web.house import COUNTY, PROVINCE, ROOM, SISTER, House
 
 HTML = {"Accept": "text/html"}
@@ -95,7 +96,13 @@ def test_account_and_open_alarm_follow_their_unit_into_another(house: House) -> 
 
 
 def test_an_administrator_is_one_person_at_province_or_city_with_a_second_factor(house: House) -> None:
-    low, high = hired(house, {COUNTY: ["security"]}, "P-78"), hired(house, {PROVINCE: ["security"]}, "P-79", PROVINCE)
+    low, high = hired(house, {COUNTY: []}, "P-78"), hired(house, {PROVINCE: ["security"]}, "P-79", PROVINCE)
+    for by in ("province-security", "security"):
+        asked = {"kind": "people", "key": {"code": "P-78"}, "after": {"roles": "security"}, "reason": "调整"}
+        refused = house.client(by).post("/api/v1/changes", json=asked)
+        assert (refused.status_code, "省厅和市局" in refused.text) == (422, True)
+    with house.db.write() as session:  # as an older version let it be
+        session.add(PersonRole(person=low, unit=COUNTY, role="security", since=house.now))
     refused = opened(house, low, "security", by="province-security")
     assert (refused.status_code, "省厅和市局" in refused.text) == (422, True)
     made = opened(house, high, "security", PROVINCE, by="province-security").json()

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from server.org import checks, search
+from server.org import checks, granting, merging, roles, search
 from server.org.checks import CheckError
 from server.org.imports.plan import Checked, Column, Context, Kind, Plan, each, table_of
 from server.org.vocabulary import CITIES, MEDIA, ROOM_KINDS, STAGES, UNIT_KINDS
@@ -33,6 +33,7 @@ def plan_units(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
             context.may(parent)
             context.may(old["parent"] or "")
         plan.unit = code if old is not None else parent or code
+        _check_standing(context, old, parent, known, values["level"])
         values["search"] = search.of_place(values["name"], values["short_name"], code=code)
         outcome = plan.put(_UNIT, {"code": code}, old, values, new={"code": code})
         if old is not None:
@@ -53,6 +54,16 @@ def _check_parent(tree: Mapping[str, tuple[str | None, int]], code: str, parent:
         raise CheckError(f"上级单位 {parent} 的级别不比本单位高")
     if parent == code:
         raise CheckError("上级单位不能是自己")
+
+
+def _check_standing(context: Context, old: Mapping[str, Any] | None, parent: str | None, known: Mapping[str, Mapping[str, Any]], level: int) -> None:
+    """A merged unit is over; and administrators do not sink below their level with a unit."""
+    for row in (old, known.get(parent or "")):
+        if row is not None and row["closed_at"] is not None:
+            raise CheckError(f"{row['name']}（{row['code']}）已并入 {row['merged_into']}")
+    sinks = old is not None and roles.administrable(old["level"], old["parent"]) and not roles.administrable(level, parent)
+    if old is not None and sinks and granting.administered(context.session, old["code"], context.now):
+        raise CheckError(f"本单位有管理员，{granting.NOT_BELOW}；先免去或调走")
 
 
 def _follow(context: Context, plan: Plan, code: str, old: Mapping[str, Any], values: Mapping[str, Any]) -> None:
@@ -93,9 +104,18 @@ def plan_rooms(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         if old is not None and values["stage"] in _ENDED and old["stage"] not in _ENDED and _has_smoke(context, code):
             raise CheckError("有烟感的库房须两人共同停用，请在库房页办理")
         values["search"] = search.of_place(values["name"], values["short_name"], code=code)
+        if old is not None and old["unit"] != unit:
+            _hand_on(context, plan, code, old["unit"], unit)
         return plan.put(_ROOM, {"code": code}, old, values, new={"code": code})
 
     each(rows, plan, lambda row: row.values["code"], take)
+
+
+def _hand_on(context: Context, plan: Plan, code: str, old: str, unit: str) -> None:
+    """What is at work in a room that another unit takes over goes along: a limit that names the old unit would hold no more."""
+    for table, wanted in merging.WITH_A_ROOM:
+        for ident in context.session.scalars(select(table.c.id).where(table.c.room == code, wanted)):
+            plan.put(table, {"id": ident}, {"unit": old}, {"unit": unit}, new={})
 
 
 def _has_smoke(context: Context, room: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from server.org import checks, roles, search
+from server.org import checks, granting, roles, search
 from server.org.checks import CheckError
 from server.org.imports.plan import Checked, Column, Context, Kind, Plan, chunks, each, table_of
 from server.store.people import valid
@@ -17,7 +17,7 @@ _PERSON, _ROLE = table_of("person"), table_of("person_role")
 def plan_people(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
     """People by personnel number. Roles named in a row are exactly those at the row's unit; roles at other units stay, but for a person who moves."""
     known = context.rows(_PERSON, "code", [row.values["code"] for row in rows])
-    units = {code for (code,) in context.session.execute(select(Unit.code).where(Unit.closed_at.is_(None)))}
+    units = {row.code: row for row in context.session.execute(select(Unit.code, Unit.level, Unit.parent).where(Unit.closed_at.is_(None)))}
     held = _held(context, [row["id"] for row in known.values()])
 
     def take(row: Checked) -> str:
@@ -37,6 +37,8 @@ def plan_people(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         appointed = {role for _, role in after ^ {(at, role) for at, role, _ in before} if role in roles.ADMINISTRATORS}
         if appointed and not context.grants:
             raise CheckError("系统、安全、审计管理员由安全管理员任免")
+        if set(named or ()) & set(roles.ADMINISTRATORS) and not roles.administrable(units[unit].level, units[unit].parent):
+            raise CheckError(granting.NOT_BELOW)
         values["search"] = search.of_person(values["name"], code)
         if "email" in (values.get("ways") or ()) and not values.get("email", old["email"] if old is not None else ""):
             raise CheckError("通知方式有邮件，但没有登记邮箱")

@@ -45,6 +45,7 @@ class ScoreView(BaseModel):
     period: str
     since: datetime
     until: datetime
+    measured_at: datetime
     rooms: int
     score: float | None
     parts: list[ScorePartView]

@@ -13,7 +13,7 @@ from server.reports.kinds import KINDS, UnknownSubjectError, order
 from server.reports.period import Period, PeriodError, month_of, parse_period
 from server.reports.render import FORMATS
 from server.reports.render.parts import FormError
-from server.reports.scorecard import Part, Score, score
+from server.reports.scorecard import Part, Score
 from server.store import exports, units
 from server.store.tables import Unit
 from server.store.tables_papers import ExportJob
@@ -186,7 +186,7 @@ def scorecards(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Cursor = "",
 ) -> Page[ScoreView]:
-    """Scores of units by code, each with everything below it."""
+    """Scores of units by code, each with everything below it; `measured_at` says as of when, at most two hours ago."""
     wanted = period_of(period, services.clock())
     with services.db.read() as session:
         if unit:
@@ -197,7 +197,8 @@ def scorecards(
         else:
             rows = list(units.page(session, who.unit, after=decode_cursor(cursor) if cursor else "", limit=limit + 1))
         named = [(row.code, row.name) for row in rows]
-    found = [_score(score(services.desk.sources, each, wanted, services.clock())[0], wanted) for each in named[:limit]]
+    results, measured_at = services.desk.scores.scores(named[:limit], wanted, services.clock())
+    found = [_score(result, wanted, measured_at) for result in results]
     return page(request, [*found, *found[:1]] if len(named) > limit else found, limit, named[limit - 1][0] if len(named) > limit else "")
 
 
@@ -235,13 +236,14 @@ def _job(services: Services, who: Principal, ident: int) -> ExportJob:
         return job
 
 
-def _score(result: Score, period: Period) -> ScoreView:
+def _score(result: Score, period: Period, measured_at: int) -> ScoreView:
     return ScoreView(
         unit=result.unit,
         name=result.name,
         period=period.text,
         since=at(period.since),
         until=at(period.until),
+        measured_at=at(measured_at),
         rooms=result.rooms,
         score=result.total,
         parts=[_part(part) for part in result.parts],

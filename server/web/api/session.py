@@ -50,7 +50,11 @@ def keep_session(request: Request, response: Response, token: str) -> None:
     response.set_cookie(COOKIE, token, httponly=True, samesite="lax", secure=request.url.scheme == "https", path="/")
 
 
-@router.post("/session", operation_id="signIn", responses={401: PROBLEMS[401], 429: PROBLEMS[401] | {"description": "locked"}})
+@router.post(
+    "/session",
+    operation_id="signIn",
+    responses={400: PROBLEMS[400], 401: PROBLEMS[401], 422: PROBLEMS[422], 429: PROBLEMS[401] | {"description": "locked"}},
+)
 def sign_in(body: SignIn, request: Request, response: Response, services: ServicesOf) -> SessionInfo:
     """Open a session; its token comes as a cookie."""
     who = open_session(services, request, response, body.login, body.password, body.code)
