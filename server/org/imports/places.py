@@ -27,13 +27,13 @@ def plan_units(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         values = dict(row.values)
         code, parent = values.pop("code"), values["parent"]
         old = known.get(code)
+        _check_standing(context, old, parent, known, values["level"])
         _check_parent(tree, code, parent, values["level"])
         context.may(code if old is not None else parent or code)
         if old is not None and parent is not None and old["parent"] != parent:
             context.may(parent)
             context.may(old["parent"] or "")
         plan.unit = code if old is not None else parent or code
-        _check_standing(context, old, parent, known, values["level"])
         values["search"] = search.of_place(values["name"], values["short_name"], code=code)
         outcome = plan.put(_UNIT, {"code": code}, old, values, new={"code": code})
         if old is not None:
