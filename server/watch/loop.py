@@ -6,9 +6,8 @@ nobody is acknowledged, and the gateways send again.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import select
@@ -149,26 +148,23 @@ class Watch:
     def _commit(self, group: Sequence[Entry], now: int) -> tuple[list[tuple["Future[Any]", Any]], int, Transaction]:
         assert self._world is not None, "open() first"  # noqa: S101 - a programming error, not an input
         answers: list[tuple[Future[Any], Any]] = []
-        with self._db.write(first=True) as session, self._judging(group):
-            tx = Transaction(session, self._world, now)
-            judge = Judge(self._world, tx, self._metrics)
-            for item, future in group:
-                answers.append((future, self._one(item, judge, tx)))
-            judge.tick()
-            if now - self._expired_at >= EXPIRE_EVERY_MS:
-                self._expired_at = now
-                conditions.expire(self._world, tx)
-            samples = judge.finish()
-        return answers, samples, tx
-
-    @contextmanager
-    def _judging(self, group: Sequence[Entry]) -> Iterator[None]:
         if group:
-            self._judges_no_group.clear()
+            self._judges_no_group.clear()  # from before the turn: whoever writes now shall be done soon
         try:
-            yield
+            with self._db.write(first=True) as session:
+                tx = Transaction(session, self._world, now)
+                judge = Judge(self._world, tx, self._metrics)
+                for item, future in group:
+                    answers.append((future, self._one(item, judge, tx)))
+                judge.tick()
+                if now - self._expired_at >= EXPIRE_EVERY_MS:
+                    self._expired_at = now
+                    conditions.expire(self._world, tx)
+                samples = judge.finish()
+                self._judges_no_group.set()  # the commit waits for the disk: others may run meanwhile
         finally:
-            self._judges_no_group.set()  # the commit itself waits for the disk: others may run meanwhile
+            self._judges_no_group.set()
+        return answers, samples, tx
 
     def _one(self, item: Item, judge: Judge, tx: Transaction) -> Any:
         match item:
