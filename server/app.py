@@ -183,11 +183,13 @@ class Parts:
         self.watch.submit(Reopen(alarm=alarm, by="系统", note=sentence)).result(JOIN_S)
 
     def _fill_search(self, _now: int) -> None:
-        with self.db.read() as session:
-            if not search.missing(session):
-                return
-        with self.db.write() as session:
-            search.fill(session)
+        filled = 1
+        while filled:
+            with self.db.read() as session:
+                if not search.missing(session):
+                    return
+            with self.db.write() as session:  # a few rows at a time: alarms wait for whoever writes before them
+                filled = search.fill(session)
 
     def _expire(self, now: int) -> None:
         if self.settings.series.keep_days:

@@ -54,8 +54,8 @@ def missing(session: Session) -> bool:
     return any(session.execute(select(table.search).where(table.search == "").limit(1)).first() is not None for table in (Person, Unit, Room))
 
 
-def fill(session: Session, limit: int = 5_000) -> int:
-    """Give rows without a search text one (written before there was such a column, or by hand); returns how many."""
+def fill(session: Session, limit: int = 50) -> int:
+    """Give up to `limit` rows a table without a search text one (written before there was such a column, or by hand); returns how many."""
     done = 0
     for row in session.scalars(select(Person).where(Person.search == "").limit(limit)).all():
         row.search = of_person(row.name, row.code)

@@ -13,6 +13,8 @@ from server.store.tree import UnitTree
 
 _PAGES = 16_384
 """Of the write-ahead log, 64 MB: only where nobody calls `checkpoint`."""
+_LONG = _PAGES * 3 // 4
+"""A log so long must be begun anew soon, or a commit would."""
 _PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -125,15 +127,17 @@ class Database:
 
     def checkpoint(self) -> None:
         """Bring SQLite's write-ahead log into the file, beside the writers: left to itself, a commit that happens to fill the log pays for it, and an
-        alarm waits. What came meanwhile follows in a turn of our own, so that the log is empty once and starts anew. Nothing elsewhere.
+        alarm waits. Where the log has become long all the same, what came meanwhile follows in a turn of our own, so that it is empty once and starts
+        anew; that waits for the disk with everybody behind it, and is therefore seldom done. Nothing elsewhere.
         """
         if self._turns is None:
             return
         connection = self.engine.raw_connection()
         try:
-            connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
-            with self._turns.mine(first=False):
-                connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
+            _busy, pages, _moved = connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages >= _LONG:
+                with self._turns.mine(first=False):
+                    connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
         finally:
             connection.close()
 
