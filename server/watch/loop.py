@@ -6,8 +6,9 @@ nobody is acknowledged, and the gateways send again.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import select
@@ -61,8 +62,8 @@ class Watch:
         self.inbox = Inbox(settings.gather_ms)
         self._world: World | None = None
         self._expired_at = self._careful_until = 0
-        self._judges_no_group = threading.Event()
-        self._judges_no_group.set()
+        self._at_rest = threading.Event()
+        self._at_rest.set()
 
     # -- doors (any thread) ---------------------------------------------------------------------------------------------------------------
 
@@ -75,12 +76,13 @@ class Watch:
         return self.inbox.put(command)
 
     def aside(self) -> None:
-        """Wait while the writer judges a group, for a moment at most: called by threads that decode much and have all the time until it has ended.
+        """Wait while the writer is at work on a group, for a moment at most: called by threads that decode much and have all the time until it has
+        ended.
 
         Python runs one thread at a time. Two that are busy take the interpreter from each other a thousand times a second, with the caches of the
         processor: side by side they judged and decoded a quarter less than in turn, and an alarm in the middle waited for both.
         """
-        self._judges_no_group.wait(ASIDE_S)
+        self._at_rest.wait(ASIDE_S)
 
     def adopt(self, rules: RuleSet) -> "Future[Outcome]":
         """Judge by another rule set from the next transaction on, also after memory was read back."""
@@ -139,32 +141,37 @@ class Watch:
                 if future.set_running_or_notify_cancel():
                     future.set_exception(error)
             raise
-        for future, answer in answers:
-            if future.set_running_or_notify_cancel():
-                future.set_result(answer)
-        self._after(tx, samples, now, clock())
+        with self._others_aside(group):
+            for future, answer in answers:
+                if future.set_running_or_notify_cancel():
+                    future.set_result(answer)
+            self._after(tx, samples, now, clock())
         return samples
 
     def _commit(self, group: Sequence[Entry], now: int) -> tuple[list[tuple["Future[Any]", Any]], int, Transaction]:
         assert self._world is not None, "open() first"  # noqa: S101 - a programming error, not an input
         answers: list[tuple[Future[Any], Any]] = []
-        if group:
-            self._judges_no_group.clear()  # from before the turn: whoever writes now shall be done soon
-        try:
-            with self._db.write(first=True) as session:
-                tx = Transaction(session, self._world, now)
-                judge = Judge(self._world, tx, self._metrics)
-                for item, future in group:
-                    answers.append((future, self._one(item, judge, tx)))
-                judge.tick()
-                if now - self._expired_at >= EXPIRE_EVERY_MS:
-                    self._expired_at = now
-                    conditions.expire(self._world, tx)
-                samples = judge.finish()
-                self._judges_no_group.set()  # the commit waits for the disk: others may run meanwhile
-        finally:
-            self._judges_no_group.set()
+        with self._others_aside(group), self._db.write(first=True) as session:  # aside from before the turn: whoever has it shall be done soon
+            tx = Transaction(session, self._world, now)
+            judge = Judge(self._world, tx, self._metrics)
+            for item, future in group:
+                answers.append((future, self._one(item, judge, tx)))
+            judge.tick()
+            if now - self._expired_at >= EXPIRE_EVERY_MS:
+                self._expired_at = now
+                conditions.expire(self._world, tx)
+            samples = judge.finish()
+            self._at_rest.set()  # the commit waits for the disk: others may run meanwhile
         return answers, samples, tx
+
+    @contextmanager
+    def _others_aside(self, group: Sequence[Entry]) -> Iterator[None]:
+        if group:
+            self._at_rest.clear()
+        try:
+            yield
+        finally:
+            self._at_rest.set()
 
     def _one(self, item: Item, judge: Judge, tx: Transaction) -> Any:
         match item:

@@ -25,7 +25,7 @@ def test_who_decodes_waits_while_a_group_is_judged_and_not_for_the_disk(slice_, 
     judged = loop.Judge.data
 
     def data(self, item):
-        seen["judging"] = slice_.watch._judges_no_group.is_set()
+        seen["judging"] = slice_.watch._at_rest.is_set()
         return judged(self, item)
 
     def commit(_connection):
