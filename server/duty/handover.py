@@ -8,9 +8,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, case, or_, select
 from sqlalchemy.orm import Session
 
+from alarms.model import Level
 from server.duty import book as books
 from server.duty import vacancy
 from server.duty.calendar import Workdays
@@ -23,6 +24,7 @@ from server.store.units import below
 HOUR_MS = 3_600_000
 SHORTEST_MS = 12 * HOUR_MS
 _LISTED = 200
+_GRAVEST = case({level.word: int(level) for level in Level}, value=Alarm.level).desc()
 
 
 class SignError(ValueError):
@@ -40,7 +42,7 @@ def content(session: Session, unit: str, since: int, until: int, workdays: Workd
     """The sheet of a time: who was on duty, alarms, actions, what stays open."""
     scope = and_(Alarm.unit.in_(below(unit)), Alarm.drill.is_(False))
     raised = session.scalars(select(Alarm).where(scope, Alarm.raised_at >= since, Alarm.raised_at < until).order_by(Alarm.id).limit(_LISTED)).all()
-    open_ = session.scalars(select(Alarm).where(scope, Alarm.open_key.is_not(None)).order_by(Alarm.id).limit(_LISTED)).all()
+    open_ = session.scalars(select(Alarm).where(scope, Alarm.open_key.is_not(None)).order_by(_GRAVEST, Alarm.id).limit(_LISTED)).all()
     acted = session.execute(
         select(Transition, Alarm.number).join(Alarm, Alarm.id == Transition.alarm)
         .where(scope, Transition.at >= since, Transition.at < until, Transition.by != "").order_by(Transition.id).limit(_LISTED)

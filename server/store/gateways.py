@@ -16,6 +16,11 @@ def page(session: Session, scope: str | None, *, unclaimed: bool, after: str, li
     return session.scalars(query.order_by(Gateway.code).limit(limit)).all()
 
 
+def names(session: Session, codes: Sequence[str]) -> dict[str, str]:
+    """Name per gateway code, for those that exist; the code where none was given."""
+    return {code: name or code for code, name in session.execute(select(Gateway.code, Gateway.name).where(Gateway.code.in_(codes)))}
+
+
 def points(session: Session, codes: Sequence[str]) -> dict[str, int]:
     """Number of points per gateway."""
     query = select(Point.gateway, func.count()).where(Point.gateway.in_(codes)).group_by(Point.gateway)

@@ -142,6 +142,11 @@ class Formats:
         """A share in percent; rounded down, so that 99.96 is never shown as complete."""
         return DASH if share is None else f"{int(share * 10) / 10:.1f} %"
 
+    @staticmethod
+    def figure(value: float) -> str:
+        """A figure of a report with three digits: 0.00417, 0.833, 25, 149. What rounds to nothing at four decimals is told as less than that."""
+        return "< 0.001" if 0 < abs(value) < 0.001 else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
     def masked(self, phone: str) -> str:
         """138****1234."""
         return f"{phone[:3]}****{phone[-4:]}" if len(phone) > 7 else "****"

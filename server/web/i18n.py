@@ -53,6 +53,16 @@ class Words:
         key = event_of(rule, kind, quantity)
         return f"{self.quantity(quantity)}{self.of('event', key)}" if key == "other" and quantity else self.of("event", key)
 
+    def rule(self, name: str, signs: Mapping[str, tuple[str, str]]) -> str:
+        """What a rule is about, by (kind, quantity) of the rules in force; a rule that is in force no more is told by its name alone."""
+        kind, quantity = signs.get(name, ("", ""))
+        word = self.event(name, kind, quantity)
+        return name if word == self.of("event", "other") else word
+
+    def probe(self, channel: str) -> str:
+        """Which of several points of one quantity: where it stands, or its number."""
+        return self.text("室外参考") if channel == "outdoor" else channel
+
     def state_of(self, quantity: str, value: float) -> str:
         """The word for the value of a state quantity."""
         word = labels.STATES_OF.get(quantity, {}).get(int(value))

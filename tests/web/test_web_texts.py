@@ -23,6 +23,7 @@ MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 def test_every_text_has_an_english_translation() -> None:
     english = load("en")
     assert [f"{where}: {text}" for text, where in messages().items() if not english.get(text)] == []
+    assert [word for word in labels.everything() if re.search(r"[\u4e00-\u9fff]", word) and not english.get(word)] == []
     assert len(dict(of_templates())) > 80
 
 

@@ -20,6 +20,11 @@ async def screens(request: Request) -> Screens:
 ScreensOf = Annotated[Screens, Depends(screens)]
 
 
+def signs(services: Services) -> dict[str, tuple[str, str]]:
+    """(kind, quantity) of each rule in force by its name, for Words.rule."""
+    return {rule.name: (str(rule.kind), str(rule.quantity)) for rule in services.rulebook.current.rules}
+
+
 def by_script(request: Request) -> bool:
     """Whether htmx asks, for a part of a page."""
     return request.headers.get("hx-request") == "true"

@@ -17,7 +17,7 @@ from server.web.api import duty as api
 from server.web.api import hand_overs, looks, rosters
 from server.web.api.common import Viewer
 from server.web.auth import Principal, ServicesOf, require
-from server.web.pages.common import ScreensOf, unit_asked
+from server.web.pages.common import ScreensOf, signs, unit_asked
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
 
@@ -148,7 +148,7 @@ def human_load(request: Request, screens: ScreensOf, services: ServicesOf, who: 
     top = unit_asked(services, who, unit)
     return screens.page(
         request, "duty_load.html", who=who, unit=top, load=api.duty_load(top.code, who, services),
-        reference=load.ACCEPTABLE_PER_HOUR,
+        reference=load.ACCEPTABLE_PER_HOUR, signs=signs(services),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from server.web.api import limits as api
 from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
 from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.formats import BEIJING
-from server.web.pages.common import ScreensOf
+from server.web.pages.common import ScreensOf, signs
 from server.web.problems import invalid
 from server.web.rights import Action
 from server.web.services import Services
@@ -91,7 +91,7 @@ def _page(
     return screens.page(
         request, "limits.html", who=who, rows=shown, places=places, names=names, room=room, quantity=quantity, explained=explained,
         typed=typed or {"unit": "" if room else who.unit or "", "room": room}, preview=preview, quantities=sorted(QUANTITIES),
-        rules=_offered(services, explained, quantity), levels=[level.word for level in Level],
+        rules=_offered(services, explained, quantity), signs=signs(services), levels=[level.word for level in Level],
         more=encode_cursor(found[PER_PAGE - 1].id) if len(found) > PER_PAGE else None, at=now,
     )  # fmt: skip
 

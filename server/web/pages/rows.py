@@ -7,7 +7,7 @@ from typing import TypeVar
 from sqlalchemy.orm import Session
 
 from server.live.board import Board, PointView, severity
-from server.store import rooms, units
+from server.store import gateways, rooms, units
 from server.store.alarms import Brief
 from server.store.tables import Alarm
 from server.watch.commands import UNDO_MS
@@ -26,20 +26,18 @@ BOOLEAN_KINDS = ("group", "lost", "state", "camera", "stale", "stuck")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmRow:
-    """One alarm for a template. `value` is the present value of what it is about, `called` are names of those who were called (see with_called)."""
+    """One alarm for a template. `subject` names what an alarm without a room is about where its unit does not say it: a gateway. `value` is the
+    present value of what it is about, `called` are names of those who were called (see with_called).
+    """
 
     alarm: Alarm
     room_name: str
     unit_name: str
+    subject: str
     value: PointView | None
     who: Principal
     now: int
     called: tuple[str, ...] = ()
-
-    @property
-    def subject(self) -> str:
-        """What an alarm without a room is about, e.g. the code of a gateway."""
-        return self.alarm.subject.partition(":")[2]
 
     @property
     def waiting(self) -> bool:
@@ -104,17 +102,24 @@ def rows(session: Session, board: Board, found: Sequence[Alarm], who: Principal,
     """Rows in the given order."""
     places = rooms.names(session, [alarm.room for alarm in found if alarm.room])
     names = units.names(session, [alarm.unit for alarm in found])
+    boxes = gateways.names(session, [code for alarm in found if (code := _gateway(alarm))])
     return [
         AlarmRow(
             alarm=alarm,
             room_name=places.get(alarm.room or "", ("", ""))[0],
             unit_name=names.get(alarm.unit, alarm.unit),
+            subject=boxes.get(_gateway(alarm), ""),
             value=_present(board, alarm, now),
             who=who,
             now=now,
         )
         for alarm in found
     ]
+
+
+def _gateway(alarm: Alarm) -> str:
+    kind, _, code = alarm.subject.partition(":")
+    return code if kind == "gateway" else ""
 
 
 def with_called(session: Session, row: AlarmRow) -> AlarmRow:

@@ -12,7 +12,7 @@ from server.store import rooms, units
 from server.web.api.common import Viewer, at
 from server.web.api.rule_trials import NewTrial, TrialId, begun, ended, found
 from server.web.auth import Principal, ServicesOf, require
-from server.web.pages.common import ScreensOf
+from server.web.pages.common import ScreensOf, signs
 from server.web.problems import invalid
 from server.web.rights import Action
 
@@ -62,8 +62,9 @@ def comparison(trial_id: TrialId, request: Request, screens: ScreensOf, services
         places = rooms.names(session, [one["room"] for one in told["differences"]])
         names = units.names(session, [run.unit])
     return screens.page(
-        request, "trial.html", who=who, run=run, active=trials.is_active(run, now), told=told, places=places, unit=names.get(run.unit, run.unit)
-    )
+        request, "trial.html", who=who, run=run, active=trials.is_active(run, now), told=told, places=places, unit=names.get(run.unit, run.unit),
+        signs=signs(services),
+    )  # fmt: skip
 
 
 @router.post("/trials/{trial_id}/end")
