@@ -4,7 +4,7 @@ The peers are asked over HTTP too; here stand the questions of series_peers that
 session, rights, times in words. Answers are counted, not decoded, as those of the peers are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -76,18 +76,18 @@ def _point(number: int, code: str, place: int) -> Point:
 def _asked(client: httpx.Client, plan: Plan) -> list[tuple[str, Callable[[int], int], int]]:
     """Each question, how to ask it of room n, and how many values its answer has."""
 
-    def ask(number: int, quantity: str, until: int, step: str) -> int:
-        span = {"quantity": quantity, "from": _iso(START), "to": _iso(until), "step": step}
-        answer = client.get(f"/api/v1/rooms/{_code(number % plan.rooms)}/history", params=span)
+    def ask(number: int, quantities: Sequence[str], until: int, step: str) -> int:
+        asked = {"room": _code(number % plan.rooms), "quantity": quantities, "from": _iso(START), "to": _iso(until), "step": step}
+        answer = client.get("/api/v1/history", params=asked)
         answer.raise_for_status()
         return answer.text.count('"watched_s":')
 
     return [
-        ("one series, raw, 3 days", lambda n: ask(n, "door", START + 3 * DAY_MS, "raw"), 3 * DAY_MS // plan.step_ms),
-        ("one series, raw, the month", lambda n: ask(n, "door", plan.end, "raw"), plan.days * DAY_MS // plan.step_ms),
+        ("one series, raw, 3 days", lambda n: ask(n, ["door"], START + 3 * DAY_MS, "raw"), 3 * DAY_MS // plan.step_ms),
+        ("one series, raw, the month", lambda n: ask(n, ["door"], plan.end, "raw"), plan.days * DAY_MS // plan.step_ms),
         (
             "one room, hourly, the month",
-            lambda n: sum(ask(n, quantity, plan.end, "3600") for quantity in QUANTITIES),
+            lambda n: ask(n, QUANTITIES, plan.end, "3600"),
             plan.points_of_room * plan.days * 24,
         ),
     ]

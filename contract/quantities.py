@@ -100,6 +100,9 @@ QUANTITIES: Mapping[str, Quantity] = MappingProxyType(
     }
 )
 
+EQUIPMENT = frozenset({"battery", "voltage", "load", "runtime", "spool_fill", "clock_offset", "picture_age"})
+"""How devices and gateways are, though they may stand in a room: not what the room is like."""
+
 
 def quantity(name: str) -> Quantity:
     """Look a quantity up by name. Raises UnknownQuantityError."""

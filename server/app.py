@@ -43,6 +43,7 @@ from server.pool import Pool
 from server.reports.filing import Filing
 from server.reports.wiring import board_bands, open_desk
 from server.secret_files import secret
+from server.series import Limits
 from server.series.choose import open_store
 from server.settings import Settings, SettingsError
 from server.store import anchors, gateway_events, gateways
@@ -100,7 +101,7 @@ class Parts:
             last_birth=self._last_birth,
         )  # fmt: skip
         self.downlink = Downlink(self.db, self.transport.send)
-        self.history = History(self.db, self.store, limits=lambda: all_limits(self.board))
+        self.history = History(self.db, self.store, limits=self._limits)
         self.cards = load_cards(settings.cards) if settings.cards is not None else default_cards()
         self.incidents = Incidents(self.db, self.store, self.cards, self._reopen)
         self.drills = Drills(self.db, self._end_drill, self.workdays)
@@ -122,6 +123,10 @@ class Parts:
         self.replies: Replies | None = None
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
+
+    def _limits(self) -> Mapping[int, Limits]:
+        with self.db.read() as session:
+            return all_limits(session, self.board, self.settings.watch.allowed_ms)
 
     def _logbook(self, gateway: str, entries: Sequence[str], now: int) -> Sequence[str]:
         """From the ingest thread: a logbook is no reading, so it does not wait for the writer."""

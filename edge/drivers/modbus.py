@@ -10,7 +10,7 @@ client each time.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -52,9 +52,10 @@ _SENTENCES: Final = {
 
 
 class ModbusDriver:
-    """One line, one connection, one question at a time."""
+    """One line, one connection, one question at a time. `clock` gives seconds, by default those of the running loop."""
 
-    def __init__(self, bus: ModbusBus, devices: Sequence[Device]) -> None:
+    def __init__(self, bus: ModbusBus, devices: Sequence[Device], clock: Callable[[], float] = lambda: asyncio.get_running_loop().time()) -> None:
+        self._now = clock
         self._bus = bus
         self._rtu = not isinstance(bus, TcpBus)
         self._devices = devices
@@ -100,9 +101,6 @@ class ModbusDriver:
             self._client = None
 
     # --------------------------------------------------------------------------------------------------------------------------- connection
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
 
     async def _connected(self) -> AsyncModbusTcpClient | AsyncModbusSerialClient:
         """The client, made anew when there is none. Raises DriverError(bus=True)."""

@@ -18,6 +18,7 @@ from server.store.session import Database
 
 _ASK_S = 0.2
 _SAY_ROWS = 5_000
+_SAY_SAMPLES = 5_000_000
 
 
 def import_command(args: argparse.Namespace) -> int:
@@ -81,13 +82,13 @@ def _here(settings: Settings, kind: str, path: Path, dry_run: bool) -> dict[str,
 
 
 class _Told:
-    """Says how far an import is, each _SAY_ROWS rows."""
+    """Says how far an import is, each so many rows."""
 
-    def __init__(self) -> None:
-        self._said = 0
+    def __init__(self, each: int = _SAY_ROWS) -> None:
+        self._said, self._each = 0, each
 
     def __call__(self, done: int, rows: int) -> None:
-        if done - self._said >= _SAY_ROWS:
+        if done - self._said >= self._each:
             self._said = done
             say(f"已写入 {done} / {rows} 行")
 
@@ -109,16 +110,20 @@ def _there(client: httpx.Client, kind: str, path: Path, dry_run: bool) -> dict[s
 
 def _import_history(db: Database, settings: Settings, args: argparse.Namespace) -> int:
     store = series_store(settings)
+    step_ms = None if args.step is None else round(args.step * 1000)
     try:
-        summary = import_history(db, store, args.file, dry_run=args.dry_run, now=now_ms())
+        summary = import_history(db, store, args.file, dry_run=args.dry_run, now=now_ms(), step_ms=step_ms, progress=_Told(_SAY_SAMPLES))
     finally:
         store.close()
     result = {name: getattr(summary, name) for name in ("rows", "points", "new", "repeats", "conflicts", "refused")}
+    result["steps"] = {f"{step / 1000:g}": points for step, points in summary.steps.items()}
     if summary.unknown:
         say(f"有 {len(summary.unknown)} 个测点未登记，其数据未导入，例如 {summary.unknown[0][0]}")
     if summary.conflicts:
         say(f"有 {summary.conflicts} 条与已存的数值不同，保留先存的")
     text = f"{summary.rows} 条，{summary.points} 个测点，新增 {summary.new} 条，重复 {summary.repeats} 条"
+    if summary.steps:
+        text += "；采样间隔 " + "、".join(f"{step} 秒 {points} 个测点" for step, points in result["steps"].items())
     emit(result | {"unknown": dict(summary.unknown)}, args, text)
     return OK
 
@@ -128,4 +133,5 @@ def register(commands: Any) -> None:
     importing = add(commands, "import", import_command, "导入单位、人员、库房、设备、一室一卡、馆藏、校准或历史")
     importing.add_argument("kind", choices=(*imports.KINDS, "all", "history"), help="all：目录里的全部表格，按先后次序")
     importing.add_argument("file", type=Path, help="表格；all 时为目录")
+    importing.add_argument("--step", type=float, metavar="SECONDS", help="history：采样间隔；不写则由数据看出")
     importing.add_argument("--dry-run", action="store_true", help="只检查，不写入")

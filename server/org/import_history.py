@@ -17,10 +17,13 @@ import numpy as np
 from sqlalchemy import select
 
 from contract.sample import PointKey
+from server.org.import_steps import Steps
 from server.series import SeriesStore
 from server.series.batch import Batch
 from server.series.partition import DAY_MS, ZONE_MS
+from server.store import steps
 from server.store.session import Database
+from server.store.steps import Stretch
 from server.store.tables import Point
 
 _SLICE_ROWS = 1_000_000
@@ -39,6 +42,7 @@ class Summary:
 
     `rows` are all rows of the file, `points` the points of ours it has samples of, `unknown` the point keys that are not registered with their number
     of rows, most first. `refused` counts rows of known points by fault: time, value, quality. `conflicts` are repeats with another value than stored.
+    `steps` counts points by the interval of their samples, ms; a point that changed it counts under each.
     """
 
     rows: int = 0
@@ -47,6 +51,7 @@ class Summary:
     repeats: int = 0
     conflicts: int = 0
     refused: dict[str, int] = field(default_factory=dict)
+    steps: dict[int, int] = field(default_factory=dict)
     unknown: list[tuple[str, int]] = field(default_factory=list)
 
 
@@ -57,11 +62,13 @@ def import_history(
     *,
     now: int,
     dry_run: bool = False,
+    step_ms: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
 ) -> Summary:
     """Load a file day by day; closed days go on into long-term storage at once. May be repeated: what is stored already is left alone.
 
-    `progress(done, total)` is told the rows handled so far. Raises HistoryFileError, and what the store raises.
+    The interval at which samples were taken is noted, so that they hold for as long as was allowed then (see judging): `step_ms`, or what the gaps
+    between them show (see import_steps). `progress(done, total)` is told the rows handled so far. Raises HistoryFileError, and what the store raises.
     """
     ids = _point_ids(db)
     with duckdb.connect() as connection:
@@ -71,7 +78,11 @@ def import_history(
         except duckdb.Error as damage:
             raise HistoryFileError(f"{path}: not readable as Parquet of samples ({str(damage).splitlines()[0]})") from damage
         if not dry_run:
-            _load(connection, store, summary, now, progress)
+            stretches = _load(connection, store, summary, now, progress, step_ms)
+            with db.write() as session:
+                steps.seen(session, stretches, now)
+            told = {(each.point, each.step_ms or 0) for each in stretches}
+            summary.steps = dict(sorted(Counter(step for _, step in told).items()))
     return summary
 
 
@@ -131,11 +142,15 @@ def _survey(connection: duckdb.DuckDBPyConnection) -> Summary:
     return summary
 
 
-def _load(connection: duckdb.DuckDBPyConnection, store: SeriesStore, summary: Summary, now: int, progress: Callable[[int, int], None]) -> None:
-    before = store.conflicts
+def _load(
+    connection: duckdb.DuckDBPyConnection, store: SeriesStore, summary: Summary, now: int, progress: Callable[[int, int], None], step_ms: int | None
+) -> list[Stretch]:
+    """Store everything; returns at which intervals it was taken."""
+    before, intervals = store.conflicts, Steps(step_ms)
     done = waiting = 0
     for batch in _batches(connection, now):
         new = store.write(batch)
+        intervals.take(batch)
         summary.new += new
         summary.repeats += len(batch) - new
         done += len(batch)
@@ -146,6 +161,7 @@ def _load(connection: duckdb.DuckDBPyConnection, store: SeriesStore, summary: Su
         progress(done, summary.rows)
     store.compact(now)
     summary.conflicts = store.conflicts - before
+    return intervals.stretches()
 
 
 def _batches(connection: duckdb.DuckDBPyConnection, now: int) -> Iterator[Batch]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import xlsxwriter
 from msgspec import structs
+from sqlalchemy.orm import Session
 
 from contract.quantities import QUANTITIES
 from server.org import sources as found_in
@@ -23,7 +24,7 @@ from server.reports.paper import Column, Paper, Progress, Sheet, Table, sealed
 from server.reports.period import DAY_MS, local, parse_period
 from server.reports.render.parts import origin
 from server.reports.render.pdf import render as render_pdf
-from server.reports.sources import Sources
+from server.reports.sources import Sources, held
 from server.safe_cells import harmless
 from server.series import Limits
 from server.series.derived import DERIVED, Air
@@ -131,7 +132,7 @@ def _asked(sources: Sources, job: ExportJob) -> tuple[list[_Point], int, int, in
             for quantity in quantities:
                 for source in found_in.sources(session, code, quantity):
                     low, high = (None, None) if source.outdoor else bands.get(quantity, (None, None))
-                    limits = Limits(sources.settings.deadline_ms(_interval(session, source.ident)), low, high)
+                    limits = _held(sources, session, [source.ident])[source.ident]._replace(low=low, high=high)
                     points.setdefault(source.ident, _Point(source.ident, code, source.key, quantity, limits))
     return sorted(points.values()), start, end, step
 
@@ -154,8 +155,7 @@ def _airs(sources: Sources, job: ExportJob) -> tuple[list[DerivedPoint], dict[in
         for code in _codes(job):
             for pair in found_in.pairs(session, code):
                 found.append(DerivedPoint(code, pair.temperature.key, Air(pair.temperature.ident, pair.humidity.ident)))
-                for source in (pair.temperature, pair.humidity):
-                    limits[source.ident] = Limits(sources.settings.deadline_ms(_interval(session, source.ident)))
+                limits |= _held(sources, session, [pair.temperature.ident, pair.humidity.ident])
     return found, limits
 
 
@@ -165,9 +165,8 @@ def _derived(row: DerivedRow) -> Row:
     return (*place, row.low, row.mean, row.high, row.watched_s, "导算")
 
 
-def _interval(session: Any, ident: int) -> int | None:
-    row = session.get(Point, ident)
-    return None if row is None else row.interval_ms
+def _held(sources: Sources, session: Session, idents: Sequence[int]) -> dict[int, Limits]:
+    return held(sources, session, [session.get_one(Point, ident) for ident in idents])
 
 
 def _rows(sources: Sources, points: Sequence[_Point], start: int, end: int, step: int | None, progress: Progress) -> Iterator[Row]:

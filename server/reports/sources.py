@@ -13,13 +13,15 @@ import numpy as np
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from server.org.judging import earlier
 from server.reports.period import DAY_MS, HOUR_MS
 from server.series import GOOD, Compliance, Limits, SeriesStore
 from server.series.batch import Floats, Ints
 from server.series.figures import Figures
 from server.series.partition import ZONE_MS
-from server.store import manual
+from server.store import manual, steps
 from server.store.session import Database
+from server.store.steps import Stretch
 from server.store.tables import Gateway, Person, Point, Room, Unit
 
 Bands = Mapping[str, tuple[float | None, float | None]]
@@ -109,7 +111,20 @@ def places(session: Session, sources: Sources, rooms: Sequence[Room]) -> list[Pl
     shared = _Shared(session)
     names = {code: (name, parent) for code, name, parent in session.execute(select(Unit.code, Unit.name, Unit.parent))}
     people = _people(session, codes)
-    return [_place(sources, room, inside.get(room.code, []), shared, names, people.get(room.code, "")) for room in rooms]
+    past = steps.of(session, {point.id for some in inside.values() for point in some} | {point.id for point, _ in shared.points.values()})
+    return [_place(sources, room, inside.get(room.code, []), shared, names, people.get(room.code, ""), past) for room in rooms]
+
+
+def held(sources: Sources, session: Session, points: Iterable[Point]) -> dict[int, Limits]:
+    """How long samples of points hold, also of the past; without bands."""
+    listed = list(points)
+    past = steps.of(session, {point.id for point in listed})
+    return {point.id: _held(sources, point, past) for point in listed}
+
+
+def _held(sources: Sources, point: Point, past: Mapping[int, Sequence[Stretch]]) -> Limits:
+    allowed = sources.settings.deadline_ms
+    return Limits(allowed(point.interval_ms), earlier=earlier(past.get(point.id, ()), allowed(point.interval_ms), allowed))
 
 
 def nearest(store: SeriesStore, points: Sequence[int], instants: Sequence[int], tolerance_ms: int) -> dict[tuple[int, int], Reading]:
@@ -210,8 +225,16 @@ def _people(session: Session, codes: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _place(sources: Sources, room: Room, points: Sequence[Point], shared: _Shared, names: Mapping[str, tuple[str, str | None]], person: str) -> Place:
-    bands, deadline = sources.bands(room), sources.settings.deadline_ms
+def _place(
+    sources: Sources,
+    room: Room,
+    points: Sequence[Point],
+    shared: _Shared,
+    names: Mapping[str, tuple[str, str | None]],
+    person: str,
+    past: Mapping[int, Sequence[Stretch]],
+) -> Place:
+    bands = sources.bands(room)
     inside: dict[str, tuple[int, ...]] = {}
     outside: dict[str, tuple[int, ...]] = {}
     limits: dict[int, Limits] = {}
@@ -219,13 +242,14 @@ def _place(sources: Sources, room: Room, points: Sequence[Point], shared: _Share
         outdoor = point.channel == OUTDOOR
         group = outside if outdoor else inside
         group[point.quantity] = (*group.get(point.quantity, ()), point.id)
-        limits[point.id] = Limits(deadline(point.interval_ms), *((None, None) if outdoor else bands.get(point.quantity, (None, None))))
+        low, high = (None, None) if outdoor else bands.get(point.quantity, (None, None))
+        limits[point.id] = _held(sources, point, past)._replace(low=low, high=high)
     outside_name = "本库室外探头" if outside else ""
     for quantity in CLIMATE:
         found = None if quantity in outside else shared.of(room.unit, quantity, names)
         if found is not None:
             outside[quantity], outside_name = (found[0].id,), found[1]
-            limits[found[0].id] = Limits(deadline(found[0].interval_ms))
+            limits[found[0].id] = _held(sources, found[0], past)
     return Place(
         code=room.code,
         name=room.name,

@@ -8,7 +8,7 @@ from server.reports import history_export
 from server.reports.desk import Desk, Runner
 from server.reports.sources import Bands, ReportSettings, Sources
 from server.series import SeriesStore
-from server.settings import Settings, WatchSettings
+from server.settings import Settings
 from server.store.session import Database
 from server.store.tables import Room
 
@@ -41,15 +41,6 @@ def report_sources(settings: Settings, db: Database, store: SeriesStore, bands: 
             times=(reports.morning, reports.afternoon),
             tolerance_ms=int(reports.tolerance_min * 60_000),
             forms=forms,
-            deadline_ms=_deadline(settings.watch),
+            deadline_ms=settings.watch.allowed_ms,
         ),
     )
-
-
-def _deadline(watch: WatchSettings) -> Callable[[int | None], int]:
-    def deadline(interval_ms: int | None) -> int:
-        if interval_ms is None:
-            return int(watch.foreign_limit_s * 1000)
-        return max(int(interval_ms * watch.stale_intervals), int(watch.stale_min_s * 1000))
-
-    return deadline

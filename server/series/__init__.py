@@ -20,12 +20,28 @@ HOLD_MS = 30 * 60_000
 Hold = int | Mapping[int, int]
 
 
+class Earlier(NamedTuple):
+    """Samples taken before `until`, and not before that of the one ahead of it, hold for `hold_ms`: what was allowed when they were taken."""
+
+    until: int
+    hold_ms: int
+
+
 class Limits(NamedTuple):
-    """How one point is judged: how long a good sample holds (ms), and the band, limits included; None is no limit on that side."""
+    """How one point is judged: how long a good sample holds (ms), and the band, limits included; None is no limit on that side.
+
+    `hold_ms` is for what is taken today; where the point was read at other intervals in the past, `earlier` says so, ascending.
+    """
 
     hold_ms: int
     low: float | None = None
     high: float | None = None
+    earlier: tuple[Earlier, ...] = ()
+
+    @property
+    def longest_ms(self) -> int:
+        """The longest that any sample holds."""
+        return max((self.hold_ms, *(each.hold_ms for each in self.earlier)))
 
 
 class Row(NamedTuple):

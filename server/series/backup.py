@@ -18,8 +18,11 @@ from server.series.partition import checksum, sync_file
 
 _MANIFEST = "manifest.json"
 _HOT = "hot.parquet"
-_FORMAT = 3
-_TABLES = ("judged", "rolled", "unsettled", "retention", "rollup")
+_FORMAT = 4
+_READABLE = (2, 3, 4)
+"""Format 2 has roll-ups of doubles, which are made anew after a restore; before 4 nothing was judged by holds of the past."""
+_TABLES = ("judged", "judged_earlier", "rolled", "unsettled", "retention", "rollup")
+_OF_ROLLUPS = ("rolled", "rollup")
 
 
 def save(hot: Hot, target: Path) -> int | None:
@@ -52,16 +55,19 @@ def save(hot: Hot, target: Path) -> int | None:
 
 
 def read(source: Path) -> dict[str, Any]:
-    """The manifest of a backup, every file of which is there and is what was saved. Raises SeriesError."""
+    """The manifest of a backup, every file of which is there and is what was saved; without what can no longer be used. Raises SeriesError."""
     try:
         manifest: dict[str, Any] = json.loads((source / _MANIFEST).read_text())
     except (OSError, ValueError) as failure:
         raise SeriesError(f"{source} is not a backup of a series store: {failure}") from failure
-    if manifest["format"] != _FORMAT:
-        raise SeriesError(f"{source} is a backup of format {manifest['format']}, not {_FORMAT}")
+    if manifest["format"] not in _READABLE:
+        raise SeriesError(f"{source} is a series backup of format {manifest['format']}; this program reads {_READABLE[0]} to {_READABLE[-1]}")
     _must_match(source / _HOT, manifest["hot_sha256"])
-    for table in _TABLES:
-        _must_match(source / f"{table}.parquet", manifest["tables"][table])
+    for table, sha256 in manifest["tables"].items():
+        _must_match(source / f"{table}.parquet", sha256)
+    if manifest["format"] == _READABLE[0]:
+        manifest["rollups"] = []
+        manifest["tables"] = {table: sha256 for table, sha256 in manifest["tables"].items() if table not in _OF_ROLLUPS}
     saved = {file.file: file.sha256 for file in (File(*entry) for entry in manifest["files"])}
     saved |= {file.file: file.sha256 for file in (RollupFile(*entry) for entry in manifest["rollups"])}
     for name, sha256 in saved.items():
@@ -80,7 +86,9 @@ def load(source: Path, folder: Path) -> int | None:
     try:
         with hot.writing() as connection:
             add_files(connection, listed)
-            for table in _TABLES:
+            for table in manifest["tables"]:
+                if table not in _TABLES:
+                    raise SeriesError(f"{source} has a table {table} that no series store has")
                 connection.execute(f"INSERT INTO {table} SELECT * FROM read_parquet(?)", [str(source / f"{table}.parquet")])  # noqa: S608
             connection.execute("UPDATE unsettled SET seq = 1")
             connection.execute("INSERT INTO hot SELECT * REPLACE (1 AS seq) FROM read_parquet(?)", [str(source / _HOT)])

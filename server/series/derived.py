@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from alarms import climate
-from server.series import GOOD, Limits, SeriesStore
+from server.series import GOOD, Limits, SeriesStore, fold
 from server.series.batch import Batch, Floats
 from server.series.figures import Figures
 
@@ -117,24 +117,26 @@ def _base(step_ms: int) -> int:
 
 def samples(store: SeriesStore, air: Air, limits: Mapping[int, Limits], quantity: str, start: int, end: int) -> tuple[list[int], list[float]]:
     """Instants and values at each good sample of the temperature, with the humidity that holds then."""
-    reach = limits[air.humidity].hold_ms
+    reach = limits[air.humidity].longest_ms
     found = store.samples([air.temperature, air.humidity], start - reach, end)
     warm = found.take((found.point == air.temperature) & (found.quality == GOOD) & (found.taken_at >= start))
     humid = found.take(found.point == air.humidity)
     place = np.searchsorted(humid.taken_at, warm.taken_at, side="right") - 1
-    chosen = np.flatnonzero(_holding(humid, place, warm, reach))
+    chosen = np.flatnonzero(_holding(humid, place, warm, limits[air.humidity]))
     place, at = place[chosen], warm.taken_at[chosen]
     value = DERIVED[quantity].of(warm.value[chosen], humid.value[place])
     if DERIVED[quantity].total:
-        value = _counted(value, np.minimum(np.diff(at, append=end), limits[air.temperature].hold_ms))
+        value = _counted(value, np.minimum(np.diff(at, append=end), fold.holds(at, limits[air.temperature])))
     sound = np.isfinite(value)
     return at[sound].tolist(), value[sound].tolist()
 
 
-def _holding(humid: Batch, place: np.ndarray[tuple[int], np.dtype[np.int64]], warm: Batch, reach: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _holding(
+    humid: Batch, place: np.ndarray[tuple[int], np.dtype[np.int64]], warm: Batch, limits: Limits
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     if not len(humid):
         return np.zeros(len(warm), dtype=bool)
-    good = (humid.quality[place] == GOOD) & (warm.taken_at - humid.taken_at[place] < reach)
+    good = (humid.quality[place] == GOOD) & (warm.taken_at - humid.taken_at[place] < fold.holds(humid.taken_at, limits)[place])
     found: np.ndarray[tuple[int], np.dtype[np.bool_]] = (place >= 0) & good
     return found
 

@@ -22,6 +22,7 @@ from server.series.batch import Array, Batch, Floats, Ints, differs
 from server.series.compaction import Policy
 from server.series.figures import Figures
 from server.series.hot import EVER, Hot, RollupFile, files, relist
+from server.series.judged import set_limits
 from server.series.newest import Newest
 from server.series.partition import DAY_MS, ZONE_MS, checksum, day_of, day_start
 from server.series.recovery import reconcile
@@ -98,7 +99,7 @@ class EmbeddedStore(Answers):
     def set_limits(self, limits: Mapping[int, Limits]) -> int:
         """See SeriesStore.set_limits."""
         with self._hot.writing() as connection:
-            return rollup.set_limits(connection, limits)
+            return set_limits(connection, limits)
 
     def samples(self, points: Sequence[int], start: int, end: int) -> Batch:
         """See SeriesStore.samples."""

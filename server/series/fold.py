@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -74,8 +74,9 @@ def figures(samples: Samples, start: int, end: int, step: int, limits: Mapping[i
     head = np.flatnonzero(np.diff(samples.point, prepend=samples.point[0] - 1))
     points = samples.point[head]
     index = np.repeat(np.arange(len(head)), np.diff(head, append=len(samples.point)))
-    hold, low_limit, high_limit = _limit_columns(points, limits)
-    spans = _pieces(_spans(samples, start, end, hold[index]), start, step)
+    chosen = [limits[point] for point in points.tolist()]
+    low_limit, high_limit = _bands(chosen)
+    spans = _pieces(_spans(samples, start, end, _holds(samples, head, chosen)), start, step)
     if not len(spans.row):
         return Figures.none()
     whose, value, length = index[spans.row], samples.value[spans.row], spans.until - spans.since
@@ -100,18 +101,34 @@ def figures(samples: Samples, start: int, end: int, step: int, limits: Mapping[i
 
 def longest(limits: Mapping[int, Limits]) -> int:
     """The longest allowed silence: how far before a range the first value that reaches into it may lie. Raises ValueError."""
-    holds = [each.hold_ms for each in limits.values()]
-    if min(holds, default=1) < 1:
+    if any(hold < 1 for each in limits.values() for hold in (each.hold_ms, *(earlier.hold_ms for earlier in each.earlier))):
         raise ValueError("a sample must hold for at least 1 ms")
-    return max(holds, default=1)
+    return max((each.longest_ms for each in limits.values()), default=1)
 
 
-def _limit_columns(points: Ints, limits: Mapping[int, Limits]) -> tuple[Ints, Floats, Floats]:
-    """Hold and band of the points; a value at a limit is in the band, as limits are breached strictly beyond."""
-    chosen = [limits[point] for point in points.tolist()]
+def holds(taken_at: Ints, limits: Limits) -> Ints:
+    """How long each sample of one point holds, by the instants at which they were taken, ascending."""
+    found = np.full(len(taken_at), limits.hold_ms, dtype=np.int64)
+    for each in reversed(limits.earlier):
+        found[: np.searchsorted(taken_at, each.until)] = each.hold_ms
+    return found
+
+
+def _holds(samples: Samples, head: Ints, chosen: Sequence[Limits]) -> Ints:
+    """How long each sample holds; `head` are the places of the first one of each point, judged as `chosen`."""
+    lengths = np.diff(head, append=len(samples.point))
+    found = np.repeat(np.array([each.hold_ms for each in chosen], dtype=np.int64), lengths)
+    for each, first, length in zip(chosen, head.tolist(), lengths.tolist(), strict=True):
+        if each.earlier:
+            found[first : first + length] = holds(samples.taken_at[first : first + length], each)
+    return found
+
+
+def _bands(chosen: Sequence[Limits]) -> tuple[Floats, Floats]:
+    """Lower and upper limits; a value at a limit is in the band, as limits are breached strictly beyond."""
     low = np.array([-np.inf if each.low is None else each.low for each in chosen], dtype=np.float64)
     high = np.array([np.inf if each.high is None else each.high for each in chosen], dtype=np.float64)
-    return np.array([each.hold_ms for each in chosen], dtype=np.int64), low, high
+    return low, high
 
 
 def _windows(start: int, end: int, step_ms: int) -> Iterator[tuple[int, int]]:

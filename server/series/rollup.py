@@ -1,10 +1,10 @@
 """Hourly and daily roll-ups of closed days: what a chart of years and the compliance of a province are read from.
 
-A roll-up is made with the limits of its points (hold and band). Each change of limits has a version; table `judged` says with which version a point
-is judged now, table `rolled` with which version a day of a bucket was rolled up. So a row is good for a question if the day is listed, its version
-is not older than the point's, and the question asks with those very limits. A late sample takes its day (and the next, into which it may hold) off
-the list in the transaction that stores it; `rollup_make.roll` makes what is missing, a file per month, bucket and grain, replaced as a whole. What
-is not rolled up is folded from the samples, so that a crash, late data or new limits cost time and never an answer.
+A roll-up is made with the limits of its points (holds and band). Each change of limits has a version (see judged); table `rolled` says with which
+version a day of a bucket was rolled up. So a row is good for a question if the day is listed, its version is not older than the point's, and the
+question asks with those very limits. A late sample takes its day (and the next, into which it may hold) off the list in the transaction that stores
+it; `rollup_make.roll` makes what is missing, a file per month, bucket and grain, replaced as a whole. What is not rolled up is folded from the
+samples, so that a crash, late data or new limits cost time and never an answer.
 """
 
 from __future__ import annotations
@@ -28,28 +28,6 @@ HOUR_MS = 3_600_000
 GRAINS = {"hour": HOUR_MS, "day": DAY_MS}
 FOLDER = "rollup"
 EXPIRED = 1 << 62  # version of a day whose samples have been deleted: its roll-up can never be made anew
-
-
-def set_limits(connection: duckdb.DuckDBPyConnection, limits: Mapping[int, Limits]) -> int:
-    """Within a write transaction: note limits under a new version where they differ; returns how many did. Raises ValueError."""
-    fold.longest(limits)
-    known = {point: Limits(*rest) for point, *rest in connection.execute("SELECT point, hold_ms, low, high FROM judged").fetchall()}
-    changed = {point: each for point, each in limits.items() if known.get(point) != each}
-    if not changed:
-        return 0
-    version: int = connection.execute("SELECT 1 + coalesce(max(version), 0) FROM judged").fetchall()[0][0]
-    connection.execute("DELETE FROM judged WHERE point IN (SELECT unnest(?))", [list(changed)])
-    columns = {
-        "point": np.array(list(changed), dtype=np.int64),
-        "bucket": np.array([bucket_of(point) for point in changed], dtype=np.int32),
-        "hold_ms": np.array([each.hold_ms for each in changed.values()], dtype=np.int64),
-        "low": np.array([np.nan if each.low is None else each.low for each in changed.values()], dtype=np.float64),
-        "high": np.array([np.nan if each.high is None else each.high for each in changed.values()], dtype=np.float64),
-    }
-    connection.register("changed", columns)  # NaN arrives in DuckDB as NULL
-    connection.execute("INSERT INTO judged SELECT point, bucket, ?, hold_ms, low, high FROM changed", [version])
-    connection.unregister("changed")
-    return len(changed)
 
 
 def touch(connection: duckdb.DuckDBPyConnection, keys: Ints, known: set[int]) -> bool:
@@ -115,7 +93,7 @@ def _usable(snapshot: Snapshot, limits: Mapping[int, Limits], first_day: int, la
     groups: dict[tuple[int, int | None], list[int]] = defaultdict(list)
     for point in sorted(limits):
         known, asked = judged.get(point), limits[point]
-        good = known is not None and _same(known.limits, asked) and asked.hold_ms <= DAY_MS
+        good = known is not None and _same(known.limits, asked) and asked.longest_ms <= DAY_MS
         groups[bucket_of(point), known.version if known is not None and good else None].append(point)
     rolled = snapshot.listing.rolled
     for (bucket, needed), points in groups.items():
@@ -125,7 +103,7 @@ def _usable(snapshot: Snapshot, limits: Mapping[int, Limits], first_day: int, la
 
 def _same(judged: Limits, asked: Limits) -> bool:
     """Whether a roll-up answers a question; one that names no band does not look at the time in it."""
-    return judged == asked or (judged.hold_ms == asked.hold_ms and asked.low is None and asked.high is None)
+    return judged == asked or asked == Limits(judged.hold_ms, earlier=judged.earlier)
 
 
 def _read(snapshot: Snapshot, grain: str, usable: _Usable, first: int, until: int) -> Figures:

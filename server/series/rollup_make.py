@@ -12,9 +12,9 @@ import numpy as np
 from server.series import Limits, fold, partition, queries, rollup_pack
 from server.series.figures import Figures
 from server.series.hot import Hot, RollupFile, files, sync_folder
-from server.series.partition import BUCKETS, DAY_MS, day_label, day_of, day_start
+from server.series.partition import BUCKETS, DAY_MS, bucket_of, day_label, day_of, day_start
 from server.series.rollup import EXPIRED, FOLDER, HOUR_MS
-from server.series.snapshot import Snapshots
+from server.series.snapshot import Snapshot, Snapshots
 
 _OPTIONS = "FORMAT parquet, PARQUET_VERSION V2, COMPRESSION zstd, DICTIONARY_SIZE_LIMIT 1, ROW_GROUP_SIZE 8192"
 
@@ -59,8 +59,9 @@ def _stored_days(snapshot: duckdb.DuckDBPyConnection) -> set[tuple[int, int]]:
 def _perform(hot: Hot, work: Work, generations: Iterator[int], known: set[int]) -> None:
     with hot.reading() as snapshot:
         upto: int = snapshot.execute("SELECT seq FROM state").fetchall()[0][0]
-        version, limits = _judged(snapshot, work)
-        hourly = _fold_days(snapshot, hot, work.days, limits)
+        seen = Snapshots(hot).of(snapshot)
+        version, limits = _judged(seen, work)
+        hourly = _fold_days(seen, work.days, limits)
         old = _listed(snapshot, work)
         made = [*_write(snapshot, hot, work, {"hour": hourly, "day": hourly.combined(day_start(0), DAY_MS)}, [*limits], old, next(generations))]
     with hot.writing() as connection:
@@ -75,17 +76,14 @@ def _perform(hot: Hot, work: Work, generations: Iterator[int], known: set[int]) 
     hot.retire([file.file for file in old])
 
 
-def _judged(snapshot: duckdb.DuckDBPyConnection, work: Work) -> tuple[int, dict[int, Limits]]:
+def _judged(seen: Snapshot, work: Work) -> tuple[int, dict[int, Limits]]:
     """The newest version of the bucket, and the points to do: a hold longer than a day would reach beyond the days that a late sample marks."""
-    query = "SELECT version, point, hold_ms, low, high FROM judged WHERE bucket = ? AND version > ? ORDER BY point"
-    found = snapshot.execute(query, [work.bucket, work.since]).fetchall()
-    limits = {point: Limits(hold, low, high) for _, point, hold, low, high in found if hold <= DAY_MS}
-    return max(row[0] for row in found), limits
+    found = {point: each for point, each in seen.listing.judged.items() if bucket_of(point) == work.bucket and each.version > work.since}
+    limits = {point: found[point].limits for point in sorted(found) if found[point].limits.longest_ms <= DAY_MS}
+    return max(each.version for each in found.values()), limits
 
 
-def _fold_days(snapshot: duckdb.DuckDBPyConnection, hot: Hot, days: tuple[int, ...], limits: Mapping[int, Limits]) -> Figures:
-    seen = Snapshots(hot).of(snapshot)
-
+def _fold_days(seen: Snapshot, days: tuple[int, ...], limits: Mapping[int, Limits]) -> Figures:
     def fetch(points: list[int], first: int, last: int) -> fold.Samples:
         return queries.samples(seen, points, first, last)
 

@@ -14,15 +14,8 @@ from typing import NamedTuple
 
 import duckdb
 
-from server.series import Limits
 from server.series.hot import EVER, File, Hot, RollupFile, files
-
-
-class Judged(NamedTuple):
-    """How a point is judged now, and since which version of the limits."""
-
-    version: int
-    limits: Limits
+from server.series.judged import judged
 
 
 class Listing:
@@ -42,8 +35,7 @@ class Listing:
             self.rollups[made.grain, made.bucket].append(made)
         for bucket, day, since in connection.execute("SELECT bucket, day, version FROM rolled ORDER BY bucket, day").fetchall():
             self.rolled[bucket].append((day, since))
-        rows = connection.execute("SELECT point, version, hold_ms, low, high FROM judged").fetchall()
-        self.judged = {point: Judged(since, Limits(hold, low, high)) for point, since, hold, low, high in rows}
+        self.judged = judged(connection)
 
 
 class Snapshot(NamedTuple):

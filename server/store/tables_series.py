@@ -1,4 +1,4 @@
-"""Tables beside the series store: remarks on its curves, and the seals that show whether a stored sample was changed."""
+"""Tables beside the series store: remarks on its curves, intervals of the past, and seals that show whether a stored sample was changed."""
 
 from __future__ import annotations
 
@@ -23,6 +23,23 @@ class Annotation(Base):
     created_at: Mapped[int]
     removed_at: Mapped[int | None]
     removed_by: Mapped[str] = mapped_column(String(60), default="")
+
+
+class PointStep(Base):
+    """At which interval a point was read in the past: its samples taken in [since, until) came every `step_ms` (None: nobody told).
+
+    `origin` says how that is known: import (seen in imported samples, goes before the other) or change (the interval declared until then).
+    """
+
+    __tablename__ = "point_step"
+    __table_args__ = (Index("point_step_by_point", "point"),)
+    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    point: Mapped[int] = mapped_column(ForeignKey("point.id"))
+    since: Mapped[int]
+    until: Mapped[int]
+    step_ms: Mapped[int | None]
+    origin: Mapped[str] = mapped_column(String(8))
+    noted_at: Mapped[int]
 
 
 class SeriesSeal(Base):

@@ -11,8 +11,9 @@ from alarms.lifecycle import Seen, Suppress, Tick
 from alarms.rules import Rule
 from contract.batch import PointDeclaration
 from contract.sample import PointKey, Quality
-from server.store import lines
+from server.store import lines, steps
 from server.store.tables import Gateway, Point
+from server.store.tables_series import PointStep
 from server.watch.facts import gateway_fact, point_fact
 from server.watch.infos import GatewayInfo, Key, PointInfo
 from server.watch.inputs import GatewayBirth
@@ -100,6 +101,8 @@ class Gateways:
                 self._tx.facts.append(point_fact(known, gateway))
                 return None
             row = self._session.get_one(Point, known.id)
+            if known.interval_ms != interval and known.last_at:
+                self._session.add(PointStep(point=row.id, **steps.until(row.interval_ms, self._now)))
             row.interval_ms, row.room, row.klass = interval, row.room or accepted, declaration.klass
         return row
 

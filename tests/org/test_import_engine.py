@@ -12,8 +12,9 @@ from sqlalchemy import select, update
 from server.org import imports
 from server.org.imports.tables import TableError
 from server.org.imports.template import template
-from server.store import people
+from server.store import people, steps
 from server.store.session import Database
+from server.store.steps import Stretch
 from server.store.tables import Alarm, AuditEntry, Gateway, Person, Point, Room, Unit
 from server.store.tables_org import Calibration, Holding, ImportRun, OrgChange
 from tests.org.conftest import CITY, COUNTY, PROVINCE, SISTER, STATION, T0
@@ -273,3 +274,17 @@ def test_reading_twice_the_province(db: Database, tmp_path: Path) -> None:
     path.write_text(f"code,parent,level,name,short_name,duty_phone\n{PROVINCE},,1,福建省厅,省厅,\n{CITY},{PROVINCE},2,福州市局,福州,\n", "utf-8-sig")
     assert imports.import_csv(db, "units", path, now=T0).updated == 2
     assert imports.import_csv(db, "units", path, now=T0 + 1).unchanged == 2
+
+
+def test_a_list_of_devices_keeps_the_interval_that_it_changes(db: Database) -> None:
+    load(db, "rooms", ROOMS)
+    load(db, "devices", DEVICES)
+    with db.read() as session:
+        assert steps.of(session) == {}
+    changed = load(db, "devices", DEVICES.replace(f"humidity,,{ROOM},10", f"humidity,,{ROOM},60"), now=T0 + 5)
+    with db.read() as session:
+        ((point, stretches),) = steps.of(session).items()
+        assert stretches == [Stretch(point, 0, T0 + 5, 10_000)]
+    imports.undo(db, changed.run, by="x", reason="", now=T0 + 6)
+    with db.read() as session:
+        assert steps.of(session) == {}

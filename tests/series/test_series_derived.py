@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alarms import climate
-from server.series import Limits, Row, derived
+from server.series import Earlier, Limits, Row, derived
 from server.series.derived import DERIVED, Air
 
 T0 = 1_790_000_000_000 // 3_600_000 * 3_600_000
@@ -103,3 +103,10 @@ def test_raw_values_take_the_humidity_that_holds(embedded):
 def test_every_derived_quantity_has_a_name_in_both_languages():
     assert set(DERIVED) == {"dew_point", "absolute_humidity", "preservation_index", "emc", "mould"}
     assert all(each.zh and each.en for each in DERIVED.values())
+
+
+def test_samples_of_the_past_hold_for_as_long_as_was_allowed_then(embedded):
+    embedded.write([Row(1, T0 + 20 * MINUTE, 20.0, 2, T0), Row(2, T0, 50.0, 2, T0)])
+    before = {point: Limits(15 * MINUTE, earlier=(Earlier(T0 + HOUR, HOUR),)) for point in AIR}
+    assert derived.samples(embedded, AIR, LIMITS, "dew_point", T0, T0 + HOUR)[0] == []
+    assert derived.samples(embedded, AIR, before, "dew_point", T0, T0 + HOUR)[0] == [T0 + 20 * MINUTE]

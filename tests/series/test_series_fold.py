@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.series import Limits, Row, fold
+from server.series import Earlier, Limits, Row, fold
 from server.series.batch import Batch
 from server.series.fold import Samples
 
@@ -131,3 +131,13 @@ def test_joined_batches_keep_their_reasons():
     assert [row.reason for row in Batch.joined([one, two]).rows()] == ["crc", "stuck", "crc", ""]
     assert len(Batch.joined([])) == 0
     assert np.array_equal(Batch.joined([one]).point, one.point)
+
+
+def test_a_sample_holds_for_as_long_as_was_allowed_when_it_was_taken():
+    past = (Earlier(100, 30), Earlier(200, 5))
+    rows = [Row(1, taken, 7.0, 2, taken) for taken in (0, 40, 99, 130, 199, 200)]
+    found = fold.figures(columns(rows), 0, 300, 300, {1: Limits(10, None, None, past), 2: Limits(10)})
+    assert found.watched_ms.tolist() == [30 + 30 + 30 + 5 + 1 + 10]
+    assert fold.longest({1: Limits(10, earlier=past)}) == 30
+    with pytest.raises(ValueError, match="at least 1 ms"):
+        fold.longest({1: Limits(10, earlier=(Earlier(5, 0),))})

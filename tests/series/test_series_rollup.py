@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.series import Limits, Row, fold
+from server.series import Earlier, Limits, Row, fold
 from server.series.batch import Batch
 from server.series.compaction import Policy
 from server.series.embedded import EmbeddedStore
@@ -17,7 +17,9 @@ DAY = day_of(1_790_000_000_000)
 START = day_start(DAY)
 HOUR = 3_600_000
 POINTS = (1, 2, 17, 18)
-LIMITS = {1: Limits(HOUR, 14, 24), 2: Limits(2 * HOUR, None, 60), 17: Limits(HOUR // 2), 18: Limits(HOUR, 20, None)}
+PAST = (Earlier(START + DAY_MS + 7 * HOUR, 2 * HOUR), Earlier(START + 3 * DAY_MS, HOUR // 4))
+"""A point that was read more seldom, then more often, then as today."""
+LIMITS = {1: Limits(HOUR, 14, 24, PAST), 2: Limits(2 * HOUR, None, 60), 17: Limits(HOUR // 2), 18: Limits(HOUR, 20, None)}
 
 
 def rows_of(chance, days, share=1.0):
@@ -55,7 +57,7 @@ def test_any_question_is_answered_as_by_the_samples(tmp_path_factory, seed, step
     store = EmbeddedStore(tmp_path_factory.mktemp("rolled") / "series", policy=Policy(grace_ms=0))
     rows = rows_of(chance, 5)
     late = [row for row in rows if chance.random() < 0.01]
-    changed = LIMITS | {2: Limits(HOUR, 30, 50)}
+    changed = LIMITS | {2: Limits(HOUR, 30, 50, PAST[:1]), 1: LIMITS[1]._replace(earlier=PAST[1:])}
     try:
         store.set_limits(LIMITS)
         store.write([row for row in rows if row not in late and row.taken_at < START + 4 * DAY_MS])
@@ -105,7 +107,7 @@ def test_long_ranges_do_not_read_samples(tmp_path, monkeypatch):
     monkeypatch.setattr("server.series.queries.samples", lambda *_: pytest.fail("samples were read"))
     assert len(store.figures(LIMITS, START, START + 4 * DAY_MS, DAY_MS)) == 16
     assert len(store.figures(LIMITS, START, START + 4 * DAY_MS)) == 4
-    assert store.buckets([1], START, START + DAY_MS, 6 * HOUR, HOUR)
+    assert store.buckets([18], START, START + DAY_MS, 6 * HOUR, HOUR)
     store.close()
 
 

@@ -1,12 +1,13 @@
 """Stores of earlier versions: files whose integers count from 0 are read as they are, roll-ups of doubles are made anew."""
 
+import json
 import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from server.series import Limits
+from server.series import Limits, SeriesError, backup
 from server.series.embedded import EmbeddedStore
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -45,6 +46,32 @@ def test_integers_that_count_from_nothing_are_read(folder):
     assert everything(store, POINTS) == before == sorted(month_of(POINTS, days=3))
     assert store.samples(POINTS, MIDNIGHT, LATER).rows() == before
     store.close()
+
+
+def test_a_backup_of_format_2_is_restored_and_its_roll_ups_are_made_anew(folder, tmp_path):
+    store = EmbeddedStore(folder)
+    expected = store.figures(LIMITS, MIDNIGHT, MIDNIGHT + 72 * HOUR, HOUR).rows()
+    store.backup(tmp_path / "b")
+    store.close()
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    assert manifest["rollups"]
+    for name, *_ in manifest["rollups"]:
+        (tmp_path / "b" / name).write_bytes(b"doubles, which nobody reads any more")
+    (tmp_path / "b" / "judged_earlier.parquet").unlink()
+    del manifest["tables"]["judged_earlier"]
+    old = manifest | {"format": 2, "files": [entry[:8] for entry in manifest["files"]]}  # which files are plain was not known yet
+    (tmp_path / "b" / "manifest.json").write_text(json.dumps(old))
+    backup.load(tmp_path / "b", tmp_path / "restored")
+    store = EmbeddedStore(tmp_path / "restored")
+    assert everything(store, POINTS) == sorted(month_of(POINTS, days=3))
+    assert (store.rollup_files(), store.set_limits(LIMITS)) == ([], 0)
+    store.compact(LATER)
+    assert store.rollup_files() != []
+    assert store.figures(LIMITS, MIDNIGHT, MIDNIGHT + 72 * HOUR, HOUR).rows() == expected
+    store.close()
+    (tmp_path / "b" / "manifest.json").write_text(json.dumps(old | {"format": 1}))
+    with pytest.raises(SeriesError, match="format 1; this program reads 2 to 4"):
+        backup.read(tmp_path / "b")
 
 
 def test_roll_ups_of_doubles_are_made_anew(folder):

@@ -78,9 +78,9 @@ class Slice:
                 return
             self.now = min(self.now + step, end)
 
-    def birth(self, points=None, **changes):
+    def birth(self, points=None, interval_s=10, **changes):
         points = points or [("th1/humidity", ROOM), ("th1/temperature", ROOM), ("smoke1/smoke", ROOM)]
-        declarations = tuple(PointDeclaration(metric, index, room, "", 10) for index, (metric, room) in enumerate(points))
+        declarations = tuple(PointDeclaration(metric, index, room, "", interval_s) for index, (metric, room) in enumerate(points))
         values = {"outbox": Outbox(77, 1, 0), "bd_seq": 0, "group": "350100", "gateway": GATEWAY} | changes
         future = self.watch.offer(GatewayBirth(received_at=self.now, points=declarations, **values))
         self.run()

@@ -3,12 +3,16 @@
 import duckdb
 import pytest
 
+from server.live.board import Board, PointFact
 from server.org.import_history import HistoryFileError, import_history
-from server.series import Row
+from server.org.judging import limits_of
+from server.series import Earlier, Row
 from server.series.embedded import EmbeddedStore
+from server.store import steps
 from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Point
+from server.store.tables_series import PointStep
 
 DAY = 86_400_000
 T0 = 1_790_000_000_000 // DAY * DAY - 8 * 3_600_000  # a midnight in Shanghai
@@ -139,3 +143,68 @@ def test_a_file_that_is_none(db, store, tmp_path):
         import_history(db, store, parquet(tmp_path, [(1, 2.0)], "time BIGINT, value DOUBLE"), now=NOW)
     with pytest.raises(HistoryFileError, match="not readable"):
         import_history(db, store, parquet(tmp_path, [("k", 1, "warm")], "point_key VARCHAR, time BIGINT, value VARCHAR"), now=NOW)
+
+
+MINUTE, HOUR = 60_000, 3_600_000
+
+
+def allowed(interval_ms):
+    return max(3 * (interval_ms or 300_000), 180_000)
+
+
+def limits_now(db, interval_ms=10_000):
+    """As the server judges: the point reports every ten seconds today."""
+    board = Board()
+    board.apply([PointFact(point_id=1, room=None, gateway="GW-1", device="th", quantity="temperature", deadline_ms=allowed(interval_ms))])
+    with db.read() as session:
+        return limits_of(session, board, [1], allowed)
+
+
+def watched(db, store, start, end, interval_ms=10_000):
+    return int(store.figures(limits_now(db, interval_ms), start, end).watched_ms.sum()) / (end - start)
+
+
+def imported(db, store, tmp_path, times, **options):
+    path = parquet(tmp_path, [("GW-1/th/temperature", taken, 20.0, "good") for taken in times])
+    return import_history(db, store, path, now=NOW, **options)
+
+
+def test_coarse_history_holds_as_long_as_its_own_step_asks_for(db, store, tmp_path):
+    outage = range(T0 + 2 * DAY + HOUR, T0 + 2 * DAY + 7 * HOUR)
+    summary = imported(db, store, tmp_path, [taken for taken in range(T0, T0 + 5 * DAY, 10 * MINUTE) if taken not in outage])
+    assert summary.steps == {600_000: 1}
+    assert watched(db, store, T0, T0 + 2 * DAY) == 1.0
+    assert watched(db, store, T0 + 2 * DAY, T0 + 3 * DAY) == pytest.approx(1 - (6 * HOUR - 20 * MINUTE) / DAY), "an outage stays one"
+    live = T0 + 6 * DAY
+    store.write([Row(1, live + offset, 20.0, 2, live) for offset in range(0, HOUR, 10_000) if not 20 * MINUTE <= offset < 40 * MINUTE])
+    assert watched(db, store, live, live + HOUR) == pytest.approx(1 - (20 * MINUTE + 10_000 - 180_000) / HOUR), "today's deadline"
+
+
+def test_each_stretch_has_its_own_step_and_the_newest_import_goes_first(db, store, tmp_path):
+    sparse = [T0 + day * DAY + clock for day in range(3) for clock in (9 * HOUR + day * MINUTE, 15 * HOUR)]
+    hourly = range(T0 + 3 * DAY, T0 + 5 * DAY, HOUR)
+    assert imported(db, store, tmp_path, [*sparse, *hourly]).steps == {3_600_000: 1}, "too few gaps a day take the step of what comes after"
+    assert imported(db, store, tmp_path, sparse).steps == {21_600_000: 1}
+    with db.read() as session:
+        first, second = steps.of(session)[1]
+    assert (first.until, first.step_ms) == (T0 + 5 * DAY - HOUR + 1, HOUR)
+    assert (second.since, second.until, second.step_ms) == (T0 + 9 * HOUR, T0 + 2 * DAY + 15 * HOUR + 1, 6 * HOUR)
+    assert imported(db, store, tmp_path, sparse).repeats == 6
+    assert limits_now(db)[1].earlier == (
+        Earlier(T0 + 9 * HOUR, 180_000), Earlier(T0 + 2 * DAY + 15 * HOUR + 1, 18 * HOUR), Earlier(T0 + 5 * DAY - HOUR + 1, 3 * HOUR),
+    )  # fmt: skip
+
+
+def test_a_step_that_is_said_is_believed(db, store, tmp_path):
+    imported(db, store, tmp_path, [T0, T0 + 5000, T0 + 10_000, T0 + 2 * HOUR, T0 + 2 * HOUR + 5000], step_ms=HOUR)
+    assert limits_now(db)[1].earlier == (Earlier(T0, 180_000), Earlier(T0 + 2 * HOUR + 5001, 3 * HOUR))
+    assert watched(db, store, T0, T0 + 2 * HOUR) == 1.0
+
+
+def test_an_interval_that_changed_is_remembered(db):
+    with db.write() as session:
+        for until, before in ((T0 + DAY, 60_000), (T0 + 2 * DAY, None), (T0 + 3 * DAY, 600_000)):
+            session.add(PointStep(point=1, **steps.until(before, until)))
+    expected = (Earlier(T0 + DAY, 180_000), Earlier(T0 + 2 * DAY, 900_000), Earlier(T0 + 3 * DAY, 1_800_000))
+    assert limits_now(db)[1].earlier == expected
+    assert limits_now(db, 600_000)[1].earlier == expected[:2], "what holds today need not be said"

@@ -7,6 +7,8 @@ from contract.sparkplug import decode
 from server.ingest.downlink import Downlink
 from server.live.facts import AlarmFact, ReadingFact
 from server.store import audit, journal
+from server.store import steps as intervals
+from server.store.steps import Stretch
 from server.store.tables import Alarm, CoverageSpan, EscalationStep, Gateway, GatewayCommand, Journal, Point, Transition
 from server.watch import commands
 from server.watch.inputs import GatewayDeath, Receipt
@@ -387,3 +389,14 @@ def test_gateway_commands_are_sent_once_to_gateways_that_are_online_and_expire(s
     assert downlink.run_once(slice_.now) == 1
     assert downlink.run_once(slice_.now) == 0
     assert sent == [(f"spBv1.0/350100/NCMD/{slice_.GATEWAY}", True)]
+
+
+def test_the_interval_of_the_past_is_kept_when_a_birth_changes_it(slice_):
+    slice_.birth()
+    slice_.send(("th1/humidity", 50.0))
+    changed_at = slice_.now
+    slice_.birth(bd_seq=1, interval_s=60)
+    slice_.birth(bd_seq=2, interval_s=60)
+    with slice_.db.read() as session:
+        (point,) = session.scalars(select(Point).where(Point.quantity == "humidity"))
+        assert intervals.of(session) == {point.id: [Stretch(point.id, 0, changed_at, 10_000)]}, "points that never spoke have no past"

@@ -1,8 +1,11 @@
 """History over HTTP: derived quantities, several rooms, a bucket per pixel, and what happened beside the curves."""
 
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
 from alarms import climate
@@ -11,6 +14,7 @@ from server.history.seals import seal
 from server.series import Row
 from server.store.tables import AuditEntry, Point
 from server.web.api.common import at
+from server.web.api.room_models import HistoryView
 from tests.web.house import FOREIGN, OTHER, ROOM, SERVICE_KEY, SISTER_GATEWAY, T0, House
 
 MINUTE = 60_000
@@ -53,9 +57,43 @@ def test_rooms_are_compared_in_the_order_asked(client: TestClient) -> None:
     answer = client.get("/api/v1/history", params={"room": [OTHER, ROOM], "quantity": "humidity", "step": "3600"}).json()
     assert [each["room"] for each in answer] == [OTHER, ROOM]
     assert all(any(series["buckets"] for series in each["series"]) for each in answer)
+    several = client.get(
+        "/api/v1/history", params={"room": [OTHER, ROOM], "quantity": ["humidity", "dew_point", "temperature"], "step": "3600"}
+    ).json()
+    assert [(each["room"], each["quantity"]) for each in several[2:4]] == [(OTHER, "temperature"), (ROOM, "humidity")]
+    assert several[0] == answer[0]
+    assert several[3] == answer[1]
+    assert all(each["series"][0]["buckets"] for each in several)
+    assert client.get("/api/v1/history", params={"room": ROOM, "quantity": ["humidity", "love"]}).status_code == 422
     assert client.get("/api/v1/history", params={"room": [ROOM, FOREIGN], "quantity": "humidity"}).status_code == 403
     assert client.get("/api/v1/history", params={"room": ["no-such-room"], "quantity": "humidity"}).status_code == 404
     assert client.get("/api/v1/history", params={"room": [ROOM] * 21, "quantity": "humidity"}).status_code == 422
+
+
+def in_words(found: Any) -> Any:
+    """Instants compare as instants: their fractions may be written with more or fewer digits."""
+    if isinstance(found, dict):
+        return {name: in_words(each) for name, each in found.items()}
+    if isinstance(found, list | tuple):
+        return [in_words(each) for each in found]
+    return datetime.fromisoformat(found) if isinstance(found, str) and found.endswith("Z") else found
+
+
+@pytest.mark.parametrize("step", ["raw", "60"])
+def test_what_is_written_in_one_go_is_what_the_models_say(client: TestClient, filled: House, step: str) -> None:
+    with filled.db.read() as session:
+        ident = session.query(Point).filter_by(room=ROOM, device="th1-01", quantity="temperature").one().id
+    filled.store.write([Row(ident, T0 - 90_500, None, 0, T0)])
+    answer = client.get("/api/v1/history", params={"room": [ROOM], "quantity": ["temperature", "dew_point"], "step": step})
+    models = TypeAdapter(list[HistoryView])
+    told = answer.json()
+    described = models.dump_python(models.validate_python([view | {"since": view["from"], "until": view["to"]} for view in told]), by_alias=True)
+    assert [in_words(view) for view in described] == [in_words(view) for view in told]
+    assert [[*view] for view in described] == [[*view] for view in told], "and in the same order"
+    if step == "raw":
+        buckets = {bucket["time"]: bucket for bucket in answer.json()[0]["series"][0]["buckets"]}
+        bad = buckets[at(T0 - 90_500).isoformat(timespec="milliseconds").replace("+00:00", "Z")]
+        assert bad == {"time": bad["time"], "min": None, "mean": None, "max": None, "count": 1, "watched_s": 0, "quality": "bad"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from pypdf import PdfReader
 from python_calamine import CalamineWorkbook
 
 from alarms.climate import dew_point
+from contract.quantities import EQUIPMENT
 from server.store import audit
+from server.store.tables import Point
 from server.store.tables_papers import ExportJob
 from server.web.formats import BEIJING
 from server.web.pages.history import _instant
@@ -184,3 +186,15 @@ def test_what_was_changed_is_listed_by_group(past: House) -> None:
     assert (stages.text.count("stage的原因"), stages.text.count("shelve的原因")) == (1, 0)
     assert client.get(f"/papers/changes?unit={FOREIGN[:12]}", headers=HTML).status_code == 403
     assert client.get("/papers/changes?period=x", headers=HTML).status_code == 422
+
+
+def test_how_devices_are_is_no_quantity_of_the_room(past: House) -> None:
+    with past.db.write() as session:
+        session.add_all(
+            Point(gateway="GW-350102-01", device=device, quantity=quantity, room=ROOM, created_at=0)
+            for device, quantity in (("th1-01", "battery"), ("gateway", "spool_fill"), ("air1-01", "co2"))
+        )
+    page = past.client("inspector").get(f"/rooms/{ROOM}/history?span=24h&quantity=battery", headers=HTML).text
+    assert 'value="co2"' in page
+    for equipment in EQUIPMENT:
+        assert f'"{equipment}"' not in page

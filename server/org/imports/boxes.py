@@ -9,9 +9,10 @@ from contract.quantities import QUANTITIES
 from server.org import checks
 from server.org.checks import CheckError
 from server.org.imports.plan import Checked, Column, Context, Kind, Plan, each, table_of
+from server.store import steps
 from server.store.tables import Unit
 
-_GATEWAY, _POINT, _ROOM, _CALIBRATION = (table_of(name) for name in ("gateway", "point", "room", "calibration"))
+_GATEWAY, _POINT, _POINT_STEP, _ROOM, _CALIBRATION = (table_of(name) for name in ("gateway", "point", "point_step", "room", "calibration"))
 CLASSES = ("alarm", "state", "measure", "health")
 Address = tuple[str, str, str, str]
 
@@ -39,12 +40,12 @@ def plan_devices(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         _claim(context, plan, gateways, settled, values["gateway"], claim)
         address = _address(values)
         identity = dict(zip(("gateway", "device", "quantity", "channel"), address, strict=True))
-        interval = values["interval_s"]
-        point = {
-            "room": room, "unit": QUANTITIES[values["quantity"]].unit, "interval_ms": int(interval * 1000) if interval else None,
-            "klass": values["klass"],
-        }  # fmt: skip
-        return plan.put(_POINT, identity, points.get(address), point, new=identity | {"created_at": context.now})
+        interval = int(values["interval_s"] * 1000) if values["interval_s"] else None
+        point = {"room": room, "unit": QUANTITIES[values["quantity"]].unit, "interval_ms": interval, "klass": values["klass"]}
+        old = points.get(address)
+        if old is not None and old["interval_ms"] != interval:
+            plan.put(_POINT_STEP, {"point": old["id"]}, None, steps.until(old["interval_ms"], context.now), new={"point": old["id"]})
+        return plan.put(_POINT, identity, old, point, new=identity | {"created_at": context.now})
 
     each(rows, plan, lambda row: _address(row.values), take)
 

@@ -1,23 +1,26 @@
 """History of a quantity in one room or several: buckets or raw samples, measured or derived, with the outdoor reference where there is one."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Query
-from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from contract.quantities import QUANTITIES
 from server.org import sources as found_in
 from server.org.judging import limits_of
 from server.org.sources import Source
-from server.series import Bucket, SeriesError, derived
+from server.series import Limits, SeriesError, derived
+from server.series.batch import Batch, sorting
 from server.series.derived import DERIVED
+from server.series.figures import Figures
+from server.web.api import history_shapes
 from server.web.api.common import PROBLEMS, From, To, Viewer, at, span
-from server.web.api.room_models import BucketView, HistoryView, SeriesView
+from server.web.api.history_shapes import Bucket, History, Series
+from server.web.api.room_models import HistoryView
 from server.web.auth import Principal, ServicesOf, require_room
 from server.web.problems import ProblemError, invalid
 from server.web.services import Services
@@ -29,11 +32,11 @@ DAY_MS = 86_400_000
 LONGEST_MS = 3_700 * DAY_MS
 MOST_BUCKETS = 20_000
 MOST_RAW = 50_000
-MOST_ROOMS = 20
+MOST_ROOMS, MOST_QUANTITIES = 20, 8
 _BEIJING_MS = 8 * 3_600_000
 _STEPS_S = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
-_ONE, _MANY = TypeAdapter(HistoryView), TypeAdapter(list[HistoryView])
-_QUALITY = ("bad", "uncertain", "good", "stale")
+_PIECE_MS = 31 * DAY_MS
+"""So much is read before the samples are counted: a range of years must not fill the memory to be refused."""
 
 
 def sources(services: Services, room: str, quantity: str) -> list[Source]:
@@ -42,11 +45,18 @@ def sources(services: Services, room: str, quantity: str) -> list[Source]:
         return found_in.sources(session, room, quantity)
 
 
-def buckets(services: Services, found: Sequence[Source], start: int, end: int, step_ms: int) -> list[Bucket]:
-    """Buckets of the store, on a grid that begins at midnight in Beijing. Raises ProblemError 503 when the store cannot answer."""
-    grid = start - (start + _BEIJING_MS) % step_ms
+def steps(services: Services, found: Sequence[Source], start: int, end: int, step_ms: int) -> Figures:
+    """Steps of the store, on a grid that begins at midnight in Beijing. Raises ProblemError 503 when the store cannot answer."""
+    if not found:
+        return Figures.none()
     with answering():
-        return services.store.figures(limits_of(services.board, [s.ident for s in found]), grid, end, step_ms).buckets() if found else []
+        return services.store.figures(judged(services, [s.ident for s in found]), start - (start + _BEIJING_MS) % step_ms, end, step_ms)
+
+
+def judged(services: Services, points: Iterable[int]) -> dict[int, Limits]:
+    """How points are judged: holds, also of the past, and bands."""
+    with services.db.read() as session:
+        return limits_of(session, services.board, points, services.watch_settings.allowed_ms)
 
 
 @contextmanager
@@ -76,7 +86,7 @@ def history(
     pixels: Pixels = None,
 ) -> Response:
     """Buckets of a quantity, or its raw samples. The default range is the last 24 hours."""
-    return _answer(_ONE, views(services, who, [code], quantity, (start, end), step, pixels)[0])
+    return _answer(views(services, who, [code], [quantity], (start, end), step, pixels)[0])
 
 
 @router.get("/history", operation_id="compareHistory", response_model=list[HistoryView])
@@ -84,35 +94,38 @@ def compare(
     who: Viewer,
     services: ServicesOf,
     room: Annotated[list[str], Query(min_length=1, max_length=MOST_ROOMS, description="codes of the rooms to compare")],
-    quantity: Quantity,
+    quantity: Annotated[list[str], Query(min_length=1, max_length=MOST_QUANTITIES, description="one or several, as `getHistory` has them")],
     start: From = None,
     end: To = None,
     step: Step = "",
     pixels: Pixels = None,
 ) -> Response:
-    """The same of several rooms, each as `getHistory` gives it, in the order asked for."""
-    return _answer(_MANY, views(services, who, room, quantity, (start, end), step, pixels))
+    """The same of several rooms and quantities, each as `getHistory` gives it, in the order asked for: all quantities of a room, then the next."""
+    return _answer(views(services, who, room, quantity, (start, end), step, pixels))
 
 
 def views(
     services: Services,
     who: Principal,
     rooms: Sequence[str],
-    quantity: str,
+    quantities: Sequence[str],
     given: tuple[datetime | None, datetime | None],
     step: str = "",
     pixels: int | None = None,
-) -> list[HistoryView]:
-    """History of rooms in the order asked for. Raises ProblemError: 403, 404, 422, 503."""
+) -> list[History]:
+    """History of rooms in the order asked for, all quantities of one after the other. Raises ProblemError: 403, 404, 422, 503."""
     for code in rooms:
         require_room(services, who, code)
-    asked = _Range.of(services.clock(), quantity, given, step, pixels)
-    return [_room(services, code, quantity, asked) for code in dict.fromkeys(rooms)]
+    asked = _Range.of(services.clock(), quantities, given, step, pixels)
+    wanted = [(code, quantity) for code in dict.fromkeys(rooms) for quantity in dict.fromkeys(quantities)]
+    with services.db.read() as session:
+        found = {pair: found_in.sources(session, *pair) if pair[1] in QUANTITIES else [] for pair in wanted}
+    parts = _measured(services, [source for some in found.values() for source in some], asked)
+    return [_view(services, code, quantity, found[code, quantity], parts, asked) for code, quantity in wanted]
 
 
-def _answer(form: TypeAdapter[Any], content: object) -> Response:
-    """Written in one go: the framework's way, object by object, takes ten times as long for a month of samples."""
-    return Response(form.dump_json(content, by_alias=True), media_type="application/json")
+def _answer(content: History | list[History]) -> Response:
+    return Response(history_shapes.encoded(content), media_type="application/json")
 
 
 class _Range(NamedTuple):
@@ -123,18 +136,20 @@ class _Range(NamedTuple):
     step_ms: int | None
 
     @classmethod
-    def of(cls, now: int, quantity: str, given: tuple[datetime | None, datetime | None], step: str, pixels: int | None) -> "_Range":
-        if quantity not in QUANTITIES and quantity not in DERIVED:
+    def of(cls, now: int, quantities: Iterable[str], given: tuple[datetime | None, datetime | None], step: str, pixels: int | None) -> "_Range":
+        if not QUANTITIES.keys() | DERIVED.keys() >= set(quantities):
             raise invalid("没有这种测量量。", "query.quantity", f"one of {', '.join((*QUANTITIES, *DERIVED))}")
         since, until = span(*given, default=(now - DAY_MS, now), longest_ms=LONGEST_MS)
         return cls(since, until, None if step == "raw" else _step(step, since, until, pixels))
 
 
-def _room(services: Services, code: str, quantity: str, asked: _Range) -> HistoryView:
-    found = sources(services, code, quantity) if quantity in QUANTITIES else []
-    series = _measured(services, found, asked) if found or quantity not in DERIVED else _derived(services, code, quantity, asked)
+def _view(services: Services, code: str, quantity: str, found: Sequence[Source], parts: Mapping[int, list[Bucket]], asked: _Range) -> History:
+    series = [_series(source, source.key, parts.get(source.ident, [])) for source in found]
+    follows = not found and quantity in DERIVED
+    if follows:
+        series = _derived(services, code, quantity, asked)
     fact = services.board.room_fact(code)
-    return HistoryView(
+    return History(
         room=code,
         quantity=quantity,
         unit=QUANTITIES[quantity].unit if quantity in QUANTITIES else DERIVED[quantity].unit,
@@ -142,39 +157,45 @@ def _room(services: Services, code: str, quantity: str, asked: _Range) -> Histor
         until=at(asked.until),
         step_s=None if asked.step_ms is None else asked.step_ms // 1000,
         band=None if fact is None else fact.band.get(quantity),
-        derived=not found and quantity in DERIVED,
+        derived=follows,
         series=series,
     )
 
 
-def _measured(services: Services, found: Sequence[Source], asked: _Range) -> list[SeriesView]:
-    parts = (
-        _raw(services, found, asked.since, asked.until) if asked.step_ms is None else _views(buckets(services, found, *asked))  # type: ignore[arg-type]
-    )
-    return [_view(source, source.key, parts.get(source.ident, [])) for source in found]
+def _series(source: Source, key: str, shown: list[Bucket]) -> Series:
+    return Series(point=key, point_id=source.ident, outdoor=source.outdoor, source=source.name, buckets=shown)
 
 
-def _derived(services: Services, code: str, quantity: str, asked: _Range) -> list[SeriesView]:
+def _measured(services: Services, found: Sequence[Source], asked: _Range) -> dict[int, list[Bucket]]:
+    """What was measured at each point, read from the store at once."""
+    if asked.step_ms is not None:
+        return history_shapes.steps(steps(services, found, asked.since, asked.until, asked.step_ms))
+    points, read = sorted({source.ident for source in found}), list[Batch]()
+    with answering():
+        for since in range(asked.since, asked.until, _PIECE_MS):
+            read.append(services.store.samples(points, since, min(since + _PIECE_MS, asked.until)) if points else Batch.of(()))
+            _must_be_few(sum(map(len, read)))
+    whole = Batch.joined(read)
+    return history_shapes.raw(whole.take(sorting(whole.point, whole.taken_at)))
+
+
+def _derived(services: Services, code: str, quantity: str, asked: _Range) -> list[Series]:
     with services.db.read() as session:
         pairs = found_in.pairs(session, code)
     airs = [derived.Air(pair.temperature.ident, pair.humidity.ident) for pair in pairs]
-    limits = limits_of(services.board, {point for air in airs for point in air})
-    shown: dict[derived.Air, list[BucketView]] = {}
+    limits = judged(services, {point for air in airs for point in air})
+    shown: dict[derived.Air, list[Bucket]] = {}
     with answering():
         if asked.step_ms is None:
             for air in airs:
                 times, values = derived.samples(services.store, air, limits, quantity, asked.since, asked.until)
                 _must_be_few(len(times))
-                shown[air] = [_point(time, value, "good") for time, value in zip(times, values, strict=True)]
+                shown[air] = history_shapes.samples(times, values)
         elif airs:
             grid = asked.since - (asked.since + _BEIJING_MS) % asked.step_ms
             found = derived.figures(services.store, airs, limits, quantity, grid, asked.until, asked.step_ms)
-            shown = {air: next(iter(_views(some.buckets()).values()), []) for air, some in found.items()}
-    return [_view(pair.temperature, pair.temperature.named(quantity), shown[air]) for pair, air in zip(pairs, airs, strict=True)]
-
-
-def _view(source: Source, key: str, shown: list[BucketView]) -> SeriesView:
-    return SeriesView(point=key, point_id=source.ident, outdoor=source.outdoor, source=source.name, buckets=shown)
+            shown = {air: next(iter(history_shapes.steps(some).values()), []) for air, some in found.items()}
+    return [_series(pair.temperature, pair.temperature.named(quantity), shown[air]) for pair, air in zip(pairs, airs, strict=True)]
 
 
 def _step(step: str, since: int, until: int, pixels: int | None) -> int:
@@ -191,30 +212,6 @@ def _step(step: str, since: int, until: int, pixels: int | None) -> int:
     return chosen
 
 
-def _views(found: Sequence[Bucket]) -> dict[int, list[BucketView]]:
-    parts: dict[int, list[BucketView]] = {}
-    for bucket in found:
-        view = BucketView(
-            time=at(bucket.time), min=bucket.min, mean=bucket.mean, max=bucket.max, count=bucket.count, watched_s=bucket.watched_ms / 1000
-        )
-        parts.setdefault(bucket.point, []).append(view)
-    return parts
-
-
-def _raw(services: Services, found: Sequence[Source], since: int, until: int) -> dict[int, list[BucketView]]:
-    with answering():
-        rows = services.store.raw([s.ident for s in found], since, until, MOST_RAW + 1) if found else []
-    _must_be_few(len(rows))
-    parts: dict[int, list[BucketView]] = {}
-    for row in rows:
-        parts.setdefault(row.point_id, []).append(_point(row.taken_at, row.value, _QUALITY[row.quality]))
-    return parts
-
-
 def _must_be_few(samples: int) -> None:
     if samples > MOST_RAW:
         raise invalid(f"一次最多取 {MOST_RAW} 条原始数据，请缩短时间。", "query.step", "too many raw samples")
-
-
-def _point(time: int, value: float | None, quality: str) -> BucketView:
-    return BucketView(time=at(time), min=value, mean=value, max=value, count=1, watched_s=0, quality=quality)

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
-from contract.quantities import QUANTITIES, Kind
+from contract.quantities import EQUIPMENT, QUANTITIES, Kind
 from server.series.derived import DERIVED
 from server.store import annotations, rooms, units
 from server.store.tables import Point, Room
@@ -20,8 +20,8 @@ from server.web.api import history as api
 from server.web.api.annotations import NewAnnotation, annotate
 from server.web.api.common import Viewer, at
 from server.web.api.history import DAY_MS
+from server.web.api.history_shapes import Bucket, History
 from server.web.api.reports import HistoryOptions, OrderBody, place_order
-from server.web.api.room_models import BucketView, HistoryView
 from server.web.auth import Principal, ServicesOf, require_room
 from server.web.formats import BEIJING, day_start, local
 from server.web.pages.common import ScreensOf
@@ -185,9 +185,9 @@ def _instant(text: str, where: str) -> int:
 
 
 def _quantities(session: Session, code: str) -> dict[str, str]:
-    """What can be shown of a room, by name: what is measured there, then what follows from temperature and humidity."""
+    """What can be shown of a room, by name: what is measured there (not how its devices are), then what follows from temperature and humidity."""
     rows = session.query(Point.quantity).filter(Point.room == code).distinct()
-    measured = [name for (name,) in rows if name in QUANTITIES and QUANTITIES[name].kind is not Kind.STATE]
+    measured = [name for (name,) in rows if name in QUANTITIES and QUANTITIES[name].kind is not Kind.STATE and name not in EQUIPMENT]
     ordered = sorted(measured, key=lambda name: (("temperature", "humidity").index(name) if name in ("temperature", "humidity") else 2, name))
     found = {name: QUANTITIES[name].zh for name in ordered}
     if {"temperature", "humidity"} <= set(found):
@@ -208,13 +208,13 @@ def _chart(services: Services, who: Principal, codes: Sequence[str], quantity: s
     unit = QUANTITIES[quantity].unit if quantity in QUANTITIES else DERIVED[quantity].unit
     chart = Chart(quantity=quantity, name=name, unit=unit.replace("°C", "℃"))
     try:
-        views = api.views(services, who, list(codes), quantity, (at(start), at(end)), str(step_s))
+        views = api.views(services, who, list(codes), [quantity], (at(start), at(end)), str(step_s))
     except ProblemError:  # logged where it was raised; the page must not fail with the store
         return replace(chart, failed=True)
     return replace(chart, lines=_lines(views, start, end, step_s * 1000))
 
 
-def _lines(views: Sequence[HistoryView], start: int, end: int, step: int) -> list[Line]:
+def _lines(views: Sequence[History], start: int, end: int, step: int) -> list[Line]:
     tables = [_by_time(view) for view in views]
     grid = start - (start + 8 * 3_600_000) % step
     lines: list[Line] = []
@@ -225,10 +225,10 @@ def _lines(views: Sequence[HistoryView], start: int, end: int, step: int) -> lis
     return lines[::-1]
 
 
-def _by_time(view: HistoryView) -> dict[int, BucketView]:
+def _by_time(view: History) -> dict[int, Bucket]:
     """Buckets of the first point inside that has any."""
     series = next((each for each in view.series if not each.outdoor and each.buckets), None)
-    return {} if series is None else {round(bucket.time.timestamp() * 1000): bucket for bucket in series.buckets}
+    return {} if series is None else {bucket.at: bucket for bucket in series.buckets}
 
 
 def _address(code: str, quantities: Sequence[str], beside: Sequence[str], start: int, end: int, now: int) -> str:

@@ -141,7 +141,7 @@ def _chart(services: Services, sources: Sequence[Source], quantity: str, span: s
     outdoor = next((source.name for source in sources if source.outdoor), "")
     chart = {"quantity": quantity, "span": span, "start": start, "end": end, "step_ms": step_ms, "table_step_ms": table_step_ms, "outdoor": outdoor}
     try:
-        buckets = history.buckets(services, sources, start, end, table_step_ms)
+        buckets = history.steps(services, sources, start, end, table_step_ms).buckets()
     except ProblemError:  # logged where it was raised; the page must not fail with the store
         return Chart(**chart, failed=True)  # type: ignore[arg-type]
     return Chart(**chart, lines=tuple(_lines(sources, buckets, start, end, table_step_ms)))  # type: ignore[arg-type]
