@@ -16,7 +16,7 @@ from server.duty import book as books
 from server.duty import vacancy
 from server.duty.calendar import Workdays
 from server.duty.roster import Book, Shift, gaps, shifts
-from server.store import audit
+from server.store import audit, works
 from server.store.tables import Alarm, Room, Transition
 from server.store.tables_duty import HandOver, LookItem
 from server.store.units import below
@@ -75,6 +75,7 @@ def _alarm(row: Alarm) -> dict[str, Any]:
 def _pending(session: Session, unit: str, now: int, workdays: Workdays) -> list[dict[str, Any]]:
     """What the next shift must know that is no alarm: maintenance, pauses, rooms to look at, gaps in the roster."""
     rooms = session.scalars(select(Room).where(Room.unit.in_(below(unit)), Room.maintenance_until > now)).all()
+    announced = [row for row in works.ahead(session, unit) if row.state == "planned"]
     shelved = session.scalars(select(Alarm).where(Alarm.unit.in_(below(unit)), Alarm.shelved_until > now)).all()
     looks = session.scalars(
         select(LookItem).where(LookItem.unit.in_(below(unit)), or_(LookItem.state == "waiting", LookItem.state == "unreachable")).limit(_LISTED)
@@ -83,6 +84,7 @@ def _pending(session: Session, unit: str, now: int, workdays: Workdays) -> list[
     ahead = gaps(book, unit, now, now + vacancy.AHEAD_MS, vacancy.reaches)
     return [
         *({"kind": "maintenance", "subject": row.code, "until": row.maintenance_until, "note": row.maintenance_reason} for row in rooms),
+        *({"kind": "planned", "subject": row.room, "until": row.since, "note": row.reason} for row in announced),
         *({"kind": "shelved", "subject": row.number, "until": row.shelved_until, "note": ""} for row in shelved),
         *({"kind": "look", "subject": row.room, "until": None, "note": row.state} for row in looks),
         *({"kind": "gap", "subject": unit, "until": gap.since, "note": vacancy.sentence(gap)} for gap in ahead),

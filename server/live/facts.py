@@ -43,6 +43,7 @@ class RoomFact:
     maintenance_until: int | None = None
     maintenance_by: str = ""
     maintenance_reason: str = ""
+    maintenance_second: str = ""
     removed: bool = False
 
 

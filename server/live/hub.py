@@ -60,10 +60,11 @@ class _Shown(NamedTuple):
 
 @dataclass(eq=False)
 class Client:
-    """One viewer: the subtree `scope` he may see (None: all), optionally narrowed to one room."""
+    """One viewer: the subtree `scope` he may see (None: all), optionally narrowed to one room; with `all_alarms` only its tiles are."""
 
     scope: str | None
     room: str | None = None
+    all_alarms: bool = False
     rooms: set[str] = field(default_factory=set)
     messages: deque[_Message] = field(default_factory=deque)
     resync: bool = False
@@ -154,10 +155,10 @@ class Hub:
             client.bye = "slow"
             self.detach(client)
 
-    def attach(self, scope: str | None, now: int, *, room: str | None = None, last_event_id: str = "") -> Client:
+    def attach(self, scope: str | None, now: int, *, room: str | None = None, all_alarms: bool = False, last_event_id: str = "") -> Client:
         """Register a viewer. He gets what he missed since `last_event_id` if that is still known, else a snapshot."""
         self._flush(now, attaching=True)
-        client = Client(scope, room)
+        client = Client(scope, room, all_alarms)
         since = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else 0
         oldest = max(self._first, self._log[0][0] if len(self._log) == HISTORY else 0)
         if oldest <= since <= self.revision:
@@ -247,11 +248,15 @@ class Hub:
     def _hears(self, client: Client, message: _Message) -> bool:
         if message.own:
             return client.room is None and (client.scope == message.unit or (client.scope is None and len(self.board.path(message.unit)) == 1))
-        return self._sees(client, message.unit, message.room)
+        return self._sees_alarm(client, message.unit, message.room)
 
     def _sees(self, client: Client, unit: str, room: str | None) -> bool:
-        if client.room is not None and room != client.room:
-            return False
+        return (client.room is None or room == client.room) and self._reaches(client, unit, room)
+
+    def _sees_alarm(self, client: Client, unit: str, room: str | None) -> bool:
+        return self._reaches(client, unit, room) if client.all_alarms else self._sees(client, unit, room)
+
+    def _reaches(self, client: Client, unit: str, room: str | None) -> bool:
         if client.scope is None:
             return True
         return client.scope in self.board.room_path(room) if room else self.board.visible(unit, client.scope)
@@ -263,7 +268,7 @@ class Hub:
 
     def _snapshot(self, client: Client, now: int) -> str:
         codes = [code for code in self._shown if self._sees(client, "", code)]
-        alarms = [wire.alarm(a) for a in self.board.alarms(client.scope) if self._sees(client, a.unit, a.room)]
+        alarms = [wire.alarm(a) for a in self.board.alarms(client.scope) if self._sees_alarm(client, a.unit, a.room)]
         return self._tiles(client, codes, now, f', "alarms": {json.dumps(alarms, ensure_ascii=False)}')
 
     def _say_bye(self) -> None:

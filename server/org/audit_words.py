@@ -58,6 +58,8 @@ ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "outofservice": "停用",
         "returntoservice": "恢复使用",
         "maintenance": "维护",
+        "maintenance.plan": "安排维护",
+        "maintenance.cancel": "取消维护安排",
         "limit.tighten": "收紧限值",
         "limit.revoke": "撤销限值调整",
         "comment": "备注",

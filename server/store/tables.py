@@ -80,6 +80,7 @@ class Room(Base):
     maintenance_until: Mapped[int | None]
     maintenance_by: Mapped[str] = mapped_column(String(60), default="")
     maintenance_reason: Mapped[str] = mapped_column(String(200), default="")
+    maintenance_second: Mapped[str] = mapped_column(String(60), default="")
     location: Mapped[str] = mapped_column(String(120), default="")
     search: Mapped[str] = mapped_column(String(300), default="")
 

@@ -134,12 +134,31 @@ class ReturnToService(AlarmCommand):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance(Command):
-    """维护: planned work in a room until an instant, with a named person; suppresses its alarms by design, smoke excepted."""
+    """维护: work in a room from now until an instant, with a named person; an instant that has passed ends it.
+
+    It suppresses the room's alarms by design; smoke and what else needs two people only where a `second` one vouched.
+    """
 
     room: str
     until: int
     reason: str
     person: str
+    second: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanWork(Maintenance):
+    """安排维护: the same from a later instant on."""
+
+    since: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelWork(Command):
+    """取消维护安排, by its id."""
+
+    room: str
+    work: int
 
 
 CONDITIONS = frozenset({"duty_vacancy", "channel_outage", "calibration_due", "drill_failed", "emergency_access", "centre_fault"})

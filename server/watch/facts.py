@@ -41,6 +41,7 @@ def room_fact(world: World, room: Room) -> RoomFact:
         code=room.code, unit=room.unit, unit_path=info.path, name=room.name, unit_name=world.unit_names[room.unit], short_name=room.short_name,
         medium=room.medium, stage=room.stage, band=band(world.rule_set, room.medium, info.path, room.code), demanded=tuple(room.demanded),
         maintenance_until=room.maintenance_until, maintenance_by=room.maintenance_by, maintenance_reason=room.maintenance_reason,
+        maintenance_second=room.maintenance_second,
     )  # fmt: skip
 
 

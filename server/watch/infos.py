@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -45,6 +45,9 @@ class RoomInfo:
     medium: str
     demanded: tuple[str, ...]
     maintenance_until: int | None
+    """Until when work in it is under way; None = none is."""
+    next_work: tuple[int, int] | None = None
+    """From when until when the next announced work is."""
     points: list[int] = field(default_factory=list)
     coverage: str = ""
     coverage_missing: tuple[str, ...] = ()
@@ -65,6 +68,17 @@ class RoomInfo:
     def subject(self) -> str:
         """Alarm subject."""
         return f"room:{self.code}"
+
+    def planned(self, at: int) -> bool:
+        """Whether people work in it at an instant, by what was said beforehand."""
+        under_way = self.maintenance_until is not None and at < self.maintenance_until
+        return under_way or (self.next_work is not None and self.next_work[0] <= at < self.next_work[1])
+
+    def work_turns(self) -> Iterator[int]:
+        """The instants at which `planned` turns."""
+        if self.maintenance_until is not None:
+            yield self.maintenance_until
+        yield from self.next_work or ()
 
     @property
     def connected(self) -> bool:

@@ -25,6 +25,7 @@ from server.watch.samples import Samples
 from server.watch.spools import Mark
 from server.watch.state import World
 from server.watch.steps import Steps
+from server.watch.works import Works
 
 PULSE_MS, OUTAGE_MS = 1000, 2500
 
@@ -37,6 +38,7 @@ class Judge:
         self._steps = Steps(world, tx, metrics)
         self._ledger, self._lost = Ledger(self._steps), Lost(self._steps)
         self.rooms, self.groups = Rooms(self._steps, self._ledger), Groups(self._steps)
+        self.works = Works(self._steps, self._ledger, self.rooms)
         self._samples = Samples(self._steps, self._ledger, self._lost)
         self._gateways = Gateways(self._steps, self._ledger, self._lost)
         self._marks: set[tuple[str, int]] = set()
@@ -115,7 +117,8 @@ class Judge:
             self._timer(key, due)
         self._samples.deadlines()
         self._gateways.absent()
-        self.rooms.due()
+        self._ledger.due()
+        self.works.due()
 
     def _timer(self, key: Key, due: int) -> None:
         rule = self._world.rule(key)

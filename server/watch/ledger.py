@@ -59,17 +59,14 @@ class Ledger:
             if room.coverage != Watch.WATCHED:
                 self.cover(room, at)
 
-    def due(self) -> list[RoomInfo]:
-        """Turn the rooms whose coverage has changed by time alone; returns those that were looked at."""
+    def due(self) -> None:
+        """Turn the rooms whose coverage has changed by time alone."""
         changes, now = self._world.room_changes, self._steps.now
-        seen = []
         while changes and changes[0][0] <= now:
             due, code = heapq.heappop(changes)
             room = self._world.rooms.get(code)
             if room is not None and room.next_change is not None and room.next_change <= due:
                 self.before((code,), now)
-                seen.append(room)
-        return seen
 
     def schedule(self, room: RoomInfo, at: int) -> None:
         """Have a room looked at no later than at an instant."""
@@ -86,8 +83,8 @@ class Ledger:
             self._close(room, at)
             return
         result = classify(room.demanded, self._deadlines(room), at, room.manual_until)
-        planned = room.maintenance_until is not None and at < room.maintenance_until
-        for change in (result.next_change_at, room.maintenance_until if planned else None):
+        planned = room.planned(at)
+        for change in (result.next_change_at, *(turn for turn in room.work_turns() if turn > at)):
             if change is not None:
                 self.schedule(room, change)
         state, missing = str(result.state), tuple(result.missing)
@@ -173,7 +170,7 @@ class Ledger:
         points = [point for ident in room.points if (point := self._world.points[ident]).key.quantity in missing]
         if not points:
             return "not_connected"
-        if room.maintenance_until is not None and at < room.maintenance_until:
+        if room.planned(at):
             return "planned"
         gateways = [gateway for code in {p.key.gateway for p in points} if (gateway := self._world.gateways.get(code)) is not None]
         if gateways and not any(gateway.online for gateway in gateways):

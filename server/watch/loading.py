@@ -14,7 +14,7 @@ from alarms.grouping import FLOOD_WINDOW_MS, Flood, flood_step
 from alarms.lifecycle import AlarmState, next_due
 from alarms.rules import RuleSet
 from server.settings import WatchSettings
-from server.store import journal
+from server.store import journal, works
 from server.store.manual import GATEWAY as MANUAL
 from server.store.session import Database
 from server.store.tables import Alarm, AlarmMemory, CoverageSpan, Gateway, Journal, Point, Room, Unit
@@ -25,6 +25,7 @@ from server.watch.gateways import OFFLINE
 from server.watch.groups import foldable
 from server.watch.infos import GOOD, UNCERTAIN, GroupInfo, Key, LateState, Memory, PointInfo, RoomInfo
 from server.watch.state import World, gateway_info
+from server.watch.works import expect
 
 _OUTAGES_MS = 7 * 86_400_000
 
@@ -43,6 +44,8 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
             info.stage = room.stage
             info.rules = world.room_rules(info)
             world.rooms[room.code] = info
+        for work in reversed(works.planned(session)):  # the first to begin is the one that stays
+            world.rooms[work.room].next_work = (work.since, work.until)
         for gateway in session.scalars(select(Gateway)):
             world.gateways[gateway.code] = gateway_info(world, gateway)
         for row in session.scalars(select(Point).where(Point.gateway != MANUAL)):  # what people read has no deadline
@@ -68,6 +71,7 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
             world.timers.set(key, next_due(rule, memory.state))
     for code, info in world.rooms.items():
         info.next_change = min(world.pulse_at or now, now)
+        expect(world, info)
         world.room_changes.append((info.next_change, code))
     heapq.heapify(world.room_changes)
     _hushed(world)

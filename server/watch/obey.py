@@ -15,7 +15,7 @@ from alarms.lifecycle import (
     step,
 )
 from server.store import audit
-from server.store.tables import Account, Alarm, AuditEntry, EscalationStep, Room, Transition
+from server.store.tables import Account, Alarm, AuditEntry, EscalationStep, Transition
 from server.watch import commands, conditions
 from server.watch.commit import Subject, Transaction
 from server.watch.infos import Key, Memory
@@ -31,8 +31,8 @@ NOT_FOUND = commands.Outcome(code="not_found", sentence="没有这条告警，�
 def obey(world: World, tx: Transaction, judge: Judge, command: commands.Command) -> commands.Outcome:  # noqa: PLR0911 - a literal table of types
     """Carry a command out. Never raises for something that is merely not allowed: the outcome says why."""
     match command:
-        case commands.Maintenance():
-            return _maintenance(world, tx, judge, command)
+        case commands.Maintenance() | commands.CancelWork():
+            return judge.works.obey(command)
         case commands.SetStage():
             return _stage(world, tx, judge, command)
         case commands.Report():
@@ -164,18 +164,6 @@ def _owns(tx: Transaction, alarm: Alarm, command: commands.AlarmCommand) -> bool
     if owner is not None and speaker is not None:
         return owner == speaker
     return alarm.acked_by.partition("（")[0] == command.by.partition("（")[0]
-
-
-def _maintenance(world: World, tx: Transaction, judge: Judge, command: commands.Maintenance) -> commands.Outcome:
-    room, row = world.rooms.get(command.room), tx.session.get(Room, command.room)
-    if room is None or row is None:
-        return commands.Outcome(code="not_found", sentence="没有这间库房。")
-    if command.until > tx.now and not command.reason.strip():
-        return commands.Outcome(code="not_allowed", sentence="请写明维护原因。")
-    row.maintenance_by, row.maintenance_reason = command.person, command.reason
-    judge.rooms.maintain(room, command.until if command.until > tx.now else None)
-    audit.append(tx.session, command.by, "maintenance", command.room, {"until": command.until, "reason": command.reason}, tx.now, unit=row.unit)
-    return commands.Outcome(state="maintenance")
 
 
 def _stage(world: World, tx: Transaction, judge: Judge, command: commands.SetStage) -> commands.Outcome:

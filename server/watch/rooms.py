@@ -1,33 +1,25 @@
-"""What people say about a room: maintenance, its stage, and reports from somebody who is there."""
+"""What people say about a room: its stage, and reports from somebody who is there."""
+
+from collections.abc import Callable
 
 from sqlalchemy import insert, update
 
 from alarms.builtin import ROOM_BLIND, SMOKE_LOST
-from alarms.lifecycle import Event, OutOfService, ReturnToService, Suppress, Tick, Unsuppress
+from alarms.lifecycle import Event, OutOfService, ReturnToService, Tick
 from alarms.rules import Rule
 from server.store.tables import Room
 from server.store.tables_watch import RoomReport
 from server.watch.facts import room_fact
 from server.watch.infos import UNCONNECTED, Key, RoomInfo
 from server.watch.ledger import Ledger
-from server.watch.lost import MAINTENANCE
 from server.watch.steps import Steps
-
-ALWAYS_HEARD = ("smoke", "smoke_density", "smoke_concentration")
-"""Quantities that maintenance does not silence: that needs two persons."""
 
 
 class Rooms:
-    """Maintenance, stages, reports and timers of rooms within one transaction."""
+    """Stages, reports and timers of rooms within one transaction."""
 
     def __init__(self, steps: Steps, ledger: Ledger) -> None:
         self._steps, self._ledger, self._world, self._session = steps, ledger, steps.world, steps.session
-
-    def due(self) -> None:
-        """Coverage and maintenance that change by time alone."""
-        for room in self._ledger.due():
-            if room.maintenance_until is not None and room.maintenance_until <= self._steps.now:
-                self.maintain(room, None)
 
     def timer(self, room: RoomInfo, rule: Rule, due: int) -> None:
         """A delay of an alarm of the room as a whole has ended; it counts only while every input is fresh."""
@@ -44,28 +36,19 @@ class Rooms:
         deadline = min(newest, default=0)
         self._steps.room(room, rule, Tick(fresh=deadline > due, deadline=deadline), due)
 
-    def maintain(self, room: RoomInfo, until: int | None) -> None:
-        """Begin (until an instant) or end (None) maintenance of a room: its alarms are suppressed by design, smoke excepted."""
-        room.maintenance_until = until
-        values: dict[str, object] = {"maintenance_until": until}
-        if until is None:
-            values |= {"maintenance_by": "", "maintenance_reason": ""}
-        self._write(room, values)
-        self._ledger.cover(room, self._steps.now)
-        self._all(room, Unsuppress(MAINTENANCE) if until is None else Suppress(MAINTENANCE), heard=ALWAYS_HEARD)
-
     def needs_two(self, room: RoomInfo, stage: str) -> bool:
         """Whether this stage would end alarms that only two people may silence."""
         ends = stage in UNCONNECTED and room.stage not in UNCONNECTED
-        return ends and any(rule.two_persons for ident in room.points for rule in self._world.points[ident].rules)
+        of_points = (rule for ident in room.points for rule in self._world.points[ident].rules)
+        return ends and any(rule.two_persons for rule in (*of_points, *room.rules))
 
     def stage(self, room: RoomInfo, stage: str, by: str, reason: str, second: str = "") -> None:
         """未接入 → 调试 → 试运行 → 在用 → 停用. Where nothing is expected any more, alarms go out of service; they return with the room."""
         left, room.stage = room.stage, stage
-        self._write(room, {"stage": stage})
+        self.write(room, {"stage": stage})
         if (stage in UNCONNECTED) != (left in UNCONNECTED):
             event: Event = OutOfService(by, reason, second) if stage in UNCONNECTED else ReturnToService(by)
-            self._all(room, event, only_open=True)
+            self.every(room, event, only_open=True)
             room.rules = self._world.room_rules(room)
             for ident in room.points:
                 point = self._world.points[ident]
@@ -84,21 +67,22 @@ class Rooms:
         self._ledger.cover(room, now)
         return room.manual_until
 
-    def _write(self, room: RoomInfo, values: dict[str, object]) -> None:
+    def write(self, room: RoomInfo, values: dict[str, object]) -> None:
+        """Change columns of a room's row and tell the board."""
         row = self._session.get_one(Room, room.code)
         self._session.execute(update(Room).where(Room.code == room.code).values(values))
         self._session.refresh(row)
         self._steps.tx.facts.append(room_fact(self._world, row))
 
-    def _all(self, room: RoomInfo, event: Event, *, heard: tuple[str, ...] = (), only_open: bool = False) -> None:
-        """One event for every rule of the room and its points."""
+    def every(self, room: RoomInfo, event: Event, *, only: Callable[[Rule, str], bool] | None = None, only_open: bool = False) -> None:
+        """One event for every rule of the room and its points, as far as `only` takes the rule with its quantity."""
         for ident in room.points:
             point = self._world.points[ident]
-            if point.key.quantity not in heard:
-                for rule in point.rules or self._world.rule_set.for_point(point.key.quantity, room.medium, room.path, room.code):
-                    if not only_open or Key(point.subject, rule.name) in self._world.memory:
-                        self._steps.point(point, rule, event, self._steps.now)
+            for rule in point.rules or self._world.rule_set.for_point(point.key.quantity, room.medium, room.path, room.code):
+                if (only is None or only(rule, point.key.quantity)) and (not only_open or Key(point.subject, rule.name) in self._world.memory):
+                    self._steps.point(point, rule, event, self._steps.now)
         of_room = room.rules or self._world.rule_set.for_room(room.medium, room.path, room.code)
-        for rule in (*(rule for rule in of_room if rule.quantity not in heard), self._world.builtin[ROOM_BLIND]):
-            if Key(room.subject, rule.name) in self._world.memory or not (only_open or rule.name == ROOM_BLIND):
+        for rule in (*of_room, self._world.builtin[ROOM_BLIND]):
+            known = Key(room.subject, rule.name) in self._world.memory
+            if (only is None or only(rule, rule.quantity)) and (known or not (only_open or rule.name == ROOM_BLIND)):
                 self._steps.room(room, rule, event, self._steps.now)

@@ -59,6 +59,7 @@ class World:
         self.timers = Timers()
         self.deadlines: list[tuple[int, int]] = []
         self.room_changes: list[tuple[int, str]] = []
+        self.works: list[tuple[int, str]] = []
         self.started_at = 0
         self.absent_at = 0
 

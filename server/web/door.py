@@ -24,6 +24,8 @@ DONE = {
     "ReturnToService": "已恢复使用。",
     "Comment": "已记录。",
     "Maintenance": "已登记维护。",
+    "PlanWork": "已安排维护，到时自动开始、自动结束。",
+    "CancelWork": "已取消。",
     "SetStage": "已改变阶段。",
     "Report": "已记录现场报告。",
 }

@@ -95,7 +95,8 @@ GRADES = {"good": "达标", "fair": "可改进", "poor": "须整改", "none": "�
 BEHAVIOURS = {"chattering": "频繁跳变", "fleeting": "一闪而过"}
 CHANNELS |= {"email": "邮件", "webhook": "推送", "twilio_voice": "语音", "chat": "群消息", "screen": "屏幕", "siren": "警号"}
 LOOKS = {"waiting": "等待答复", "normal": "平安", "problem": "有情况", "unreachable": "联系不上"}
-PENDING = {"maintenance": "维护", "shelved": "暂停提醒", "look": "派查未答复", "gap": "值班空缺"}
+WORK_STATES = {"planned": "已安排", "running": "进行中"}
+PENDING = {"maintenance": "维护", "planned": "维护安排，开始于", "shelved": "暂停提醒", "look": "派查未答复", "gap": "值班空缺"}
 PROPOSALS = {
     "delay": "多数几分钟内自行恢复，建议加长持续时间",
     "deadband": "反复出现，建议加大回差",
@@ -133,6 +134,9 @@ NOTES = (
 
 SHELVES = {15: "15 分钟", 30: "30 分钟", 60: "1 小时", 120: "2 小时", 240: "4 小时", 480: "8 小时"}
 """Minutes a reminder may be paused for."""
+
+SOUNDS = {"off": "关", "critical": "特急", "urgent": "紧急及以上", "alarm": "一般及以上", "warn": "全部级别"}
+"""From which level on a page sounds."""
 
 FIRE_SENTENCE = "本系统是辅助值守，火灾报警以消防控制室和119为准。"
 """The fixed sentence (language.md rule 10)."""
@@ -181,6 +185,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "channel": CHANNELS,
     "look": LOOKS,
     "pending": PENDING,
+    "work_state": WORK_STATES,
     "proposal": PROPOSALS,
     "role": ROLES,
     "via": VIA,
@@ -198,4 +203,4 @@ def everything() -> Iterator[str]:
         yield from table.values()
     for states in STATES_OF.values():
         yield from states.values()
-    yield from (*NOTES, *SHELVES.values(), FIRE_SENTENCE)
+    yield from (*NOTES, *SHELVES.values(), *SOUNDS.values(), FIRE_SENTENCE)

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request
 from starlette.concurrency import run_in_threadpool
@@ -122,10 +122,11 @@ async def stream(
     who: Viewer,
     services: ServicesOf,
     room: Annotated[str, Query(max_length=16, description="only this room")] = "",
+    alarms: Annotated[Literal["", "all"], Query(description="`all`: alarms of everywhere also with `room`")] = "",
     last_event_id: Annotated[str, Header(max_length=32)] = "",
 ) -> Response:
     """The live board as server-sent events. `id` is a revision; `Last-Event-ID` resumes, or a snapshot comes when it is too old."""
     if room:
         require_room(services, who, room)
-    client = services.hub.attach(who.unit, services.clock(), room=room or None, last_event_id=last_event_id)
+    client = services.hub.attach(who.unit, services.clock(), room=room or None, all_alarms=alarms == "all", last_event_id=last_event_id)
     return EventStream(services, client, request)

@@ -64,7 +64,13 @@ EVENTS: dict[str, Event] = {
     "unsuppress": Unsuppress("maintenance"),
     "retire": OutOfService("li", "送检"),
     "return": ReturnToService("li"),
+    "shelf ends": Tick(True, NOW + 100_000),
+    "re-alarm time": Tick(True, NOW + 1000),
 }
+INSTANTS = {"shelf ends": NOW + 60_000}
+"""When an event comes that does not come at NOW: the shelf of the table's column ends a minute later."""
+PATIENCE = {"re-alarm time": 1_000}
+"""The rule's re-alarm time where an event wants one: the takers of the table took over a second ago."""
 
 SENTENCE = r"^[\u4e00-\u9fff，、 \d]+。$"
 
@@ -87,12 +93,14 @@ suppress      | suppressed     | suppressed      | suppressed      | suppressed 
 unsuppress    | -              | -               | -               | -               | -               | -               | -               | active_unacked  | -
 retire        | out_of_service | out_of_service  | out_of_service  | out_of_service  | out_of_service  | out_of_service  | out_of_service  | out_of_service  | -
 return        | -              | -               | -               | -               | -               | -               | -               | -               | active_unacked
+shelf ends    | -              | -               | -               | -               | -               | -               | active_unacked  | -               | -
+re-alarm time | -              | -               | active_unacked  | -               | -               | -               | shelved         | suppressed      | out_of_service
 """  # noqa: E501 - a table is read across
 NAMES = {
     "breach": "re_raised", "clear": "cleared", "acknowledge": "acknowledged", "unacknowledge": "unacknowledged", "shelve": "shelved",
     "unshelve": "unshelved", "reset": "reset", "suppress": "suppressed", "unsuppress": "unsuppressed", "retire": "out_of_service",
     "return": "returned", "expire": "take_over_expired",
-    "ask again": "re_alarmed",
+    "ask again": "re_alarmed", "shelf ends": "shelf_expired", "re-alarm time": "re_alarmed",
 }  # fmt: skip
 
 
@@ -109,19 +117,20 @@ def test_the_table_is_complete() -> None:
 def test_cell(event: str, state: str, outcome: str) -> None:
     before = STATES[state]
     assert before.isa == state
-    rule = LATCHING if state.startswith("latched") else RULE
+    now = INSTANTS.get(event, NOW)
+    rule = replace(LATCHING if state.startswith("latched") else RULE, re_alarm_ms=PATIENCE.get(event))
     if outcome == "!":
         with pytest.raises(NotAllowedError, match=SENTENCE):
-            step(rule, before, EVENTS[event], NOW)
+            step(rule, before, EVENTS[event], now)
         return
-    result = step(rule, before, EVENTS[event], NOW)
+    result = step(rule, before, EVENTS[event], now)
     if outcome == "-":
         assert result.state is before
         assert result.transitions == ()
         return
     (change,) = result.transitions
     assert change.name == ("raised" if (event, state) == ("breach", "normal") else NAMES[event])
-    assert (change.before, change.after, result.state.isa, change.at) == (state, outcome, outcome, NOW)
+    assert (change.before, change.after, result.state.isa, change.at) == (state, outcome, outcome, now)
     assert change.annunciate == (event == "expire" or (outcome == "active_unacked" and event != "unacknowledge"))
 
 
@@ -136,9 +145,9 @@ EVERY_STATE = [
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("before", EVERY_STATE, ids=lambda state: f"{state.isa}/{state.machine}")
 def test_every_combination_of_facts_keeps_the_promises(event: str, before: AlarmState) -> None:
-    rule = LATCHING if before.latched else RULE
+    rule = replace(LATCHING if before.latched else RULE, re_alarm_ms=PATIENCE.get(event))
     with contextlib.suppress(NotAllowedError):
-        _check_promises(before, step(rule, before, EVENTS[event], NOW))
+        _check_promises(before, step(rule, before, EVENTS[event], INSTANTS.get(event, NOW)))
 
 
 def _check_promises(before: AlarmState, result: Step) -> None:

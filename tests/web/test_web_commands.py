@@ -122,6 +122,31 @@ def test_maintenance_is_recorded_on_the_room(house: House) -> None:
     assert client.post(f"/api/v1/rooms/{ROOM}/maintenance", json=body | {"person": ""}).status_code == 422
 
 
+def test_announced_maintenance_is_seen_beforehand_and_taken_back(house: House) -> None:
+    client = house.client("duty")
+    body = {"since": "2026-09-22T00:00:00Z", "until": "2026-09-22T04:00:00Z", "reason": "消杀", "person": "王工"}
+    answer = client.post(f"/api/v1/rooms/{ROOM}/maintenance", json=body)
+    assert (answer.status_code, answer.json()["state"]) == (200, "planned")
+    assert client.post(f"/api/v1/rooms/{ROOM}/maintenance", json=body).status_code == 409
+    form = {"begin": "2026-09-23T08:00", "end": "2026-09-23T12:00", "reason": "换空调", "second": "in_charge", "second_password": "wrong horse 9"}
+    assert client.post(f"/rooms/{ROOM}/maintenance", data=form).status_code == 403, "the second person proves who he is"
+    assert client.post(f"/rooms/{ROOM}/maintenance", data=form | {"second_password": PASSWORD}).status_code == 303
+    found = client.get(f"/api/v1/maintenance?room={ROOM}&state=planned&limit=1").json()
+    [second] = found["items"]
+    assert (second["since"], second["second"], second["person"]) == ("2026-09-23T00:00:00Z", "in_charge", "陈值班")
+    [first] = client.get(found["next"]).json()["items"]
+    assert (first["since"], first["second"], first["planned_by"]) == ("2026-09-22T00:00:00Z", "", "陈值班")
+    for address in (f"/rooms/{ROOM}", f"/duty?unit={ROOM[:12]}", f"/duty/hand-over?unit={ROOM[:12]}"):
+        text = client.get(address, headers={"Accept": "text/html"}).text
+        assert "消杀" in text, address
+        assert "换空调" in text, address
+    assert house.client("sister-duty").post(f"/api/v1/rooms/{ROOM}/maintenance/{first['id']}/cancel").status_code == 403
+    assert client.post(f"/rooms/{ROOM}/maintenance/{first['id']}/cancel").status_code == 303
+    assert client.post(f"/api/v1/rooms/{ROOM}/maintenance/{first['id']}/cancel").status_code == 409
+    states = {row["id"]: row["state"] for row in client.get("/api/v1/maintenance").json()["items"]}
+    assert states == {first["id"]: "cancelled", second["id"]: "planned"}
+
+
 def test_a_taken_alarm_cannot_be_taken_again(house: House) -> None:
     ident = house.smoke()
     assert act(house.client("duty"), ident, "acknowledge", note="")[0] == 200

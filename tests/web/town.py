@@ -28,6 +28,7 @@ from server.store.tables_incident import Dossier, IncidentPhoto
 from server.store.tables_org import ChangeRequest, EmergencyAccess, ImportRun, Notice, PersonRole, RoomPlan, RoomSheet
 from server.store.tables_papers import ExportJob
 from server.store.tables_series import Annotation
+from server.store.tables_watch import Work
 from tests.web.house import COUNTY, GATEWAY, GATEWAY_KEY, OTHER, PROVINCE, ROLES, ROOM, SERVICE_KEY, House
 from tests.web.walk import Character
 from tests.web.walk_examples import BOXES, Place
@@ -145,7 +146,9 @@ class Town(House):
             trial = ShadowRun(name=f"{NAMES[key]}的试行", unit=unit, body='{"rules":[]}', version="0" * 64, by="x", since=self.now, memory={})
             victim = session.query(Account).filter_by(unit=unit, role="inspector").order_by(Account.id.desc()).first()
             urgent = EmergencyAccess(account=victim.id, role="duty", unit=unit, reason=f"{NAMES[key]}应急", asked_at=self.now)
-            session.add(urgent)
+            work = Work(room=room, since=self.now + 3_600_000, until=self.now + 2 * 3_600_000, reason=f"{NAMES[key]}消杀", person="x", planned_by="x")
+            work.planned_at = self.now
+            session.add_all((urgent, work))
             session.add_all((message, still, remark, change, run, notice, plan, limit, trial))
             paper = ExportJob(
                 kind="changes", title=f"变更 {NAMES[key]}", unit=unit, subject=unit, period="2026-09", ending="csv", asked_by="示例",
@@ -159,7 +162,7 @@ class Town(House):
                 self._found(key, unit, room, gateway, (unit, NAMES[key], f"{NAMES[key][:2]}秘室", person.name, person.phone, gateway)),
                 notification=message.id, snapshot=still.id, annotation=remark.id, alarm=alarm, person=person.id, person_code=person.code,
                 export=paper.id, change=change.id, run=run.id, notice=notice.id, limit=limit.id, trial=trial.id,
-                emergency=urgent.id,
+                emergency=urgent.id, work=work.id,
             )  # fmt: skip
         self.places[key] = place
 

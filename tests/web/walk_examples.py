@@ -47,6 +47,7 @@ class Place:
     export: int = 0
     limit: int = 0
     trial: int = 0
+    work: int = 0
     photo: int = 0
     dossier: str = ""
     emergency: int = 0
@@ -78,6 +79,7 @@ OF_PLACE: dict[str, Callable[[Place], Any]] = {
     "export": lambda place: place.export,
     "limit_id": lambda place: place.limit,
     "trial_id": lambda place: place.trial,
+    "work": lambda place: place.work,
     "emergency_id": lambda place: place.emergency,
     "photo": lambda place: place.photo,
     "dossier": lambda place: place.dossier,
@@ -121,6 +123,7 @@ PLAIN: dict[str, Any] = {
 """By the name of the parameter, in paths, queries, forms and JSON bodies."""
 
 ROUTES: dict[str, dict[str, Any]] = {
+    "GET /api/v1/stream": {"alarms": "all"},
     "PUT /api/v1/units/{code}/rosters": {
         "starts": "18:00",
         "minutes": 840,
@@ -201,10 +204,10 @@ ROUTES: dict[str, dict[str, Any]] = {
     "POST /api/v1/limits": {"level": "warn", "limit": 55},
     "POST /api/v1/limits/preview": {"level": "warn", "limit": 54},
     "POST /api/v1/alarms/{ident}/acknowledge": {"code": Of("person_code")},
-    "POST /api/v1/rooms/{code}/maintenance": {"person": "王工"},
+    "POST /api/v1/rooms/{code}/maintenance": {"person": "王工", "since": None, "second": ""},
     "POST /trials": {"days": "7", "file": b"rules: [{name: h, kind: state, quantity: smoke, ladder: {alarm: {equals: 1}}}]"},
     "POST /api/v1/rooms/{code}/stage": {"stage": "trial"},
-    "POST /rooms/{code}/maintenance": {"person": "王工"},
+    "POST /rooms/{code}/maintenance": {"person": "王工", "minutes": "60", "begin": "", "end": ""},
     "POST /api/v1/watch-checks/{ident}/answer": {"value": 21},
     "POST /watch-checks/{ident}/answer": {"value": "21"},
     "POST /api/v1/drills": {"room": "", "quantity": "smoke"},
@@ -314,6 +317,7 @@ RECORDED_AS = {
     "POST /trials/{trial_id}/end": "rules.trial.end", "POST /api/v1/units/{code}/looks": "look", "POST /duty/looks": "look",
     "POST /api/v1/watch-checks": "watch_check.ask", "POST /watch-checks/{ident}/answer": "watch_check.answer",
     "POST /changes/{ident}/decision": "change_refused", "POST /drills": "drill.plan", "POST /duty/day": "roster.day",
+    "POST /rooms/{code}/maintenance/{work}/cancel": "maintenance.cancel",
     "POST /emergency/{emergency_id}/grant": "emergency_grant", "POST /limits/{limit_id}/revoke": "limit.revoke",
     "POST /reviews": "review_sign", "POST /api/v1/session": "session.open", "POST /login": "session.open", "POST /logout": "session.close",
     "POST /me/security/certificate": "certificate.bind", "POST /me/security/password": "password.change", "POST /me/security/pin": "pin.change",

@@ -4,7 +4,10 @@ import { refresher } from './parts.js';
 
 const refresh = refresher(document.getElementById('live'));
 
-for (const name of ['aw:tiles', 'aw:snapshot', 'aw:alarm']) document.addEventListener(name, refresh);
+const code = new URL(document.body.dataset.stream, location).searchParams.get('room');
+
+for (const name of ['aw:tiles', 'aw:snapshot']) document.addEventListener(name, refresh);
+document.addEventListener('aw:alarm', ({ detail }) => [null, code].includes(detail.alarm.room) && refresh());
 setInterval(refresh, 15_000);
 addEventListener('load', drawAll);
 setInterval(() => document.hidden || drawAll(), 120_000);

@@ -71,14 +71,6 @@ class Comment(BaseModel):
     note: Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
 
 
-class Work(BaseModel):
-    """维护: until when, why, and who answers for it. An instant that has passed ends it."""
-
-    until: Instant
-    reason: Reason
-    person: Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
-
-
 @router.get("/alarms", operation_id="listAlarms")
 def listing(
     who: Viewer,

@@ -12,12 +12,11 @@ from starlette.responses import RedirectResponse, Response
 from server.watch import commands
 from server.web import door, in_place, labels
 from server.web.api.common import Viewer
-from server.web.auth import Principal, ServicesOf, require_alarm, require_room
+from server.web.auth import Principal, ServicesOf, require_alarm
 from server.web.behalf import said
 from server.web.pages.common import ScreensOf, by_script
 from server.web.pages.rows import RIGHTS, AlarmRow, rows, with_called
 from server.web.problems import NO_ACTION, ProblemError, invalid
-from server.web.rights import Action
 from server.web.screens import Screens
 from server.web.second import Second, second_person
 from server.web.services import Services
@@ -26,7 +25,6 @@ router = APIRouter()
 
 Ident = Annotated[int, Path(ge=1)]
 Build = Callable[[dict[str, Any], FormData, int], commands.AlarmCommand]
-MAINTENANCE_MINUTES = {**labels.SHELVES, 0: "现在结束"}
 
 
 def _text(form: FormData, name: str, longest: int = 500) -> str:
@@ -138,29 +136,6 @@ async def act(ident: Ident, action: str, request: Request, screens: ScreensOf, s
     answer = screens.page(request, "_toast.html", who=who, row=row, sentence=door.sentence(command, outcome))
     answer.headers["HX-Trigger"] = json.dumps({"aw-done": {"alarm": ident}})
     return answer
-
-
-@router.post("/rooms/{code}/maintenance")
-async def maintenance(code: str, request: Request, services: ServicesOf, who: Viewer) -> Response:
-    """维护 of a room from its page."""
-    if not who.may(Action.SILENCE):
-        raise ProblemError(403, NO_ACTION)
-    require_room(services, who, code)
-    form = await request.form()
-    now = services.clock()
-    until = _until(form, now, MAINTENANCE_MINUTES)
-    ends = until <= now
-    command = commands.Maintenance(
-        room=code,
-        by=who.name,
-        account=who.account,
-        via="page",
-        until=until,
-        reason=_text(form, "reason", 200) if ends else _reason(form),
-        person=_text(form, "person", 60) or who.name,
-    )
-    await door.submit(services, command)
-    return RedirectResponse(f"/rooms/{code}", 303)
 
 
 def _refused(screens: Screens, request: Request, who: Principal, problem: ProblemError, *, in_dialog: bool) -> Response:

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from server.duty import handover, load, vacancy
 from server.duty.clock import local, midnight
-from server.store import rooms, units
+from server.store import rooms, units, works
 from server.store.tables import Person, Unit
 from server.store.tables_duty import Roster
 from server.web.api import duty as api
@@ -55,6 +55,8 @@ def desk(request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer
         partner = rosters.pair_of(session, top.code)
         unwatched = bool(vacancy.unwatched(session, vacancy.rostered(session), now, unit=top.code))
         neighbours = _neighbours(session, top, who)
+        planned = works.ahead(session, top.code)
+        places = rooms.names(session, [work.room for work in planned])
         staff = session.scalars(select(Person).where(Person.unit == top.code, Person.disabled_at.is_(None)).order_by(Person.code).limit(300)).all()
     days = [first + timedelta(days=n) for n in range((following - first).days)]
     cells = {(shift.roster, shift.day): shift for shift in found}
@@ -62,7 +64,7 @@ def desk(request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer
         request, "duty.html", who=who, unit=top, rosters=shifts, days=days, cells=cells, on_duty=here,
         gaps=rosters.duty_gaps(top.code, who, services), partner=partner, neighbours=neighbours, unwatched=unwatched,
         below=below, staff=staff, workdays=services.workdays, first=first, before=first - timedelta(days=1), following=following,
-        today=local(now).date(),
+        today=local(now).date(), works=planned, places=places,
     )  # fmt: skip
 
 

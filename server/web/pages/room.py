@@ -11,7 +11,7 @@ from server.live.board import OUTDOOR, PointView, RoomTile
 from server.live.wire import HEADLINES
 from server.org.sources import Source
 from server.series import Bucket
-from server.store import alarms, coverage, rooms, snapshots, units
+from server.store import alarms, coverage, rooms, snapshots, units, works
 from server.watch.commands import STAGES
 from server.web.airing import airing
 from server.web.api import history
@@ -19,9 +19,9 @@ from server.web.api.common import Viewer
 from server.web.api.history import DAY_MS
 from server.web.auth import ServicesOf, require_room
 from server.web.formats import day_start
-from server.web.pages.actions import MAINTENANCE_MINUTES
 from server.web.pages.common import ScreensOf
 from server.web.pages.rows import rows, worst_first
+from server.web.pages.works import MINUTES
 from server.web.problems import ProblemError
 from server.web.rights import Action
 from server.web.services import Services
@@ -88,6 +88,7 @@ def page(
         names = units.names(session, line)
         person = rooms.person(session, code)
         phone = rooms.duty_phone(session, tile.fact.unit)
+        planned = works.page(session, None, room=code, state=works.AHEAD)
         by_hand = coverage.report(session, code, now)
         still = snapshots.of_room(session, code) if who.may(Action.PICTURES) else None
         air = airing(services, session, tile, now)
@@ -110,7 +111,8 @@ def page(
         today=today,
         air=air,
         charts=[] if part else _charts(services, tile, now),
-        minutes=MAINTENANCE_MINUTES,
+        minutes=MINUTES,
+        works=planned,
     )
 
 
