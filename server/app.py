@@ -22,7 +22,7 @@ from server.duty.drills import Drills
 from server.duty.incidents import Incidents
 from server.duty.watch_checks import Settings as WatchCheckSettings
 from server.duty.watch_checks import WatchChecks
-from server.history import History
+from server.history import History, retention
 from server.history.seals import seal
 from server.ingest.accept import Acceptor
 from server.ingest.downlink import Downlink
@@ -197,8 +197,8 @@ class Parts:
                 filled = search.fill(session)
 
     def _expire(self, now: int) -> None:
-        if self.settings.series.keep_days:
-            self.store.expire(now - self.settings.series.keep_days * 86_400_000)
+        if self.settings.series.keep_days and self.settings.series.kind == "embedded":  # a server of the Influx family has its own retention
+            retention.expire(self.store, self.settings.series.keep_days, now)
 
     def _anchor(self, now: int) -> None:
         with self.db.write() as session:

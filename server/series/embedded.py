@@ -178,8 +178,9 @@ class EmbeddedStore(Answers):
             return settle.kept_from(connection)
 
     def expire(self, before: int) -> int:
-        """See SeriesStore.expire."""
+        """See SeriesStore.expire; what goes is rolled up first, if it is not yet."""
         with self._compacting:
+            rollup_make.roll(self._hot, 0, day_start(day_of(before)), self._generations, self._rolled)
             gone = settle.expire(self._hot, before)
         self._newest.forget(day_start(day_of(before)))
         return gone

@@ -1,7 +1,10 @@
 """From one back end to another and back, on real servers."""
 
+import json
+
 import pytest
 
+from server.cli import main
 from server.history import carry
 from server.series import Row
 from server.series.embedded import EmbeddedStore
@@ -49,3 +52,32 @@ def test_a_day_that_did_not_arrive_is_named(db, embedded, tmp_path):
     other.write([Row(1, T0, 21.0, 2, T0)])
     assert carry.migrate(db, embedded, other).differing == [day_label(day_of(T0))]
     other.close()
+
+
+def test_a_person_moves_all_history_by_command_and_back(db, embedded, influx_database, tmp_path, capsys):
+    rows = [Row(point, T0 + hour * HOUR, 20 + hour / 10, 2, T0 + hour * HOUR + 900) for hour in range(0, 72, 6) for point in (1, 17)]
+    url, bucket = influx_database
+    data, config = tmp_path / "data", tmp_path / "server.yaml"
+    (data / "series").parent.mkdir()
+    db.close()
+    (tmp_path / "aw.db").rename(data / "archivewatch.db")
+    first = EmbeddedStore(data / "series")
+    first.write(rows, mark=7)
+    first.close()
+
+    def command(to, *more):
+        code = main(["history", "migrate", "--to", to, *more, "--json", "--config", str(config)])
+        said = capsys.readouterr()
+        return code, json.loads(said.out), said.err
+
+    config.write_text(f"data_dir: {data}\n")
+    code, moved, said = command("influx", "--url", url, "--bucket", bucket)
+    assert (code, moved) == (0, {"samples": 24, "new": 24, "differing": []})
+    assert "4 / 4 天" in said
+    (data / "series").rename(data / "series-before")
+    config.write_text(f"data_dir: {data}\nseries: {{kind: influx, url: '{url}', bucket: '{bucket}'}}\n")
+    assert command("embedded")[:2] == (0, {"samples": 24, "new": 24, "differing": []})
+    assert command("embedded")[1]["new"] == 0, "again changes nothing"
+    back = EmbeddedStore(data / "series")
+    assert (back.raw([1, 17], 0, T0 * 2), back.mark()) == (sorted(rows), 7)
+    back.close()

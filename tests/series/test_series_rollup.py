@@ -126,3 +126,14 @@ def test_a_lost_roll_up_is_made_again(tmp_path):
     assert_same(store.figures(LIMITS, START, START + 3 * DAY_MS, DAY_MS), before)
     assert {path.name for path in (tmp_path / "series" / "rollup").glob("*")} == {file.file.partition("/")[2] for file in store.rollup_files()}
     store.close()
+
+
+def test_what_outlives_its_retention_is_rolled_up_first(tmp_path):
+    store = EmbeddedStore(tmp_path / "series", policy=Policy(grace_ms=0))
+    rows = rows_of(random.Random(4), 3)
+    store.set_limits(LIMITS)
+    store.write(rows)
+    assert store.expire(START + 2 * DAY_MS) > 0, "nothing had been compacted"
+    whole = (START, START + 2 * DAY_MS, DAY_MS)
+    assert_same(store.figures(LIMITS, *whole), by_samples(rows, LIMITS, *whole))
+    store.close()

@@ -18,6 +18,7 @@ from server.store.tables import Gateway, Person, Room, Unit
 from server.store.tables_watch import Annunciation
 from server.watch.inputs import GatewayBirth, GatewayData
 from server.watch.loop import Watch
+from tests.fresh import fresh
 
 T0 = 1_790_000_000_000
 RULES = """
@@ -165,6 +166,14 @@ def populated(folder, rules=RULES, url=None):
     _people(made.db)
     made.start()
     return made
+
+
+@pytest.fixture
+def db(tmp_path):
+    """An empty database at the newest schema."""
+    made = Database(fresh(tmp_path / "aw.db"))
+    yield made
+    made.close()
 
 
 @pytest.fixture

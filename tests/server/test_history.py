@@ -15,8 +15,6 @@ from server.history import READER, History, pause_after
 from server.series.embedded import EmbeddedStore
 from server.store import journal
 from server.store.journal import KEEP_MS, JournalRow
-from server.store.migrate import migrate
-from server.store.session import Database
 from server.store.tables import Refused
 
 T0 = 1_790_000_000_000
@@ -43,14 +41,6 @@ def fill(db, *numbers):
 def cursor(db):
     with db.read() as session:
         return journal.cursor_of(session, READER)
-
-
-@pytest.fixture
-def db(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'aw.db'}")
-    migrate(made)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -12,8 +12,6 @@ from server.series import SeriesError
 from server.series.influx import InfluxStore
 from server.store import journal
 from server.store.journal import JournalRow
-from server.store.migrate import migrate
-from server.store.session import Database
 
 T0 = 1_790_000_000_000
 
@@ -28,14 +26,6 @@ def fill(db, *numbers):
 def cursor(db):
     with db.read() as session:
         return journal.cursor_of(session, READER)
-
-
-@pytest.fixture
-def db(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'aw.db'}")
-    migrate(made)
-    yield made
-    made.close()
 
 
 class SmallInflux(BaseHTTPRequestHandler):

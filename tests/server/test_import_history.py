@@ -9,8 +9,6 @@ from server.org.judging import limits_of
 from server.series import Earlier, Row
 from server.series.embedded import EmbeddedStore
 from server.store import steps
-from server.store.migrate import migrate
-from server.store.session import Database
 from server.store.tables import Point
 from server.store.tables_series import PointStep
 
@@ -20,16 +18,13 @@ NOW = T0 + 40 * DAY
 
 
 @pytest.fixture
-def db(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'aw.db'}")
-    migrate(made)
-    with made.write() as session:
+def db(db):
+    with db.write() as session:
         session.add_all(
             Point(id=number, gateway="GW-1", device=device, quantity=quantity, channel=channel, created_at=0)
             for number, (device, quantity, channel) in enumerate([("th", "temperature", ""), ("th", "humidity", ""), ("di", "door", "2")], 1)
         )
-    yield made
-    made.close()
+    return db
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from server.history import retention
 from server.history import seals as sealing
 from server.series import Row, digest
 from server.series.batch import Batch
@@ -14,8 +15,6 @@ from server.series.embedded import EmbeddedStore
 from server.series.partition import DAY_MS, day_label, day_of, day_start
 from server.store import audit, journal, seals
 from server.store.journal import JournalRow
-from server.store.migrate import migrate
-from server.store.session import Database
 from server.store.tables import Point, Room, Unit
 from server.store.tables_series import SeriesAnchor, SeriesSeal
 
@@ -29,10 +28,8 @@ KEYS = {1: "GW/th1/temperature", 2: "GW/th1/humidity", 3: "GW/th2/temperature", 
 
 
 @pytest.fixture
-def db(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'aw.db'}")
-    migrate(made)
-    with made.write() as session:
+def db(db):
+    with db.write() as session:
         session.add(Unit(code=PROVINCE, level=1, name="省厅", short_name="省厅"))
         session.flush()
         session.add(Unit(code=COUNTY, parent=PROVINCE, level=3, name="鼓楼", short_name="鼓楼"))
@@ -43,8 +40,7 @@ def db(tmp_path):
             gateway, device, quantity = key.split("/")
             room = {1: ROOM, 2: ROOM, 3: OTHER, 4: None}[ident]
             session.add(Point(id=ident, gateway=gateway, device=device, quantity=quantity, room=room, created_at=0))
-    yield made
-    made.close()
+    return db
 
 
 @pytest.fixture
@@ -208,6 +204,17 @@ def test_deleted_days_are_not_asked_for(db, store):
     assert findings(db, store) == []
     tampered(store, "DELETE FROM partition")
     assert {found.day for found in findings(db, store)} == {day_label(DAY + 1)}
+
+
+def test_what_is_not_sealed_stays_beyond_its_time(db, store):
+    assert retention.expire(store, 1, START + 5 * DAY_MS) == 0, "nothing is sealed"
+    sealing.seal(db, store, NIGHT)
+    store.write(rows(DAY + 1))
+    assert retention.expire(store, 1, START + 5 * DAY_MS) == 4 * 144
+    assert store.kept_from() == START + DAY_MS, "the second day waits for its seal"
+    sealing.seal(db, store, NIGHT + DAY_MS)
+    assert retention.expire(store, 1, START + 5 * DAY_MS) == 4 * 144
+    assert (store.count(), findings(db, store)) == (0, [])
 
 
 def test_canonical_form_is_written_down():
