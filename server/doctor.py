@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from alarms.rules import default_rules, load_rules
+from server import from_settings
 from server.duty.cards import default_cards, load_cards
 from server.notify import compose
 from server.secret_files import SecretFileError, readable, secret
@@ -121,7 +121,7 @@ def _messages(settings: Settings) -> dict[str, Any]:
 
 def _rules(settings: Settings) -> dict[str, Any]:
     try:
-        rules = load_rules(settings.rules) if settings.rules else default_rules()
+        rules = from_settings.rules(settings)
         _ = load_cards(settings.cards) if settings.cards else default_cards()
     except (ValueError, OSError) as error:
         return _finding("规则", False, f"{error}。请改正该文件。")

@@ -2,10 +2,11 @@
 
 import os
 import secrets
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from alarms.rules import RuleSet, default_rules, load_rules
+from alarms.rules import Rule, RuleSet, default_rules, load_rules
 from server.ingest.line import Line
 from server.ingest.mqtt import Connection
 from server.metrics import Metrics
@@ -17,8 +18,19 @@ from server.web.services import ApiToken, Rates, WebSettings
 
 
 def rules(settings: Settings) -> RuleSet:
-    """The operator's rules, else the product's."""
-    return load_rules(settings.rules) if settings.rules is not None else default_rules()
+    """The operator's rules, else the product's. A rule of the operator's that names no source has his file as its source.
+
+    Raises RuleError, OSError.
+    """
+    if settings.rules is None:
+        return default_rules()
+    source = f"单位自定规则文件 {settings.rules.name}"
+    return RuleSet(tuple(_sourced(rule, source) for rule in load_rules(settings.rules).rules))
+
+
+def _sourced(rule: Rule, source: str) -> Rule:
+    by_medium = tuple((medium, None if one is None else _sourced(one, source)) for medium, one in rule.by_medium)
+    return replace(rule, source=rule.source or source, by_medium=by_medium)
 
 
 def line(settings: Settings, metrics: Metrics) -> Line:

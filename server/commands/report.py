@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from sqlalchemy import select
 
-from alarms.rules import default_rules, load_rules
+from server import from_settings
 from server.commands import FAILED, INVALID, NOT_FOUND, OK, CommandError, add, database, emit, now_ms, say, series_store, settings_of
 from server.commands.remote import ask, server_or_store
 from server.reports.desk import ENDINGS, Here, TooLargeError, Wanted
@@ -78,7 +78,7 @@ def _here(settings: Settings, args: argparse.Namespace, period: str, ending: str
 
 
 def _bands(settings: Settings, db: Database) -> Any:
-    rules = load_rules(settings.rules) if settings.rules is not None else default_rules()
+    rules = from_settings.rules(settings)
     with db.read() as session:
         paths = {code: units.path(session, code) for code in session.scalars(select(Unit.code))}
 

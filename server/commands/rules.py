@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 
 from alarms import timeline
-from alarms.rules import RuleError, RuleSet, default_rules, load_rules, parse_rules
+from alarms.rules import RuleError, RuleSet, parse_rules
+from server import from_settings
 from server.backtest import backtest, here, summary
 from server.commands import (
     FAILED,
@@ -69,7 +70,7 @@ def rules_explain(args: argparse.Namespace) -> int:
 def _explain(settings: Settings, room: str, quantity: str) -> dict[str, Any]:
     db = database(settings)
     with db.read() as session:
-        rules = limits.effective_rules(session, _base(settings), now_ms(), compose.workdays(settings).given)
+        rules = limits.effective_rules(session, from_settings.rules(settings), now_ms(), compose.workdays(settings).given)
         found = limits.explain_room(session, rules, room, quantity)
     if found is None:
         raise CommandError(f"没有这间库房：{room}", NOT_FOUND)
@@ -182,10 +183,6 @@ def _instant(text: str) -> int:
     except ValueError as error:
         raise CommandError(f"{text} 不是日期或时间，例如 2026-10-01 或 2026-10-01T08:00。", USAGE) from error
     return int((moment if moment.tzinfo is not None else moment.replace(tzinfo=BEIJING)).timestamp() * 1000)
-
-
-def _base(settings: Settings) -> RuleSet:
-    return load_rules(settings.rules) if settings.rules else default_rules()
 
 
 def register(commands: Any) -> None:

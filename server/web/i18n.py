@@ -71,7 +71,7 @@ class Words:
     @cached_property
     def for_script(self) -> dict[str, Any]:
         """What the browser needs to write by itself what the templates have written."""
-        tables = ("quality", "spoken", "side")
+        tables = ("quality", "spoken", "side", "level")
         return {
             "language": self.language,
             **{table: {code: self.of(table, code) for code in labels.TABLES[table]} for table in tables},
@@ -85,6 +85,10 @@ SCRIPT = {
     "reconnecting": "重连中",
     "lost": "已断开 %(time)s",
     "stopped": "数据停止于 %(time)s。以下是断开前的情况，不代表现在。请改用电话联系值班室。",
+    "sounding": "%(n)s 条告警等待接手，最高%(level)s",
+    "sound_lost": "与中心断开，看不到现在的情况",
+    "sound_blocked": "浏览器还不让本页发声，点一下页面任意处即可。",
+    "sound_none": "这个浏览器不能发声。",
     "signed_out": "登录已过期，请重新登录。",
     "mean": "平均",
     "low": "最低",

@@ -4,3 +4,4 @@ import './clock.js';
 import './dialogs.js';
 import './link.js';
 import './offline.js';
+import './sound.js';

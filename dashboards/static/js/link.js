@@ -81,6 +81,7 @@ function rest() {
     hiddenSince = null;
     return;
   }
+  if (document.body.classList.contains('sounds')) return; // this tab is what somebody listens to
   hiddenSince ??= Date.now();
   if (Date.now() - hiddenSince > HIDDEN_MS) source.close();
 }
