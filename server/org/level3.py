@@ -119,7 +119,7 @@ def _rates(_session: Session, running: Running) -> tuple[bool, str]:
 
 
 def _https(_session: Session, running: Running) -> tuple[bool, str]:
-    return running.https, "对外地址使用 HTTPS" if running.https else "没有设置 https 的 public_url，无法确认浏览器到中心的加密"
+    return running.https, "对外地址使用 HTTPS" if running.https else "没有设置以 https 开头的对外地址，无法确认浏览器到中心的加密"
 
 
 def _claimed(session: Session, _running: Running) -> tuple[bool, str]:

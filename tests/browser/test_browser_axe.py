@@ -1,4 +1,4 @@
-"""Everybody can use the main pages: axe-core finds nothing serious on them."""
+"""Everybody can use the main pages: axe-core finds nothing serious on them, and a phone shows them whole."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser.page_faults import faults
 from tests.browser.test_browser_live import CHROMIUM, SWITCHES
-from tests.web.house import OTHER, ROOM, House, serving
+from tests.web.house import OTHER, ROLES, ROOM, House, serving
 
 AXE = Path(__file__).parents[2] / "dashboards/web/node_modules/axe-core/axe.min.js"
 PAGES = {
@@ -38,7 +39,7 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-def test_axe_finds_nothing_serious_on_the_main_pages(tmp_path: Path, port_factory, browser: Browser) -> None:
+def test_axe_finds_nothing_serious_on_the_main_pages_and_a_phone_shows_them_whole(tmp_path: Path, port_factory, browser: Browser) -> None:
     house = House(tmp_path, now=None, ping_ms=1_000)
     house.birth()
     house.calm()
@@ -53,10 +54,11 @@ def test_axe_finds_nothing_serious_on_the_main_pages(tmp_path: Path, port_factor
                 context.add_cookies([{"name": "aw_session", "value": token, "url": url}])
             page = context.new_page()
             for address in addresses:
+                page.set_viewport_size({"width": 1366, "height": 768})
                 page.goto(f"{url}{address}", wait_until="domcontentloaded")
                 assert page.url.endswith(address), f"{login} is not let to {address}"
                 page.evaluate(AXE.read_text("utf-8"))  # past the page's own policy, which lets no foreign script in
-                found += [f"{address} as {login}: {fault}" for fault in page.evaluate(LOOK)]
+                found += [f"{address} as {login}: {fault}" for fault in (*page.evaluate(LOOK), *faults(page, ROLES))]
             context.close()
     house.close()
     assert found == [], "\n".join(found)
