@@ -207,7 +207,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "POST /api/v1/rooms/{code}/maintenance": {"person": "王工", "since": None, "second": ""},
     "POST /trials": {"days": "7", "file": b"rules: [{name: h, kind: state, quantity: smoke, ladder: {alarm: {equals: 1}}}]"},
     "POST /api/v1/rooms/{code}/stage": {"stage": "trial"},
-    "POST /rooms/{code}/maintenance": {"person": "王工", "minutes": "60", "begin": "", "end": ""},
+    "POST /rooms/{code}/maintenance": {"person": "王工", "minutes": "60", "begin": "", "end": "", "second": ""},
     "POST /api/v1/watch-checks/{ident}/answer": {"value": 21},
     "POST /watch-checks/{ident}/answer": {"value": "21"},
     "POST /api/v1/drills": {"room": "", "quantity": "smoke"},
