@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker
 
 from server.store.tree import UnitTree
 
@@ -87,6 +87,20 @@ class _Turns:
                     self._busy = False
 
 
+class ReadOnlyError(RuntimeError):
+    """Something was to be written in a session for queries: it would be lost without a word, or meet a writer outside his turn."""
+
+
+def _refuse_flush(session: Session, *_: Any) -> None:
+    changed = [*session.new, *session.dirty, *session.deleted]
+    raise ReadOnlyError(f"a session for queries was to write {', '.join(sorted({type(one).__name__ for one in changed}))}")
+
+
+def _refuse_statement(state: ORMExecuteState) -> None:
+    if state.is_insert or state.is_update or state.is_delete:
+        raise ReadOnlyError(f"a session for queries was to run {state.statement}")
+
+
 class NestedWriteError(RuntimeError):
     """A thread opened a write transaction inside its own: on SQLite it would wait for itself for ever, on PostgreSQL perhaps."""
 
@@ -99,12 +113,14 @@ class Database:
         self._turns = _Turns() if self.engine.dialect.name == "sqlite" else None
         self.tree = UnitTree(self.engine)
         self._read = sessionmaker(self.engine, info={"tree": self.tree})
+        event.listen(self._read, "before_flush", _refuse_flush)
+        event.listen(self._read, "do_orm_execute", _refuse_statement)
         self._write = sessionmaker(self.engine.execution_options(write=True), info={"tree": self.tree})
         self._mine = threading.local()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session for queries; nothing is committed."""
+        """A session for queries; nothing is committed. Raises ReadOnlyError when something is to be written."""
         with self._read() as session:
             yield session
 

@@ -3,10 +3,11 @@
 import threading
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, insert, text
 from sqlalchemy.exc import OperationalError
 
-from server.store.session import Database, NestedWriteError
+from server.store.session import Database, NestedWriteError, ReadOnlyError
+from server.store.tables import Refused
 
 PATIENCE_S = 20
 
@@ -81,6 +82,18 @@ def test_a_write_inside_a_write_is_refused_at_once_and_the_next_one_works(tmp_pa
     with db.write() as session:
         session.execute(text("CREATE TABLE t (x INTEGER)"))
     db.close()
+
+
+@pytest.mark.parametrize("write", [
+    lambda session: session.add(Refused(at=1, topic="t", reason="r", detail="", payload=b"")) or session.flush(),
+    lambda session: session.execute(delete(Refused)),
+    lambda session: session.execute(insert(Refused).values(at=1, topic="t", reason="r", detail="", payload=b"")),
+])  # fmt: skip
+def test_a_session_for_queries_writes_nothing(db, write):
+    with db.read() as session, pytest.raises(ReadOnlyError, match="for queries"):
+        write(session)
+    with db.write() as session:
+        write(session)
 
 
 def test_a_checkpoint_brings_everything_into_the_file_and_the_log_starts_anew(tmp_path):
