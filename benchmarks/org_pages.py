@@ -54,7 +54,7 @@ PAGES = {
         "/readings", "/texts", f"/rooms/{_ROOM}/readings", f"/rooms/{_ROOM}/history", f"/rooms/{_ROOM}/stills",
         "/api/v1/alarms", "/api/v1/alarms?state=closed", "/api/v1/alarms/500", "/api/v1/alarms/500/explanation", "/api/v1/alarms/500/trace",
         "/api/v1/notifications", "/api/v1/incidents", "/api/v1/drills", "/api/v1/watch-checks", "/api/v1/chronic", "/api/v1/kpi",
-        "/api/v1/coverage", "/api/v1/coverage/sums", "/api/v1/scorecards", "/api/v1/texts", "/api/v1/readings/missing",
+        "/api/v1/maintenance", "/api/v1/coverage", "/api/v1/coverage/sums", "/api/v1/scorecards", "/api/v1/texts", "/api/v1/readings/missing",
         f"/api/v1/rooms/{_ROOM}/readings", f"/api/v1/rooms/{_ROOM}/events", f"/api/v1/rooms/{_ROOM}/history?quantity=temperature",
         f"/api/v1/rooms/{_ROOM}/snapshots", f"/api/v1/rooms/{_ROOM}/looks-at-stills", f"/api/v1/rooms/{_ROOM}/seals",
         f"/api/v1/units/{COUNTY}/duty", f"/api/v1/units/{COUNTY}/duty/gaps", f"/api/v1/units/{COUNTY}/duty/load",

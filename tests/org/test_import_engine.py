@@ -104,7 +104,7 @@ def test_roles_come_and_go_with_the_file_and_administrators_stay_apart(db: Datab
         with db.read() as session:
             return sorted((role.unit, role.role) for role in people.roles_of(session, [ident], T0 + 10).get(ident, []))
 
-    text = f"code,name,phone,unit,roles\nP1,林国建,13900000001,{COUNTY},duty_officer;person_in_charge\nP2,曾志文,,{COUNTY},security\n"
+    text = f"code,name,phone,unit,roles\nP1,林国建,13900000001,{COUNTY},duty_officer;person_in_charge\nP2,曾志文,,{CITY},security\n"
     assert load(db, "people", text).updated == 2
     assert load(db, "people", text, now=T0 + 1).unchanged == 2
     assert roles(1) == [(COUNTY, "duty_officer"), (COUNTY, "person_in_charge")]
