@@ -378,7 +378,7 @@ def test_a_late_reply_is_never_another_registers_value(kind: str, delay: str) ->
 
 @pytest.mark.parametrize("kind", ["rtu_over_tcp", "pty"])
 def test_the_library_alone_takes_a_late_reply_for_the_next_value(kind: str) -> None:
-    """The control: the same line and the same single late reply, without our rule. Of eight registers one is right, one silent, six are wrong."""
+    """The control: the same line and the same single late reply, without our rule: what comes after it is another register's value."""
 
     async def asked(client: AsyncModbusTcpClient | AsyncModbusSerialClient) -> list[int | None]:
         assert await client.connect()
@@ -399,7 +399,10 @@ def test_the_library_alone_takes_a_late_reply_for_the_next_value(kind: str) -> N
         async with slave.on_tcp() as number:
             return await asked(AsyncModbusTcpClient("127.0.0.1", port=number, **common))
 
-    assert asyncio.run(run()) == [1000, None, 1001, 1002, 1003, 1004, 1005, 1006]
+    found = asyncio.run(run())
+    assert found[:2] == [1000, None]
+    wrong = [address for address, value in enumerate(found) if value is not None and value != 1000 + address]
+    assert wrong, f"every register had its own value: {found}"
 
 
 def test_a_slow_device_gets_the_time_it_needs() -> None:
