@@ -385,7 +385,7 @@ class AuditEntry(Base):
         Index("audit_by_subject", "subject", "action"),
         Index("audit_by_unit", "unit", "id"),
         Index("audit_by_actor", "actor", "id"),
-        Index("audit_by_time", "at"),
+        Index("audit_by_time", "at", "id", "action", "subject"),
     )
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     at: Mapped[int]
