@@ -17,7 +17,7 @@ from benchmarks.org_pages import PROVINCE
 from benchmarks.series_data import KINDS, START, Plan, days
 from server.app import Parts
 from server.series.partition import DAY_MS
-from server.settings import Settings
+from server.settings import BrokerSettings, Settings
 from server.store.tables import Gateway, Point, Room, Unit
 
 GATEWAY = "GW-BENCH"
@@ -45,7 +45,7 @@ def figures(folder: Path, rooms: int, month: int) -> dict[str, dict[str, float]]
 def _fill(data: Path, plan: Plan) -> None:
     """Books and samples; rolled up with the limits that the server will judge by."""
     data.mkdir()
-    parts = Parts(Settings(data_dir=data))
+    parts = Parts(Settings(data_dir=data, broker=BrokerSettings(port=org_pages.free_port())))  # nobody listens there
     try:
         with parts.db.write() as session:
             session.add(Unit(code=PROVINCE, parent=None, level=1, name="福建省局", short_name="省局"))
