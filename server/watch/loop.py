@@ -142,10 +142,12 @@ class Watch:
                     future.set_exception(error)
             raise
         with self._others_aside(group):
-            for future, answer in answers:
-                if future.set_running_or_notify_cancel():
-                    future.set_result(answer)
-            self._after(tx, samples, now, clock())
+            try:
+                self._after(tx, samples, now, clock())  # first: whoever gets an answer finds its outcome on the board
+            finally:
+                for future, answer in answers:
+                    if future.set_running_or_notify_cancel():
+                        future.set_result(answer)
         return samples
 
     def _commit(self, group: Sequence[Entry], now: int) -> tuple[list[tuple["Future[Any]", Any]], int, Transaction]:

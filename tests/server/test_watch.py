@@ -400,3 +400,14 @@ def test_the_interval_of_the_past_is_kept_when_a_birth_changes_it(slice_):
     with slice_.db.read() as session:
         (point,) = session.scalars(select(Point).where(Point.quantity == "humidity"))
         assert intervals.of(session) == {point.id: [Stretch(point.id, 0, changed_at, 10_000)]}, "points that never spoke have no past"
+
+
+def test_whoever_gets_an_answer_finds_its_outcome_on_the_board(slice_):
+    slice_.birth()
+    published, publish = [], slice_.watch.publish
+    slice_.watch.publish = lambda facts, now: (published.extend(facts), publish(facts, now))
+    _, future = slice_.send(("smoke1/smoke", 1), wait=False)
+    seen = []
+    future.add_done_callback(lambda _: seen.extend(fact for fact in published if isinstance(fact, AlarmFact)))
+    slice_.run()
+    assert [fact.level for fact in seen] == ["critical"]
