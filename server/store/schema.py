@@ -10,14 +10,17 @@ from server.store import (
     tables_duty,
     tables_gateway,
     tables_incident,
+    tables_occurrences,
     tables_org,
     tables_papers,
+    tables_samples,
     tables_security,
     tables_series,
     tables_stills,
+    tables_tree,
     tables_watch,
 )
-from server.store.tables import Base
+from server.store.base import Base
 
 __all__ = [
     "Base",
@@ -27,10 +30,13 @@ __all__ = [
     "tables_duty",
     "tables_gateway",
     "tables_incident",
+    "tables_occurrences",
     "tables_org",
     "tables_papers",
+    "tables_samples",
     "tables_security",
     "tables_series",
     "tables_stills",
+    "tables_tree",
     "tables_watch",
 ]

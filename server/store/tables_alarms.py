@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.store.tables import Base, _Id
+from server.store.base import Base, Id
 
 
 class RuleSetVersion(Base):
@@ -28,7 +28,7 @@ class LimitChange(Base):
 
     __tablename__ = "limit_change"
     __table_args__ = (Index("limit_change_in_force", "revoked_at", "since"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     rule: Mapped[str] = mapped_column(String(60))
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"), index=True)
     room: Mapped[str | None] = mapped_column(ForeignKey("room.code"), index=True)
@@ -48,7 +48,7 @@ class ShadowRun(Base):
     """A rule set on trial in one unit: it is judged beside the one in force and tells nobody. `memory` holds the states of its alarms."""
 
     __tablename__ = "shadow_run"
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(String(60))
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"), index=True)
     body: Mapped[str] = mapped_column(Text)
@@ -64,7 +64,7 @@ class ShadowAlarm(Base):
 
     __tablename__ = "shadow_alarm"
     __table_args__ = (Index("shadow_alarm_of", "run", "raised_at"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     run: Mapped[int] = mapped_column(ForeignKey("shadow_run.id"))
     subject: Mapped[str] = mapped_column(String(80))
     rule: Mapped[str] = mapped_column(String(60))

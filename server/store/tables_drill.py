@@ -5,14 +5,14 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.store.tables import Base, _Id
+from server.store.base import Base, Id
 
 
 class DrillCampaign(Base):
     """One order for one or many rooms, by a person of a unit above, or by the timer (`by` "定时")."""
 
     __tablename__ = "drill_campaign"
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"), index=True)
     by: Mapped[str] = mapped_column(String(60))
     at: Mapped[int]
@@ -25,7 +25,7 @@ class Drill(Base):
 
     __tablename__ = "drill"
     __table_args__ = (Index("drill_by_state", "state"), Index("drill_by_room", "room", "id"))
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     campaign: Mapped[int] = mapped_column(ForeignKey("drill_campaign.id"), index=True)
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"), index=True)
     room: Mapped[str] = mapped_column(ForeignKey("room.code"))
@@ -56,7 +56,7 @@ class WatchCheck(Base):
 
     __tablename__ = "watch_check"
     __table_args__ = (Index("watch_check_by_unit", "unit", "state"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"))
     room: Mapped[str] = mapped_column(ForeignKey("room.code"))
     quantity: Mapped[str] = mapped_column(String(24))

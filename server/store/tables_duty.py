@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.store.tables import Base, _Id
+from server.store.base import Base, Id
 
 
 class Roster(Base):
@@ -16,7 +16,7 @@ class Roster(Base):
     """
 
     __tablename__ = "roster"
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"), index=True)
     name: Mapped[str] = mapped_column(String(40))
     role: Mapped[str] = mapped_column(String(24), default="duty_officer")
@@ -34,7 +34,7 @@ class RosterChange(Base):
 
     __tablename__ = "roster_change"
     __table_args__ = (UniqueConstraint("roster", "day"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     roster: Mapped[int] = mapped_column(ForeignKey("roster.id"))
     day: Mapped[str] = mapped_column(String(10))
     people: Mapped[list[Any]] = mapped_column(JSON, default=list)
@@ -56,7 +56,7 @@ class HandOver(Base):
 
     __tablename__ = "hand_over"
     __table_args__ = (UniqueConstraint("unit", "since"), Index("hand_over_of", "unit", "until"))
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"))
     since: Mapped[int]
     until: Mapped[int]
@@ -78,7 +78,7 @@ class PhoneCheck(Base):
 
     __tablename__ = "phone_check"
     __table_args__ = (Index("phone_check_of", "person", "sent_at"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     person: Mapped[int] = mapped_column(ForeignKey("person.id"))
     phone: Mapped[str] = mapped_column(String(20))
     code_hash: Mapped[str] = mapped_column(String(64))
@@ -92,7 +92,7 @@ class LookCall(Base):
     """派查: one click that asks the duty rooms of many rooms to send somebody; `unit` is the top of what was asked."""
 
     __tablename__ = "look_call"
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"), index=True)
     alarm: Mapped[int | None] = mapped_column(ForeignKey("alarm.id"))
     by: Mapped[str] = mapped_column(String(60))
@@ -105,7 +105,7 @@ class LookItem(Base):
 
     __tablename__ = "look_item"
     __table_args__ = (UniqueConstraint("call", "room"), Index("look_item_open", "state", "phone"))
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     call: Mapped[int] = mapped_column(ForeignKey("look_call.id"))
     room: Mapped[str] = mapped_column(ForeignKey("room.code"))
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"))
@@ -127,7 +127,7 @@ class Reply(Base):
 
     __tablename__ = "reply"
     __table_args__ = (Index("reply_open", "acted_at", "taken_at"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     sid: Mapped[str] = mapped_column(String(80), unique=True)
     channel: Mapped[str] = mapped_column(String(24))
     phone: Mapped[str] = mapped_column(String(20))

@@ -1,11 +1,11 @@
-"""Tables of gateways beside tables.py: entries of their logbooks."""
+"""Tables of gateways beside tables_samples.py: entries of their logbooks."""
 
 from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.store.tables import Base, _Id
+from server.store.base import Base, Id
 
 
 class GatewayEvent(Base):
@@ -13,7 +13,7 @@ class GatewayEvent(Base):
 
     __tablename__ = "gateway_event"
     __table_args__ = (UniqueConstraint("gateway", "ident"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     gateway: Mapped[str] = mapped_column(ForeignKey("gateway.code"))
     ident: Mapped[str] = mapped_column(String(40))
     at: Mapped[int]
@@ -42,7 +42,7 @@ class GatewayEnrolment(Base):
     """A box that asks to be claimed. `code` is the fingerprint of `public_key`; `sealed` is what only its private key opens, from the claim on."""
 
     __tablename__ = "gateway_enrolment"
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     public_key: Mapped[str] = mapped_column(String(64), unique=True)
     code: Mapped[str] = mapped_column(String(11), index=True)
     hint: Mapped[str] = mapped_column(String(60), default="")

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.store.tables import Base, _Id
+from server.store.base import Base, Id
 
 
 class Incident(Base):
@@ -17,7 +17,7 @@ class Incident(Base):
 
     __tablename__ = "incident"
     __table_args__ = (Index("incident_by_room", "room", "state"), {"sqlite_autoincrement": True})
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     alarm: Mapped[int] = mapped_column(ForeignKey("alarm.id"), unique=True)
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"), index=True)
     room: Mapped[str | None] = mapped_column(ForeignKey("room.code"))
@@ -50,7 +50,7 @@ class IncidentEntry(Base):
 
     __tablename__ = "incident_entry"
     __table_args__ = ({"sqlite_autoincrement": True},)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     incident: Mapped[int] = mapped_column(ForeignKey("incident.id"), index=True)
     at: Mapped[int]
     kind: Mapped[str] = mapped_column(String(12))
@@ -66,7 +66,7 @@ class Dossier(Base):
     """
 
     __tablename__ = "dossier"
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     incident: Mapped[int] = mapped_column(ForeignKey("incident.id"), index=True)
     filed_at: Mapped[int]
     pdf_sha256: Mapped[str] = mapped_column(String(64))
@@ -81,7 +81,7 @@ class IncidentPhoto(Base):
 
     __tablename__ = "incident_photo"
     __table_args__ = (UniqueConstraint("incident", "sha256"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     incident: Mapped[int] = mapped_column(ForeignKey("incident.id"), index=True)
     at: Mapped[int]
     by: Mapped[str] = mapped_column(String(60))

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.store.tables import Base, _Id
+from server.store.base import Base, Id
 
 
 class OrgChange(Base):
@@ -16,7 +16,7 @@ class OrgChange(Base):
 
     __tablename__ = "org_change"
     __table_args__ = (Index("org_change_of", "subject", "valid_from"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     subject: Mapped[str] = mapped_column(String(80))
     kind: Mapped[str] = mapped_column(String(16))
     valid_from: Mapped[int]
@@ -32,7 +32,7 @@ class PersonRole(Base):
 
     __tablename__ = "person_role"
     __table_args__ = (Index("person_role_at", "unit", "role"), Index("person_role_of", "person"))
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     person: Mapped[int] = mapped_column(ForeignKey("person.id"))
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"))
     role: Mapped[str] = mapped_column(String(24))
@@ -46,7 +46,7 @@ class Absence(Base):
 
     __tablename__ = "absence"
     __table_args__ = (Index("absence_of", "person", "until"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     person: Mapped[int] = mapped_column(ForeignKey("person.id"))
     since: Mapped[int]
     until: Mapped[int]
@@ -86,7 +86,7 @@ class Holding(Base):
 
     __tablename__ = "holding"
     __table_args__ = (UniqueConstraint("room", "fonds", "name"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     room: Mapped[str] = mapped_column(ForeignKey("room.code"), index=True)
     fonds: Mapped[str] = mapped_column(String(24))
     name: Mapped[str] = mapped_column(String(120))
@@ -101,7 +101,7 @@ class Calibration(Base):
 
     __tablename__ = "calibration"
     __table_args__ = (Index("calibration_of", "point", "calibrated_at"), Index("calibration_due", "valid_until"))
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     point: Mapped[int] = mapped_column(ForeignKey("point.id"))
     serial: Mapped[str] = mapped_column(String(60), default="")
     certificate: Mapped[str] = mapped_column(String(60), default="")
@@ -121,7 +121,7 @@ class Notice(Base):
 
     __tablename__ = "notice"
     __table_args__ = (Index("notice_of", "unit", "raised_at"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     open_key: Mapped[str | None] = mapped_column(String(120), unique=True)
     kind: Mapped[str] = mapped_column(String(24))
     level: Mapped[str] = mapped_column(String(10))
@@ -138,7 +138,7 @@ class ChangeRequest(Base):
 
     __tablename__ = "change_request"
     __table_args__ = (Index("change_request_open", "state", "unit"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     subject: Mapped[str] = mapped_column(String(80))
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"))
     before: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
@@ -156,7 +156,7 @@ class ImportRun(Base):
     """One import of a file. state: running | checked (dry run) | done | refused (errors, nothing written) | failed | undone."""
 
     __tablename__ = "import_run"
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
     file: Mapped[str] = mapped_column(String(120))
     sha256: Mapped[str] = mapped_column(String(64), default="")
@@ -191,7 +191,7 @@ class PersonReview(Base):
 
     __tablename__ = "person_review"
     __table_args__ = (UniqueConstraint("unit", "quarter"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"))
     quarter: Mapped[str] = mapped_column(String(8))
     people: Mapped[int]
@@ -206,7 +206,7 @@ class EmergencyAccess(Base):
     """应急授权 (break-glass): asked for by one administrator, granted by another, for a time; every one raises a notice and is audited."""
 
     __tablename__ = "emergency_access"
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     account: Mapped[int] = mapped_column(ForeignKey("account.id"), index=True)
     role: Mapped[str] = mapped_column(String(16))
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"))
@@ -222,7 +222,7 @@ class ChainCheck(Base):
     """A walk over the whole audit log. `broken` is the first entry that does not follow from the one before it."""
 
     __tablename__ = "chain_check"
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     asked_by: Mapped[str] = mapped_column(String(60))
     asked_at: Mapped[int]
     done: Mapped[int]

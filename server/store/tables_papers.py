@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.store.tables import Base, _Id
+from server.store.base import Base, Id
 
 
 class ManualReading(Base):
@@ -16,7 +16,7 @@ class ManualReading(Base):
 
     __tablename__ = "manual_reading"
     __table_args__ = (Index("manual_reading_by_room", "room", "taken_at"), UniqueConstraint("key"), UniqueConstraint("replaces"))
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     room: Mapped[str] = mapped_column(ForeignKey("room.code"))
     taken_at: Mapped[int]
     temperature: Mapped[float | None]
@@ -41,7 +41,7 @@ class ExportJob(Base):
 
     __tablename__ = "export_job"
     __table_args__ = (Index("export_job_by_unit", "unit", "id"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     kind: Mapped[str] = mapped_column(String(24))
     title: Mapped[str] = mapped_column(String(200))
     unit: Mapped[str] = mapped_column(ForeignKey("unit.code"))

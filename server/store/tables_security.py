@@ -2,10 +2,41 @@
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Integer, String
+from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Index, Integer, String, column
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.store.tables import Base
+from server.store.base import Base, Id
+from server.store.functions import PlaceNamed
+
+
+class AuditEntry(Base):
+    """Who changed what, when, from where and why; append-only (triggers refuse anything else), each row hashes the one before it.
+
+    `unit` is the unit that the entry concerns ("" the whole); `session` the public part of a session or key; `version` says how the row was hashed.
+    """
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        Index("audit_by_subject", "subject", "action"),
+        Index("audit_by_unit", "unit", "id"),
+        Index("audit_by_actor", "actor", "id"),
+        Index("audit_by_time", "at", "id", "action", "subject"),
+        Index("audit_by_place", PlaceNamed(column("subject")), "at"),
+    )
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    at: Mapped[int]
+    actor: Mapped[str] = mapped_column(String(60))
+    action: Mapped[str] = mapped_column(String(40))
+    subject: Mapped[str] = mapped_column(String(120))
+    detail: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    chain: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
+    unit: Mapped[str] = mapped_column(String(12), default="", server_default="")
+    address: Mapped[str] = mapped_column(String(45), default="", server_default="")
+    session: Mapped[str] = mapped_column(String(16), default="", server_default="")
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    after: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    reason: Mapped[str] = mapped_column(String(200), default="", server_default="")
 
 
 class AuditAnchor(Base):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.store.tables import Base, _Id
+from server.store.base import Base, Id
 
 
 class Annotation(Base):
@@ -13,7 +13,7 @@ class Annotation(Base):
 
     __tablename__ = "annotation"
     __table_args__ = (Index("annotation_by_room", "room", "since"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     room: Mapped[str] = mapped_column(ForeignKey("room.code"))
     since: Mapped[int]
     until: Mapped[int | None]
@@ -33,7 +33,7 @@ class PointStep(Base):
 
     __tablename__ = "point_step"
     __table_args__ = (Index("point_step_by_point", "point"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     point: Mapped[int] = mapped_column(ForeignKey("point.id"))
     since: Mapped[int]
     until: Mapped[int]
@@ -52,7 +52,7 @@ class SeriesSeal(Base):
 
     __tablename__ = "series_seal"
     __table_args__ = (UniqueConstraint("place", "day", "revision"), {"sqlite_autoincrement": True})
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     place: Mapped[str] = mapped_column(String(40), index=True)
     day: Mapped[int]
     revision: Mapped[int]
@@ -70,7 +70,7 @@ class SeriesAnchor(Base):
 
     __tablename__ = "series_anchor"
     __table_args__ = (UniqueConstraint("unit", "day"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     unit: Mapped[str] = mapped_column(String(12))
     day: Mapped[int]
     places: Mapped[int]

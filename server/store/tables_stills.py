@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.store.tables import Base
+from server.store.base import Base
 
 
 class StillMask(Base):

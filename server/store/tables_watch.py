@@ -5,16 +5,16 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.store.tables import Base
+from server.store.base import Base
 
-_Id = BigInteger().with_variant(Integer, "sqlite")
+Id = BigInteger().with_variant(Integer, "sqlite")
 
 
 class AlarmGroup(Base):
     """合并告警: one common cause. `alarm` is its own row; it may grow within unit `scope` while its burst lasts. `ended_at` NULL = active."""
 
     __tablename__ = "alarm_group"
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     alarm: Mapped[int] = mapped_column(ForeignKey("alarm.id"), unique=True)
     cause: Mapped[str] = mapped_column(String(12))
     scope: Mapped[str] = mapped_column(ForeignKey("unit.code"))
@@ -28,7 +28,7 @@ class AlarmGroupMember(Base):
 
     __tablename__ = "alarm_group_member"
     __table_args__ = (UniqueConstraint("group_id", "alarm"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     group_id: Mapped[int] = mapped_column(ForeignKey("alarm_group.id"))
     alarm: Mapped[int] = mapped_column(ForeignKey("alarm.id"), index=True)
     joined_at: Mapped[int]
@@ -68,7 +68,7 @@ class ServerOutage(Base):
     """A time in which nobody watched because the server did not run: [began, ended)."""
 
     __tablename__ = "server_outage"
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     began: Mapped[int]
     ended: Mapped[int]
 
@@ -78,7 +78,7 @@ class RoomReport(Base):
 
     __tablename__ = "room_report"
     __table_args__ = (Index("room_report_by_room", "room", "until"),)
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     room: Mapped[str] = mapped_column(ForeignKey("room.code"))
     at: Mapped[int]
     until: Mapped[int]
@@ -95,7 +95,7 @@ class Work(Base):
 
     __tablename__ = "work"
     __table_args__ = (Index("work_by_state", "state", "since"), Index("work_by_room", "room", "since"))
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     room: Mapped[str] = mapped_column(ForeignKey("room.code"))
     since: Mapped[int]
     until: Mapped[int]
@@ -113,7 +113,7 @@ class Chronic(Base):
     """长期不达标: an alarm that has become a standing state; `since` is the start of the deviation, `ended_at` NULL = it stands."""
 
     __tablename__ = "chronic"
-    id: Mapped[int] = mapped_column(_Id, primary_key=True)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
     alarm: Mapped[int] = mapped_column(ForeignKey("alarm.id"), index=True)
     since: Mapped[int]
     declared_at: Mapped[int]

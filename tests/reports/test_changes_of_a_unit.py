@@ -1,8 +1,9 @@
 """Which entries of the audit log the list of changes takes for a unit, and what it calls their places."""
 
 import pytest
+from sqlalchemy import text
 
-from server.reports.changes import AfterColon, chosen, listing
+from server.reports.changes import AfterColon, _inside, chosen, listing
 from server.reports.period import parse_period
 from server.store import audit
 from server.store.migrate import migrate
@@ -64,3 +65,14 @@ def test_the_text_behind_a_colon_is_the_same_on_both_databases(db):
     with db.read() as session:
         found = session.query(AuditEntry.subject, AfterColon(AuditEntry.subject)).order_by(AuditEntry.id).all()
     assert [tuple(each) for each in found] == [(subject, subject.partition(":")[2] or subject) for _, subject in ENTRIES]
+
+
+def test_what_concerns_a_unit_is_found_by_its_place_and_not_by_reading_the_year(db):
+    with db.read() as session:
+        postgres = session.get_bind().dialect.name == "postgresql"
+        if postgres:
+            session.execute(text("SET LOCAL enable_seqscan = off"))  # of eight rows it would read all
+        statement = str(_inside(session, COUNTY, YEAR).compile(session.get_bind(), compile_kwargs={"literal_binds": True}))
+        plan = "\n".join(str(row) for row in session.execute(text(f"EXPLAIN {'' if postgres else 'QUERY PLAN '}{statement}")))
+    assert "audit_by_place" in plan, plan
+    assert postgres or "audit_by_time" not in plan, plan

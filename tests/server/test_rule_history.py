@@ -106,6 +106,7 @@ def test_a_failure_nobody_thought_of_fails_alone_and_never_ends_the_writer(slice
     assert good.done()
 
 
+@pytest.mark.filterwarnings("ignore:.*expression-based index.*audit_by_place")  # test_changes_of_a_unit looks whether it is there
 def test_the_migrations_make_exactly_the_tables_of_the_code(slice_):
     with slice_.db.engine.connect() as connection:
         found = compare_metadata(MigrationContext.configure(connection), Base.metadata)
