@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from server import from_settings
+from server import from_settings, named_units
 from server.duty.cards import default_cards, load_cards
 from server.notify import compose
 from server.secret_files import SecretFileError, readable, secret
@@ -31,9 +32,9 @@ _SECRETS = frozenset({"password_file", "token_file", "secret_file", "database_pa
 _CERTIFICATES = frozenset({"tls_ca", "tls_cert", "tls_key", "broker_ca", "ca", "gateway_token_file"})
 
 
-def examine(settings: Settings) -> list[dict[str, Any]]:
-    """Look at every part. Each finding has `name`, `ok` and a `sentence` that says what is, or what to do."""
-    probes = (_files, _database, _clock, _broker, _series, _messages, _rules, _holidays, _disk, _assets, _service)
+def examine(settings: Settings, config: Path) -> list[dict[str, Any]]:
+    """Look at every part. Each finding has `name`, `ok` and a `sentence` that says what is, or what to do. `config` is the file of the settings."""
+    probes = (_files, _database, _clock, _broker, _series, _messages, _rules, partial(_units, config), _holidays, _disk, _assets, _service)
     return [probe(settings) for probe in probes]
 
 
@@ -126,6 +127,19 @@ def _rules(settings: Settings) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         return _finding("规则", False, f"{error}。请改正该文件。")
     return _finding("规则", True, f"{len(rules.rules)} 条，版本 {rules.version[:12]}。")
+
+
+def _units(config: Path, settings: Settings) -> dict[str, Any]:
+    """What a merger or a closing left behind in the operator's files."""
+    try:
+        named = list(named_units.lines(named_units.of_operator(settings, config)))
+        with Database(settings.database_url).read() as session:
+            silent = named_units.silent(session, named)
+    except (SQLAlchemyError, SecretFileError, OSError):
+        return _finding("单位编号", True, "没有核对，原因见其他各项。")
+    if silent:
+        return _finding("单位编号", False, f"{'；'.join(silent)}。合并单位不改这些文件，请改成接收单位的编号。")
+    return _finding("单位编号", True, f"设置与规则文件里的 {len(named)} 处单位编号都在用。")
 
 
 def _holidays(settings: Settings) -> dict[str, Any]:

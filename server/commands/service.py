@@ -40,7 +40,7 @@ def doctor(args: argparse.Namespace) -> int:
     """Health of everything, with a fix per line."""
     from server.doctor import examine  # noqa: PLC0415 - probes libraries that other commands need not load
 
-    findings = examine(settings_of(args))
+    findings = examine(settings_of(args), args.config)
     text = "\n".join(f"{'好' if finding['ok'] else '坏'}  {finding['name']}：{finding['sentence']}" for finding in findings)
     emit(findings, args, text)
     return OK if all(finding["ok"] for finding in findings) else UNREACHABLE

@@ -8,7 +8,7 @@ import yaml
 
 from server.cli import main
 from server.store.session import Database
-from server.store.tables import Journal
+from server.store.tables import Journal, Unit
 from tests.fresh import fresh
 
 FAR = 4_000_000_000_000
@@ -64,6 +64,29 @@ def test_a_setting_that_cannot_work_is_found_before_the_start(site, capsys, chan
     ok, sentence = findings(site, capsys, **changes)[1][part]
     assert not ok
     assert words in sentence
+
+
+def test_lines_that_name_a_unit_that_has_ended_are_found(site, capsys, tmp_path):
+    db = Database(f"sqlite:///{tmp_path / 'data' / 'archivewatch.db'}")
+    kept, merged, closed, unknown = "350102000000", "350103000000", "350104000000", "350199000000"
+    with db.write() as session:
+        for code, name, into in ((kept, "鼓楼分局", None), (merged, "台江分局", kept), (closed, "仓山分局", None)):
+            ended = None if code == kept else 1
+            session.add(Unit(code=code, parent=None, level=3, name=name, short_name=name[:4], merged_into=into, closed_at=ended))
+    db.close()
+    rule = "{{name: h{0}, kind: state, quantity: smoke, applies_to: {{unit: '{0}'}}, ladder: {{critical: {{equals: 1}}}}}}"
+    (tmp_path / "own.yaml").write_text("# 350103000000 was here\nrules:\n" + "".join(f"  - {rule.format(code)}\n" for code in (kept, merged)))
+    channel = {"kind": "webhook", "name": "desk", "base_url": "http://127.0.0.1:9", "to": ["350199000000"]}
+    channels = [{**channel, "unit": closed}, {**channel, "name": "other", "unit": unknown}]
+    ok, sentence = findings(site, capsys, rules="own.yaml", channels=channels)[1]["单位编号"]
+    assert not ok
+    assert "own.yaml 第 4 行：台江分局（350103000000）已并入 350102000000" in sentence, sentence
+    assert "仓山分局（350104000000）已撤销" in sentence
+    assert sentence.count("没有单位 350199000000") == 1, "a number that need not be a unit is left alone"
+    assert sentence.count("行：") == 3
+    ok, sentence = findings(site, capsys)[1]["单位编号"]
+    assert ok
+    assert "0 处" in sentence
 
 
 def test_an_empty_password_is_no_password(site, capsys, tmp_path):

@@ -1,6 +1,9 @@
 """Sign-in beyond the password: rules and age, second factor, sessions, keys, terminals, visitors, certificates, the first three accounts."""
 
+import io
+import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +19,7 @@ from server.store.tables import Account, Unit
 from server.store.tables_org import EmergencyAccess
 from server.store.tables_security import AccountSecurity
 from server.web import site
-from tests.web.house import PASSWORD, ROOM, T0, House
+from tests.web.house import COUNTY, PASSWORD, ROOM, T0, House
 
 HTML = {"accept": "text/html"}
 STRONG = "Kx7-lange Nacht"
@@ -201,16 +204,45 @@ def test_a_certificate_counts_only_from_a_trusted_proxy(house: House) -> None:
     assert TestClient(app, client=("10.8.0.7", 1)).get("/login/certificate", headers=ascii_only).status_code == 401
 
 
-def test_the_first_run_makes_three_administrators_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[tuple[Database, list[str]]]:
+    """An empty province with a city and a county, and the words that name its configuration to a command."""
     (tmp_path / "server.yaml").write_text("data_dir: var\n")
-    config = ["--config", str(tmp_path / "server.yaml"), "--json"]
-    db = Database(f"sqlite:///{tmp_path / 'var' / 'archivewatch.db'}") if (tmp_path / "var").mkdir() is None else None
-    assert db is not None
+    (tmp_path / "var").mkdir()
+    db = Database(f"sqlite:///{tmp_path / 'var' / 'archivewatch.db'}")
     migrate(db)
     with db.write() as session:
-        session.add(Unit(code="350000000000", parent=None, level=1, name="省厅", short_name="省厅"))
+        for level, (code, parent) in enumerate((("350000000000", None), ("350100000000", "350000000000"), (COUNTY, "350100000000")), start=1):
+            session.add(Unit(code=code, parent=parent, level=level, name=code, short_name=code[:6]))
+            session.flush()
+    yield db, ["--config", str(tmp_path / "server.yaml"), "--json"]
+    db.close()
+
+
+def test_no_command_makes_an_administrator_below_a_city(books, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    db, config = books
+
+    def run(*words: str, typed: str = "") -> int:
+        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+        return cli.main(["account", *words, *config])
+
+    rows = [
+        json.dumps({"login": f"l-{unit}", "role": "audit", "unit": unit, "name": "某", "password": PASSWORD}) for unit in ("350100000000", COUNTY)
+    ]
+    assert run("first-run", "--unit", COUNTY) == 4
+    assert "管理员设在省厅和市局" in capsys.readouterr().err
+    assert run("add", "sec", "--role", "security", "--unit", COUNTY, typed=PASSWORD) == 4
+    assert run("load", typed="\n".join(rows)) == 4
+    with db.read() as session:
+        assert session.query(Account).count() == 0, "not even the one of the city before it: all or none"
+    assert run("add", "sec", "--role", "security", "--unit", "350100000000", typed=PASSWORD) == 0
+    assert run("add", "duty", "--role", "duty", "--unit", COUNTY, typed=PASSWORD) == 0
+
+
+def test_the_first_run_makes_three_administrators_once(books, capsys: pytest.CaptureFixture[str]) -> None:
+    db, config = books
     assert cli.main(["account", "first-run", "--unit", "350000000000", *config]) == 0
-    made = __import__("json").loads(capsys.readouterr().out)["accounts"]
+    made = json.loads(capsys.readouterr().out)["accounts"]
     assert [row["role"] for row in made] == ["system", "security", "audit"]
     with db.read() as session:
         assert {row.role for row in session.query(Account)} == {"system", "security", "audit"}
@@ -218,4 +250,3 @@ def test_the_first_run_makes_three_administrators_once(tmp_path: Path, capsys: p
     _, who = sessions.sign_in(db, made[0]["login"], made[0]["password"], T0, sessions.SignInLimits())
     assert who.duty == "password"
     assert cli.main(["account", "first-run", "--unit", "350000000000", *config]) == 4
-    db.close()
