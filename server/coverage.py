@@ -14,7 +14,7 @@ from alarms.coverage import day_of
 from server.store import coverage, rooms
 from server.store.coverage import Stretch, Total
 from server.store.tables import Room
-from server.store.units import below
+from server.store.units import inside
 
 STATES = ("watched", "degraded", "blind", "manual")
 _CHUNK, _ALL = 200, 1_000_000
@@ -79,7 +79,7 @@ def sums(session: Session, scope: str | None, start: int, end: int, *, room: str
 
 def _whole(session: Session, scope: str | None, start: int, end: int, room: str) -> Sums:
     """Added up by the database: a province has thousands of spans a month."""
-    wanted = select(Room.code).where(Room.code == room if room else Room.unit.in_(below(scope)))
+    wanted = select(Room.code).where(Room.code == room if room else inside(session, Room.unit, scope))
     found = Sums(start, end, rooms=coverage.counted_rooms(session, wanted, start, end))
     whole = (session.scalar(select(func.count()).select_from(wanted.subquery())) or 0) * (end - start)
     for total in coverage.totals(session, wanted, start, end):

@@ -19,7 +19,7 @@ from server.duty.roster import Book, Shift, gaps, shifts
 from server.store import audit, works
 from server.store.tables import Alarm, Room, Transition
 from server.store.tables_duty import HandOver, LookItem
-from server.store.units import below
+from server.store.units import inside
 
 HOUR_MS = 3_600_000
 SHORTEST_MS = 12 * HOUR_MS
@@ -40,7 +40,7 @@ def draft(session: Session, unit: str, now: int, workdays: Workdays) -> tuple[in
 
 def content(session: Session, unit: str, since: int, until: int, workdays: Workdays) -> dict[str, Any]:
     """The sheet of a time: who was on duty, alarms, actions, what stays open."""
-    scope = and_(Alarm.unit.in_(below(unit)), Alarm.drill.is_(False))
+    scope = and_(inside(session, Alarm.unit, unit), Alarm.drill.is_(False))
     raised = session.scalars(select(Alarm).where(scope, Alarm.raised_at >= since, Alarm.raised_at < until).order_by(Alarm.id).limit(_LISTED)).all()
     open_ = session.scalars(select(Alarm).where(scope, Alarm.open_key.is_not(None)).order_by(_GRAVEST, Alarm.id).limit(_LISTED)).all()
     acted = session.execute(
@@ -74,11 +74,11 @@ def _alarm(row: Alarm) -> dict[str, Any]:
 
 def _pending(session: Session, unit: str, now: int, workdays: Workdays) -> list[dict[str, Any]]:
     """What the next shift must know that is no alarm: maintenance, pauses, rooms to look at, gaps in the roster."""
-    rooms = session.scalars(select(Room).where(Room.unit.in_(below(unit)), Room.maintenance_until > now)).all()
+    rooms = session.scalars(select(Room).where(inside(session, Room.unit, unit), Room.maintenance_until > now)).all()
     announced = [row for row in works.ahead(session, unit) if row.state == "planned"]
-    shelved = session.scalars(select(Alarm).where(Alarm.unit.in_(below(unit)), Alarm.shelved_until > now)).all()
+    shelved = session.scalars(select(Alarm).where(inside(session, Alarm.unit, unit), Alarm.shelved_until > now)).all()
     looks = session.scalars(
-        select(LookItem).where(LookItem.unit.in_(below(unit)), or_(LookItem.state == "waiting", LookItem.state == "unreachable")).limit(_LISTED)
+        select(LookItem).where(inside(session, LookItem.unit, unit), or_(LookItem.state == "waiting", LookItem.state == "unreachable")).limit(_LISTED)
     ).all()
     book = books.load(session, [unit], workdays, now)
     ahead = gaps(book, unit, now, now + vacancy.AHEAD_MS, vacancy.reaches)

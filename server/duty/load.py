@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from server.duty.clock import time_of_day
 from server.store.tables import Alarm, Notification
-from server.store.units import below
+from server.store.units import inside
 
 HOUR_MS = 3_600_000
 NIGHT = (22 * HOUR_MS, 7 * HOUR_MS)
@@ -63,11 +63,11 @@ class Load:
 
 def measure(session: Session, unit: str | None, since: int, until: int) -> Load:
     """The load of a unit and below in since ≤ t < until (UTC ms)."""
-    scope = (Alarm.unit.in_(below(unit)), Alarm.drill.is_(False), Alarm.raised_at >= since, Alarm.raised_at < until)
+    scope = (inside(session, Alarm.unit, unit), Alarm.drill.is_(False), Alarm.raised_at >= since, Alarm.raised_at < until)
     # Columns, not objects: a province has thousands a month.
     alarms = session.execute(select(*(getattr(Alarm, name) for name in _OF_ALARM)).where(*scope)).all()
     sent = select(*(getattr(Notification, name) for name in _OF_MESSAGE)).join(Alarm, Alarm.id == Notification.alarm)
-    sent = sent.where(Alarm.unit.in_(below(unit)), Alarm.drill.is_(False))
+    sent = sent.where(inside(session, Alarm.unit, unit), Alarm.drill.is_(False))
     sent = sent.where(Notification.sent_at >= since, Notification.sent_at < until)
     messages = session.execute(sent).all()
     hours = Counter(alarm.raised_at // HOUR_MS for alarm in alarms)

@@ -16,7 +16,7 @@ from server.store import audit
 from server.store.people import valid
 from server.store.tables import Account, Person
 from server.store.tables_org import PersonReview, PersonRole
-from server.store.units import below
+from server.store.units import below, inside
 
 KIND: Final = "review"
 LATE_DAYS: Final = 14
@@ -84,10 +84,10 @@ def _count(session: Session, query: Any) -> int:
 def _rows(session: Session, unit: str, now: int) -> list[tuple[str, str, str, list[str]]]:
     """(code, name, unit, roles) of everybody who is in the books, by code."""
     held: dict[int, list[str]] = {}
-    query = select(PersonRole.person, PersonRole.unit, PersonRole.role).where(PersonRole.unit.in_(below(unit)), valid(now))
+    query = select(PersonRole.person, PersonRole.unit, PersonRole.role).where(inside(session, PersonRole.unit, unit), valid(now))
     for person, at, role in session.execute(query):
         held.setdefault(person, []).append(f"{at}/{role}")
-    people = select(Person.id, Person.code, Person.name, Person.unit).where(Person.unit.in_(below(unit)), Person.disabled_at.is_(None))
+    people = select(Person.id, Person.code, Person.name, Person.unit).where(inside(session, Person.unit, unit), Person.disabled_at.is_(None))
     return [(code, name, at, sorted(held.get(ident, []))) for ident, code, name, at in session.execute(people.order_by(Person.code))]
 
 

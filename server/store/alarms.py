@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from server.store.tables import Alarm, EscalationStep, Notification, Transition
 from server.store.tables_watch import AlarmGroup, AlarmGroupMember
-from server.store.units import below
+from server.store.units import inside
 
 OPEN = "open"
 CLOSED = "closed"
@@ -31,7 +31,7 @@ def page(
     limit: int = 50,
 ) -> Sequence[Alarm]:
     """Alarms of a subtree, newest first. `states` are ISA states or `open` / `closed`; `since` and `until` bound `raised_at`; `before` is an id."""
-    query = select(Alarm).where(Alarm.unit.in_(below(scope)))
+    query = select(Alarm).where(inside(session, Alarm.unit, scope))
     if OPEN in states:
         query = query.where(Alarm.closed_at.is_(None))
     elif CLOSED in states:
@@ -77,8 +77,8 @@ class Brief(NamedTuple):
 
 def open_briefs(session: Session, scope: str | None) -> list[Brief]:
     """All open alarms of a subtree, however many: only what a list needs to count and to sort them."""
-    query = select(*(getattr(Alarm, name) for name in Brief._fields)).where(Alarm.closed_at.is_(None))
-    return [Brief(*row) for row in session.execute(query if scope is None else query.where(Alarm.unit.in_(below(scope))))]
+    query = select(*(getattr(Alarm, name) for name in Brief._fields)).where(Alarm.closed_at.is_(None), inside(session, Alarm.unit, scope))
+    return [Brief(*row) for row in session.execute(query)]
 
 
 def some(session: Session, idents: Sequence[int]) -> list[Alarm]:

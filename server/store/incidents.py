@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session, aliased
 
 from server.store.tables import Alarm, Point, Snapshot
 from server.store.tables_incident import Dossier, Incident, IncidentAlarm, IncidentEntry, IncidentPhoto
-from server.store.units import below
+from server.store.units import inside
 
 OPEN, REPORTED, CLOSED = "open", "reported", "closed"
 RUNNING = (OPEN, REPORTED)
@@ -19,7 +19,7 @@ def page(
     session: Session, scope: str | None, *, states: Sequence[str] = (), since: int | None = None, before: int | None = None, limit: int = 50
 ) -> Sequence[Incident]:
     """Incidents of a subtree, newest first; `since` bounds the opening, `before` is an id."""
-    query = select(Incident).where(Incident.unit.in_(below(scope)))
+    query = select(Incident).where(inside(session, Incident.unit, scope))
     if states:
         query = query.where(Incident.state.in_(states))
     if since is not None:

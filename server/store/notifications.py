@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.store.tables import Alarm, Notification
-from server.store.units import below
+from server.store.units import inside
 
 
 class Sent(NamedTuple):
@@ -24,7 +24,7 @@ def page(
 ) -> Sequence[Sent]:
     """Messages about alarms of a subtree, newest first; `before` is an id."""
     query = select(Notification, Alarm.room, Alarm.unit, Alarm.level).join(Alarm, Alarm.id == Notification.alarm)
-    query = query.where(Alarm.unit.in_(below(scope)))
+    query = query.where(inside(session, Alarm.unit, scope))
     if state:
         query = query.where(Notification.state == state)
     if alarm is not None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from server.store.tables import Gateway, Person, Point, Room, Unit
 from server.store.tables_org import Calibration, ChangeRequest, Holding, ImportRun, Notice, OrgChange, PersonReview, RoomPlan, RoomSheet
-from server.store.units import below
+from server.store.units import below, inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,9 @@ def search(session: Session, scope: str | None, text: str, *, people: bool, limi
     for kind, table, ident, home in _FOUND if people else _FOUND[:2]:
         query = select(ident, table.name, table.code, Unit.name).where(table.search.contains(wanted, autoescape=True))
         query = query.join(Unit, Unit.code == home) if table is not Unit else query
-        if scope is not None:
-            query = query.where(home.in_(below(scope)))
-        if kind == "person":
-            query = query.where(Person.disabled_at.is_(None))
-        begins, inside = table.search.startswith(wanted, autoescape=True), table.search.contains(f" {wanted}", autoescape=True)
-        rows = session.execute(query.order_by(case((begins, 0), (inside, 1), else_=2), table.code).limit(limit))
+        query = query.where(inside(session, home, scope), *((Person.disabled_at.is_(None),) if kind == "person" else ()))
+        begins, within = table.search.startswith(wanted, autoescape=True), table.search.contains(f" {wanted}", autoescape=True)
+        rows = session.execute(query.order_by(case((begins, 0), (within, 1), else_=2), table.code).limit(limit))
         found += [Hit(kind, str(key), name, code, unit if table is not Unit else "") for key, name, code, unit in rows]
     return found
 

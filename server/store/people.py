@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from server.store.tables import Person
 from server.store.tables_org import Absence, PersonRole
-from server.store.units import below
+from server.store.units import inside
 
 _CHAIN = 4
 """How far stand-ins of stand-ins are followed."""
@@ -105,7 +105,7 @@ def page(
     """
     query = select(Person).where(Person.code > after)
     if scope is not None:
-        query = query.where(Person.unit.in_(below(scope)))
+        query = query.where(inside(session, Person.unit, scope))
     if text:
         found = Person.search.contains(text.lower(), autoescape=True)
         query = query.where(or_(found, Person.phone.contains(text, autoescape=True)) if phones and text.strip("+").isdigit() else found)

@@ -10,7 +10,7 @@ from alarms.performance import Asked, Held, Performance, measure
 from server.store.tables import Alarm, AuditEntry, Transition
 from server.store.tables_alarms import LimitChange
 from server.store.tables_watch import Annunciation, Chronic
-from server.store.units import below
+from server.store.units import inside
 
 _SILENCING = ("shelved", "out_of_service")
 
@@ -46,7 +46,7 @@ class ChronicRow(NamedTuple):
 
 def desk(session: Session, scope: str | None, start: int, end: int) -> Desk:
     """The figures of a subtree over [start, end)."""
-    mine = (Alarm.unit.in_(below(scope)), Alarm.drill.is_(False))
+    mine = (inside(session, Alarm.unit, scope), Alarm.drill.is_(False))
     asked = select(Annunciation.at, Alarm.subject, Alarm.rule, Annunciation.level).join(Alarm, Alarm.id == Annunciation.alarm).where(*mine)
     asked = asked.where(Annunciation.at >= start, Annunciation.at < end)
     rows = [Asked(at, f"{subject}|{rule}", level) for at, subject, rule, level in session.execute(asked)]
@@ -75,7 +75,7 @@ def desk(session: Session, scope: str | None, start: int, end: int) -> Desk:
 
 def chronic(session: Session, scope: str | None, *, start: int | None = None, end: int | None = None) -> Sequence[ChronicRow]:
     """Standing states of a subtree, the longest first: those that stand now, or all that stood within [start, end)."""
-    query = select(Chronic, Alarm).join(Alarm, Alarm.id == Chronic.alarm).where(Alarm.unit.in_(below(scope)))
+    query = select(Chronic, Alarm).join(Alarm, Alarm.id == Chronic.alarm).where(inside(session, Alarm.unit, scope))
     if start is None or end is None:
         query = query.where(Chronic.ended_at.is_(None))
     else:
@@ -96,13 +96,13 @@ def places(session: Session, tags: Iterable[str]) -> dict[str, Place]:
 def _unauthorised(session: Session, scope: str | None, start: int, end: int) -> int:
     """Suppressions by persons and changed limits of which the audit log says nothing: alarms silenced in the database, past every door."""
     silenced = select(Transition.alarm, Transition.at, Alarm.room).join(Alarm, Alarm.id == Transition.alarm)
-    silenced = silenced.where(Alarm.unit.in_(below(scope)), Transition.name.in_(_SILENCING), Transition.by != "")
+    silenced = silenced.where(inside(session, Alarm.unit, scope), Transition.name.in_(_SILENCING), Transition.by != "")
     told = exists().where(
         AuditEntry.at == Transition.at,
         or_(AuditEntry.subject == literal("alarm:").concat(cast(Transition.alarm, String)), AuditEntry.subject == Alarm.room),
     )
     quiet = silenced.where(Transition.at >= start, Transition.at < end, ~told).subquery()
-    changes = select(LimitChange.id).where(LimitChange.unit.in_(below(scope)), LimitChange.created_at >= start, LimitChange.created_at < end)
+    changes = select(LimitChange.id).where(inside(session, LimitChange.unit, scope), LimitChange.created_at >= start, LimitChange.created_at < end)
     known = exists().where(
         AuditEntry.action == "limit.tighten",
         AuditEntry.at == LimitChange.created_at,

@@ -6,7 +6,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from server.store.tables import Gateway, Person, Point, Room, Unit
-from server.store.units import below, path
+from server.store.units import inside, path
 
 
 def get(session: Session, code: str) -> Room | None:
@@ -22,7 +22,7 @@ def names(session: Session, codes: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 def codes(session: Session, scope: str | None, *, after: str, limit: int) -> Sequence[str]:
     """Codes of the rooms of a subtree, in order, those after `after`."""
-    query = select(Room.code).where(Room.unit.in_(below(scope)), Room.code > after).order_by(Room.code)
+    query = select(Room.code).where(inside(session, Room.unit, scope), Room.code > after).order_by(Room.code)
     return session.scalars(query.limit(limit)).all()
 
 

@@ -50,6 +50,10 @@ class UnitTree:
             current = parents[current]
         return tuple(reversed(line))
 
+    def is_whole(self, code: str) -> bool:
+        """Whether every unit is this one or lies below it."""
+        return [unit for unit, parent in self._parents().items() if parent is None] == [code]
+
     def _parents(self) -> Mapping[str, str | None]:
         version, read_at, parents = self._state
         now, wanted = time.monotonic(), self._version

@@ -2,10 +2,11 @@
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import InstrumentedAttribute
 
 from server.store import tree, units
 from server.store.session import Database
-from server.store.tables import Unit
+from server.store.tables import AuditEntry, Gateway, Person, Unit
 from tests.org.conftest import CITY, COUNTY, PROVINCE, SISTER, STATION
 
 
@@ -60,3 +61,18 @@ def test_what_another_process_wrote_is_seen_after_a_while(db: Database, monkeypa
     other.close()
     monkeypatch.setattr(tree.time, "monotonic", lambda real=tree.time.monotonic: real() + tree.RELOAD_S)
     assert within(db, STATION, SISTER)
+
+
+def test_whoever_sees_the_whole_tree_is_not_asked_for_each_row_and_nobody_sees_more_by_it(db: Database) -> None:
+    def asked(column: InstrumentedAttribute, scope: str | None) -> bool:
+        with db.read() as session:
+            return str(units.inside(session, column, scope)) != "true"
+
+    assert [asked(Person.unit, scope) for scope in (None, PROVINCE, CITY)] == [False, False, True]
+    assert asked(Gateway.unit, PROVINCE), "a gateway of nobody lies below nobody"
+    assert asked(AuditEntry.unit, PROVINCE), "an entry about the whole names no unit"
+    with db.write() as session:
+        session.add(Unit(code="360000000000", parent=None, level=1, name="邻省", short_name="邻省"))
+        session.flush()
+        assert str(units.inside(session, Person.unit, PROVINCE)) != "true", "inside the transaction that changes the tree"
+    assert asked(Person.unit, PROVINCE), "there is another tree beside it"
