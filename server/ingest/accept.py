@@ -28,6 +28,8 @@ from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath, Receipt
 
 log = logging.getLogger("server.ingest.accept")
 TICK_EVERY_MS = 250
+ASIDE_LOOKS, ASIDE_S = 12, 0.004
+"""So often, and each time for so long, the decoder waits for the end of a group that is judged, and looks whether something hurries."""
 
 
 class WatchDoor(Protocol):
@@ -39,8 +41,8 @@ class WatchDoor(Protocol):
     def set_aside(self, topic: str, payload: bytes, reason: str, detail: str, now: int) -> None:
         """Keep poison for a person to look at."""
 
-    def aside(self) -> None:
-        """Wait while a group is judged, for a moment at most."""
+    def aside(self, most_s: float) -> bool:
+        """Wait while a group is judged, for so long at most. Returns whether none is."""
 
 
 class Acceptor:
@@ -63,7 +65,6 @@ class Acceptor:
         self._watch, self._send, self._metrics, self._acknowledge = watch, send, metrics, acknowledge
         self._events, self._last_birth = events, last_birth
         self._nodes: dict[tuple[str, str], NodeSession] = {}
-        self._by_topic: dict[str, NodeSession] = {}
         self._connection = 0
         self._ticked_at = 0
 
@@ -98,10 +99,10 @@ class Acceptor:
         self, incoming: "queue.Queue[Incoming]", stop: threading.Event, clock: Callable[[], int], also: Callable[[int], None] = lambda _now: None
     ) -> None:
         """The ingest thread. `also(now)` is called beside each tick."""
-        lanes = Lanes(incoming, self.hurries)
+        lanes = Lanes(incoming)
         while not stop.is_set():
             try:
-                self._watch.aside()
+                self._step_aside(lanes)
                 if (message := lanes.next(0.5)) is not None:
                     self.accept(message)
             except Exception:
@@ -109,6 +110,12 @@ class Acceptor:
                 self._metrics.refused.labels("internal").inc()
                 log.exception("a message could not be handled")
             self.beside(clock(), also)
+
+    def _step_aside(self, lanes: Lanes) -> None:
+        """While a group is judged, unless something hurries; in any case not for long."""
+        for _ in range(ASIDE_LOOKS):
+            if lanes.pressing() or self._watch.aside(ASIDE_S):
+                return
 
     def beside(self, now: int, also: Callable[[int], None]) -> None:
         """Ticks, now and then: to look at every node of a province behind each message took longer than the message."""
@@ -168,7 +175,6 @@ class Acceptor:
         if not node.born:
             self._ask_rebirth(topic, message.received_at, "data before birth")
             return
-        self._by_topic[message.topic] = node
         node.follow(payload.seq, message.received_at)
         data = read_data(payload, topic.node, node.names, device=topic.device, datatypes=node.datatypes)
         bounds.check_outbox(data.outbox)
@@ -218,11 +224,6 @@ class Acceptor:
         Kind.NDEATH: _node_death,
         Kind.DDEATH: _device_death,
     }
-
-    def hurries(self, message: Incoming) -> bool:
-        """Whether a message that waits brings news of the alarm class (lanes.py)."""
-        node = self._by_topic.get(message.topic)
-        return node is not None and node.born and message.connection == self._connection and node.brings_news(message.payload)
 
     # -- helpers ------------------------------------------------------------------------------------------------------------------------
 

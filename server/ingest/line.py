@@ -27,11 +27,14 @@ from typing import IO, Any, Final
 import msgspec
 
 from server.ingest.mqtt import QUEUE_LIMIT, Connection, Incoming, Transport, wall_clock
+from server.ingest.scout import Scout
 
 log = logging.getLogger("server.ingest.line")
 
 GATHER_S: Final = 0.002
 """Messages are gathered for so long before they are handed over; an alarm is among them."""
+SWITCH_S: Final = 0.0005
+"""Who receives does not wait longer than this for who hands over."""
 STATUS_S: Final = 0.25
 STOP_S: Final = 5.0
 _AT_ONCE: Final = 2_000
@@ -212,6 +215,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     source, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    sys.setswitchinterval(SWITCH_S)
     settings = _read(source)
     if settings is None:
         return
@@ -223,8 +227,9 @@ def main() -> None:
     for body in (server.listen, server.guard):
         threading.Thread(target=body, daemon=True).start()
     said: bool | None = None
+    scout = Scout()
     while True:
-        messages = _gather(transport.incoming)
+        messages = [one._replace(hurries=True) if scout.hurries(one.topic, one.payload) else one for one in _gather(transport.incoming)]
         transport.tick(wall_clock())
         lost = Counter(refused.get() for _ in range(refused.qsize()))
         if messages or lost or said is not transport.connected:

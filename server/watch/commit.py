@@ -59,7 +59,7 @@ class Transaction:
         self.session, self.world, self.now = session, world, now
         self.facts: list[Fact] = []
         self.raised: list[int] = []
-        self.escalation = Escalations(session, now)
+        self.escalation = Escalations(session)
         self.changed: dict[int, tuple[Key, Alarm]] = {}
         self.asked: list[tuple[Alarm, Asked]] = []
         self.named: dict[int, list[str]] = {}

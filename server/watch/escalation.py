@@ -28,10 +28,10 @@ _DROP = (
 
 
 class Escalations:
-    """Steps within one transaction at `now`; `asked` says whether the dispatcher has something new to look at."""
+    """Steps within one transaction; `asked` says whether the dispatcher has something new to look at."""
 
-    def __init__(self, session: Session, now: int) -> None:
-        self._session, self._now = session, now
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self.asked = False
         self._new: set[int] = set()
 
@@ -46,12 +46,12 @@ class Escalations:
         self._run(_ASK, row)
         self._new.discard(alarm.id)
 
-    def progressed(self, alarm: Alarm, transition: int) -> None:
+    def progressed(self, alarm: Alarm, transition: int, now: int) -> None:
         """Progress was reported: the clock of the take-over starts anew (the dispatcher plans the next question)."""
         asked = update(EscalationStep).where(EscalationStep.alarm == alarm.id, EscalationStep.state == PENDING)
         self._session.execute(asked.where(EscalationStep.reason.in_(("progress", "expire"))).values(state=CANCELLED))
         if alarm.acked_at is not None:
-            self.ask(alarm, transition, "progressed", self._now)
+            self.ask(alarm, transition, "progressed", now)
 
     def hold(self, alarm: Alarm) -> None:
         """Stop what has not left yet: pending steps and messages that nobody has claimed. The supervision line goes on: an answer of the handler

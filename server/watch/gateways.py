@@ -39,16 +39,16 @@ class Gateways:
         self._alive: list[dict[str, Any]] = []
         self._lines: list[dict[str, Any]] = []
         self._fallen: list[GatewayInfo] = []
-        self._world, self._tx, self._session, self._now = steps.world, steps.tx, steps.session, steps.now
+        self._world, self._tx, self._session = steps.world, steps.tx, steps.session
 
     def born(self, item: GatewayBirth) -> GatewayInfo:
         """A gateway says who it is; what it measures counts once somebody has claimed it."""
         row = self._session.get(Gateway, item.gateway)
         if row is None:
-            row = Gateway(code=item.gateway, group_id=item.group, changed_at=self._now, online=False)
+            row = Gateway(code=item.gateway, group_id=item.group, changed_at=self._steps.now, online=False)
             self._session.add(row)
         if not row.online:
-            row.online, row.changed_at = True, self._now
+            row.online, row.changed_at = True, self._steps.now
         row.bd_seq, row.last_seen_at, row.clock_offset_ms = item.bd_seq, item.received_at, item.offset_ms
         row.born_stamp = item.stamp if item.stamp is not None else row.born_stamp
         row.rules_version = item.rules_version or row.rules_version
@@ -77,8 +77,8 @@ class Gateways:
         self._session.flush()
         points = [self._world.add_point(row) for row in rows]
         for code in sorted({point.room for point in points if point.room is not None}):
-            self._ledger.cover(self._world.rooms[code], self._now)
-            self._ledger.recause(self._world.rooms[code], self._now)
+            self._ledger.cover(self._world.rooms[code], self._steps.now)
+            self._ledger.recause(self._world.rooms[code], self._steps.now)
         for point in points:
             self._world.watch_deadline(point)
             self._tx.facts.append(point_fact(point, gateway))
@@ -93,7 +93,7 @@ class Gateways:
         if known is None:
             row = Point(
                 gateway=key.gateway, device=key.device, quantity=key.quantity, channel=key.channel, room=accepted,
-                unit=declaration.unit, interval_ms=interval, klass=declaration.klass, created_at=self._now,
+                unit=declaration.unit, interval_ms=interval, klass=declaration.klass, created_at=self._steps.now,
             )  # fmt: skip
             self._session.add(row)
         else:
@@ -102,7 +102,7 @@ class Gateways:
                 return None
             row = self._session.get_one(Point, known.id)
             if known.interval_ms != interval and known.last_at:
-                self._session.add(PointStep(point=row.id, **steps.until(row.interval_ms, self._now)))
+                self._session.add(PointStep(point=row.id, **steps.until(row.interval_ms, self._steps.now)))
             row.interval_ms, row.room, row.klass = interval, row.room or accepted, declaration.klass
         return row
 
@@ -146,7 +146,7 @@ class Gateways:
 
     def _line(self, gateway: GatewayInfo, kind: str, at: int) -> None:
         """Its line has gone or come: kept in its logbook, for whoever judges the case again."""
-        self._lines.append(lines.row(gateway.code, kind, at, self._now))
+        self._lines.append(lines.row(gateway.code, kind, at, self._steps.now))
 
     def gone(self, gateway: GatewayInfo, at: int) -> None:
         """Its absence is certain since an instant: its points' silence is suppressed by design."""
@@ -157,7 +157,7 @@ class Gateways:
             gateway.online, gateway.changed_at = False, at
             self._session.execute(update(Gateway).where(Gateway.code == gateway.code).values(online=False, changed_at=at))
         for rule in gateway.rules:
-            self._steps.gateway(gateway, rule, Tick(fresh=False, deadline=at), self._now)
+            self._steps.gateway(gateway, rule, Tick(fresh=False, deadline=at), self._steps.now)
         for point in self.points(gateway):
             self._hush(point)
         self._lost.silent(self.points(gateway), at)
@@ -181,7 +181,7 @@ class Gateways:
             rooms |= {point.room for one in near for point in self.points(one) if point.room is not None}
         rooms |= {point.room for gateway in self._fallen for point in self.points(gateway) if point.room is not None}
         for code in sorted(rooms):
-            self._ledger.recause(self._world.rooms[code], self._now)
+            self._ledger.recause(self._world.rooms[code], self._steps.now)
         self._fallen.clear()
 
     def _cities(self) -> dict[str, set[int]]:
@@ -195,7 +195,7 @@ class Gateways:
     def _hush(self, point: PointInfo) -> None:
         for rule in point.rules:
             if rule.kind == "stale" and Key(point.subject, rule.name) in self._world.memory:
-                self._steps.point(point, rule, Suppress(OFFLINE), self._now)
+                self._steps.point(point, rule, Suppress(OFFLINE), self._steps.now)
                 self._world.hushed.add(point.id)
                 point.loud()
 
@@ -209,15 +209,15 @@ class Gateways:
 
     def absent(self) -> None:
         """Find the gateways that have said nothing for too long; a claimed one that never spoke owes a birth since the server listens."""
-        if self._now - self._world.absent_at < ABSENT_EVERY_MS:
+        if self._steps.now - self._world.absent_at < ABSENT_EVERY_MS:
             return
-        self._world.absent_at = self._now
+        self._world.absent_at = self._steps.now
         for gateway in self._world.gateways.values():
             if gateway.unit is not None and not gateway.missed and (gateway.acknowledges or not gateway.online):
                 since = max(gateway.last_seen_at, self._world.started_at) + SILENCE_MS
-                if self._now > since:
+                if self._steps.now > since:
                     self.gone(gateway, since)
-            if gateway.steady_at is not None and gateway.steady_at <= self._now:
+            if gateway.steady_at is not None and gateway.steady_at <= self._steps.now:
                 steady, gateway.steady_at = gateway.steady_at, None
                 self._line(gateway, lines.BACK, steady)
                 for rule in gateway.rules:

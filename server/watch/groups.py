@@ -33,7 +33,7 @@ class Groups:
     """Folding within one transaction; runs after everything else has been judged."""
 
     def __init__(self, steps: Steps) -> None:
-        self._steps, self._world, self._tx, self._session, self._now = steps, steps.world, steps.tx, steps.session, steps.now
+        self._steps, self._world, self._tx, self._session = steps, steps.world, steps.tx, steps.session
 
     def finish(self) -> None:
         """Take in what has changed: members come, change and leave; groups form, grow and end."""
@@ -78,7 +78,7 @@ class Groups:
             if memory is None or rule is None or memory.alarm != row.id or (row.group_alarm is None and memory.state.tripped):
                 continue  # a member that has been released speaks for itself
             try:
-                result = step(rule, memory.state, event, self._now)
+                result = step(rule, memory.state, event, self._steps.now)
             except NotAllowedError:
                 continue  # e.g. one that a person has taken over himself
             self._tx.apply(self._subject_of(row, key), rule, memory, result, via=via)
@@ -98,7 +98,7 @@ class Groups:
     def _left(self, group: GroupInfo, alarm: Alarm) -> None:
         alarm.group_alarm = None
         membership = update(AlarmGroupMember).where(AlarmGroupMember.group_id == group.id, AlarmGroupMember.alarm == alarm.id)
-        self._session.execute(membership.values(left_at=self._now))
+        self._session.execute(membership.values(left_at=self._steps.now))
         self._tx.restate(alarm)
 
     # -- groups ---------------------------------------------------------------------------------------------------------------------------
@@ -108,10 +108,10 @@ class Groups:
         window = CAUSES[cause].burst_ms
         singles = [one for one in self._world.foldable.values() if one.group is None and one.cause == cause and scope_of(cause, one.path) == scope]
         group = next((one for one in self._world.groups.values() if (one.cause, one.scope) == (cause, scope)), None)
-        if group is not None and self._now - group.joined_at <= window:
+        if group is not None and self._steps.now - group.joined_at <= window:
             self._join(group, [one for one in singles if one.raised_at >= group.joined_at - window])
             return {group.id}
-        recent = [one for one in singles if not one.released and one.raised_at > self._now - 2 * window]
+        recent = [one for one in singles if not one.released and one.raised_at > self._steps.now - 2 * window]
         bursts, _ = fold([Open(one.alarm, cause, one.rooms, one.path, one.raised_at, one.level) for one in recent], LEAST_ROOMS)
         for burst in bursts:
             members = [self._world.foldable[ident] for ident in burst.alarms]
@@ -126,10 +126,10 @@ class Groups:
     def _form(self, cause: str, scope: str, members: list[Foldable]) -> GroupInfo | None:
         path = self._common(members)
         key = Key(f"unit:{path[-1]}", GROUPS[cause])
-        group = GroupInfo(0, 0, key, cause, scope, path, self._now)
+        group = GroupInfo(0, 0, key, cause, scope, path, self._steps.now)
         rule = self._world.builtin[key.rule]
         level = level_of(cause, (one.level for one in members))
-        alarm = self._feed(group, rule, Seen(self._now, float(level), Quality.GOOD, ""), self._now)
+        alarm = self._feed(group, rule, Seen(self._steps.now, float(level), Quality.GOOD, ""), self._steps.now)
         if alarm is None:
             return None  # its alarm is out of service or waits, cleared, for a person: the members speak for themselves
         since = min(one.raised_at for one in members)
@@ -142,9 +142,9 @@ class Groups:
         """The row of a group that begins. An alarm that has cleared and that nobody has answered speaks for the next burst too: its row goes on."""
         row = self._session.scalar(select(AlarmGroup).where(AlarmGroup.alarm == alarm))
         if row is None:
-            row = AlarmGroup(alarm=alarm, cause=cause, scope=scope, since=since, joined_at=self._now)
+            row = AlarmGroup(alarm=alarm, cause=cause, scope=scope, since=since, joined_at=self._steps.now)
             self._session.add(row)
-        row.scope, row.since, row.joined_at, row.ended_at = scope, since, self._now, None
+        row.scope, row.since, row.joined_at, row.ended_at = scope, since, self._steps.now, None
         self._session.flush()
         return row.id
 
@@ -154,13 +154,13 @@ class Groups:
             group.members.add(one.alarm)
             alarm = self._session.get_one(Alarm, one.alarm)
             alarm.group_alarm = group.alarm
-            values = {"group_id": group.id, "alarm": one.alarm, "joined_at": self._now, "left_at": None}
+            values = {"group_id": group.id, "alarm": one.alarm, "joined_at": self._steps.now, "left_at": None}
             updated = update(AlarmGroupMember).where(AlarmGroupMember.group_id == group.id, AlarmGroupMember.alarm == one.alarm).values(left_at=None)
             if not self._session.execute(updated).rowcount:  # type: ignore[attr-defined]
                 self._session.execute(insert(AlarmGroupMember).values(values))
             self._tx.quieten(alarm)
             self._tell(group, alarm)
-            group.joined_at = self._now
+            group.joined_at = self._steps.now
         self._session.execute(update(AlarmGroup).where(AlarmGroup.id == group.id).values(joined_at=group.joined_at))
         self._widen(group)
 
@@ -172,7 +172,7 @@ class Groups:
         newest = self._session.scalar(select(func.max(Transition.id)).where(Transition.alarm == alarm.id))
         asked = select(EscalationStep.id).where(EscalationStep.alarm == alarm.id, EscalationStep.reason == PART)
         if newest is not None and self._session.scalar(asked.where(EscalationStep.annunciation == newest)) is None:
-            self._tx.escalation.ask(alarm, newest, PART, self._now)
+            self._tx.escalation.ask(alarm, newest, PART, self._steps.now)
 
     def _widen(self, group: GroupInfo) -> None:
         """A group that now reaches over more than its unit is one of the unit above both."""
@@ -193,13 +193,13 @@ class Groups:
         memory, rule = self._world.memory[group.key], self._world.builtin[group.key.rule]
         if memory.state.acknowledged:
             alarm = self._session.get_one(Alarm, group.alarm)
-            self._tx.apply(self._subject_of(alarm, group.key), rule, memory, step(rule, memory.state, AskAgain(), self._now))
+            self._tx.apply(self._subject_of(alarm, group.key), rule, memory, step(rule, memory.state, AskAgain(), self._steps.now))
 
     def _settled(self) -> set[int]:
         """Groups whose burst is long over and of which only one or two rooms are left."""
         ended = set()
         for group in self._world.groups.values():
-            if self._now - group.joined_at > CAUSES[group.cause].burst_ms:
+            if self._steps.now - group.joined_at > CAUSES[group.cause].burst_ms:
                 rooms = {room for ident in group.members for room in self._world.foldable[ident].rooms}
                 if len(rooms) < LEAST_ROOMS:
                     ended.add(group.id)
@@ -216,7 +216,7 @@ class Groups:
         alarm, memory, rule = self._session.get_one(Alarm, member.alarm), self._world.memory[member.key], self._world.rule(member.key)
         self._left(group, alarm)
         if rule is not None:
-            self._tx.apply(self._subject_of(alarm, member.key), rule, memory, step(rule, memory.state, AskAgain(), self._now))
+            self._tx.apply(self._subject_of(alarm, member.key), rule, memory, step(rule, memory.state, AskAgain(), self._steps.now))
 
     def _restate(self, group: GroupInfo) -> None:
         """Level and number of rooms follow the members; with the last one gone the group clears."""
@@ -224,13 +224,13 @@ class Groups:
         rooms = {room for one in members for room in one.rooms}
         level = level_of(group.cause, (one.level for one in members))
         rule = self._world.builtin[group.key.rule]
-        self._feed(group, rule, Seen(self._now, float(level), Quality.GOOD, ""), self._now)
+        self._feed(group, rule, Seen(self._steps.now, float(level), Quality.GOOD, ""), self._steps.now)
         alarm = self._session.get_one(Alarm, group.alarm)
         alarm.limit = None
         if rooms:
             alarm.raised_value = float(len(rooms))
         else:
-            self._session.execute(update(AlarmGroup).where(AlarmGroup.id == group.id).values(ended_at=self._now))
+            self._session.execute(update(AlarmGroup).where(AlarmGroup.id == group.id).values(ended_at=self._steps.now))
             del self._world.groups[group.id]
         self._tx.say(alarm)
 

@@ -1,9 +1,11 @@
 """What waits for the writer, in two lanes: news of smoke, leaks and doors, and commands, go before climate.
 
 A group is what one transaction judges. Hurried inputs make a group of their own at once, behind whatever waits of the same gateway (its order is
-kept: an older sample behind a newer one would count as late). After such a group the others have their turn, so that nobody starves.
+kept: an older sample behind a newer one would count as late); one that comes while others are judged ends their group and is its last. After such a
+group the others have their turn, so that nobody starves.
 """
 
+import math
 import queue
 import threading
 from collections import Counter, deque
@@ -17,6 +19,9 @@ GROUP_LIMIT, GROUP_SAMPLES = 128, 2_000
 """A group is closed at so many inputs or samples: what comes behind it, maybe smoke, must not wait for the judging of a whole province."""
 FEW, FEW_MS = 8, 8
 """While groups are this small it pays nothing to wait long for more: then a group is gathered for so many ms only."""
+
+UNCUT_SAMPLES = 400
+"""So much of a group is judged whatever hurries, or a storm of alarms would keep everything else waiting for ever."""
 
 BREATH_MS = 2
 """With a backlog, too, the threads that bring news have so long between two groups: what hurries is found and goes next."""
@@ -45,6 +50,7 @@ class Inbox:
         self._hurried: Counter[str] = Counter()
         self._gather_ms, self._few, self._hurried_last = gather_ms, True, False
         self._count = self._weight = 0
+        self._uncut = math.inf
 
     def put(self, item: Item) -> "Future[Any]":
         """Add an input; the future is answered after the commit that holds it."""
@@ -63,14 +69,34 @@ class Inbox:
         `alone`: no more than one input, in the order of arrival.
         """
         self.wait(wait_ms)
+        self._uncut = math.inf
         if alone:
             return self._in_order(most=1)
         if self._hurried and not self._hurried_last:
             group, self._hurried_last = self._out_of_turn(), True
         else:
-            group, self._hurried_last = self._in_order(), False
+            group, self._hurried_last, self._uncut = self._in_order(), False, UNCUT_SAMPLES
         self._few = len(group) < FEW
         return group
+
+    def pressing(self, judged: int) -> bool:
+        """Whether something that hurries is to be let in now that so many more samples of the group have been judged: not before a good part has,
+        and once in a group."""
+        self._uncut -= judged
+        return self._uncut <= 0 and self.hurried()
+
+    def hurried(self) -> bool:
+        """Whether something that hurries waits."""
+        return self._stir.is_set() or bool(self._hurried)
+
+    def let_in(self, group: list[Entry], done: int) -> None:
+        """What hurries takes the place of what is left of a group behind its first `done` entries, and that waits again."""
+        self._stir.clear()
+        self._drain()
+        if self._hurried:
+            for entry in reversed(group[done:]):
+                self._add(entry, first=True)
+            group[done:], self._hurried_last, self._uncut = self._out_of_turn(), True, math.inf
 
     def wait(self, wait_ms: int) -> None:
         """Take in what has come; wait for the first input, and then for others until the group's time is over or something hurries.
@@ -94,10 +120,10 @@ class Inbox:
         for _ in range(self._arrivals.qsize()):
             self._add(self._arrivals.get())
 
-    def _add(self, entry: Entry) -> None:
+    def _add(self, entry: Entry, *, first: bool = False) -> None:
         waiting, gateway = _Waiting(entry), gateway_of(entry[0])
-        self._waiting.append(waiting)
-        self._of_gateway.setdefault(gateway, deque()).append(waiting)
+        for line in (self._waiting, self._of_gateway.setdefault(gateway, deque())):
+            line.appendleft(waiting) if first else line.append(waiting)
         self._hurried.update((gateway,) if hurries(entry[0]) else ())
         self._count, self._weight = self._count + 1, self._weight + weight(entry[0])
 

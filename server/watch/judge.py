@@ -34,7 +34,7 @@ class Judge:
     """Built anew for each commit; everything lasting lives in the World."""
 
     def __init__(self, world: World, tx: Transaction, metrics: Metrics) -> None:
-        self._world, self._tx, self._session, self._now, self._metrics = world, tx, tx.session, tx.now, metrics
+        self._world, self._tx, self._session, self._metrics = world, tx, tx.session, metrics
         self._steps = Steps(world, tx, metrics)
         self._ledger, self._lost = Ledger(self._steps), Lost(self._steps)
         self.rooms, self.groups = Rooms(self._steps, self._ledger), Groups(self._steps)
@@ -106,14 +106,14 @@ class Judge:
     def resume(self) -> None:
         """After a start: time in which nobody listened is nobody's watch."""
         alive = self._world.pulse_at
-        if alive and self._now - alive > OUTAGE_MS:
-            self._session.execute(insert(ServerOutage).values(began=alive, ended=self._now))
-            self._world.outages.append((alive, self._now))
-            self._ledger.outage(alive, self._now)
+        if alive and self._tx.now - alive > OUTAGE_MS:
+            self._session.execute(insert(ServerOutage).values(began=alive, ended=self._tx.now))
+            self._world.outages.append((alive, self._tx.now))
+            self._ledger.outage(alive, self._tx.now)
 
     def tick(self) -> None:
         """Everything that time alone makes due."""
-        for due, key in list(self._world.timers.pop(self._now)):
+        for due, key in list(self._world.timers.pop(self._tx.now)):
             self._timer(key, due)
         self._samples.deadlines()
         self._gateways.absent()
@@ -143,7 +143,7 @@ class Judge:
         self.groups.finish()
         Floods(self._steps).finish()
         if self._samples.rows:
-            journal.append(self._session, self._samples.rows, self._now)
+            journal.append(self._session, self._samples.rows, self._tx.now)
         marks = [(gateway, epoch, self._world.marks[gateway, epoch]) for gateway, epoch in sorted(self._marks)]
         memories.mark(self._session, [(gateway, epoch, mark.upto, mark.ranges, mark.lost) for gateway, epoch, mark in marks])
         self._gateways.finish()
@@ -154,10 +154,10 @@ class Judge:
 
     def _pulse(self) -> None:
         """A sign of life at least each second: after a crash it says since when nobody has watched."""
-        if self._now - self._world.pulse_at >= PULSE_MS:
-            self._world.pulse_at = self._now
-            if not self._session.execute(update(WatchPulse).values(at=self._now)).rowcount:  # type: ignore[attr-defined]
-                self._session.execute(insert(WatchPulse).values(id=1, at=self._now))
+        if self._tx.now - self._world.pulse_at >= PULSE_MS:
+            self._world.pulse_at = self._tx.now
+            if not self._session.execute(update(WatchPulse).values(at=self._tx.now)).rowcount:  # type: ignore[attr-defined]
+                self._session.execute(insert(WatchPulse).values(id=1, at=self._tx.now))
 
     def _mark(self, gateway: str, epoch: int) -> Mark:
         mark = self._world.marks.get((gateway, epoch))

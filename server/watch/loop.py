@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import select
 
 from alarms.rules import RuleSet
-from server.live.facts import Fact
 from server.metrics import Metrics
 from server.settings import WatchSettings
 from server.store import audit, rule_sets
@@ -24,12 +23,13 @@ from server.watch import conditions
 from server.watch.commands import Command, NewRules, Outcome
 from server.watch.commit import Transaction, alarm_fact
 from server.watch.facts import standing_facts
-from server.watch.inbox import Entry, Inbox, Item
+from server.watch.inbox import Entry, Inbox, Item, weight
 from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath, Receipt
 from server.watch.judge import Judge
 from server.watch.loading import load
 from server.watch.obey import obey
 from server.watch.state import World
+from server.watch.told import Publish, Told
 
 log = logging.getLogger("server.watch")
 
@@ -40,10 +40,6 @@ CAREFUL_MS = 60_000
 FROZEN_MS = 10_000
 """A writer that comes to itself after so long was held up (a stopped process, a virtual machine on hold): nobody watched meanwhile."""
 REFUSED_KEPT = 500
-ASIDE_S = 0.05
-"""Who steps aside for the writer goes on after so long in any case."""
-
-Publish = Callable[[Sequence[Fact], int], None]
 
 
 def _plain(text: str) -> str:
@@ -61,6 +57,7 @@ class Watch:
         self.publish, self._nudge = publish, nudge
         self.inbox = Inbox(settings.gather_ms)
         self._world: World | None = None
+        self._owed: Told | None = None
         self._expired_at = self._careful_until = 0
         self._at_rest = threading.Event()
         self._at_rest.set()
@@ -75,14 +72,14 @@ class Watch:
         """Queue a person's command."""
         return self.inbox.put(command)
 
-    def aside(self) -> None:
-        """Wait while the writer is at work on a group, for a moment at most: called by threads that decode much and have all the time until it has
-        ended.
+    def aside(self, most_s: float) -> bool:
+        """Wait while the writer is at work on a group, `most_s` seconds at most: called by threads that decode much and have all the time until it
+        has ended. Returns whether it has.
 
         Python runs one thread at a time. Two that are busy take the interpreter from each other a thousand times a second, with the caches of the
         processor: side by side they judged and decoded a quarter less than in turn, and an alarm in the middle waited for both.
         """
-        self._at_rest.wait(ASIDE_S)
+        return self._at_rest.wait(most_s)
 
     def adopt(self, rules: RuleSet) -> "Future[Outcome]":
         """Judge by another rule set from the next transaction on, also after memory was read back."""
@@ -129,42 +126,59 @@ class Watch:
                 self._metrics.commit_failures.inc()
                 self._careful_until = clock() + CAREFUL_MS
                 self._recover(stop, clock)
+        if self._owed is not None:
+            self._owed.tell(self.publish)
 
     def run_once(self, clock: Callable[[], int], *, wait_ms: int = 0) -> int:
         """Gather one group, judge it and time itself, commit, answer. Returns the number of samples committed."""
         group = self.inbox.take(wait_ms, alone=clock() < self._careful_until)
-        now = clock()
         try:
-            answers, samples, tx = self._commit(group, now)
+            answers, samples, tx = self._commit(group, clock)
         except BaseException as error:
             for _, future in group:
                 if future.set_running_or_notify_cancel():
                     future.set_exception(error)
             raise
+        self._count(tx, samples, clock())
         with self._others_aside(group):
-            try:
-                self._after(tx, samples, now, clock())  # first: whoever gets an answer finds its outcome on the board
-            finally:
-                for future, answer in answers:
-                    if future.set_running_or_notify_cancel():
-                        future.set_result(answer)
+            self._tell(Told(tx.facts, answers, tx.now))
+        if tx.escalation.asked:
+            self._nudge()
         return samples
 
-    def _commit(self, group: Sequence[Entry], now: int) -> tuple[list[tuple["Future[Any]", Any]], int, Transaction]:
+    def _tell(self, new: Told) -> None:
+        """What a commit means for others. While something hurries waits, the readings on the board and the receipts of gateways wait for it: with a
+        full group they take as long as an alarm."""
+        before, self._owed = self._owed, None
+        if self.inbox.hurried():
+            new, self._owed = new.halves()
+        new.tell(self.publish)
+        if before is not None:
+            before.tell(self.publish)
+
+    def _commit(self, group: list[Entry], clock: Callable[[], int]) -> tuple[list[tuple["Future[Any]", Any]], int, Transaction]:
         assert self._world is not None, "open() first"  # noqa: S101 - a programming error, not an input
-        answers: list[tuple[Future[Any], Any]] = []
         with self._others_aside(group), self._db.write(first=True) as session:  # aside from before the turn: whoever has it shall be done soon
-            tx = Transaction(session, self._world, now)
+            tx = Transaction(session, self._world, clock())
             judge = Judge(self._world, tx, self._metrics)
-            for item, future in group:
-                answers.append((future, self._one(item, judge, tx)))
+            answers = self._judge(group, judge, tx, clock)
             judge.tick()
-            if now - self._expired_at >= EXPIRE_EVERY_MS:
-                self._expired_at = now
+            if tx.now - self._expired_at >= EXPIRE_EVERY_MS:
+                self._expired_at = tx.now
                 conditions.expire(self._world, tx)
             samples = judge.finish()
             self._at_rest.set()  # the commit waits for the disk: others may run meanwhile
         return answers, samples, tx
+
+    def _judge(self, group: list[Entry], judge: Judge, tx: Transaction, clock: Callable[[], int]) -> list[tuple["Future[Any]", Any]]:
+        answers: list[tuple[Future[Any], Any]] = []
+        while len(answers) < len(group):
+            item, future = group[len(answers)]
+            answers.append((future, self._one(item, judge, tx)))
+            if self.inbox.pressing(weight(item)):
+                self.inbox.let_in(group, len(answers))
+                tx.now = max(tx.now, clock())  # what was let in came after the transaction's beginning
+        return answers
 
     @contextmanager
     def _others_aside(self, group: Sequence[Entry]) -> Iterator[None]:
@@ -188,16 +202,12 @@ class Watch:
                 with audit.acting(item.origin):
                     return obey(self._world, tx, judge, item)
 
-    def _after(self, tx: Transaction, samples: int, now: int, committed: int) -> None:
+    def _count(self, tx: Transaction, samples: int, committed: int) -> None:
         if samples:
             self._metrics.samples_accepted.inc(samples)
         self._metrics.commits.inc()
         for at in tx.raised:
             self._metrics.sample_to_alarm.observe(max(committed - at, 0) / 1000)
-        if tx.facts:
-            self.publish(tx.facts, now)
-        if tx.escalation.asked:
-            self._nudge()
 
     def _recover(self, stop: threading.Event, clock: Callable[[], int]) -> None:
         while not stop.wait(1):

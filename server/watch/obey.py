@@ -134,7 +134,7 @@ def _note(world: World, tx: Transaction, judge: Judge, alarm: Alarm, command: co
     if isinstance(command, commands.Decline) and _owns(tx, alarm, command):
         conditions.release(world, tx, alarm)  # who had taken it over gives it back: everybody is asked anew
     if isinstance(command, commands.Progress | commands.NoDanger | commands.Assist):
-        tx.escalation.progressed(alarm, ident)
+        tx.escalation.progressed(alarm, ident, tx.now)
     if isinstance(command, commands.Decline | commands.Assist):
         # Whoever comes next is told at once; the owner of an acknowledged alarm stays its owner.
         pending = tx.session.query(EscalationStep).filter_by(alarm=alarm.id, state="pending", reason="raised").order_by(EscalationStep.due).first()

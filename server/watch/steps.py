@@ -16,11 +16,16 @@ def alone(rule: Rule, event: Event) -> bool:
 
 
 class Steps:
-    """What every part of the judge needs: the lasting World, the open transaction and its instant."""
+    """What every part of the judge needs: the lasting World, the open transaction and its instant, which goes on when something is let in."""
 
     def __init__(self, world: World, tx: Transaction, metrics: Metrics) -> None:
         self.world, self.tx, self.metrics = world, tx, metrics
-        self.session, self.now = tx.session, tx.now
+        self.session = tx.session
+
+    @property
+    def now(self) -> int:
+        """UTC ms."""
+        return self.tx.now
 
     def point(self, point: PointInfo, rule: Rule, event: Event, at: int) -> Alarm | None:
         """One event for one rule of a point."""

@@ -12,14 +12,13 @@ from tests.server.test_watch_groups import die, gateways
 
 
 def passes(watch) -> bool:
-    """Whether somebody who steps aside now goes on at once."""
+    """Whether somebody who steps aside now goes on at once, let go by the writer alone."""
     gone = threading.Event()
-    threading.Thread(target=lambda: (watch.aside(), gone.set()), daemon=True).start()
+    threading.Thread(target=lambda: (watch.aside(3600), gone.set()), daemon=True).start()
     return gone.wait(5)
 
 
 def test_who_decodes_waits_while_a_group_is_judged_and_not_for_the_disk(slice_, monkeypatch):
-    monkeypatch.setattr(loop, "ASIDE_S", 3600)  # to be let go by the writer alone
     slice_.birth()
     seen = {}
     judged = loop.Judge.data
@@ -39,8 +38,7 @@ def test_who_decodes_waits_while_a_group_is_judged_and_not_for_the_disk(slice_, 
     assert passes(slice_.watch)
 
 
-def test_nobody_stays_aside_after_a_group_that_failed(slice_, monkeypatch):
-    monkeypatch.setattr(loop, "ASIDE_S", 3600)
+def test_nobody_stays_aside_after_a_group_that_failed(slice_):
     slice_.birth()
     with slice_.db.write() as session:
         session.connection().exec_driver_sql("ALTER TABLE journal RENAME TO journal_away")
