@@ -26,7 +26,7 @@ from server.history import History, retention
 from server.history.seals import seal
 from server.ingest.accept import Acceptor
 from server.ingest.downlink import Downlink
-from server.ingest.line import Line
+from server.ingest.line import Birth, Line
 from server.ingest.mqtt import wall_clock
 from server.jobs import Job, Jobs
 from server.jobs_duty import DutyConditions
@@ -72,9 +72,7 @@ after the start is put out of its sight, and the rest is looked at seldom: hardl
 class Parts:
     """Everything that runs, built but not started. `clock` is UTC ms; `line` makes the connection to the broker."""
 
-    def __init__(
-        self, settings: Settings, *, clock: Callable[[], int] = wall_clock, line: Callable[[Settings, Metrics], Line] = from_settings.line
-    ) -> None:
+    def __init__(self, settings: Settings, *, clock: Callable[[], int] = wall_clock, line: Callable[[Settings], Line] = from_settings.line) -> None:
         self.settings, self.clock = settings, clock
         self.metrics = Metrics()
         self.db = Database(settings.database_url)
@@ -95,10 +93,10 @@ class Parts:
             self.db, self.rulebook.current, settings.watch, self.metrics, publish=self.hub.publish,
             nudge=self.dispatcher.nudge if self.dispatcher is not None else lambda: None,
         )  # fmt: skip
-        self.transport = line(settings, self.metrics)
+        self.transport = line(settings)
         self.acceptor = Acceptor(
-            self.watch, self.transport.send, self.metrics, acknowledge=settings.watch.acknowledge_gateways, events=self._logbook,
-            last_birth=self._last_birth,
+            self.watch, self.transport.settle, self.transport.send, self.metrics, acknowledge=settings.watch.acknowledge_gateways,
+            events=self._logbook,
         )  # fmt: skip
         self.downlink = Downlink(self.db, self.transport.send)
         self.history = History(self.db, self.store, limits=self._limits)
@@ -129,13 +127,13 @@ class Parts:
             return all_limits(session, self.board, self.settings.watch.allowed_ms)
 
     def _logbook(self, gateway: str, entries: Sequence[str], now: int) -> Sequence[str]:
-        """From the ingest thread: a logbook is no reading, so it does not wait for the writer."""
+        """From the ingest thread: a logbook is no reading, so it does not wait for the watch."""
         with self.db.write() as session:
             return gateway_events.take(session, gateway, entries, now)
 
-    def _last_birth(self, group: str, node: str) -> tuple[int | None, int | None]:
+    def _births(self) -> Sequence[Birth]:
         with self.db.read() as session:
-            return gateways.last_birth(session, group, node)
+            return gateways.last_births(session)
 
     def _job_table(self) -> tuple[Job, ...]:
         return (
@@ -246,11 +244,11 @@ class Parts:
             self._spawn("dispatch", self.dispatcher.run)
         if self.replies is not None:
             self._spawn("replies", self.replies.run)
-        self._spawn("ingest", lambda stop, clock: self.acceptor.run(self.transport.incoming, stop, clock))
+        self._spawn("ingest", lambda stop, _clock: self.acceptor.run(stop))
         self._spawn("downlink", self.downlink.run)
         self._spawn("papers", self.desk.run)
         self.jobs.start()
-        self.transport.start()
+        self.transport.start(self.acceptor.hear, self._births)
 
     def _spawn(self, name: str, body: Callable[[threading.Event, Callable[[], int]], None]) -> None:
         thread = threading.Thread(target=body, args=(self._stop, self.clock), name=name, daemon=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from alarms.rules import Rule, RuleSet, default_rules, load_rules
 from server.ingest.line import Line
 from server.ingest.mqtt import Connection
-from server.metrics import Metrics
 from server.org.oidc import Provider, ProviderSettings
 from server.org.sessions import SignInLimits
 from server.secret_files import readable, secret
@@ -33,7 +32,7 @@ def _sourced(rule: Rule, source: str) -> Rule:
     return replace(rule, source=rule.source or source, by_medium=by_medium)
 
 
-def line(settings: Settings, metrics: Metrics) -> Line:
+def line(settings: Settings) -> Line:
     """The connection to the broker, not started. Raises SecretFileError."""
     broker = settings.broker
     authority = readable(broker.tls_ca)
@@ -42,7 +41,7 @@ def line(settings: Settings, metrics: Metrics) -> Line:
         password=secret(broker.password_file), keepalive_s=broker.keepalive_s,
         tls=(authority, readable(broker.tls_cert), readable(broker.tls_key)) if authority is not None else None,
     )  # fmt: skip
-    return Line(to, lambda reason, number: metrics.refused.labels(reason).inc(number))
+    return Line(to)
 
 
 def provider(settings: Settings) -> Provider | None:

@@ -1,8 +1,8 @@
-"""The line to the broker: the MQTT connection runs in a process of its own and hands over whole armfuls of messages.
+"""The line to the broker: the MQTT connection runs in a process of its own, which reads the messages and hands over whole armfuls of what they say.
 
-A province sends more than a thousand messages a second, and each costs its receiver several system calls. Among threads that judge, decode and store,
-every one of them had to wait for the interpreter; in a process of its own it waits for nobody. The process keeps nothing: when it ends, a new one
-connects, which counts as a new connection, and the gateways' spools still have what was under way.
+A province sends more than a thousand messages a second; to receive and to decode them takes a third of a processor. Among threads that judge and
+store, that had to wait for the interpreter, and an alarm with it; in a process of its own it waits for nobody. The process keeps nothing: when it
+ends, a new one connects and asks the nodes for their births, and the gateways' spools still have what was under way.
 
 The server gives a sign of life every other second. A server that stands still (stopped, swapped out, a virtual machine on hold) gives none; then the
 process ends and its Will says offline, so that gateways raise their alarms themselves. When the server goes on, it starts a new one.
@@ -21,13 +21,15 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import IO, Any, Final
 
 import msgspec
 
-from server.ingest.mqtt import QUEUE_LIMIT, Connection, Incoming, Transport, wall_clock
-from server.ingest.scout import Scout
+from server.ingest.frames import Armful, Heard, Orders, Settled, Start
+from server.ingest.lanes import Lanes
+from server.ingest.mqtt import Connection, Transport, wall_clock
+from server.ingest.reader import Reader
 
 log = logging.getLogger("server.ingest.line")
 
@@ -38,22 +40,16 @@ SWITCH_S: Final = 0.0005
 STATUS_S: Final = 0.25
 STOP_S: Final = 5.0
 _AT_ONCE: Final = 2_000
+_ARMFUL: Final = 64
+"""Messages; more in one go would keep what hurries waiting for the reading of the others."""
 _PAUSE_S: Final = 1.0
 
 
-class Armful(msgspec.Struct, array_like=True):
-    """What the process hands over: messages, its state, and how many it could not keep, by reason."""
-
-    messages: list[Incoming]
-    connected: bool
-    refused: dict[str, int]
-
-
-Command = tuple[str, bytes]
+Birth = tuple[str, str, int | None, int | None]
 _encoder = msgspec.msgpack.Encoder()
 _armful = msgspec.msgpack.Decoder(Armful)
-_commands = msgspec.msgpack.Decoder(list[Command])
-_settings = msgspec.msgpack.Decoder(Connection)
+_orders = msgspec.msgpack.Decoder(Orders)
+_start = msgspec.msgpack.Decoder(Start)
 
 
 def _write(pipe: IO[bytes], content: Any) -> None:
@@ -70,27 +66,31 @@ def _read(pipe: IO[bytes]) -> bytes | None:
 
 
 class Line:
-    """The server's end. `incoming` is what the ingest thread takes; `refused(reason, number)` counts what was lost on the way in."""
+    """The server's end."""
 
-    def __init__(self, connection: Connection, refused: Callable[[str, int], object]) -> None:
-        self._settings, self._refused = connection, refused
-        self.incoming: queue.Queue[Incoming] = queue.Queue(QUEUE_LIMIT)
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self.connected = False
-        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[tuple[str, bytes] | Settled | None] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=body, name=name, daemon=True) for name, body in (("line", self._keep), ("line-out", self._speak))]
-        self._base = self._highest = 0
+        self._hear: Callable[[Armful], object] = lambda _armful: None
+        self._births: Callable[[], Iterable[Birth]] = tuple
 
-    def start(self) -> None:
-        """Connect in the background; an unreachable broker is retried for ever and said once."""
+    def start(self, hear: Callable[[Armful], object], births: Callable[[], Iterable[Birth]] = tuple) -> None:
+        """Connect in the background; an unreachable broker is retried for ever and said once.
+
+        `hear` takes what is heard; `births` gives the last birth of each gateway (reader.py), asked whenever the process begins.
+        """
+        self._hear, self._births = hear, births
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
         """Say offline and leave."""
         self._stopping.set()
-        self._commands.put(None)
+        self._orders.put(None)
         for thread in self._threads:
             thread.join(STOP_S)
         if (process := self._process) is not None and process.poll() is None:
@@ -98,7 +98,11 @@ class Line:
 
     def send(self, topic: str, payload: bytes) -> None:
         """Publish a command at QoS 0; one that is lost is asked for again by what it answers."""
-        self._commands.put((topic, payload))
+        self._orders.put((topic, payload))
+
+    def settle(self, settled: Settled) -> None:
+        """Acknowledge what a gateway sent, likewise."""
+        self._orders.put(settled)
 
     def _keep(self) -> None:
         """Run the process and begin anew when it has ended, however it ended: a thread that dies here would leave the province unheard for ever."""
@@ -117,12 +121,13 @@ class Line:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
             assert process.stdin is not None  # noqa: S101 - for the type checker
             assert process.stdout is not None  # noqa: S101 - for the type checker
-            self._base = self._highest
             try:
-                _write(process.stdin, self._settings)
+                _write(process.stdin, Start(self._connection, list(self._births())))
                 self._process = process
                 while (frame := _read(process.stdout)) is not None:
-                    self._take(_armful.decode(frame))
+                    armful = _armful.decode(frame)
+                    self.connected = armful.connected
+                    self._hear(armful)
             except msgspec.MsgspecError:
                 log.exception("the line's process said what cannot be read; it is replaced")
                 process.kill()
@@ -130,58 +135,69 @@ class Line:
                 self._process, self.connected = None, False
         return process.returncode
 
-    def _take(self, armful: Armful) -> None:
-        self.connected = armful.connected
-        for reason, number in armful.refused.items():
-            self._refused(reason, number)
-        for message in armful.messages:
-            self._highest = self._base + message.connection
-            try:
-                self.incoming.put_nowait(message._replace(connection=self._highest) if self._base else message)
-            except queue.Full:
-                self._refused("queue_full", 1)
-
     def _speak(self) -> None:
-        """Hand commands over, all that wait at once; none now and then, as a sign of life."""
+        """Hand orders over, all that wait at once; none now and then, as a sign of life."""
         while not self._stopping.is_set():
-            commands = [one for one in (self._next(self._settings.patience_s / 5),) if one is not None]
-            if commands:
+            orders = [one for one in (self._next(self._connection.patience_s / 5),) if one is not None]
+            if orders:
                 time.sleep(GATHER_S)  # a group's acknowledgements come in one go, and to be woken by each would hold up who sends them
-            while commands and len(commands) < _AT_ONCE and (more := self._next(0)) is not None:
-                commands.append(more)
-            self._tell(commands)
+            while orders and len(orders) < _AT_ONCE and (more := self._next(0)) is not None:
+                orders.append(more)
+            settled = [one for one in orders if isinstance(one, Settled)]
+            self._tell(Orders([one for one in orders if not isinstance(one, Settled)], settled))
         if (process := self._process) is not None and process.stdin is not None:
             with contextlib.suppress(OSError):  # it has gone by itself
                 process.stdin.close()
 
-    def _next(self, timeout_s: float) -> Command | None:
+    def _next(self, timeout_s: float) -> tuple[str, bytes] | Settled | None:
         try:
-            return self._commands.get(timeout=timeout_s) if timeout_s else self._commands.get_nowait()
+            return self._orders.get(timeout=timeout_s) if timeout_s else self._orders.get_nowait()
         except queue.Empty:
             return None
 
-    def _tell(self, commands: list[Command]) -> None:
+    def _tell(self, orders: Orders) -> None:
         process = self._process
         try:
             if process is not None and process.stdin is not None:
-                _write(process.stdin, commands)
+                _write(process.stdin, orders)
         except (OSError, ValueError):  # it has gone, or its pipe has been closed meanwhile
-            log.debug("%d commands were lost with the line's process", len(commands))
+            log.debug("%d commands were lost with the line's process", len(orders.messages) + len(orders.settled))
 
 
 # -- the process -----------------------------------------------------------------------------------------------------------------------------
 
 
-def _gather(incoming: "queue.Queue[Incoming]") -> list[Incoming]:
+class _Out:
+    """Collects what is heard and counted, for the next armful."""
+
+    def __init__(self) -> None:
+        self.heard: list[Heard] = []
+        self._counted: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def hear(self, item: Heard) -> None:
+        """From the thread that reads."""
+        self.heard.append(item)
+
+    def count(self, reason: str) -> None:
+        """From any thread."""
+        self._counted.put(reason)
+
+    def armful(self, connected: bool) -> Armful:
+        """All of it; nothing is left."""
+        heard, self.heard = self.heard, []
+        return Armful(heard, connected, Counter(self._counted.get() for _ in range(self._counted.qsize())))
+
+
+def _read_some(lanes: Lanes, reader: Reader) -> None:
     """What comes within a moment of the first; nothing when nothing has come."""
-    try:
-        messages = [incoming.get(timeout=STATUS_S)]
-    except queue.Empty:
-        return []
+    if (message := lanes.next(STATUS_S)) is None:
+        return
+    reader.accept(message)
     time.sleep(GATHER_S)
-    while len(messages) < _AT_ONCE and not incoming.empty():
-        messages.append(incoming.get_nowait())
-    return messages
+    for _ in range(_ARMFUL):
+        if (message := lanes.next(0)) is None:
+            return
+        reader.accept(message)
 
 
 class _Server:
@@ -195,8 +211,11 @@ class _Server:
         """Publish what it says; when it says no more, leave."""
         while (frame := _read(self._pipe)) is not None:
             self._heard_at = time.monotonic()
-            for topic, payload in _commands.decode(frame):
+            orders = _orders.decode(frame)
+            for topic, payload in orders.messages:
                 self._transport.send(topic, payload)
+            for settled in orders.settled:
+                self._transport.send(*settled.command())
         self._transport.stop()
         self._out.flush()
         os._exit(0)
@@ -216,25 +235,26 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     source, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     sys.setswitchinterval(SWITCH_S)
-    settings = _read(source)
-    if settings is None:
+    frame = _read(source)
+    if frame is None:
         return
-    refused: queue.SimpleQueue[str] = queue.SimpleQueue()
-    to = _settings.decode(settings)
-    transport = Transport(to, clock=wall_clock, refused=refused.put)
+    start, collected = _start.decode(frame), _Out()
+    transport = Transport(start.connection, clock=wall_clock, refused=collected.count)
+    reader = Reader(collected.hear, transport.send, collected.count, start.births)
     transport.start()
-    server = _Server(source, transport, out, to.patience_s)
+    server = _Server(source, transport, out, start.connection.patience_s)
     for body in (server.listen, server.guard):
         threading.Thread(target=body, daemon=True).start()
+    lanes = Lanes(transport.incoming, reader.hurries)
     said: bool | None = None
-    scout = Scout()
     while True:
-        messages = [one._replace(hurries=True) if scout.hurries(one.topic, one.payload) else one for one in _gather(transport.incoming)]
+        _read_some(lanes, reader)
+        reader.beside(wall_clock())
         transport.tick(wall_clock())
-        lost = Counter(refused.get() for _ in range(refused.qsize()))
-        if messages or lost or said is not transport.connected:
-            said = transport.connected
-            _write(out, Armful(messages, said, lost))
+        armful = collected.armful(transport.connected)
+        if armful.heard or armful.counts or said is not armful.connected:
+            said = armful.connected
+            _write(out, armful)
 
 
 if __name__ == "__main__":

@@ -31,8 +31,6 @@ class Incoming(NamedTuple):
     received_at: int
     connection: int = 0
     """Counts our connections to the broker: births sent between two of them were not heard."""
-    hurries: bool = False
-    """It brings news of smoke, leaks or doors (scout.py)."""
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):

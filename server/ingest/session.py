@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from contract.quantities import QUANTITIES
 from contract.sample import Quality, Sample
+from contract.sparkplug import peek
 
 REBIRTH_SPACING_MS = 10_000
 REORDER_MS = 2_000
@@ -21,6 +22,10 @@ OFFSET_FLOOR_MS = 2_000
 CALM = (0.0, Quality.GOOD)
 """What a detector says that has nothing to say: as its first word it is no news, or after a restart everybody would hurry."""
 URGENT = frozenset(name for name, quantity in QUANTITIES.items() if quantity.urgent)
+
+
+def _hot(names: Mapping[int, str]) -> dict[int, str]:
+    return {alias: name for alias, name in names.items() if name and name.split("/")[1] in URGENT}
 
 
 @dataclass(slots=True)
@@ -35,6 +40,8 @@ class NodeSession:
     bd_seq: int | None = None
     acknowledges: bool = False
     offset_ms: int = 0
+    hot: dict[int, str] = field(default_factory=dict)
+    """Aliases of the alarm class and their metrics."""
     _newest: dict[str, tuple[float | None, Quality]] = field(default_factory=dict)
     stamp: int | None = None
     """The node's own time in its last birth, UTC ms; also of one before our start, so that an old birth is known for one."""
@@ -85,12 +92,14 @@ class NodeSession:
         """A node birth: everything known before is void."""
         self.stamp = stamp
         self.names, self.datatypes = dict(names), dict(datatypes or {})
+        self.hot = _hot(names)
         self.born, self.bd_seq, self.acknowledges = True, bd_seq, acknowledges
         self._seq, self._gap_since = seq, None
 
     def device_birth(self, seq: int | None, names: Mapping[int, str], datatypes: Mapping[int, int], now: int) -> None:
         """A device of a born node adds its aliases."""
         self.names |= names
+        self.hot |= _hot(names)
         self.datatypes |= datatypes
         self.follow(seq, now)
 
@@ -118,6 +127,10 @@ class NodeSession:
                 new = new or self._newest.get(metric, CALM) != said
                 self._newest[metric] = said
         return new
+
+    def brings_news(self, payload: bytes) -> bool:
+        """The same of a message that has not been read yet, from the values of its hot aliases alone; nothing is remembered."""
+        return any(self._newest.get(self.hot[alias], CALM)[0] != value for alias, value in peek(payload, self.hot))
 
     def clock(self, sent_at: int | None, received_at: int) -> int:
         """Offset to add to the node's clock, in ms; differences that the way of the message explains count as zero."""

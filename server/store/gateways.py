@@ -38,7 +38,7 @@ def watermarks(session: Session, codes: Sequence[str]) -> dict[str, tuple[str, i
     return {row.gateway: (row.epoch, row.upto, row.lost) for row in session.scalars(query)}
 
 
-def last_birth(session: Session, group: str, code: str) -> tuple[int | None, int | None]:
-    """Session number (bdSeq) and own time (UTC ms) of a gateway's last birth."""
-    row = session.execute(select(Gateway.bd_seq, Gateway.born_stamp).where(Gateway.code == code, Gateway.group_id == group)).first()
-    return (None, None) if row is None else (row[0], row[1])
+def last_births(session: Session) -> Sequence[tuple[str, str, int | None, int | None]]:
+    """Of each gateway: group, code, session number (bdSeq) and own time (UTC ms) of its last birth."""
+    found = session.execute(select(Gateway.group_id, Gateway.code, Gateway.bd_seq, Gateway.born_stamp))
+    return [(group, code, bd_seq, stamp) for group, code, bd_seq, stamp in found]

@@ -1,17 +1,16 @@
-"""What ingest hands to the watch. Plain values; the watch answers each with a future.
+"""What ingest hands to the watch. Plain values, which come through a pipe (ingest/line.py); the watch answers each with a future.
 
 A Birth or Data input of a gateway that nobody has claimed is answered without an acknowledgement: its spool keeps everything.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from contract.batch import Outbox, PointDeclaration
 from contract.offers import Offers
 from contract.sample import Sample
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayBirth:
+class GatewayBirth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     """A gateway (or one device of a foreign gateway) has said what it measures."""
 
     gateway: str
@@ -28,8 +27,7 @@ class GatewayBirth:
     """The gateway's own time in the birth, UTC ms."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayDeath:
+class GatewayDeath(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     """A gateway, or one device of it, is gone; `at` is the instant of receipt (node) or the payload's (device)."""
 
     gateway: str
@@ -38,8 +36,7 @@ class GatewayDeath:
     group: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayData:
+class GatewayData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     """Samples of one message. `outbox` is the range of the sender's spool, None for a foreign gateway; `gap` closes a range without samples."""
 
     gateway: str
@@ -53,8 +50,7 @@ class GatewayData:
     """The topic's group; "" is not checked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """What the watch answers to ingest after its commit: where the gateway's spool stands, if it may forget anything."""
 
     epoch: int | None = None

@@ -6,9 +6,8 @@ nobody is acknowledged, and the gateways send again.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import select
@@ -59,8 +58,6 @@ class Watch:
         self._world: World | None = None
         self._owed: Told | None = None
         self._expired_at = self._careful_until = 0
-        self._at_rest = threading.Event()
-        self._at_rest.set()
 
     # -- doors (any thread) ---------------------------------------------------------------------------------------------------------------
 
@@ -72,14 +69,9 @@ class Watch:
         """Queue a person's command."""
         return self.inbox.put(command)
 
-    def aside(self, most_s: float) -> bool:
-        """Wait while the writer is at work on a group, `most_s` seconds at most: called by threads that decode much and have all the time until it
-        has ended. Returns whether it has.
-
-        Python runs one thread at a time. Two that are busy take the interpreter from each other a thousand times a second, with the caches of the
-        processor: side by side they judged and decoded a quarter less than in turn, and an alarm in the middle waited for both.
-        """
-        return self._at_rest.wait(most_s)
+    def backlog(self) -> int:
+        """How many inputs wait."""
+        return len(self.inbox)
 
     def adopt(self, rules: RuleSet) -> "Future[Outcome]":
         """Judge by another rule set from the next transaction on, also after memory was read back."""
@@ -140,8 +132,7 @@ class Watch:
                     future.set_exception(error)
             raise
         self._count(tx, samples, clock())
-        with self._others_aside(group):
-            self._tell(Told(tx.facts, answers, tx.now))
+        self._tell(Told(tx.facts, answers, tx.now))
         if tx.escalation.asked:
             self._nudge()
         return samples
@@ -158,7 +149,7 @@ class Watch:
 
     def _commit(self, group: list[Entry], clock: Callable[[], int]) -> tuple[list[tuple["Future[Any]", Any]], int, Transaction]:
         assert self._world is not None, "open() first"  # noqa: S101 - a programming error, not an input
-        with self._others_aside(group), self._db.write(first=True) as session:  # aside from before the turn: whoever has it shall be done soon
+        with self._db.write(first=True) as session:
             tx = Transaction(session, self._world, clock())
             judge = Judge(self._world, tx, self._metrics)
             answers = self._judge(group, judge, tx, clock)
@@ -167,7 +158,6 @@ class Watch:
                 self._expired_at = tx.now
                 conditions.expire(self._world, tx)
             samples = judge.finish()
-            self._at_rest.set()  # the commit waits for the disk: others may run meanwhile
         return answers, samples, tx
 
     def _judge(self, group: list[Entry], judge: Judge, tx: Transaction, clock: Callable[[], int]) -> list[tuple["Future[Any]", Any]]:
@@ -179,15 +169,6 @@ class Watch:
                 self.inbox.let_in(group, len(answers))
                 tx.now = max(tx.now, clock())  # what was let in came after the transaction's beginning
         return answers
-
-    @contextmanager
-    def _others_aside(self, group: Sequence[Entry]) -> Iterator[None]:
-        if group:
-            self._at_rest.clear()
-        try:
-            yield
-        finally:
-            self._at_rest.set()
 
     def _one(self, item: Item, judge: Judge, tx: Transaction) -> Any:
         match item:
