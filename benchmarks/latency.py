@@ -23,7 +23,8 @@ from sqlalchemy import select
 import alarms
 from benchmarks import load
 from benchmarks.figures import row, spread
-from server.app import Parts, tune
+from server.app import Parts
+from server.interpreter import tune
 from server.live.facts import AlarmFact, Fact, ReadingFact
 from server.settings import BrokerSettings, Settings
 from server.store.tables import Gateway, Person, Point, Room, Unit

@@ -76,28 +76,23 @@ class Incidents:
         with self._db.read() as session:
             fresh = sorted(_waiting(session, now, 500), key=lambda alarm: alarm.kind != "group")
             idents = [alarm.id for alarm in fresh]
-        for few in _few(idents):
-            with self._db.write() as session:
-                for ident in few:
-                    self._take(session, session.get_one(Alarm, ident), now)
+        for ident in idents:
+            self._take(ident, now)
         return len(idents)
 
-    def _take(self, session: Session, alarm: Alarm, now: int) -> None:
-        """One cause, one incident: an alarm joins that of its group, or the one that runs for the same place and card."""
-        event = event_of(alarm.rule, alarm.kind, alarm.quantity)
-        card = self._cards.answering(event)
-        running = _of_group(session, alarm) or _running(session, alarm, card.id)
-        if running is not None:
-            _join(session, alarm, running, now)
-            return
-        begun = Incident(
-            alarm=alarm.id, unit=alarm.unit, room=alarm.room, event=event, card=card.id, level=alarm.level, opened_at=alarm.raised_at,
-            owner=alarm.acked_by,
-        )  # fmt: skip
-        session.add(begun)
-        session.flush()
-        session.add(IncidentAlarm(alarm=alarm.id, incident=begun.id))
-        note(session, begun, "opened", now, text=f"告警 {alarm.number}", data={"alarm": alarm.id})
+    def _take(self, ident: int, now: int) -> None:
+        """One cause, one incident: an alarm joins that of its group, or the one that runs for the same place and card. Which one is looked up beside
+        the writers (nobody else opens or closes any), so that an alarm waits for the writing alone."""
+        with self._db.read() as session:
+            alarm = session.get_one(Alarm, ident)
+            event = event_of(alarm.rule, alarm.kind, alarm.quantity)
+            card = self._cards.answering(event)
+            running = _of_group(session, alarm) or _running(session, alarm, card.id)
+        with self._db.write() as session:
+            if running is not None:
+                _join(session, alarm, session.get_one(Incident, running.id), now)
+            else:
+                _begin(session, alarm, event, card, now)
 
     # -- following ----------------------------------------------------------------------------------------------------------------------
 
@@ -151,6 +146,17 @@ class Incidents:
 def _few(these: Sequence[T]) -> Iterator[Sequence[T]]:
     """As many as one transaction takes: an alarm waits for whoever writes before it."""
     return (these[start : start + TOGETHER] for start in range(0, len(these), TOGETHER))
+
+
+def _begin(session: Session, alarm: Alarm, event: str, card: Card, now: int) -> None:
+    begun = Incident(
+        alarm=alarm.id, unit=alarm.unit, room=alarm.room, event=event, card=card.id, level=alarm.level, opened_at=alarm.raised_at,
+        owner=alarm.acked_by,
+    )  # fmt: skip
+    session.add(begun)
+    session.flush()
+    session.add(IncidentAlarm(alarm=alarm.id, incident=begun.id))
+    note(session, begun, "opened", now, text=f"告警 {alarm.number}", data={"alarm": alarm.id})
 
 
 def _join(session: Session, alarm: Alarm, incident: Incident, now: int) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from server.ingest.mqtt import QUEUE_LIMIT, Incoming
 
-FEW = 16
-"""So many messages are decoded in one or two ms."""
+FEW = 4
+"""So many messages are decoded in less than a ms."""
 
 
 class Lanes:

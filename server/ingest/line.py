@@ -12,6 +12,7 @@ of the pipe means stop.
 """
 
 import contextlib
+import fcntl
 import logging
 import os
 import queue
@@ -26,18 +27,19 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from server.ingest.frames import Armful, Heard, Orders, Settled, Start
+from server.ingest.frames import Armful, Heard, Orders, Packed, Settled, Start, pack
 from server.ingest.lanes import Lanes
 from server.ingest.mqtt import Connection, Transport, wall_clock
 from server.ingest.reader import Reader
+from server.interpreter import tune
+from server.watch.inputs import GatewayData
 
 log = logging.getLogger("server.ingest.line")
 
 GATHER_S: Final = 0.002
 """Messages are gathered for so long before they are handed over; an alarm is among them."""
-SWITCH_S: Final = 0.0005
-"""Who receives does not wait longer than this for who hands over."""
 STATUS_S: Final = 0.25
+PIPE_BYTES: Final = 1 << 20
 STOP_S: Final = 5.0
 _AT_ONCE: Final = 2_000
 _ARMFUL: Final = 64
@@ -63,6 +65,12 @@ def _read(pipe: IO[bytes]) -> bytes | None:
     head = pipe.read(4)
     body = pipe.read(int.from_bytes(head, "big")) if len(head) == 4 else b""
     return body if body else None
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """So that an armful fits: one that does not is handed over in pieces, each of which waits for the interpreter of the other end."""
+    with contextlib.suppress(OSError):  # the system's bound for all pipes of a user may have been reached: then in pieces
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 class Line:
@@ -121,6 +129,7 @@ class Line:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
             assert process.stdin is not None  # noqa: S101 - for the type checker
             assert process.stdout is not None  # noqa: S101 - for the type checker
+            _widen(process.stdout)
             try:
                 _write(process.stdin, Start(self._connection, list(self._births())))
                 self._process = process
@@ -171,12 +180,14 @@ class _Out:
     """Collects what is heard and counted, for the next armful."""
 
     def __init__(self) -> None:
-        self.heard: list[Heard] = []
+        self.heard: list[Packed] = []
+        self.urgent = False
         self._counted: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def hear(self, item: Heard) -> None:
         """From the thread that reads."""
-        self.heard.append(item)
+        self.urgent = self.urgent or (isinstance(item, GatewayData) and item.urgent)
+        self.heard.append(pack(item) if isinstance(item, GatewayData) else item)
 
     def count(self, reason: str) -> None:
         """From any thread."""
@@ -184,18 +195,19 @@ class _Out:
 
     def armful(self, connected: bool) -> Armful:
         """All of it; nothing is left."""
-        heard, self.heard = self.heard, []
+        heard, self.heard, self.urgent = self.heard, [], False
         return Armful(heard, connected, Counter(self._counted.get() for _ in range(self._counted.qsize())))
 
 
-def _read_some(lanes: Lanes, reader: Reader) -> None:
-    """What comes within a moment of the first; nothing when nothing has come."""
+def _read_some(lanes: Lanes, reader: Reader, out: _Out) -> None:
+    """What comes within a moment of the first, up to what hurries; nothing when nothing has come."""
     if (message := lanes.next(STATUS_S)) is None:
         return
     reader.accept(message)
-    time.sleep(GATHER_S)
+    if not out.urgent:
+        time.sleep(GATHER_S)
     for _ in range(_ARMFUL):
-        if (message := lanes.next(0)) is None:
+        if out.urgent or (message := lanes.next(0)) is None:
             return
         reader.accept(message)
 
@@ -234,7 +246,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     source, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    sys.setswitchinterval(SWITCH_S)
+    tune()
     frame = _read(source)
     if frame is None:
         return
@@ -248,7 +260,7 @@ def main() -> None:
     lanes = Lanes(transport.incoming, reader.hurries)
     said: bool | None = None
     while True:
-        _read_some(lanes, reader)
+        _read_some(lanes, reader, collected)
         reader.beside(wall_clock())
         transport.tick(wall_clock())
         armful = collected.armful(transport.connected)

@@ -4,7 +4,7 @@ A tile is normal only while every demanded quantity has a good sample within its
 degraded or blind, whatever the last fact said.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from threading import RLock
 
 from server.live.facts import (
@@ -109,9 +109,13 @@ class Board:
 
     def rooms(self, now: int, scope: str | None = None) -> list[RoomTile]:
         """Tiles of the subtree `scope` (a unit code; None means all), in the order of their codes."""
+        return list(self.each(now, scope))
+
+    def each(self, now: int, scope: str | None = None) -> Iterator[RoomTile]:
+        """The same one by one, made when it is asked for: who only counts shall not hold the tiles of a province at once."""
         with self._lock:
             codes = sorted(code for code, fact in self._rooms.items() if scope is None or scope in fact.unit_path)
-        return [tile for code in codes if (tile := self.room(code, now)) is not None]
+        return (tile for code in codes if (tile := self.room(code, now)) is not None)
 
     def overview(self, now: int, scope: str | None = None) -> list[RoomTile]:
         """Like `rooms`, for counting, sorting and filtering: all but the ages of readings holds at `now`. Cheap where nothing has changed."""

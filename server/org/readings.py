@@ -106,6 +106,9 @@ def check(session: Session, store: SeriesStore, entry: Entry) -> list[str]:
 
 def drain(db: Database, store: SeriesStore) -> int:
     """Job: bring readings into the series store; how many. A store that fails leaves them for the next time."""
+    with db.read() as session:
+        if not list(manual.waiting(session, 1)):
+            return 0
     with db.write() as session:
         waiting = list(manual.waiting(session, _AT_ONCE))
         rows = [row for reading in waiting for row in _rows(session, reading)]

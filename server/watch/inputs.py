@@ -10,7 +10,7 @@ from contract.offers import Offers
 from contract.sample import Sample
 
 
-class GatewayBirth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class GatewayBirth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, gc=False):
     """A gateway (or one device of a foreign gateway) has said what it measures."""
 
     gateway: str
@@ -27,7 +27,7 @@ class GatewayBirth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The gateway's own time in the birth, UTC ms."""
 
 
-class GatewayDeath(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class GatewayDeath(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, gc=False):
     """A gateway, or one device of it, is gone; `at` is the instant of receipt (node) or the payload's (device)."""
 
     gateway: str
@@ -36,7 +36,7 @@ class GatewayDeath(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     group: str = ""
 
 
-class GatewayData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+class GatewayData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, gc=False):
     """Samples of one message. `outbox` is the range of the sender's spool, None for a foreign gateway; `gap` closes a range without samples."""
 
     gateway: str
