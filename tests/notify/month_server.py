@@ -18,11 +18,14 @@ from alarms.rules import default_rules
 from server.app import Parts
 from server.duty.cards import default_cards
 from server.duty.escalation import default_escalation
+from server.ingest.frames import Settled
 from server.ingest.mqtt import Incoming
+from server.ingest.reader import Reader
 from server.notify.channels import ChannelSettings, open_channel
 from server.notify.channels.twilio_sms import TwilioSms
 from server.notify.texts import default_texts
 from server.settings import Settings
+from server.store import gateways as store
 from server.store.tables import Alarm, EscalationStep, Notification
 from server.watch import gateways
 from server.watch.commands import Acknowledge, Reset
@@ -74,6 +77,9 @@ class Pipe:
     def send(self, topic: str, payload: bytes) -> None:
         self.said.append((topic, payload))
 
+    def settle(self, settled: Settled) -> None:
+        self.send(*settled.command())
+
 
 @dataclass
 class Life:
@@ -91,6 +97,9 @@ class Life:
         self.now, self.left = self.orders.now, self.orders.fuse
         self.parts = Parts(self.orders.settings, clock=lambda: self.now, line=lambda *_: self.line)
         self.parts.watch.open(self.now)
+        with self.parts.db.read() as session:
+            births = store.last_births(session)
+        self.reader = Reader(self.parts.acceptor.take, self.line.send, self.parts.acceptor.count, births)
         for moment in ("commit", "checkin"):  # before a commit, and behind it
             event.listen(self.parts.db.engine, moment, self.burn)
         send = TwilioSms.send
@@ -111,8 +120,10 @@ class Life:
     def beat(self, beat: Beat) -> Reply:
         self.now, self.armed = beat.now, beat.armed
         for topic, payload in beat.messages:
-            self.parts.acceptor.accept(Incoming(topic, payload, self.now, 1))
-        self.parts.acceptor.tick(self.now)
+            self.reader.accept(Incoming(topic, payload, self.now, 1))
+        self.reader.tick(self.now)
+        while self.parts.acceptor.keep():
+            pass
         self.judge()
         if self.answer():
             self.judge()

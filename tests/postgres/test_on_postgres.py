@@ -15,7 +15,6 @@ from contract.batch import Outbox, PointDeclaration, node_birth
 from contract.sparkplug import encode
 from server.app import build
 from server.history import History, backup
-from server.ingest.accept import Acceptor
 from server.ingest.mqtt import Incoming
 from server.org import imports
 from server.series.choose import open_store
@@ -26,6 +25,7 @@ from server.store.session import Database
 from server.store.tables import Alarm, AlarmMemory, EscalationStep, Journal, Person, Point, Refused, Room, Transition, Unit, Watermark
 from server.watch.commands import Reset
 from tests.server.conftest import GATEWAY, ROOM, populated
+from tests.server.ingesting import Ingest
 
 T0 = 1_790_000_000_000
 PROVINCE = Path(__file__).resolve().parents[2] / "deploy" / "province"
@@ -183,7 +183,7 @@ LONG = "x" * 300
 )
 def test_no_name_or_number_of_one_gateway_fails_the_transaction_of_all(made, node, group, points, more):
     """PostgreSQL counts characters and refuses NUL, where SQLite takes anything: such a birth is refused alone, and said."""
-    acceptor = Acceptor(made.watch, lambda *_: None, made.metrics)
+    acceptor = Ingest(made.watch, lambda *_: None, made.metrics)
     declared = [PointDeclaration(metric, alias, ROOM, "", interval) for alias, (metric, interval) in enumerate(points, 1)]
     payload = encode(node_birth(declared, now=made.now, **{"bd_seq": 1, "outbox": Outbox(9, 1, 0)} | more))
     made.birth()

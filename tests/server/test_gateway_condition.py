@@ -19,12 +19,12 @@ from edge.settings import BrokerSettings, SpoolSettings, UplinkSettings
 from edge.uplink import Identity, Uplink
 from server.duty.events import event_of
 from server.duty.words import EVENTS
-from server.ingest.accept import Acceptor
 from server.ingest.mqtt import Connection, Transport
 from server.notify.texts import AlarmFacts, default_texts
 from server.store.tables import Alarm, Point
 from simulators.broker import Broker
 from tests.server.conftest import GATEWAY, ROOM, Slice, populated
+from tests.server.ingesting import Ingest
 
 RULES = Path(__file__).parents[2] / "alarms" / "default-rules.yaml"
 
@@ -44,7 +44,7 @@ class Site:
         self.outlet = Outlet(folder / "edge", GATEWAY, points, SpoolSettings(quota_mb=0.25), settings, uplink, wake, {}, condition=condition)
         to = Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",))
         self.transport = Transport(to, clock=lambda: self.slice.now, refused=print)
-        self.acceptor = Acceptor(self.slice.watch, self.transport.send, self.slice.metrics)
+        self.acceptor = Ingest(self.slice.watch, self.transport.send, self.slice.metrics)
         self.ended = threading.Event()
         work = (self.transport.incoming, self.ended, lambda: self.slice.now, self.transport.tick)
         self.thread = threading.Thread(target=self.acceptor.run, args=work)

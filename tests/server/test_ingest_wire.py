@@ -12,10 +12,10 @@ from contract.batch import Ack, Outbox, PointDeclaration, node_birth, node_data,
 from contract.sample import PointKey, Sample
 from contract.sparkplug import DataType, Metric, Payload, decode, encode
 from contract.topics import read_state
-from server.ingest.accept import Acceptor
 from server.ingest.mqtt import Connection, Transport, wall_clock
 from server.store import journal
 from server.store.tables import Alarm, Gateway, Journal, Point, Refused
+from tests.server.ingesting import Ingest
 
 WAIT = 20
 
@@ -69,7 +69,7 @@ def host(slice_, broker):
     """The host application around the watch: transport, acceptor, writer thread."""
     stop = threading.Event()
     transport = Transport(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",)), clock=wall_clock, refused=print)
-    acceptor = Acceptor(slice_.watch, transport.send, slice_.metrics)
+    acceptor = Ingest(slice_.watch, transport.send, slice_.metrics)
     slice_.watch.open(wall_clock())
     threads = [
         threading.Thread(target=acceptor.run, args=(transport.incoming, stop, wall_clock, transport.tick)),

@@ -16,10 +16,10 @@ from edge.rows import Lane
 from edge.settings import SpoolSettings, UplinkSettings
 from edge.spool import Spool
 from edge.uplink import Identity, Uplink
-from server.ingest.accept import Acceptor
 from server.ingest.mqtt import Incoming
 from server.store.tables import Alarm, EscalationStep, Transition
 from server.watch import commands
+from tests.server.ingesting import Ingest
 
 SMOKE_S, CLIMATE_S = 5, 10
 
@@ -62,7 +62,7 @@ class Station:
 
     def serve(self):
         """The server's ingest begins anew, as after a restart."""
-        self.acceptor = Acceptor(self.made.watch, lambda topic, payload: self.line.arriving.append(Arrived(topic, payload)), self.made.metrics)
+        self.acceptor = Ingest(self.made.watch, lambda topic, payload: self.line.arriving.append(Arrived(topic, payload)), self.made.metrics)
 
     def connect(self):
         self.line.up = True

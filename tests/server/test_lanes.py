@@ -1,17 +1,22 @@
 """What goes first when much waits: at the decoding and at the writer, and that nobody's order is broken and nobody starves."""
 
 import queue
+from concurrent.futures import Future
 
+import msgspec
 import pytest
 
-from contract.batch import Outbox, PointDeclaration, node_birth, node_data
+from contract.batch import Outbox, PointDeclaration, node_birth, node_data, read_command
 from contract.sample import PointKey, Quality, Sample
-from contract.sparkplug import Metric, Payload, encode
+from contract.sparkplug import decode, encode
+from server.ingest import accept
 from server.ingest import lanes as lanes_module
-from server.ingest.accept import Acceptor
+from server.ingest.accept import ASIDE, BACKLOG, Acceptor
+from server.ingest.frames import Armful, Keys, Logbook, Poison, pack, unpack
 from server.ingest.lanes import Lanes
 from server.ingest.mqtt import Incoming
-from server.ingest.scout import Scout
+from server.ingest.reader import Reader
+from server.ingest.session import NodeSession
 from server.metrics import Metrics
 from server.watch.commands import Report
 from server.watch.inbox import GROUP_SAMPLES, Inbox
@@ -22,19 +27,26 @@ NAMES = ("th1/temperature", "s1/smoke")
 
 
 def message(node: str, text: str) -> Incoming:
-    return Incoming(f"spBv1.0/350100/NDATA/{node}", text.encode(), T0, hurries=text == "smoke")
+    return Incoming(f"spBv1.0/350100/NDATA/{node}", text.encode(), T0)
 
 
 def test_what_hurries_goes_first_and_takes_what_waits_of_its_sender_along() -> None:
     incoming: queue.Queue[Incoming] = queue.Queue()
     for node, text in (("a", "1"), ("b", "1"), ("b", "2"), ("c", "1"), ("b", "smoke"), ("a", "2"), ("b", "3")):
         incoming.put(message(node, text))
-    lanes = Lanes(incoming)
-    assert lanes.pressing()
+    lanes = Lanes(incoming, lambda one: one.payload == b"smoke", few=1)
     order = [(found.topic[-1], found.payload.decode()) for _ in range(7) if (found := lanes.next(0)) is not None]
     assert order == [("b", "1"), ("b", "2"), ("b", "smoke"), ("a", "1"), ("c", "1"), ("a", "2"), ("b", "3")]
     assert lanes.next(0) is None
-    assert not lanes.pressing()
+
+
+def test_while_few_wait_nobody_looks_into_them() -> None:
+    incoming: queue.Queue[Incoming] = queue.Queue()
+    lanes, looked = Lanes(incoming, lambda one: looked.append(one) or True, few=3), []
+    for text in "123":
+        incoming.put(message("a", text))
+    assert [lanes.next(0).payload for _ in range(3)] == [b"1", b"2", b"3"]
+    assert looked == []
 
 
 def test_no_more_wait_in_the_lanes_than_the_queue_may_hold(monkeypatch) -> None:
@@ -42,15 +54,10 @@ def test_no_more_wait_in_the_lanes_than_the_queue_may_hold(monkeypatch) -> None:
     incoming: queue.Queue[Incoming] = queue.Queue()
     for text in "1234":
         incoming.put(message("a", text))
-    lanes = Lanes(incoming)
-    assert not lanes.pressing()
+    lanes = Lanes(incoming, lambda _one: False)
+    assert lanes.next(0).payload == b"1"
     assert incoming.qsize() == 2
-    assert [lanes.next(0).payload for _ in range(4)] == [b"1", b"2", b"3", b"4"]
-
-
-def birth(node: str = "g", names: tuple[str, ...] = NAMES) -> Incoming:
-    points = [PointDeclaration(name, n, "", "", 10.0) for n, name in enumerate(names)]
-    return Incoming(f"spBv1.0/350100/NBIRTH/{node}", encode(node_birth(points, now=T0, bd_seq=0, outbox=Outbox(7, 1, 0))), T0)
+    assert [lanes.next(0).payload for _ in range(3)] == [b"2", b"3", b"4"]
 
 
 def data(seq: int, smoke: float | None, node: str = "g", temperature: float = 20.0) -> Incoming:
@@ -65,62 +72,28 @@ def data(seq: int, smoke: float | None, node: str = "g", temperature: float = 20
 
 @pytest.mark.parametrize(("smoke", "news"), [(0.0, False), (1.0, True), (None, True)])
 def test_only_a_change_of_the_alarm_class_is_news(smoke: float | None, news: bool) -> None:
-    scout = Scout()
-    hurries = lambda one: scout.hurries(one.topic, one.payload)  # noqa: E731 - short
-    assert not hurries(data(0, 1.0))  # nothing is known of a node before its birth
-    assert not hurries(birth())
-    assert not hurries(data(1, 0.0))  # the first of all says that all is well
-    assert hurries(data(2, smoke, temperature=30.0)) is news
-    assert not hurries(data(3, smoke))  # said already
-    assert not hurries(data(4, 1.0, "h"))
-    assert not scout.hurries("spBv1.0/350100/NDATA/g", b"\xff\xff poison")
-    assert not scout.hurries("spBv1.0/350100/NBIRTH/g", b"\xff\xff poison")
-    assert not scout.hurries("spBv1.0/350100", b"")
+    node = NodeSession("350100", "g")
+    node.birth(bd_seq=0, seq=0, names=dict(enumerate(NAMES)), acknowledges=True)
+    assert not node.brings_news(data(1, 0.0).payload)  # the first of all says that all is well
+    assert not node.news([Sample(PointKey.of("g", NAMES[1]), T0, 0.0)])
+    assert node.brings_news(data(2, smoke, temperature=30.0).payload) is news
+    assert not node.brings_news(b"\xff\xff poison")
 
 
-def test_a_device_adds_its_aliases_and_a_new_birth_forgets_the_old() -> None:
-    scout = Scout()
-    scout.hurries(*birth()[:2])
-    body = Payload(T0, (Metric(name="leak", alias=9, timestamp=T0, datatype=11, value=False),), 1)
-    scout.hurries("spBv1.0/350100/DBIRTH/g/cellar", encode(body))
-    wet = Payload(T0, (Metric(alias=9, timestamp=T0, datatype=11, value=True),), 2)
-    assert scout.hurries("spBv1.0/350100/DDATA/g/cellar", encode(wet))
-    assert scout.hurries(*data(3, 1.0)[:2])
-    scout.hurries(*birth(names=NAMES[:1])[:2])
-    assert not scout.hurries(*data(1, 0.0)[:2])
-
-
-class Door:
-    """Stands for the watch; keeps what it is offered."""
-
-    def __init__(self) -> None:
-        self.inbox, self.offered = Inbox(50), []
-
-    def offer(self, item):
-        self.offered.append(item)
-        return self.inbox.put(item)
-
-    def aside(self, _most_s):
-        return True  # judges nothing
-
-    def set_aside(self, *_):
-        raise AssertionError("nothing here is poison")
-
-
-def test_a_smoke_message_behind_a_backlog_is_decoded_next() -> None:
-    door = Door()
-    acceptor = Acceptor(door, lambda *_: None, Metrics())
+def test_a_smoke_message_behind_a_backlog_is_read_next() -> None:
+    heard = []
+    reader = Reader(heard.append, lambda *_: None, print)
+    points = [PointDeclaration(name, n, "", "", 10.0) for n, name in enumerate(NAMES)]
     for node in ("g", "h"):
-        acceptor.accept(birth(node))
-        acceptor.accept(data(1, 0.0, node))
+        reader.accept(Incoming(f"spBv1.0/350100/NBIRTH/{node}", encode(node_birth(points, now=T0, bd_seq=0, outbox=Outbox(7, 1, 0))), T0))
+        reader.accept(data(1, 0.0, node))
     incoming: queue.Queue[Incoming] = queue.Queue()
     for seq in range(2, 30):
         incoming.put(data(seq, 0.0, "h"))
-    incoming.put(data(2, 1.0, "g")._replace(hurries=True))
-    lanes = Lanes(incoming)
-    acceptor.accept(lanes.next(0))
-    assert isinstance(door.offered[-1], GatewayData)
-    assert (door.offered[-1].gateway, door.offered[-1].urgent) == ("g", True)
+    incoming.put(data(2, 1.0, "g"))
+    reader.accept(Lanes(incoming, reader.hurries).next(0))
+    assert isinstance(heard[-1], GatewayData)
+    assert (heard[-1].gateway, heard[-1].urgent) == ("g", True)
 
 
 def batch(gateway: str, count: int = 1, urgent: bool = False) -> GatewayData:
@@ -182,8 +155,80 @@ def test_a_group_is_closed_by_its_samples_and_births_count_theirs() -> None:
     assert len(inbox) == 0
 
 
-def test_all_nodes_are_looked_at_now_and_then_and_not_behind_each_message() -> None:
-    acceptor, seen = Acceptor(Door(), lambda *_: None, Metrics()), []
+def test_all_nodes_are_looked_at_now_and_then_and_not_behind_each_message(monkeypatch) -> None:
+    reader, seen = Reader(print, lambda *_: None, print), []
+    monkeypatch.setattr(reader, "tick", seen.append)
     for now in range(T0, T0 + 1_000, 10):
-        acceptor.beside(now, seen.append)
+        reader.beside(now)
     assert seen == [T0, T0 + 250, T0 + 500, T0 + 750]
+
+
+def test_samples_come_out_of_the_pipe_as_they_went_in() -> None:
+    samples = (
+        Sample(PointKey.of("g", NAMES[0]), T0, 20.0),
+        Sample(PointKey.of("g", "th1/humidity/2"), T0 + 1, 55.0, Quality.UNCERTAIN, "clock", historical=True),
+        Sample(PointKey.of("g", NAMES[1]), T0 + 2, None, Quality.BAD, "timeout"),
+    )
+    sent = GatewayData(
+        gateway="g", group="350100", received_at=T0 + 9, samples=samples, outbox=Outbox(2**64 - 1, 5, 7), gap="full", offset_ms=-3, urgent=True
+    )
+    frame = msgspec.msgpack.encode(Armful([pack(sent)], True, {}))
+    (readings,) = msgspec.msgpack.decode(frame, type=Armful).heard
+    keys = Keys("g")
+    assert unpack(readings, keys) == sent
+    assert unpack(readings, keys).samples[0].point is keys[NAMES[0]]  # known from before, not made anew
+
+
+class Box:
+    """Stands for the watch; `waiting` inputs are told before each is taken."""
+
+    def __init__(self, *waiting: int) -> None:
+        self.offered, self.aside, self._waiting = [], [], list(waiting)
+
+    def offer(self, item):
+        self.offered.append(item)
+        return Future()
+
+    def backlog(self) -> int:
+        return self._waiting.pop() if self._waiting else 0
+
+    def set_aside(self, *what):
+        self.aside.append(what)
+
+
+def test_poison_beyond_what_can_be_kept_is_counted_and_holds_up_no_reading() -> None:
+    box, metrics = Box(), Metrics()
+    acceptor = Acceptor(box, print, print, metrics)
+    poison = Poison("t", b"x", "protobuf", "no payload", T0)
+    acceptor.hear(Armful([*[poison] * (ASIDE + 5), pack(batch("a"))], True, {"replayed": 3}))
+    assert len(box.offered) == 1
+    while acceptor.keep():
+        pass
+    assert len(box.aside) == ASIDE
+    counted = {
+        reason: metrics.registry.get_sample_value("archivewatch_refused_total", {"reason": reason})
+        for reason in ("protobuf", "queue_full", "replayed")
+    }
+    assert counted == {"protobuf": ASIDE + 5, "queue_full": 5, "replayed": 3}
+
+
+def test_who_reads_the_pipe_waits_while_too_much_waits_for_the_watch(monkeypatch) -> None:
+    slept = []
+    monkeypatch.setattr(accept.time, "sleep", slept.append)
+    Acceptor(Box(BACKLOG, BACKLOG + 1, BACKLOG + 2), print, print, Metrics()).hear(Armful([], True, {}))
+    assert len(slept) == 2
+
+
+def test_a_logbook_that_cannot_be_kept_is_not_acknowledged_and_the_next_is() -> None:
+    said, broken = [], [True]
+
+    def keep(_gateway, entries, _now):
+        if broken and broken.pop():
+            raise OSError("disk full")
+        return entries
+
+    acceptor = Acceptor(Box(), print, lambda *what: said.append(what), Metrics(), events=keep)
+    for entry in ("1", "2"):
+        acceptor.take(Logbook("350100", "g", (entry,), T0))
+    assert [acceptor.keep(), acceptor.keep(), acceptor.keep()] == [True, True, False]
+    assert [(topic, read_command(decode(payload)).events) for topic, payload in said] == [("spBv1.0/350100/NCMD/g", ("2",))]

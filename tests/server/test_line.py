@@ -6,14 +6,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import paho.mqtt.client as paho
 import pytest
 
+from contract.batch import Ack, Outbox, PointDeclaration, node_birth, node_data, read_command
+from contract.sample import PointKey, Sample
+from contract.sparkplug import decode, encode
 from contract.topics import read_state
 from server.ingest import line as line_module
+from server.ingest.frames import Armful, Keys, Poison, Readings, Settled, unpack
 from server.ingest.line import Line
-from server.ingest.mqtt import Connection, Incoming
+from server.ingest.mqtt import Connection
+from server.watch.inputs import GatewayBirth
 from simulators.broker import Broker
 
 WAIT = 20.0
@@ -34,7 +40,13 @@ class Other:
         subscribed.get(timeout=WAIT)
 
     def say(self, payload: bytes) -> None:
-        self.client.publish("spBv1.0/350100/NDATA/g", payload).wait_for_publish(WAIT)
+        """Something that cannot be read: it comes out as poison, with its bytes."""
+        self.client.publish("spBv1.0/350100/NDATA/g", b"\xff" + payload).wait_for_publish(WAIT)
+
+    def hears(self, topic: str) -> bytes:
+        while (heard := self.heard.get(timeout=WAIT))[0] != topic:
+            pass
+        return heard[1]
 
     def hears_state(self, online: bool) -> None:
         while True:
@@ -50,6 +62,27 @@ class Other:
         self.client.loop_stop()
 
 
+class Listener:
+    """The server's end: what comes out of the line."""
+
+    def __init__(self) -> None:
+        self._heard: queue.Queue[object] = queue.Queue()
+        self.counts: Counter[str] = Counter()
+
+    def __call__(self, armful: Armful) -> None:
+        self.counts += Counter(armful.counts)
+        for item in armful.heard:
+            self._heard.put(item)
+
+    def next(self) -> object:
+        return self._heard.get(timeout=WAIT)
+
+    def word(self) -> bytes:
+        poison = self.next()
+        assert isinstance(poison, Poison)
+        return poison.payload.removeprefix(b"\xff")
+
+
 def connected(line: Line, *, after: object = None) -> None:
     """By another process than the one before."""
     deadline = time.monotonic() + WAIT
@@ -59,37 +92,56 @@ def connected(line: Line, *, after: object = None) -> None:
 
 
 def test_the_line_is_replaced_when_its_process_dies(broker: Broker) -> None:
-    refused: list[tuple[str, int]] = []
-    line = Line(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",)), lambda *what: refused.append(what))
-    line.start()
+    line, listener = Line(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",))), Listener()
+    line.start(listener)
     connected(line)
     other = Other(broker)
     for number in range(50):
         other.say(b"%d" % number)
-    first = [line.incoming.get(timeout=WAIT) for _ in range(50)]
-    assert [one.payload for one in first] == [b"%d" % number for number in range(50)]
+    assert [listener.word() for _ in range(50)] == [b"%d" % number for number in range(50)]
     assert line._process is not None
     os.kill(line._process.pid, signal.SIGKILL)
     other.hears_state(False)  # its Will
     other.hears_state(True)
     connected(line)
     other.say(b"again")
-    again: Incoming = line.incoming.get(timeout=WAIT)
-    assert again.payload == b"again"
-    assert again.connection > first[-1].connection  # births of the time between were not heard: ingest must ask for them
+    assert listener.word() == b"again"
     line.send("spBv1.0/350100/NCMD/g", b"ack")
-    while (heard := other.heard.get(timeout=WAIT))[0] != "spBv1.0/350100/NCMD/g":
-        pass
-    assert heard[1] == b"ack"
+    assert other.hears("spBv1.0/350100/NCMD/g") == b"ack"
     line.stop()
     other.hears_state(False)
-    assert not refused
+    assert not listener.counts
+    other.leave()
+
+
+def test_readings_come_out_and_are_acknowledged_and_an_old_birth_is_refused(broker: Broker) -> None:
+    line, listener = Line(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",))), Listener()
+    now = time.time_ns() // 1_000_000
+    line.start(listener, lambda: [("350100", "g", 7, now)])
+    connected(line)
+    other = Other(broker)
+    point = PointDeclaration("s1/smoke", 1, "", "", 10.0)
+    old, new = (encode(node_birth([point], now=now + step, bd_seq=7 + step, outbox=Outbox(5, 1, 0))) for step in (-1, 1))
+    sample = Sample(PointKey.of("g", "s1/smoke"), now + 2, 1.0)
+    data = encode(node_data([sample], {"s1/smoke": 1}, now=now + 2, seq=1, outbox=Outbox(5, 1, 1)))
+    for kind, payload in (("NBIRTH", old), ("NBIRTH", new), ("NDATA", data)):
+        other.client.publish(f"spBv1.0/350100/{kind}/g", payload).wait_for_publish(WAIT)
+    birth, readings = listener.next(), listener.next()
+    assert isinstance(birth, GatewayBirth)
+    assert (birth.bd_seq, birth.points) == (8, (point,))
+    assert isinstance(readings, Readings)
+    assert unpack(readings, Keys("g")).samples == (sample,)
+    assert readings.urgent
+    assert listener.counts == {"replayed": 1}
+    line.settle(Settled("350100", "g", 5, 1, now))
+    assert read_command(decode(other.hears("spBv1.0/350100/NCMD/g"))).ack == Ack(5, 1)
+    line.stop()
     other.leave()
 
 
 def test_a_process_that_dies_with_something_still_to_be_said_is_replaced(broker: Broker) -> None:
-    line = Line(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",)), lambda *_: None)
-    line.start()
+    line, listener = Line(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",))), Listener()
+    line.start(listener)
     connected(line)
     process = line._process
     assert process is not None
@@ -99,9 +151,7 @@ def test_a_process_that_dies_with_something_still_to_be_said_is_replaced(broker:
     other = Other(broker)
     connected(line, after=process)
     line.send("spBv1.0/350100/NCMD/h", b"ack")
-    while (heard := other.heard.get(timeout=WAIT))[0] != "spBv1.0/350100/NCMD/h":
-        pass
-    assert heard[1] == b"ack"
+    assert other.hears("spBv1.0/350100/NCMD/h") == b"ack"
     line.stop()
     other.leave()
 
@@ -111,17 +161,17 @@ def test_a_frame_that_cannot_be_read_costs_the_process_and_not_the_line(broker: 
     decode = line_module._armful.decode
 
     class Damaging:
-        def decode(self, frame: bytes) -> line_module.Armful:
+        def decode(self, frame: bytes) -> Armful:
             return decode(damaged.pop() if damaged else frame)
 
     monkeypatch.setattr(line_module, "_armful", Damaging())
-    line = Line(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",)), lambda *_: None)
-    line.start()
+    line, listener = Line(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",))), Listener()
+    line.start(listener)
     connected(line)
     assert not damaged
     other = Other(broker)
     other.say(b"heard")
-    assert line.incoming.get(timeout=WAIT).payload == b"heard"
+    assert listener.word() == b"heard"
     line.stop()
     other.leave()
 
@@ -130,8 +180,8 @@ FROZEN = """
 import sys, time
 from server.ingest.line import Line
 from server.ingest.mqtt import Connection
-line = Line(Connection(host=sys.argv[1], port=int(sys.argv[2]), host_id="aw", groups=("+",), patience_s=1.0), lambda *_: None)
-line.start()
+line = Line(Connection(host=sys.argv[1], port=int(sys.argv[2]), host_id="aw", groups=("+",), patience_s=1.0))
+line.start(lambda _armful: None)
 sys.stdin.read()
 line.stop()
 """

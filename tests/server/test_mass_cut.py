@@ -12,7 +12,6 @@ from contract.batch import Outbox, PointDeclaration, node_birth, node_data, node
 from contract.sample import PointKey, Sample
 from contract.sparkplug import encode
 from server.duty.escalation import default_escalation
-from server.ingest.accept import Acceptor
 from server.ingest.mqtt import Connection, Transport
 from server.notify.channels.outbox_file import OutboxFile
 from server.notify.dispatch import Dispatcher
@@ -21,6 +20,7 @@ from server.store.tables import Alarm, Gateway, Person, Room, Unit
 from server.store.tables_watch import AlarmGroupMember
 from server.watch.gateways import SILENCE_MS
 from tests.server.brokers import SERVER_PASSWORD, Bare, Guarded, until
+from tests.server.ingesting import Ingest
 
 GROUP = "350100"
 SOME, ALL = 60, 1_310
@@ -38,7 +38,7 @@ class Cut:
         (folder / "pw").write_text(SERVER_PASSWORD)
         to = Connection(host="127.0.0.1", port=port, host_id="aw", groups=("+",), username="server", password=(folder / "pw").read_text())
         self.transport = Transport(to, clock=lambda: self.now, refused=print)
-        self.acceptor = Acceptor(made.watch, self.transport.send, made.metrics)
+        self.acceptor = Ingest(made.watch, self.transport.send, made.metrics)
         self.transport.start()
         until(lambda: self.transport.connected, 20, "the server is connected")
         self.edges = [self._edge(code) for code in self.codes]

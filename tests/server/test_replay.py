@@ -12,11 +12,11 @@ from contract.batch import Outbox, PointDeclaration, node_birth, node_data, node
 from contract.sample import PointKey, Sample
 from contract.sparkplug import encode
 from contract.topics import parse
-from server.ingest.accept import Acceptor
 from server.ingest.mqtt import Connection, Incoming, Transport, wall_clock
 from server.ingest.session import REORDER_MS, SOLICITED_MS, NodeSession
 from server.store import gateways
 from server.store.tables import Alarm, Gateway, Journal, Transition, Watermark
+from tests.server.ingesting import Ingest
 
 WAIT = 20
 T0 = 1_790_000_000_000
@@ -50,7 +50,7 @@ class Line:
 def scene(slice_, broker):
     stop = threading.Event()
     transport = Transport(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",)), clock=wall_clock, refused=print)
-    acceptor = Acceptor(slice_.watch, transport.send, slice_.metrics)
+    acceptor = Ingest(slice_.watch, transport.send, slice_.metrics)
     slice_.watch.open(wall_clock())
     threads = [
         threading.Thread(target=acceptor.run, args=(transport.incoming, stop, wall_clock)),
@@ -202,14 +202,9 @@ def test_a_clock_that_goes_back_with_a_lost_message_ends_in_a_rebirth():
 def test_after_a_start_of_the_server_an_old_birth_is_known_for_one(slice_):
     slice_.birth(bd_seq=7, stamp=T0)
     with slice_.db.read() as session:
-        assert gateways.last_birth(session, GROUP, GATEWAY) == (7, T0)
-        assert gateways.last_birth(session, "350200", GATEWAY) == (None, None)
-
-    def last(group, code):
-        with slice_.db.read() as session:
-            return gateways.last_birth(session, group, code)
-
-    acceptor = Acceptor(slice_.watch, lambda *_: None, slice_.metrics, last_birth=last)
+        births = gateways.last_births(session)
+    assert (GROUP, GATEWAY, 7, T0) in births
+    acceptor = Ingest(slice_.watch, lambda *_: None, slice_.metrics, births=births)
     acceptor.accept(Incoming(f"spBv1.0/{GROUP}/NBIRTH/{GATEWAY}", birth(6, T0 - 1), slice_.now))
     slice_.run()
     assert count(slice_, "refused", reason="replayed") == 1

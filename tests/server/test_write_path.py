@@ -11,7 +11,6 @@ from contract.profile import find
 from edge.agent import Agent
 from edge.plan import build
 from edge.settings import BrokerSettings, DeviceSettings, DevicesSettings, EdgeSettings, TcpBus
-from server.ingest.accept import Acceptor
 from server.ingest.downlink import Downlink
 from server.ingest.mqtt import Connection, Transport, wall_clock
 from server.store import gateway_events
@@ -21,6 +20,7 @@ from simulators.modbus_carriers import carrier
 from simulators.modbus_device import Unit
 from simulators.plant import Plant
 from simulators.rooms import RoomSpec
+from tests.server.ingesting import Ingest
 
 WAIT = 30
 
@@ -34,7 +34,7 @@ def centre(slice_, broker):
         with slice_.db.write() as session:
             return gateway_events.take(session, gateway, entries, now)
 
-    acceptor = Acceptor(slice_.watch, transport.send, slice_.metrics, events=keep)
+    acceptor = Ingest(slice_.watch, transport.send, slice_.metrics, events=keep)
     downlink = Downlink(slice_.db, transport.send)
     slice_.watch.open(wall_clock())
     bodies = (
