@@ -7,8 +7,8 @@ ends, a new one connects and asks the nodes for their births, and the gateways' 
 The server gives a sign of life every other second. A server that stands still (stopped, swapped out, a virtual machine on hold) gives none; then the
 process ends and its Will says offline, so that gateways raise their alarms themselves. When the server goes on, it starts a new one.
 
-Over its pipes go frames: four bytes of length, then MessagePack. Down: the settings once, then commands to publish, none as a sign of life. The end
-of the pipe means stop.
+Over its pipes go frames: four bytes of length, then MessagePack (frames.py). Down: how to begin, then orders to publish, none as a sign of life. The
+end of the pipe means stop.
 """
 
 import contextlib
@@ -118,6 +118,9 @@ class Line:
             try:
                 ended: object = self._run()
             except OSError as error:  # it could not be started, or has gone while something was still to be said to it
+                ended = error
+            except Exception as error:  # the database was away when the births were asked for, or a fault of ours
+                log.exception("what the line's process said could not be taken")
                 ended = error
             if not self._stopping.wait(_PAUSE_S):
                 log.error("the process that talks to the broker has ended (%s); a new one is started", ended)

@@ -10,6 +10,7 @@ from collections import Counter
 
 import paho.mqtt.client as paho
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from contract.batch import Ack, Outbox, PointDeclaration, node_birth, node_data, read_command
 from contract.sample import PointKey, Sample
@@ -22,7 +23,7 @@ from server.ingest.mqtt import Connection
 from server.watch.inputs import GatewayBirth
 from simulators.broker import Broker
 
-WAIT = 20.0
+WAIT = 60.0
 
 
 class Other:
@@ -152,6 +153,25 @@ def test_a_process_that_dies_with_something_still_to_be_said_is_replaced(broker:
     connected(line, after=process)
     line.send("spBv1.0/350100/NCMD/h", b"ack")
     assert other.hears("spBv1.0/350100/NCMD/h") == b"ack"
+    line.stop()
+    other.leave()
+
+
+def test_a_database_that_is_away_at_the_start_delays_the_line_and_does_not_end_it(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_module, "_PAUSE_S", 0.01)
+    line, listener, away = Line(Connection(host=broker.host, port=broker.port, host_id="aw", groups=("+",))), Listener(), [True, True]
+
+    def births():
+        if away and away.pop():
+            raise OperationalError("SELECT", {}, OSError("no database"))
+        return ()
+
+    line.start(listener, births)
+    connected(line)
+    assert not away
+    other = Other(broker)
+    other.say(b"heard")
+    assert listener.word() == b"heard"
     line.stop()
     other.leave()
 
