@@ -129,7 +129,7 @@ def test_readings_come_out_and_are_acknowledged_and_an_old_birth_is_refused(brok
         other.client.publish(f"spBv1.0/350100/{kind}/g", payload).wait_for_publish(WAIT)
     birth, readings = listener.next(), listener.next()
     assert isinstance(birth, GatewayBirth)
-    assert (birth.bd_seq, birth.points) == (8, (point,))
+    assert (birth.bd_seq, [declared.metric for declared in birth.points]) == (8, ["s1/smoke"])
     assert isinstance(readings, Readings)
     assert unpack(readings, Keys("g")).samples == (sample,)
     assert readings.urgent
