@@ -1,67 +1,18 @@
 """Ingest at the wire: a real broker, a client that speaks Sparkplug, a real watch and database."""
 
-import queue
 import threading
 import time
 
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
-from contract.batch import Ack, Outbox, PointDeclaration, node_birth, node_data, node_death, read_command
+from contract.batch import Ack, Outbox, node_data
 from contract.sample import PointKey, Sample
-from contract.sparkplug import DataType, Metric, Payload, decode, encode
-from contract.topics import read_state
+from contract.sparkplug import DataType, Metric, Payload, encode
 from server.ingest.mqtt import Connection, Transport, wall_clock
 from server.store import journal
 from server.store.tables import Alarm, Gateway, Journal, Point, Refused
 from tests.server.ingesting import Ingest
-
-WAIT = 20
-
-
-class Edge:
-    """A Sparkplug edge node written with nothing but paho and the contract."""
-
-    def __init__(self, broker, gateway, bd_seq=0):
-        self.gateway, self.bd_seq, self.seq = gateway, bd_seq, 0
-        self.commands, self.states = queue.Queue(), queue.Queue()
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"edge-{gateway}-{bd_seq}")
-        self.client.will_set(f"spBv1.0/350100/NDEATH/{gateway}", encode(node_death(bd_seq, 0)), qos=1)
-        self.client.on_message = self._message
-        ready = threading.Event()
-        self.client.on_subscribe = lambda *_: ready.set()
-        self.client.connect(broker.host, broker.port)
-        self.client.loop_start()
-        self.client.subscribe([(f"spBv1.0/350100/NCMD/{gateway}", 1), ("spBv1.0/STATE/aw", 1)])
-        assert ready.wait(WAIT)
-
-    def _message(self, _client, _userdata, message):
-        if message.topic.endswith("STATE/aw"):
-            self.states.put(read_state(message.payload))
-        else:
-            self.commands.put(read_command(decode(message.payload)))
-
-    def publish(self, kind, payload):
-        self.client.publish(f"spBv1.0/350100/{kind}/{self.gateway}", payload if isinstance(payload, bytes) else encode(payload)).wait_for_publish(
-            WAIT
-        )
-
-    def birth(self, epoch=9, first=1, last=0):
-        points = [PointDeclaration("smoke1/smoke", 1, "350102000000-01", "", 5), PointDeclaration("th1/humidity", 2, "350102000000-01", "%RH", 10)]
-        self.publish("NBIRTH", node_birth(points, now=wall_clock(), bd_seq=self.bd_seq, outbox=Outbox(epoch, first, last)))
-
-    def data(self, *readings, first, epoch=9):
-        self.seq += 1
-        now = wall_clock()
-        samples = [Sample(PointKey.of(self.gateway, metric), now + i, value) for i, (metric, value) in enumerate(readings)]
-        outbox = Outbox(epoch, first, first + len(samples) - 1)
-        self.publish("NDATA", node_data(samples, {"smoke1/smoke": 1, "th1/humidity": 2}, now=now, seq=self.seq, outbox=outbox))
-
-    def ack(self):
-        while (command := self.commands.get(timeout=WAIT)).ack is None:
-            pass
-        return command.ack
+from tests.wire_edge import WAIT, Edge
 
 
 @pytest.fixture
@@ -91,8 +42,7 @@ def edge(host, broker, slice_):
     while not made.states.get(timeout=WAIT)[0]:
         pass
     yield made
-    made.client.disconnect()
-    made.client.loop_stop()
+    made.close()
 
 
 def eventually(check):
@@ -157,8 +107,7 @@ def test_a_gateway_of_another_make_is_accepted_without_acknowledgement(slice_, h
     assert not slice_.rows_of_gateway().acknowledges
     eventually(lambda: sum(row.count for row in slice_.rows(Journal)) == 3)
     assert foreign.commands.empty()
-    foreign.client.disconnect()
-    foreign.client.loop_stop()
+    foreign.close()
 
 
 def test_an_unknown_alias_asks_for_a_rebirth(slice_, edge):
@@ -204,5 +153,4 @@ def test_the_host_survives_the_broker(slice_, broker, edge, host):
         assert command.ack == Ack(9, 0)
     while again.ack() != Ack(9, 1):
         pass
-    again.client.disconnect()
-    again.client.loop_stop()
+    again.close()
