@@ -49,7 +49,7 @@ class Server:
 
     def __init__(self, orders):
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["tests.notify.month_server"])
+        self._context.set_forkserver_preload(["tests.notify.month_nursery"])
         self._orders, self.lives = orders, 0
 
     def start(self, now, fuse):
