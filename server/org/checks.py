@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from itertools import permutations
 from zoneinfo import ZoneInfo
 
 from contract.quantities import QUANTITIES
@@ -170,3 +171,9 @@ def way_list(value: str) -> list[str]:
     if len(set(ways)) != len(ways):
         raise CheckError("每种通知方式只能写一次")
     return ways
+
+
+def way_orders(*, email: bool) -> list[tuple[str, ...]]:
+    """The orders of ways that a person may choose from: two of them or all, letters only to a mailbox."""
+    ways = [way for way in WAY_NAMES if way != "email" or email]
+    return [order for length in range(2, len(ways) + 1) for order in permutations(ways, length)]

@@ -32,3 +32,9 @@ def page(
     if before is not None:
         query = query.where(Notification.id < before)
     return [Sent(*found) for found in session.execute(query.order_by(Notification.id.desc()).limit(limit))]
+
+
+def tries(session: Session, person: int, limit: int = 3) -> Sequence[Notification]:
+    """The newest codes and test messages to a person: whether the number was reached."""
+    query = select(Notification).where(Notification.person == person, Notification.reason.in_(("verify", "test")))
+    return session.scalars(query.order_by(Notification.id.desc()).limit(limit)).all()

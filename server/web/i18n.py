@@ -100,5 +100,8 @@ SCRIPT = {
     "undo_left": "撤销（%(n)s 秒）",
     "send_failed": "没有送到中心，请检查网络后重试，或改打电话。",
     "bucket": "每点 %(span)s",
+    "pick_person": "姓名、拼音首字母或编号",
+    "pick_out": "去掉%(name)s",
+    "pick_turn": "第 %(n)s 轮",
 }
 """Texts that own modules write."""

@@ -116,6 +116,8 @@ ROLES = {
     "kiosk": "值守终端",
     "gateway": "网关",
 }
+DIGITS = {"acknowledge": 1, "decline": 2, "progress": 3, "assist": 4, "no-danger": 5}
+"""The digits of texts and calls (server/duty/answers.py), shown and taken as keys where answers are buttons."""
 VIA = {"page": "值守台", "api": "接口", "sms": "短信", "voice": "语音"}
 AUDIT_ACTIONS = {**ACTIONS, **{f"report.{name}": kind.title for name, kind in REPORTS.items()}}
 NOTES = (

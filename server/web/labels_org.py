@@ -96,6 +96,9 @@ SAID = {
     "asked": "已申请，请另一名管理员在 1 小时内批准。",
     "granted": "已批准，告警已发出。",
     "account_ended": "账号已停用，登录已全部结束。",
+    "phone_code": "验证码已发出，10 分钟内有效。请对方报回来，填在下面。",
+    "phone_confirm": "号码已验证。",
+    "phone_test": "试发短信已发出，对方回 1 即验证。",
 }
 
 TABLES: Mapping[str, Mapping[str, str]] = {

@@ -1,4 +1,5 @@
-"""What a person on duty does at three in the morning, in a real browser: take over for who answered by phone, read the card without the network."""
+"""What a person on duty does at three in the morning, in a real browser: take over for who answered by phone, answer an incident in
+place, read the card without the network; and by day, put a rotation together by name."""
 
 from collections.abc import Iterator
 
@@ -6,9 +7,13 @@ import pytest
 from playwright.sync_api import Browser, expect
 from sqlalchemy import select
 
-from server.store.tables import Alarm, EscalationStep, Notification
+from server.duty.cards import default_cards
+from server.duty.incidents import Incidents
+from server.store.tables import Alarm, EscalationStep, Notification, Person
+from server.store.tables_duty import Roster
+from server.store.tables_incident import Incident
 from tests.browser.test_browser_live import WAIT, Desk, browser, needs_assets, pytestmark  # noqa: F401 - fixture and marks of all browser tests
-from tests.web.house import House
+from tests.web.house import COUNTY, House
 
 
 @pytest.fixture
@@ -60,3 +65,41 @@ def test_the_cards_are_read_without_the_network_until_signing_out(desk: Desk) ->
     page.get_by_role("button", name="退出").click()
     page.wait_for_url("**/login")
     assert not page.evaluate("() => caches.match('/duty/cards').then((found) => found !== undefined)"), "names and numbers do not stay behind"
+
+
+@needs_assets
+def test_an_incident_is_answered_in_place_and_by_the_same_digits(desk: Desk) -> None:
+    ident = desk.house.smoke()
+    Incidents(desk.house.db, desk.house.store, default_cards(), lambda _alarm, _note: None).run_once(desk.house.now)
+    with desk.house.db.read() as session:
+        incident = session.scalars(select(Incident.id)).one()
+    page = desk.open(f"/incidents/{incident}")
+    page.keyboard.press("1")
+    page.locator("dialog").get_by_role("button", name="接手", exact=True).click()
+    expect(page.locator("#list")).to_contain_text("告警·已接手", timeout=WAIT)
+    assert page.url.endswith(f"/incidents/{incident}")
+    expect(page.locator(".answers .button", has_text="到场").locator("kbd")).to_have_text("3")
+    with desk.house.db.read() as session:
+        assert session.get_one(Alarm, ident).acked_by == "陈值班"
+
+
+def test_a_rotation_is_put_together_by_name_and_pinyin(desk: Desk) -> None:
+    with desk.house.db.write() as session:
+        session.add(Person(id=900, code="d900", name="周夜", unit=COUNTY))
+        session.add(Person(id=901, code="d901", name="吴昼", unit=COUNTY))
+    page = desk.open("/duty")
+    form = page.locator("#roster form")
+    form.get_by_label("班次").fill("夜班")
+    while (out := form.get_by_label("去掉")).count():
+        out.first.click()
+    for turn, typed in ((1, "zhouye"), (1, "wz"), (2, "d901")):
+        field = form.get_by_label(f"第 {turn} 轮")
+        field.fill(typed)
+        field.press("Enter")
+    form.get_by_role("button", name="保存班次").click()
+    expect(page.locator(".month")).to_contain_text("周夜 吴昼", timeout=WAIT)
+    with desk.house.db.read() as session:
+        assert session.scalars(select(Roster)).one().people == [[900, 901], [901]]
+    page.locator(".month a", has_text="夜班").click()
+    expect(page.locator("#roster summary")).to_have_text("修改班次 夜班")
+    expect(page.locator("#roster .chip")).to_have_text(["周夜×", "吴昼×", "吴昼×"])

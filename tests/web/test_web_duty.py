@@ -1,5 +1,6 @@
 """Rosters, hand-over, 派查, tested numbers, load: through the API and the pages; answers by SMS and voice through the provider's signed calls."""
 
+import re
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 
@@ -99,6 +100,42 @@ def test_a_shift_is_made_on_the_page(duty):
     [row] = rows(duty, Roster)
     assert (row.people, row.minutes, row.starts_min) == ([[900], [900, 901]], 840, 1080)
     assert client.post("/duty/roster", data=form | {"hours": "many"}).status_code == 422
+    with duty.db.read() as session:
+        name = session.get_one(Person, 901).name
+    assert client.post("/duty/roster", data=form | {"people": f"{name}\nd900"}).status_code == 303  # by name as well
+    assert rows(duty, Roster)[0].people == [[901], [900]]
+    for nobody in ("没有这个人", " ", "d999"):
+        assert client.post("/duty/roster", data=form | {"people": nobody}).status_code == 422
+    with duty.db.write() as session:
+        session.add(Person(id=990, code="d990", name=name, unit=COUNTY))
+    twice = client.post("/duty/roster", data=form | {"people": name})
+    assert (twice.status_code, "几个人叫" in twice.text) == (422, True)
+    page = client.get("/duty", params={"unit": COUNTY, "shift": "夜班"}).text
+    assert "修改班次 夜班" in page
+    assert ">d901\nd900</textarea>" in page
+    assert client.post("/duty/roster/end", data={"unit": COUNTY, "name": "夜班"}).status_code == 303
+    assert client.post("/duty/roster/end", data={"unit": COUNTY, "name": "夜班"}).status_code == 409
+    assert duty.client("sister-duty").post("/duty/roster", data=form | {"people": name}).status_code == 403
+
+
+def test_a_number_is_proven_and_ways_are_ordered_on_the_page_of_the_person(duty):
+    client = duty.client("duty")
+    assert client.post("/people/901/phone/test").headers["location"] == "/people/901?said=phone_test"
+    assert client.post("/people/901/phone/code").status_code == 303
+    code = next(note.text for note in rows(duty, Notification) if note.reason == "verify")
+    wrong = client.post("/people/901/phone/confirm", data={"code": "000000"})
+    assert (wrong.status_code, "验证码不对" in wrong.text) == (409, True)
+    digits = re.search(r"\d{6}", code)[0]
+    assert client.post("/people/901/phone/confirm", data={"code": f" {digits} "}).headers["location"] == "/people/901?said=phone_confirm"
+    assert client.post("/people/901/ways", data={"ways": "voice;sms"}).status_code == 303
+    with duty.db.read() as session:
+        person = session.get_one(Person, 901)
+        assert (person.phone_verified_at, person.ways) == (duty.now, ["voice", "sms"])
+    page = client.get("/people/901").text
+    assert all(word in page for word in ("试发短信", "语音 → 短信", "号码验证 · 待发"))
+    assert client.post("/people/901/ways", data={"ways": "pigeon"}).status_code == 422
+    assert duty.client("inspector").post("/people/901/phone/test").status_code == 403
+    assert "号码与通知方式" not in duty.client("inspector").get("/people/901").text
 
 
 def test_a_roster_says_who_is_on_duty_and_a_hand_writes_over_a_day(duty):

@@ -149,7 +149,7 @@ ROUTES: dict[str, dict[str, Any]] = {
         "days": "all",
         "turn_days": 1,
         "anchor": "2026-09-01",
-        "people": "",
+        "people": Of("person_code"),
     },
     "POST /duty/day": {"name": "夜班", "people": ""},
     "POST /duty/hand-over": {"side": "give"},
@@ -222,7 +222,7 @@ OF_PLACE["key.code"] = lambda place: place.room
 PLAIN |= {"said": "", "due": 0, "stage": "", "ending": "pdf"}
 PLAIN |= {"after": ""}
 PLAIN |= {"sign": "false", "second_factor": False}
-PLAIN |= {"kept_to": "", "kept": "", "days": "1"}
+PLAIN |= {"kept_to": "", "kept": "", "days": "1", "shift": ""}
 PLAIN |= {"areas": [], "left": "0", "top": "0", "width": "5", "height": "5", "keep_days": 30}
 ROUTES |= {
     "POST /api/v1/visitors": {"login": "guest", "name": "来访"},
@@ -231,6 +231,8 @@ ROUTES |= {
     "POST /people/{ident}/account": {"role": Of("own_role")},
     "POST /imports": {"kind": "units"},
     "POST /me/ways": {"ways": "voice;sms"},
+    "POST /people/{ident}/ways": {"ways": "voice;sms"},
+    "POST /people/{ident}/phone/{act}": {"act": ["test", "code", "confirm"]},
     "POST /edit": {"kind": "rooms", "cell.location": "三楼西侧", "back": "/rooms"},
     "POST /rooms/{code}/plan": {"file": PLAN},
     "POST /changes/{ident}/decision": {"approve": "0"},
@@ -322,7 +324,8 @@ RECORDED_AS = {
     "POST /reviews": "review_sign", "POST /api/v1/session": "session.open", "POST /login": "session.open", "POST /logout": "session.close",
     "POST /me/security/certificate": "certificate.bind", "POST /me/security/password": "password.change", "POST /me/security/pin": "pin.change",
     "POST /me/security/totp": "totp.enrol",
-    "POST /me/security/totp/confirm": "totp.confirm", "POST /me/ways": "person.ways", "POST /callbacks/sms/inbound": "sms_reply",
+    "POST /me/security/totp/confirm": "totp.confirm", "POST /me/ways": "person.ways",
+    "POST /people/{ident}/ways": "person.ways", "POST /people/{ident}/phone/{act}": "phone.test", "POST /callbacks/sms/inbound": "sms_reply",
     "POST /callbacks/voice/{notification}": "acknowledge", "POST /callbacks/sms/status": "", "POST /callbacks/voice/status": "",
 }  # fmt: skip
 """Routes that need more than an example to say yes, and the entry that they leave; receipts of a provider leave none."""

@@ -3,17 +3,17 @@ import { refresher } from './parts.js';
 
 const list = document.getElementById('list');
 const refresh = refresher(list);
-const one = list.dataset.watch;
+const watched = list.dataset.watch?.split(' ');
 
 function typing() {
   const active = document.activeElement;
   return active && active.closest('form') !== null;
 }
 
-if (one) {
-  // One alarm: its commands change with it, so the page as a whole; never under the hands of somebody who types.
+if (watched) {
+  // One alarm, or those of an incident: the commands change with them, so the page as a whole; never under the hands of somebody who types.
   document.addEventListener('aw:alarm', (event) => {
-    if (String(event.detail.alarm.id) === one && !typing()) location.reload();
+    if (watched.includes(String(event.detail.alarm.id)) && !typing()) location.reload();
   });
 } else {
   document.addEventListener('aw:alarm', refresh);

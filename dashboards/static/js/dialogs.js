@@ -21,6 +21,11 @@ document.addEventListener('click', (event) => {
     dialog.showModal();
   }
 });
+// The digits of texts and calls: the key opens the question, a second step answers it.
+document.addEventListener('keydown', (event) => {
+  if (dialog.open || event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, textarea, select, [contenteditable]')) return;
+  if (/^[1-5]$/.test(event.key)) document.querySelector(`[data-digit="${event.key}"]`)?.click();
+});
 document.addEventListener('aw-done', () => dialog.open && dialog.close());
 document.addEventListener('htmx:after:swap', () => {
   tick();

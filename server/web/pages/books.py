@@ -1,6 +1,5 @@
 """Devices, gateways, imports, proposals, notices, roles, oneself: pages of those who keep the books; and the one form that edits them."""
 
-from itertools import permutations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
@@ -9,7 +8,6 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from server import stills
-from server.duty import phones
 from server.org import checks, imports, notices
 from server.store import organisation, people, units
 from server.store.tables import Account, Person
@@ -22,7 +20,7 @@ from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
 from server.web.auth import Principal, ServicesOf, principal, require, require_room
 from server.web.pages.common import ScreensOf, by_script
 from server.web.pages.organisation import PER_PAGE, Reader
-from server.web.problems import ProblemError, invalid
+from server.web.problems import ProblemError
 from server.web.rights import Action
 from server.web.services import Services
 
@@ -193,33 +191,5 @@ def me(request: Request, screens: ScreensOf, services: ServicesOf, who: Annotate
         view = people_api.views(session, [row], who, now)[0] if row is not None else None
         away = people.absences_of(session, row.id) if row is not None else []
         unit = units.names(session, [who.unit])[who.unit] if who.unit is not None else ""
-        offered = _orders(email=bool(row.email)) if row is not None else []
+        offered = checks.way_orders(email=bool(row.email)) if row is not None else []
     return screens.page(request, "me.html", who=who, account=account, person=view, away=away, unit=unit, offered=offered, way_names=checks.WAY_NAMES)
-
-
-def _orders(*, email: bool) -> list[tuple[str, ...]]:
-    """The orders of ways that a person may choose from: two of them or all, letters only to a mailbox."""
-    ways = [way for way in checks.WAY_NAMES if way != "email" or email]
-    return [order for length in range(2, len(ways) + 1) for order in permutations(ways, length)]
-
-
-@router.post("/me/ways")
-def my_ways(who: Annotated[Principal, Depends(principal)], services: ServicesOf, ways: Annotated[str, Form(max_length=40)] = "") -> Response:
-    """In which order the asker wants to be reached; empty gives the product's own order."""
-    try:
-        order = checks.way_list(ways)
-    except checks.CheckError as error:
-        raise invalid(str(error), "ways", "unknown or repeated way") from error
-    with services.db.write() as session:
-        account = session.get(Account, who.account) if who.account is not None else None
-        row = session.get(Person, account.person) if account is not None and account.person is not None else None
-        if row is None:
-            raise ProblemError(
-                409,
-                "这个账号没有对应的人员资料，没有可以通知的号码。请本单位信息员先登记你的人员资料，再请系统管理员由此开通账号。",
-            )
-        try:
-            phones.set_ways(session, row, order, who.name, services.clock())
-        except phones.PhoneError as error:
-            raise ProblemError(409, str(error)) from error
-    return RedirectResponse("/me", 303)

@@ -1,27 +1,33 @@
 """值班 as pages: who is there, the month to write in, gaps, hand-over, load of people, texts."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import chain
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
 from server.duty import handover, load, vacancy
 from server.duty.clock import local, midnight
+from server.org.search import of_person
 from server.store import rooms, units, works
 from server.store.tables import Person, Unit
 from server.store.tables_duty import Roster
 from server.web.api import duty as api
 from server.web.api import hand_overs, looks, rosters
 from server.web.api.common import Viewer
-from server.web.auth import Principal, ServicesOf, require
+from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.pages.common import ScreensOf, signs, unit_asked
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
 
 router = APIRouter()
+
+_MOST_STAFF = 300
+ShiftQuery = Annotated[str, Query(max_length=40)]
 UnitQuery = Annotated[str, Query(max_length=12)]
 Handling = Annotated[Principal, Depends(require(Action.HANDLE))]
 Telling = Annotated[Principal, Depends(require(Action.NOTIFICATIONS))]
@@ -41,8 +47,10 @@ def _month(text: str, now: int) -> date:
 
 
 @router.get("/duty")
-def desk(request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer, unit: UnitQuery = "", period: str = "") -> Response:
-    """值班表 of a month: shifts in rows, days in columns; who may handle alarms may write in it."""
+def desk(
+    request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer, unit: UnitQuery = "", period: str = "", shift: ShiftQuery = ""
+) -> Response:
+    """值班表 of a month: shifts in rows, days in columns; who may handle alarms may write in it. `shift` is the one to be changed."""
     now = services.clock()
     top = unit_asked(services, who, unit)
     first = _month(period if len(period) == 7 else "", now)
@@ -57,15 +65,29 @@ def desk(request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer
         neighbours = _neighbours(session, top, who)
         planned = works.ahead(session, top.code)
         places = rooms.names(session, [work.room for work in planned])
-        staff = session.scalars(select(Person).where(Person.unit == top.code, Person.disabled_at.is_(None)).order_by(Person.code).limit(300)).all()
+        editing = next((one for one in shifts if one.name == shift), None)
+        staff = _staff(session, top.code, _turns(editing))
     days = [first + timedelta(days=n) for n in range((following - first).days)]
-    cells = {(shift.roster, shift.day): shift for shift in found}
+    cells = {(one.roster, one.day): one for one in found}
+    codes = {one.id: one.code for one in staff}
+    turns = [[codes[ident] for ident in turn if ident in codes] for turn in _turns(editing)] or [[one.code] for one in staff[:3]]
     return screens.page(
         request, "duty.html", who=who, unit=top, rosters=shifts, days=days, cells=cells, on_duty=here,
         gaps=rosters.duty_gaps(top.code, who, services), partner=partner, neighbours=neighbours, unwatched=unwatched,
         below=below, staff=staff, workdays=services.workdays, first=first, before=first - timedelta(days=1), following=following,
-        today=local(now).date(), works=planned, places=places,
+        today=local(now).date(), works=planned, places=places, editing=editing, turns=turns,
+        staff_search=[{"code": one.code, "name": one.name, "search": one.search or of_person(one.name, one.code)} for one in staff],
     )  # fmt: skip
+
+
+def _turns(roster: Roster | None) -> list[list[int]]:
+    return [] if roster is None else [[turn] if isinstance(turn, int) else turn for turn in roster.people]
+
+
+def _staff(session: Session, unit: str, turns: list[list[int]]) -> Sequence[Person]:
+    """The people of a unit, and whoever else takes turns in the shift that is being changed: somebody who was transferred."""
+    mine = and_(Person.unit == unit, Person.disabled_at.is_(None))
+    return session.scalars(select(Person).where(or_(mine, Person.id.in_(chain(*turns)))).order_by(Person.code).limit(_MOST_STAFF)).all()
 
 
 @router.post("/duty/day")
@@ -84,9 +106,14 @@ async def write_day(request: Request, services: ServicesOf, who: Handling) -> Re
 
 @router.post("/duty/roster")
 async def write_roster(request: Request, services: ServicesOf, who: Handling) -> Response:
-    """Make a shift or change the one of this name; people by personnel number, a turn in a line."""
+    """Make a shift or change the one of this name; people by name or personnel number, a turn in a line."""
     form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
-    turns = [line.split() for line in form.get("people", "").splitlines() if line.strip()]
+    lines = [line.split() for line in form.get("people", "").splitlines() if line.strip()]
+    with services.db.read() as session:
+        require_unit(session, who, form.get("unit", ""))
+        turns = [rosters.codes_of(session, form.get("unit", ""), line) for line in lines]
+    if not turns:
+        raise invalid("请选择轮值人员。", "people", "nobody")
     try:
         body = rosters.RosterBody.model_validate(
             {key: form[key] for key in ("name", "role", "starts", "days", "turn_days", "anchor") if key in form}
@@ -96,6 +123,15 @@ async def write_roster(request: Request, services: ServicesOf, who: Handling) ->
         raise invalid("请填写班次、时间、日子和人员。", "name", "not a roster") from error
     rosters.set_roster(form.get("unit", ""), body, who, services)
     return RedirectResponse(f"/duty?unit={form.get('unit', '')}", 303)
+
+
+@router.post("/duty/roster/end")
+async def end_roster(request: Request, services: ServicesOf, who: Handling) -> Response:
+    """No more of this shift; what took place stays."""
+    form = await request.form()
+    unit = str(form.get("unit", ""))
+    rosters.end_roster(unit, str(form.get("name", ""))[:40], who, services)
+    return RedirectResponse(f"/duty?unit={unit}", 303)
 
 
 @router.post("/duty/pair")

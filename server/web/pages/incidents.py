@@ -19,6 +19,7 @@ from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.i18n import load
 from server.web.in_place import Acting, person_at
 from server.web.pages.common import ScreensOf
+from server.web.pages.rows import rows, spoken_for
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
 
@@ -54,6 +55,8 @@ def detail(ident: Ident, request: Request, screens: ScreensOf, services: Service
         place = rooms.names(session, [incident.room]).get(incident.room) if incident.room else None
         unit_name = units.names(session, [incident.unit]).get(incident.unit, "")
         filed = incidents.dossier(session, ident)
+        open_alarms = spoken_for([alarm for alarm in whole.alarms if alarm.closed_at is None])
+        answering = rows(session, services.board, open_alarms, who, services.clock())
     title = f"{unit_name} {place[0] if place else ''}".strip()
     if paper == "card":
         return screens.page(request, "cards.html", who=who, cards=[whole.filled], title=title, room=incident.room)
@@ -67,6 +70,7 @@ def detail(ident: Ident, request: Request, screens: ScreensOf, services: Service
         dossier=filed,
         proposal=whole.proposal,
         may_photograph=photos_allowed(whole.photo_rule),
+        answering=answering,
     )
 
 

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
-from server.org import granting, rows
+from server.org import checks, granting, rows
 from server.org.imports import KINDS
-from server.store import organisation, people, units
+from server.store import notifications, organisation, people, units
 from server.store import rooms as room_queries
 from server.store.tables import Unit
 from server.web.api import people as people_api
@@ -151,7 +151,7 @@ def person(ident: int, request: Request, screens: ScreensOf, services: ServicesO
 def person_page(
     request: Request, screens: Screens, services: Services, who: Principal, ident: int, status: int = 200, *, said: str = "", **shown: object
 ) -> Response:
-    """The page of a person. `shown`: `made`, an account whose password is told this once, or `refused`, why there is none."""
+    """The page of a person. `shown`: `made`, an account whose password is told this once, or `refused`, why there is none; `phone_refused`."""
     now = services.clock()
     with services.db.read() as session:
         row = people_api.person_of(session, who, ident)
@@ -163,12 +163,14 @@ def person_page(
         account = granting.of_person(session, ident) if who.may(Action.GRANT) else None
         offered = granting.offered(session, row, now) if who.may(Action.GRANT) else []
         names = units.names(session, [role.unit for role in held] + ([account.unit] if account else []))
+        tried = notifications.tries(session, ident) if who.may(Action.PHONES) else []
         if not who.may(Action.PHONES):
             cells.pop("phone", None)
-    blank: dict[str, object] = {"made": None, "refused": ""}
+    blank: dict[str, object] = {"made": None, "refused": "", "phone_refused": ""}
     return screens.page(
         request, "person.html", status, who=who, person=view, row=row, held=held, names=names, away=away, history=history, cells=cells,
-        columns=[column for column in KINDS["people"].columns if column.name in cells], account=account, offered=offered, said=said, **blank | shown,
+        columns=[column for column in KINDS["people"].columns if column.name in cells], account=account, offered=offered, said=said,
+        tried=tried, way_orders=checks.way_orders(email=bool(row.email)), way_names=checks.WAY_NAMES, **blank | shown,
     )  # fmt: skip
 
 
