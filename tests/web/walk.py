@@ -208,7 +208,8 @@ def content(route: Route, place: Place) -> tuple[bytes, dict[str, str]]:
     if files:
         return _multipart({name: example for name, example in values.items() if name not in files}, files)
     if not route.body:  # reads the form itself: everything that forms of pages usually hold
-        values = {**PLAIN, **{name: of(place) for name, of in OF_PLACE.items()}, **values}
+        own = {name: value(route, name, place) for name, example in ROUTES.get(route.key, {}).items() if isinstance(example, Of)}
+        values = {**PLAIN, **{name: of(place) for name, of in OF_PLACE.items()}, **own, **values}
         values = {name: example for name, example in values.items() if isinstance(example, str | int)}
     return urlencode(values).encode(), {"content-type": "application/x-www-form-urlencoded"}
 

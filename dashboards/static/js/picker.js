@@ -3,6 +3,7 @@
 import { ui } from './words.js';
 
 const MOST = 8;
+const SETTLE_MS = 300;
 const staff = JSON.parse(document.getElementById('staff').textContent);
 const known = new Map(staff.map((person) => [person.code, person]));
 
@@ -60,7 +61,8 @@ function turn(codes, label, changed) {
     if (first) add(first.code);
   });
   const whole = element('span', { className: 'turn' }, chips, field, offers);
-  whole.addEventListener('focusout', (event) => { if (!whole.contains(event.relatedTarget)) offers.replaceChildren(); });
+  // Not at once: what stands below would move away under the finger that has just pressed it.
+  whole.addEventListener('focusout', () => setTimeout(() => { if (!whole.contains(document.activeElement)) offers.replaceChildren(); }, SETTLE_MS));
   draw();
   return whole;
 }
