@@ -76,7 +76,7 @@ class AlarmRow:
         if state in SILENT:
             return (*_LIFT.get(state, ()), "comment")
         if self.waiting:
-            return ("acknowledge", "decline", "assist", "no-danger", "shelve", "out-of-service", "comment")
+            return ("acknowledge", "decline", "progress", "assist", "no-danger", "shelve", "out-of-service", "comment")
         own = ("unacknowledge", "progress", "assist", "no-danger", "decline", "comment")
         return (*own, "reset") if state == "latched_acked" else (*own, "shelve", "out-of-service")
 
