@@ -1,8 +1,12 @@
-"""Rules that no rule file can leave out: a blind room, silence after smoke, and the alarms of groups."""
+"""Rules that no rule file can leave out: smoke, a blind room, silence after smoke, and the alarms of groups."""
 
 from collections.abc import Mapping
 
-from alarms.model import Level, Rule, Rung
+from alarms.model import Level, Rule, RuleSet, Rung, same_shape, tighten
+from alarms.rules import default_rules
+
+ALWAYS_HEARD = ("smoke", "smoke_density", "smoke_concentration")
+"""Quantities that one person's word does not silence."""
 
 ROOM_BLIND, SMOKE_LOST = "room_blind", "smoke_lost"
 GROUPS: Mapping[str, str] = {
@@ -16,6 +20,21 @@ GROUPS: Mapping[str, str] = {
 GROUP_QUANTITY: Mapping[str, str] = {"power": "power", "weather": "humidity"}
 
 
+def with_smoke(rules: RuleSet) -> RuleSet:
+    """An operator's rules with the product's for smoke: his can tighten those and add to them, not replace them.
+
+    Raises ValueError for a rule that has the name of one of them and is another kind of rule.
+    """
+    product = {rule.name: rule for rule in default_rules().rules if rule.two_persons}
+    found: list[Rule] = []
+    for rule in rules.rules:
+        same = product.get(rule.name)
+        if same is not None and not same_shape(same, rule):
+            raise ValueError(f"rule {rule.name} is one of the product's and needs its kind, quantity, side and options")
+        found.append(tighten(product.pop(rule.name), rule) if same is not None and rule.applies_to == same.applies_to else rule)
+    return RuleSet((*found, *product.values()))
+
+
 def builtin(blind_ms: int, urgent_ms: int) -> Mapping[str, Rule]:
     """The rules by name; a room is an alarm when it has been blind for `blind_ms`, urgent after `urgent_ms`.
 
@@ -24,8 +43,9 @@ def builtin(blind_ms: int, urgent_ms: int) -> Mapping[str, Rule]:
     ladder = (_silent(Level.ALARM, blind_ms), _silent(Level.URGENT, max(blind_ms, urgent_ms)))
     blind = Rule(ROOM_BLIND, "stale", "any", ladder, subject="room", source="ours")
     lost = Rule(
-        SMOKE_LOST, "stale", "any", (_silent(Level.CRITICAL, 0),), latch=True, shelve_max_ms=0, re_alarm_ms=900_000, subject="room", source="ours"
-    )
+        SMOKE_LOST, "stale", "any", (_silent(Level.CRITICAL, 0),), latch=True, shelve_max_ms=0, re_alarm_ms=900_000, subject="room", source="ours",
+        two_persons=True,
+    )  # fmt: skip
     levels = tuple(Rung(level, "above", level - 0.5) for level in Level)
     groups = (Rule(name, "threshold", "any", levels, source="ours") for name in GROUPS.values())
     return {rule.name: rule for rule in (blind, lost, *groups)}

@@ -131,9 +131,13 @@ class RuleSet:
         return self._known[key]
 
 
+def same_shape(first: Rule, second: Rule) -> bool:
+    """Whether two rules of a name can be layers of one another."""
+    return (first.kind, first.quantity, first.ladder[0].side, first.options) == (second.kind, second.quantity, second.ladder[0].side, second.options)
+
+
 def _check_layers(first: Rule, second: Rule, index: int) -> None:
     if first.applies_to == second.applies_to and first.changed == second.changed:
         raise LayerError(index, f"rule {second.name} stands twice with the same applies_to")
-    shape = (first.kind, first.quantity, first.ladder[0].side, first.options)
-    if shape != (second.kind, second.quantity, second.ladder[0].side, second.options):
+    if not same_shape(first, second):
         raise LayerError(index, f"rule {second.name} stands twice with different kind, quantity, side or options")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from alarms.builtin import with_smoke
 from alarms.kinds import KINDS
 from alarms.lifecycle import INITIAL, AlarmState, Seen, Tick, advance, step
 from alarms.quiet import NEVER, Quiet, quiet
@@ -53,9 +54,11 @@ class Rules:
             _log.warning("服务器发来的告警规则超过 64 KiB，未采用")
             return False
         try:
-            self.current = parse_rules(text, "Node Control/Rules", tried=True)
+            sent = parse_rules(text, "Node Control/Rules", tried=True)
+            with_smoke(sent)
+            self.current = sent
             write_atomic(self._path, text, durable=True)
-        except RuleError as error:
+        except ValueError as error:
             _log.warning("服务器发来的告警规则不能用：%s", error)
             return False
         except OSError as error:
@@ -132,7 +135,7 @@ class Guard:
         if current.version == self._version:
             return
         self._version = current.version
-        mine = current.only(_KINDS)
+        mine = with_smoke(current).only(_KINDS)
         for watched in self._watched.values():
             watched.rules, watched.states, watched.band = self._of(mine, watched.planned), {}, NEVER
             watched.judges_bad = any(KINDS[rule.kind].judges_bad for rule in watched.rules)

@@ -6,7 +6,8 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from alarms.rules import Rule, RuleSet, default_rules, load_rules
+from alarms.builtin import with_smoke
+from alarms.rules import Rule, RuleError, RuleSet, default_rules, load_rules
 from server.ingest.line import Line
 from server.ingest.mqtt import Connection
 from server.org.oidc import Provider, ProviderSettings
@@ -17,14 +18,18 @@ from server.web.services import ApiToken, Rates, WebSettings
 
 
 def rules(settings: Settings) -> RuleSet:
-    """The operator's rules, else the product's. A rule of the operator's that names no source has his file as its source.
+    """The operator's rules with the product's for smoke, else the product's. An own rule that names no source has the file as its source.
 
     Raises RuleError, OSError.
     """
     if settings.rules is None:
         return default_rules()
     source = f"单位自定规则文件 {settings.rules.name}"
-    return RuleSet(tuple(_sourced(rule, source) for rule in load_rules(settings.rules).rules))
+    own = RuleSet(tuple(_sourced(rule, source) for rule in load_rules(settings.rules).rules))
+    try:
+        return with_smoke(own)
+    except ValueError as error:
+        raise RuleError(str(settings.rules), 1, str(error)) from error
 
 
 def _sourced(rule: Rule, source: str) -> Rule:

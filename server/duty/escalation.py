@@ -33,9 +33,24 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
+from alarms.builtin import SMOKE_LOST, builtin
+from alarms.rules import Rule, default_rules
 from server.duty.ladder import LEVELS, Duration, Frozen, Ladder, LevelWord, Role, Selector, Step, Steps, TimeOfDay
 
 WAYS = ("sms", "voice")
+AT_ONCE_MS = 60_000
+
+
+@cache
+def smoke_facts() -> tuple[Mapping[str, str], ...]:
+    """What selectors see of every smoke alarm that the product raises in a room in use, level by level."""
+    rules = [rule for rule in (*default_rules().rules, *builtin(0, 0).values()) if rule.two_persons]
+    return tuple(_facts(rule, rung.level.word) for rule in rules for rung in rule.ladder)
+
+
+def _facts(rule: Rule, level: str) -> dict[str, str]:
+    kind, quantity = ("lost", "smoke") if rule.name == SMOKE_LOST else (rule.kind, rule.quantity)
+    return {"rule": rule.name, "kind": kind, "quantity": quantity, "level": level, "stage": "in_use"}
 
 
 class EscalationError(ValueError):
@@ -139,6 +154,21 @@ class EscalationTable(Frozen):
     def _complete(self) -> Self:
         if missing := [level for level in LEVELS if level not in self.levels]:
             raise ValueError(f"levels must say something about {', '.join(missing)}; [] tells nobody")
+        return self
+
+    @model_validator(mode="after")
+    def _smoke_is_told(self) -> Self:
+        """No file keeps smoke of a room in use from people: at its worst it is told at once, and at no level does it wait for the morning."""
+        if "in_use" in self.before_acceptance.stages:
+            raise ValueError("before_acceptance.stages must not name in_use")
+        for facts in smoke_facts():
+            if self.quiet_hours is not None and self.quiet_hours.holds(facts):
+                raise ValueError(f"quiet_hours would hold {facts['rule']} ({facts['level']}) until the morning; name it under never")
+            for night in (False, True) if facts["level"] == "critical" else ():
+                steps = self.steps_for(facts, night=night)
+                if not steps or steps[0].after > AT_ONCE_MS:
+                    when = "by night" if night else "by day"
+                    raise ValueError(f"{facts['rule']} must be told at once {when}, at most {AT_ONCE_MS // 1000} s after it")
         return self
 
     def steps(self, level: str, *, night: bool = False) -> tuple[Step, ...]:

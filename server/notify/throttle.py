@@ -1,10 +1,11 @@
-"""How many messages one phone gets: a cap in a window, never for 特急; what is beyond it goes out as one summary. Alarms are never held back."""
+"""How many messages one phone gets: a cap in a window, never for 特急 or smoke; the rest goes out as one summary. Alarms are never held back."""
 
 from dataclasses import dataclass
 
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from alarms.builtin import ALWAYS_HEARD
 from server.notify.situation import CALLS, GONE, wanted
 from server.notify.texts import Catalogue
 from server.store.tables import Alarm, Notification
@@ -14,7 +15,7 @@ THROTTLED = "限频，等待汇总"
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """At most `limit` messages to one phone within `window_ms`, 特急 excepted; the others wait until the oldest has left it."""
+    """At most `limit` messages to one phone within `window_ms`, 特急 and smoke excepted; the others wait until the oldest has left it."""
 
     limit: int
     window_ms: int
@@ -38,7 +39,10 @@ class Cap:
 
     @staticmethod
     def _never(session: Session, row: Notification) -> bool:
-        return row.alarm is None or session.get_one(Alarm, row.alarm).level == "critical"
+        if row.alarm is None:
+            return True
+        alarm = session.get_one(Alarm, row.alarm)
+        return alarm.level == "critical" or alarm.quantity in ALWAYS_HEARD
 
 
 def summarise(session: Session, row: Notification, texts: Catalogue, now: int) -> None:

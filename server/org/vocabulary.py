@@ -12,9 +12,17 @@ UNIT_KINDS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )  # fmt: skip
 STAGES: Final = ("in_use", "trial", "commissioning", "not_connected", "retired")
+_HEARD_BY: Final[Mapping[str, int]] = MappingProxyType({"in_use": 2, "trial": 1, "commissioning": 1, "not_connected": 0, "retired": 0})
+HEARD: Final = tuple(stage for stage, by in _HEARD_BY.items() if by)
+"""Stages in which somebody hears a room's alarms."""
 STORE_MEDIA: Final = (
     "paper", "special", "magnetic", "film_copy", "film_master", "optical", "photo", "negative_bw", "negative_colour", "print_bw", "print_colour",
 )  # fmt: skip
+
+
+def quieter(before: str, after: str) -> bool:
+    """Whether fewer people hear a room's alarms in the second stage: all of the ladder in use, the room's person before acceptance, else nobody."""
+    return _HEARD_BY[after] < _HEARD_BY[before]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -177,7 +177,7 @@ def _stage(world: World, tx: Transaction, judge: Judge, command: commands.SetSta
     if command.stage == room.stage:
         return commands.Outcome(code="conflict", state=room.stage, sentence="已经是这个阶段。")
     if judge.rooms.needs_two(room, command.stage) and command.second.strip() in ("", command.by.strip()):
-        return commands.Outcome(code="not_allowed", state=room.stage, sentence="该库房有烟感，停用须两人共同确认。")
+        return commands.Outcome(code="not_allowed", state=room.stage, sentence="该库房有烟感，退出“在用”或停用须两人共同确认。")
     detail = {"before": room.stage, "after": command.stage, "reason": command.reason, "second": command.second}
     judge.rooms.stage(room, command.stage, command.by, command.reason, command.second)
     audit.append(tx.session, command.by, "stage", command.room, detail, tx.now)

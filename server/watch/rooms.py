@@ -7,6 +7,7 @@ from sqlalchemy import insert, update
 from alarms.builtin import ROOM_BLIND, SMOKE_LOST
 from alarms.lifecycle import Event, OutOfService, ReturnToService, Tick
 from alarms.rules import Rule
+from server.org.vocabulary import quieter
 from server.store.tables import Room
 from server.store.tables_watch import RoomReport
 from server.watch.facts import room_fact
@@ -37,10 +38,9 @@ class Rooms:
         self._steps.room(room, rule, Tick(fresh=deadline > due, deadline=deadline), due)
 
     def needs_two(self, room: RoomInfo, stage: str) -> bool:
-        """Whether this stage would end alarms that only two people may silence."""
-        ends = stage in UNCONNECTED and room.stage not in UNCONNECTED
+        """Whether fewer people would then hear alarms that only two people may silence."""
         of_points = (rule for ident in room.points for rule in self._world.points[ident].rules)
-        return ends and any(rule.two_persons for rule in (*of_points, *room.rules))
+        return quieter(room.stage, stage) and any(rule.two_persons for rule in (*of_points, *room.rules))
 
     def stage(self, room: RoomInfo, stage: str, by: str, reason: str, second: str = "") -> None:
         """未接入 → 调试 → 试运行 → 在用 → 停用. Where nothing is expected any more, alarms go out of service; they return with the room."""

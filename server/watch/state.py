@@ -96,8 +96,9 @@ class World:
 
     def _rules_in(self, point: PointInfo, room: RoomInfo) -> tuple[Rule, ...]:
         rules = self.rule_set.for_point(point.key.quantity, room.medium, room.path, room.code)
-        # An outdoor sensor that a room owns is watched for silence; the room's limits are not meant for the weather.
-        return tuple(rule for rule in rules if rule.kind == "stale") if "outdoor" in (point.key.channel, point.key.device) else rules
+        # An outdoor sensor that a room owns is watched for silence; the room's limits are not meant for the weather. A name silences no smoke.
+        outdoor = "outdoor" in (point.key.channel, point.key.device)
+        return tuple(rule for rule in rules if not outdoor or rule.kind == "stale" or rule.two_persons)
 
     def deadline_of(self, interval_ms: int | None) -> int:
         """How long a point may be silent, in ms."""

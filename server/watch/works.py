@@ -2,6 +2,7 @@
 
 import heapq
 
+from alarms.builtin import ALWAYS_HEARD
 from alarms.lifecycle import Suppress, Unsuppress
 from alarms.rules import Rule
 from server.store import audit, works
@@ -15,8 +16,6 @@ from server.watch.rooms import Rooms
 from server.watch.state import World
 from server.watch.steps import Steps
 
-ALWAYS_HEARD = ("smoke", "smoke_density", "smoke_concentration")
-"""Quantities that one person's word does not silence."""
 LONGEST_MS = 31 * 86_400_000
 """A room that is worked in for longer is not in use: its stage says so, and it leaves the percentages."""
 AHEAD_MS = 366 * 86_400_000

@@ -54,7 +54,9 @@ def test_the_line_from_the_room_to_the_province(number, people, next_in):
 def test_a_group_goes_first_to_the_people_of_the_level_where_it_lies():
     """A table that names the room's person alone: a group, a gateway has no room, and its own unit must not be passed over."""
     table = parse_escalation(
-        "levels: {critical: [], urgent: [], warn: [], alarm: [{after: 0s, to: [room_person]}, {after: 5m, to: [above_duty]}]}", "test"
+        "levels: {critical: [{after: 0s, to: [unit_duty]}], urgent: [], warn: [],"
+        " alarm: [{after: 0s, to: [room_person]}, {after: 5m, to: [above_duty]}]}",
+        "test",
     )
     chain = org([duty(1)], [duty(2)]).chain
     of_group = plan(step(level="alarm", rule="group_offline", kind="group"), Org(chain, roomless=True), table, NOON)

@@ -102,7 +102,7 @@ def test_no_import_retires_a_room_with_smoke_and_any_other_one_it_does(db, tmp_p
     load_all(db, tmp_path)
     load(db, tmp_path, "devices", DEVICES.replace("humidity,,", "smoke,,").replace("th1", "sm1"))
     [error] = load(db, tmp_path, "rooms", ROOMS.replace("in_use", "retired")).errors
-    assert "有烟感的库房须两人共同停用" in error
+    assert "有烟感的库房须两人共同退出" in error
     with db.write() as session:
         session.query(Point).filter_by(quantity="smoke").delete()
     assert load(db, tmp_path, "rooms", ROOMS.replace("in_use", "retired")).errors == []

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from server.watch.inputs import GatewayDeath
-from tests.web.house import COUNTY, FOREIGN, OTHER, ROOM, SISTER_GATEWAY, House
+from tests.web.house import COUNTY, FOREIGN, OTHER, PASSWORD, ROOM, SISTER_GATEWAY, House
 
 HTML = {"accept": "text/html"}
+SECOND = {"second": "duty", "second_password": PASSWORD}
 SECOND_GATEWAY = "GW-350102-02"
 
 
@@ -50,7 +51,7 @@ def test_stage_and_report_are_commands_with_an_audit_trail(house: House) -> None
     duty, charge = house.client("duty"), house.client("in_charge")
     assert duty.post(f"/api/v1/rooms/{ROOM}/stage", json={"stage": "retired", "reason": "搬迁"}).status_code == 403
     assert charge.post(f"/api/v1/rooms/{ROOM}/stage", json={"stage": "nonsense", "reason": "x"}).status_code == 422
-    answer = charge.post(f"/api/v1/rooms/{ROOM}/stage", json={"stage": "commissioning", "reason": "换主机"})
+    answer = charge.post(f"/api/v1/rooms/{ROOM}/stage", json={"stage": "commissioning", "reason": "换主机", **SECOND})
     assert (answer.status_code, answer.json()["state"]) == (200, "commissioning")
     assert charge.get(f"/api/v1/rooms/{ROOM}").json()["stage"] == "commissioning"
     assert charge.post(f"/api/v1/rooms/{ROOM}/stage", json={"stage": "commissioning", "reason": "x"}).status_code == 409

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from contract.quantities import QUANTITIES
-from server.org import checks
+from server.org import checks, smoke
 from server.org.checks import CheckError
 from server.org.imports.plan import Checked, Column, Context, Kind, Plan, each, table_of
 from server.store import steps
@@ -43,6 +43,7 @@ def plan_devices(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         interval = int(values["interval_s"] * 1000) if values["interval_s"] else None
         point = {"room": room, "unit": QUANTITIES[values["quantity"]].unit, "interval_ms": interval, "klass": values["klass"]}
         old = points.get(address)
+        smoke.keep_room(context.session, old, room)
         if old is not None and old["interval_ms"] != interval:
             plan.put(_POINT_STEP, {"point": old["id"]}, None, steps.until(old["interval_ms"], context.now), new={"point": old["id"]})
         return plan.put(_POINT, identity, old, point, new=identity | {"created_at": context.now})

@@ -5,11 +5,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from server.org import checks, granting, merging, roles, search
+from server.org import checks, granting, merging, roles, search, smoke
 from server.org.checks import CheckError
 from server.org.imports.plan import Checked, Column, Context, Kind, Plan, each, table_of
 from server.org.vocabulary import CITIES, MEDIA, ROOM_KINDS, STAGES, UNIT_KINDS
-from server.store.tables import Point
 
 _UNIT, _ROOM, _CHANGE, _PERSON = (table_of(name) for name in ("unit", "room", "org_change", "person"))
 _ENDED = ("not_connected", "retired")
@@ -101,8 +100,7 @@ def plan_rooms(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         values["medium"] = room_medium(values["kind"], values["medium"])
         if not values["demanded"] and old is None and values["stage"] not in _ENDED:
             values["demanded"] = list(kind.demanded)
-        if old is not None and values["stage"] in _ENDED and old["stage"] not in _ENDED and _has_smoke(context, code):
-            raise CheckError("有烟感的库房须两人共同停用，请在库房页办理")
+        smoke.keep_stage(context.session, old, values["stage"])
         values["search"] = search.of_place(values["name"], values["short_name"], code=code)
         if old is not None and old["unit"] != unit:
             _hand_on(context, plan, code, old["unit"], unit)
@@ -116,11 +114,6 @@ def _hand_on(context: Context, plan: Plan, code: str, old: str, unit: str) -> No
     for table, wanted in merging.WITH_A_ROOM:
         for ident in context.session.scalars(select(table.c.id).where(table.c.room == code, wanted)):
             plan.put(table, {"id": ident}, {"unit": old}, {"unit": unit}, new={})
-
-
-def _has_smoke(context: Context, room: str) -> bool:
-    """Whether somebody would silence smoke alone by retiring the room."""
-    return context.session.scalar(select(Point.id).where(Point.room == room, Point.quantity.startswith("smoke")).limit(1)) is not None
 
 
 def room_medium(kind: str, medium: str) -> str:

@@ -7,6 +7,8 @@ from sqlalchemy import Table, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from server.org import smoke
+from server.org.checks import CheckError
 from server.org.imports.plan import table_of
 from server.org.imports.write import Image
 
@@ -25,14 +27,22 @@ def undo_images(session: Session, found: Iterable[Image]) -> tuple[int, list[str
             continue
         if any(row[column] != value for column, value in after.items() if column in row):
             kept.append(f"{name} {key}：导入后又有改动，保持现状")
-        elif before is not None:
-            session.execute(update(table).where(primary == key).values(before))
-            done += 1
-        elif (sentence := _remove(session, table, primary, key)) is None:
+        elif (sentence := _take_back(session, table, primary, dict(row), before)) is None:
             done += 1
         else:
-            kept.append(sentence)
+            kept.append(f"{name} {key}：{sentence}")
     return done, kept
+
+
+def _take_back(session: Session, table: Table, primary: Any, row: Mapping[str, Any], before: Mapping[str, Any] | None) -> str | None:
+    try:
+        smoke.keep_undone(session, table.name, row, before)
+    except CheckError as error:
+        return str(error)
+    if before is None:
+        return _remove(session, table, primary, row[primary.name])
+    session.execute(update(table).where(primary == row[primary.name]).values(before))
+    return None
 
 
 def _remove(session: Session, table: Table, primary: Any, key: Any) -> str | None:
@@ -42,7 +52,7 @@ def _remove(session: Session, table: Table, primary: Any, key: Any) -> str | Non
     except IntegrityError:
         retired = _RETIRED.get(table.name)
         if retired is None:
-            return f"{table.name} {key}：已被使用，保留"
+            return "已被使用，保留"
         session.execute(update(table).where(primary == key).values(retired))
-        return f"{table.name} {key}：已有记录，不能删除，改为停用"
+        return "已有记录，不能删除，改为停用"
     return None
