@@ -7,7 +7,7 @@ from sqlalchemy import select
 from server.store.tables import Account, AuditEntry
 from server.store.tables_org import EmergencyAccess, Notice, PersonReview
 from server.web.rights import SENSITIVE, Action, as_role
-from tests.web import walk
+from tests.web import walk_routes
 from tests.web.house import COUNTY, PASSWORD, PROVINCE, ROOM, SISTER, House
 from tests.web.walk_examples import PUBLIC
 
@@ -50,8 +50,8 @@ def test_no_route_at_all_changes_anything_while_looking_around(house: House) -> 
     system.post("/roles/view-as", data={"role": "in_charge", "unit": COUNTY})
     open_ = PUBLIC | {"POST /roles/view-as/end", "DELETE /api/v1/session"}
     asked = 0
-    for route in walk.routes(house.app):
-        if route.method not in walk.SAFE and route.key not in open_:
+    for route in walk_routes.routes(house.app):
+        if route.method not in walk_routes.SAFE and route.key not in open_:
             path = re.sub(r"{\w+(:\w+)?}", "1", route.path)
             answer = system.request(route.method, path)
             assert answer.status_code == 403, (route.key, answer.status_code)

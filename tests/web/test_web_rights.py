@@ -22,7 +22,7 @@ from server.web import rights
 from server.web.auth import Principal, ServicesOf, require
 from server.web.labels import AUDIT_ACTIONS
 from server.web.rights import Action
-from tests.web import walk
+from tests.web import walk, walk_routes
 from tests.web.house import COUNTY, FOREIGN, GATEWAY_KEY, PROVINCE, ROLES, ROOM, SERVICE_KEY, SISTER, SISTER_GATEWAY, House, serving
 from tests.web.town import Town
 from tests.web.walk_examples import NOTHING_TO_RECORD, RECORDED_AS
@@ -128,7 +128,7 @@ def test_nobody_reads_or_changes_anything_outside_his_subtree(town: Town) -> Non
     assert found.asked > 10 * len(found.reached)
     silent = sorted(route for route, recorded in found.recorded.items() if not recorded and route not in NOTHING_TO_RECORD)
     assert silent == [], f"{silent} changed something and left no entry of the audit log"
-    changing = {route.key for route in walk.routes(town.app) if route.method not in walk.SAFE}
+    changing = {route.key for route in walk_routes.routes(town.app) if route.method not in walk_routes.SAFE}
     assert changing - found.recorded.keys() - RECORDED_AS.keys() == set(), (
         "give them an example that gets through, or name their entry in RECORDED_AS"
     )

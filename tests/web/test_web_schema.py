@@ -18,7 +18,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from server.web import rights
-from tests.web import walk
+from tests.web import walk_routes
 from tests.web.house import SERVICE_KEY
 from tests.web.town import Town
 
@@ -54,14 +54,14 @@ class Asking:
         """Every operation of the document but those of LEFT_OUT."""
         schema = schemathesis.openapi.from_dict(self._town.app.openapi())
         schema.app = self._town.app
-        routes = {route.key: route for route in walk.routes(self._town.app)}
+        routes = {route.key: route for route in walk_routes.routes(self._town.app)}
         for found in schema.get_all_operations():
             operation = found.ok()
             key = f"{operation.method.upper()} {operation.path}"
             if key not in LEFT_OUT:
                 self._one(key, operation, routes[key])
 
-    def _one(self, key: str, operation: Any, route: walk.Route) -> None:
+    def _one(self, key: str, operation: Any, route: walk_routes.Route) -> None:
         headers, place, turn = self._headers(route), self._town.places["own"], iter(range(1_000_000))
 
         @self._settings
@@ -69,7 +69,7 @@ class Asking:
         def ask(case: Any) -> None:
             if next(turn) % 2 == 0:
                 for name in case.path_parameters:
-                    example = walk.value(route, name, place)
+                    example = walk_routes.value(route, name, place)
                     case.path_parameters[name] = example[0] if isinstance(example, list) else example
             answer = case.call(headers=headers)
             self.statuses[answer.status_code] += 1
@@ -84,7 +84,7 @@ class Asking:
         except Unsatisfiable:
             assert self._mode is GenerationMode.NEGATIVE, f"{key}: nothing that the document allows can be made"
 
-    def _headers(self, route: walk.Route) -> dict[str, str]:
+    def _headers(self, route: walk_routes.Route) -> dict[str, str]:
         """The person in charge at the top, signed in; a program's key where his role may not."""
         if all(rights.allows("in_charge", action) for action in route.actions):
             return {"cookie": f"aw_session={self._town.token('province-in_charge')}", "sec-fetch-site": "same-origin"}

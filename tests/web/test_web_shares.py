@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.web import walk
+from tests.web import walk, walk_routes
 from tests.web.town import Town
 
 SHARE = re.compile(r"\d\s?%(?!\s?RH)")
@@ -58,9 +58,9 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 
 
 def pages(town: Town, who: walk.Character) -> Iterator[tuple[str, str]]:
-    for route in walk.routes(town.app):
+    for route in walk_routes.routes(town.app):
         if route.method == "GET" and not route.path.startswith(("/api/", "/static/")) and "stream" not in route.path:
-            for target in walk.targets(route, town.places["up"], filtered=True):
+            for target in walk_routes.targets(route, town.places["up"], filtered=True):
                 answer = asyncio.run(walk.ask(town.app, "GET", target, who.headers))
                 if answer.status == 200 and "text/html" in answer.headers.get("content-type", ""):
                     yield target, answer.body.decode()
