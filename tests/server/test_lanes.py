@@ -1,6 +1,8 @@
 """What goes first when much waits: at the decoding and at the writer, and that nobody's order is broken and nobody starves."""
 
 import queue
+import subprocess
+import sys
 from concurrent.futures import Future
 
 import msgspec
@@ -9,7 +11,7 @@ import pytest
 from contract.batch import Outbox, PointDeclaration, node_birth, node_data, read_command
 from contract.sample import PointKey, Quality, Sample
 from contract.sparkplug import decode, encode
-from server.ingest import accept
+from server.ingest import accept, bounds
 from server.ingest import lanes as lanes_module
 from server.ingest.accept import ASIDE, BACKLOG, Acceptor
 from server.ingest.frames import Armful, Keys, Logbook, Poison, pack, unpack
@@ -18,6 +20,7 @@ from server.ingest.mqtt import Incoming
 from server.ingest.reader import Reader
 from server.ingest.session import NodeSession
 from server.metrics import Metrics
+from server.store.tables import Gateway, Point
 from server.watch.commands import Report
 from server.watch.inbox import GROUP_SAMPLES, Inbox
 from server.watch.inputs import GatewayBirth, GatewayData
@@ -232,3 +235,13 @@ def test_a_logbook_that_cannot_be_kept_is_not_acknowledged_and_the_next_is() -> 
         acceptor.take(Logbook("350100", "g", (entry,), T0))
     assert [acceptor.keep(), acceptor.keep(), acceptor.keep()] == [True, True, False]
     assert [(topic, read_command(decode(payload)).events) for topic, payload in said] == [("spBv1.0/350100/NCMD/g", ("2",))]
+
+
+def test_the_bounds_of_what_is_let_in_are_those_of_the_columns() -> None:
+    for table, lengths in ((Gateway, bounds.GATEWAY), (Point, bounds.POINT)):
+        assert lengths == {name: table.__table__.c[name].type.length for name in lengths}
+
+
+def test_the_process_that_talks_to_the_broker_loads_no_database() -> None:
+    asked = "import sys, server.ingest.line; print('sqlalchemy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout == "False\n"
