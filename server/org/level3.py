@@ -65,9 +65,9 @@ def _timeout(_session: Session, running: Running) -> tuple[bool, str]:
 
 
 def _second_factor(session: Session, _running: Running) -> tuple[bool, str]:
-    query = select(Account.login).outerjoin(AccountSecurity, AccountSecurity.account == Account.id)
+    query = select(Account.display_name).outerjoin(AccountSecurity, AccountSecurity.account == Account.id)
     query = query.where(Account.role.in_(ADMINISTRATORS), Account.disabled.is_(False), AccountSecurity.totp_since.is_(None))
-    missing = session.scalars(query.order_by(Account.login)).all()
+    missing = session.scalars(query.order_by(Account.display_name, Account.login)).all()
     return not missing, f"管理员 {len(missing)} 人没有第二因素：{'、'.join(missing[:5])}" if missing else "管理员都有第二因素"
 
 

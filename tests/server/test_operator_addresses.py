@@ -1,6 +1,7 @@
 """Addresses of store, broker and database are the operator's: no route takes one, and what answers there cannot send us elsewhere."""
 
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from server.ingest.mqtt import Connection, Transport
 from server.series import SeriesError
 from server.series.influx import InfluxStore
 from server.web import api, callbacks, pages
@@ -59,6 +61,23 @@ def test_a_series_store_cannot_send_us_elsewhere_with_its_token(status: int) -> 
         store.close()
     assert len(asked) >= 2, "both ways were tried"
     assert reached == []
+
+
+def test_a_broker_cannot_send_us_elsewhere_because_our_protocol_knows_no_reference() -> None:
+    """MQTT 5 lets a broker name another server; 3.1.1, which the line speaks, has no such thing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        to = Connection(host="127.0.0.1", port=listening.getsockname()[1], host_id="aw", groups=("350100",))
+        line = Transport(to, clock=lambda: 1_790_000_000_000, refused=lambda _: None)
+        line.start()
+        try:
+            listening.settimeout(60)
+            with listening.accept()[0] as asking:
+                asking.settimeout(60)
+                said = asking.recv(64)
+        finally:
+            line.stop()
+    assert said[:1] == b"\x10"
+    assert b"\x00\x04MQTT\x04" in said, "level 4 is MQTT 3.1.1"
 
 
 def test_no_route_takes_an_address_of_a_store_a_broker_or_a_database() -> None:

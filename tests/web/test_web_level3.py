@@ -54,6 +54,16 @@ def test_each_line_follows_what_is_true(house: House) -> None:
     assert states(house, limits=limits)["8.1.5.1"] == "wrong"
 
 
+def test_administrators_are_named_as_people_call_them(house: House) -> None:
+    with house.db.write() as session:
+        session.query(Account).filter_by(login="audit").one().display_name = "A 审计员"
+    with house.db.read() as session:
+        found = [line.found for line in lines(session, Running(limits=SignInLimits(), rates_on=True, https=True, now=house.now))]
+    [sentence] = [one for one in found if "没有第二因素" in one]
+    assert "A 审计员" in sentence
+    assert "audit" not in sentence.split("：")[1].split("、")
+
+
 def test_the_page_walks_on_from_the_anchor_and_the_night_walks_it_all(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     with house.db.write() as session:
         for number in range(50):
