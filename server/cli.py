@@ -17,6 +17,7 @@ from server.commands import (
     drill,
     gateway,
     importing,
+    maintenance,
     report,
     rules,
     say,
@@ -27,7 +28,7 @@ from server.secret_files import SecretFileError
 from server.settings import SettingsError
 from server.store.lock import StoreTakenError
 
-MODULES = (service, importing, account, alarms, rules, climate, auditing, drill, bench, report, backup, trace, gateway)
+MODULES = (service, importing, account, alarms, rules, climate, auditing, drill, bench, report, backup, trace, gateway, maintenance)
 
 
 def parser() -> argparse.ArgumentParser:

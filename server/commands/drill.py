@@ -3,16 +3,14 @@
 import argparse
 from typing import Any
 
-from server.commands import OK, UNREACHABLE, CommandError, add, emit, settings_of
-from server.commands.remote import ask, server_or_store
+from server.commands import OK, add, emit, settings_of
+from server.commands.remote import ask, running_server
 
 
 def drill_start(args: argparse.Namespace) -> int:
     """Order a drill of a room, or of every room in service of a unit."""
     place = {"room": args.place} if "-" in args.place else {"unit": args.place}
-    with server_or_store(settings_of(args)) as client:
-        if client is None:
-            raise CommandError("演练要经过运行中的服务：请先启动 archivewatch serve。", UNREACHABLE)
+    with running_server(settings_of(args)) as client:
         made = ask(client, "POST", "/drills", json=place | {"note": args.note, "quantity": args.quantity}).json()
     emit(made, args, f"已下达演练 {made['id']}：{made['rooms']} 间库房。结果见 archivewatch drill list {made['id']}")
     return OK
@@ -20,9 +18,7 @@ def drill_start(args: argparse.Namespace) -> int:
 
 def drill_list(args: argparse.Namespace) -> int:
     """The drills of one order."""
-    with server_or_store(settings_of(args)) as client:
-        if client is None:
-            raise CommandError("请先启动 archivewatch serve。", UNREACHABLE)
+    with running_server(settings_of(args)) as client:
         found = ask(client, "GET", "/drills", params={"campaign": args.campaign, "limit": 500}).json()["items"]
     lines = (f"{row['room']}  {row['state']}  {row['reason'] or row['result'].get('answered_s', '')}" for row in found)
     emit(found, args, "\n".join(lines))

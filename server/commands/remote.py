@@ -42,6 +42,15 @@ def server_or_store(settings: Settings, *, timeout_s: float = 600) -> Iterator[h
         yield client
 
 
+@contextmanager
+def running_server(settings: Settings) -> Iterator[httpx.Client]:
+    """A client of the running server, for what only a server can do. Raises CommandError (5) when none runs."""
+    with server_or_store(settings) as client:
+        if client is None:
+            raise CommandError("要经过运行中的服务：请先启动 archivewatch serve。", UNREACHABLE)
+        yield client
+
+
 def ask(client: httpx.Client, method: str, path: str, **options: object) -> httpx.Response:
     """One request to the running server. Raises CommandError with the server's sentence and the matching exit code."""
     try:

@@ -16,7 +16,6 @@ from server.commands import (
     INVALID,
     NOT_FOUND,
     OK,
-    UNREACHABLE,
     USAGE,
     CommandError,
     add,
@@ -28,7 +27,7 @@ from server.commands import (
     settings_of,
     trials,
 )
-from server.commands.remote import ask, server_or_store
+from server.commands.remote import ask, running_server, server_or_store
 from server.instants import instant
 from server.notify import compose
 from server.settings import Settings
@@ -106,9 +105,7 @@ def rules_preview(args: argparse.Namespace) -> int:
     """What a tighter limit would have meant in the last 30 days; nothing is changed."""
     place = {"room": args.place} if "-" in args.place else {"unit": args.place}
     body = place | {"rule": args.rule, "level": args.level, "limit": args.limit, "on_delay_s": args.on_delay, "why": "试算"}
-    with server_or_store(settings_of(args)) as client:
-        if client is None:
-            raise CommandError("试算要经过运行中的服务：请先启动 archivewatch serve。", UNREACHABLE)
+    with running_server(settings_of(args)) as client:
         found = ask(client, "POST", "/limits/preview", json=body).json()
     emit(found, args, found["sentence"])
     return OK

@@ -7,14 +7,12 @@ from typing import Any
 
 import httpx
 
-from server.commands import NOT_FOUND, OK, UNREACHABLE, CommandError, add, emit, settings_of
-from server.commands.remote import ask, server_or_store
+from server.commands import NOT_FOUND, OK, CommandError, add, emit, settings_of
+from server.commands.remote import ask, running_server
 
 
 def _asked(args: argparse.Namespace, call: Callable[[httpx.Client], Any]) -> Any:
-    with server_or_store(settings_of(args)) as client:
-        if client is None:
-            raise CommandError("试行由运行中的服务判定：请先启动 archivewatch serve。", UNREACHABLE)
+    with running_server(settings_of(args)) as client:
         return call(client)
 
 
