@@ -9,6 +9,7 @@ ALWAYS_HEARD = ("smoke", "smoke_density", "smoke_concentration")
 """Quantities that one person's word does not silence."""
 
 ROOM_BLIND, SMOKE_LOST = "room_blind", "smoke_lost"
+_OURS = "本系统自定"
 GROUPS: Mapping[str, str] = {
     "offline": "group_offline",
     "restart": "restart_group_offline",
@@ -41,13 +42,13 @@ def builtin(blind_ms: int, urgent_ms: int) -> Mapping[str, Rule]:
     A group's "value" is the worst level of its members, so that it climbs and falls with them.
     """
     ladder = (_silent(Level.ALARM, blind_ms), _silent(Level.URGENT, max(blind_ms, urgent_ms)))
-    blind = Rule(ROOM_BLIND, "stale", "any", ladder, subject="room", source="ours")
+    blind = Rule(ROOM_BLIND, "stale", "any", ladder, subject="room", source=_OURS)
     lost = Rule(
-        SMOKE_LOST, "stale", "any", (_silent(Level.CRITICAL, 0),), latch=True, shelve_max_ms=0, re_alarm_ms=900_000, subject="room", source="ours",
-        two_persons=True,
+        SMOKE_LOST, "stale", "any", (_silent(Level.CRITICAL, 0),), latch=True, shelve_max_ms=0, re_alarm_ms=900_000, subject="room",
+        two_persons=True, source=_OURS,
     )  # fmt: skip
     levels = tuple(Rung(level, "above", level - 0.5) for level in Level)
-    groups = (Rule(name, "threshold", "any", levels, source="ours") for name in GROUPS.values())
+    groups = (Rule(name, "threshold", "any", levels, source=_OURS) for name in GROUPS.values())
     return {rule.name: rule for rule in (blind, lost, *groups)}
 
 

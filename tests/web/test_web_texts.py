@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from alarms.builtin import builtin
+from alarms.rules import default_rules
 from server.live.tiles import STATES
 from server.web import labels
 from server.web.formats import Formats
@@ -25,6 +27,12 @@ def test_every_text_has_an_english_translation() -> None:
     assert [f"{where}: {text}" for text, where in messages().items() if not english.get(text)] == []
     assert [word for word in labels.everything() if re.search(r"[\u4e00-\u9fff]", word) and not english.get(word)] == []
     assert len(dict(of_templates())) > 80
+
+
+def test_the_sources_of_limits_are_chinese_and_translated() -> None:
+    english, rules = load("en"), (*default_rules().rules, *builtin(0, 0).values())
+    sources = {one.source for rule in rules for one in (rule, *(variant for _, variant in rule.by_medium if variant is not None))}
+    assert [source for source in sources if not re.search(r"[\u4e00-\u9fff]", source) or not english.get(source)] == []
 
 
 def test_placeholders_are_the_same_in_both_languages() -> None:
