@@ -128,8 +128,8 @@ def _pictures(record: Record, pictures: Mapping[str, bytes]) -> Iterable[Block]:
     rows += [(_clock(photo.at, seconds=True), "照片", f"{photo.by} {photo.note}".strip(), photo.sha256) for photo in record.whole.photos]
     if rows:
         columns = (
-            Column(title="时间", width=1.7), Column(title="种类", width=0.7), Column(title="来源", width=2, align="left"),
-            Column(title="SHA-256", width=4.6, align="left"),
+            Column(title="时间", width=1.6), Column(title="种类", width=0.6), Column(title="来源", width=1.5, align="left"),
+            Column(title="SHA-256", width=5.3, align="left"),
         )  # fmt: skip
         yield Table(title="七、画面和照片（原件在数据目录，按 SHA-256 存放）", columns=columns, rows=tuple(rows), small=True)
     shown = tuple(
