@@ -58,7 +58,9 @@ def read(session: Session, series: SeriesStore, cards: Cards, incident: Incident
     return Whole(
         incident=incident,
         alarms=found,
-        filled=action_cards.fill(card, sheet.filling(session, incident.room, incident.unit), situation(incident.event, found, now), translate),
+        filled=action_cards.fill(
+            card, sheet.filling(session, incident.room, incident.unit, translate), situation(incident.event, found, now), translate
+        ),
         ticked=store.ticked(session, incident.id),
         timeline=_timeline(session, incident, found),
         stills=store.stills(session, incident),
@@ -77,7 +79,7 @@ def situation(event: str, found: Sequence[Alarm], now: int) -> Situation:
 
 def room_cards(session: Session, cards: Cards, unit: str, room: Room | None, translate: Mapping[str, str] | None = None) -> list[Filled]:
     """All cards of a room, or of a unit without one, by day and night alike: what is printed and hung inside the door."""
-    values = sheet.filling(session, room.code if room is not None else None, unit)
+    values = sheet.filling(session, room.code if room is not None else None, unit, translate)
     return [action_cards.fill(card, values, Situation(event="smoke_lost", quantity="smoke"), translate) for card in cards.cards]
 
 

@@ -18,8 +18,11 @@ FIELDS: Mapping[str, str] = MappingProxyType(
 """Fields of the room's sheet (server/org/vocabulary.py SHEET) and the marks that they fill."""
 
 
-def filling(session: Session, room: str | None, unit: str) -> dict[str, str]:
-    """Values by mark (cards.MARKS). Names and telephone numbers are for the intranet page and paper, never for SMS."""
+def filling(session: Session, room: str | None, unit: str, translate: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Values by mark (cards.MARKS); `translate` is for the words between them.
+
+    Names and telephone numbers are for the intranet page and paper, never for SMS.
+    """
     written = organisation.sheet(session, room) if room is not None else None
     body = {} if written is None else written.body
     # The sheet keeps its fields under names of its own; the marks are the words that stand on the cards.
@@ -30,7 +33,7 @@ def filling(session: Session, room: str | None, unit: str) -> dict[str, str]:
         values["库房责任人"] = _who(person)
     path = units.path(session, unit)
     if len(path) > 1 and (above := rooms.duty_phone(session, path[-2])):
-        values["下一级联系人"] = f"{units.names(session, [path[-2]]).get(path[-2], '')} 值班室 {above}"
+        values["下一级联系人"] = f"{units.names(session, [path[-2]]).get(path[-2], '')} {(translate or {}).get('值班室', '值班室')} {above}"
     return values
 
 

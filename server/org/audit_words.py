@@ -24,6 +24,20 @@ EDIT_KINDS: Final = {
     "mark": "测点标位",
 }
 
+ROLES: Final = {
+    "duty": "值班员",
+    "in_charge": "库房责任人",
+    "inspector": "检查人员",
+    "keeper": "单位信息员",
+    "system": "系统管理员",
+    "security": "安全管理员",
+    "audit": "审计管理员",
+    "service": "程序",
+    "kiosk": "值守终端",
+    "gateway": "网关",
+}
+"""Roles of accounts and of the programs that speak to the server."""
+
 ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "stage": "改变阶段",

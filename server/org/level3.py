@@ -4,7 +4,7 @@ Section numbers come from a secondary source. What a program cannot see is said 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -33,49 +33,68 @@ class Running:
     now: int
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence as the catalogues know it, and what fills its marks."""
+
+    text: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+def _say(text: str, **values: object) -> Said:
+    return Said(text, values)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line: section, what is asked, ok | wrong | people, and what was found."""
+    """One line: section, what is asked, ok | wrong | people, and what was found, sentence by sentence."""
 
     section: str
     title: str
     state: str
-    found: str
+    said: tuple[Said, ...]
+
+    @property
+    def found(self) -> str:
+        """What was found, as the evidence keeps it."""
+        return "；".join(one.text % one.values for one in self.said)
 
 
-Check = Callable[[Session, Running], tuple[bool, str]]
+Check = Callable[[Session, Running], tuple[bool, tuple[Said, ...]]]
 
 
-def _unique(session: Session, _running: Running) -> tuple[bool, str]:
+def _unique(session: Session, _running: Running) -> tuple[bool, tuple[Said, ...]]:
     count = session.scalar(select(func.count()).select_from(Account).where(Account.disabled.is_(False))) or 0
-    return count > 0, f"在用账号 {count} 个，登录名唯一"
+    return count > 0, (_say("在用账号 %(n)s 个，登录名唯一", n=count),)
 
 
-def _lockout(_session: Session, running: Running) -> tuple[bool, str]:
+def _lockout(_session: Session, running: Running) -> tuple[bool, tuple[Said, ...]]:
     limits = running.limits
-    return limits.failures <= 5 and limits.lock_ms >= 600_000, f"失败 {limits.failures} 次锁定 {limits.lock_ms // 60_000} 分钟"
+    said = _say("失败 %(n)s 次锁定 %(minutes)s 分钟", n=limits.failures, minutes=limits.lock_ms // 60_000)
+    return limits.failures <= 5 and limits.lock_ms >= 600_000, (said,)
 
 
-def _timeout(_session: Session, running: Running) -> tuple[bool, str]:
+def _timeout(_session: Session, running: Running) -> tuple[bool, tuple[Said, ...]]:
     limits = running.limits
-    return (
-        limits.idle_ms <= 30 * 60_000,
-        f"闲置 {limits.idle_ms // 60_000} 分钟退出，最长 {limits.absolute_ms // 3_600_000} 小时（检查习惯是闲置不超过 30 分钟）",
-    )
+    text = "闲置 %(idle)s 分钟退出，最长 %(hours)s 小时（检查习惯是闲置不超过 30 分钟）"
+    return limits.idle_ms <= 30 * 60_000, (_say(text, idle=limits.idle_ms // 60_000, hours=limits.absolute_ms // 3_600_000),)
 
 
-def _second_factor(session: Session, _running: Running) -> tuple[bool, str]:
+def _second_factor(session: Session, _running: Running) -> tuple[bool, tuple[Said, ...]]:
     query = select(Account.display_name).outerjoin(AccountSecurity, AccountSecurity.account == Account.id)
     query = query.where(Account.role.in_(ADMINISTRATORS), Account.disabled.is_(False), AccountSecurity.totp_since.is_(None))
     missing = session.scalars(query.order_by(Account.display_name, Account.login)).all()
-    return not missing, f"管理员 {len(missing)} 人没有第二因素：{'、'.join(missing[:5])}" if missing else "管理员都有第二因素"
+    if not missing:
+        return True, (_say("管理员都有第二因素"),)
+    return False, (_say("管理员 %(n)s 人没有第二因素：%(who)s", n=len(missing), who="、".join(missing[:5])),)
 
 
-def _three(session: Session, _running: Running) -> tuple[bool, str]:
+def _three(session: Session, _running: Running) -> tuple[bool, tuple[Said, ...]]:
     held = set(session.scalars(select(Account.role).where(Account.role.in_(ADMINISTRATORS), Account.disabled.is_(False)).distinct()))
     both = select(Account.person).where(Account.role.in_(ADMINISTRATORS), Account.person.is_not(None), Account.disabled.is_(False))
     double = session.scalars(both.group_by(Account.person).having(func.count(func.distinct(Account.role)) > 1)).all()
-    return held == set(ADMINISTRATORS) and not double, f"三员齐全：{'是' if held == set(ADMINISTRATORS) else '否'}；一人兼任 {len(double)} 人"
+    whole = held == set(ADMINISTRATORS)
+    return whole and not double, (_say("三员齐全") if whole else _say("三员不齐全"), _say("一人兼任 %(n)s 人", n=len(double)))
 
 
 def _when(instant: int) -> str:
@@ -88,44 +107,50 @@ def _since_anchor(session: Session) -> audit.Walk:
     return audit.walk(session) if anchor is None else audit.walk(session, anchor.last, anchor.chain)
 
 
-def _audit_chain(session: Session, _running: Running) -> tuple[bool, str]:
+def _audit_chain(session: Session, _running: Running) -> tuple[bool, tuple[Said, ...]]:
     whole, anchor, walk = chain_check.newest(session), anchors.newest(session), _since_anchor(session)
     if whole is not None and whole.finished_at is not None and whole.broken is not None:
-        return False, f"{_when(whole.finished_at)} 核对全链：从第 {whole.broken} 条起对不上"
+        return False, (_say("%(time)s 核对全链：从第 %(n)s 条起对不上", time=_when(whole.finished_at), n=whole.broken),)
     if walk.broken is not None:
-        return False, f"审计在第 {walk.broken} 条断开"
-    since = f"{anchor.day} 的锚以来 {walk.rows} 条刚刚核对" if anchor is not None else f"全部 {walk.rows} 条刚刚核对"
-    before = "" if whole is None or whole.finished_at is None else f"，全链 {whole.done} 条核对于 {_when(whole.finished_at)}"
-    return True, f"审计 {walk.last} 条，链完整（{since}{before}）"
+        return False, (_say("审计在第 %(n)s 条断开", n=walk.broken),)
+    said = [_say("审计 %(n)s 条，链完整", n=walk.last)]
+    if anchor is not None:
+        said.append(_say("%(day)s 的锚以来 %(n)s 条刚刚核对", day=anchor.day, n=walk.rows))
+    else:
+        said.append(_say("全部 %(n)s 条刚刚核对", n=walk.rows))
+    if whole is not None and whole.finished_at is not None:
+        said.append(_say("全链 %(n)s 条核对于 %(time)s", n=whole.done, time=_when(whole.finished_at)))
+    return True, tuple(said)
 
 
-def _audit_kept(session: Session, _running: Running) -> tuple[bool, str]:
+def _audit_kept(session: Session, _running: Running) -> tuple[bool, tuple[Said, ...]]:
     lite = session.get_bind().dialect.name == "sqlite"
     query = (
         "sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit'" if lite else "pg_trigger WHERE tgrelid = 'audit'::regclass AND NOT tgisinternal"
     )
     guards = session.execute(text(f"SELECT count(*) FROM {query}")).scalar_one()  # noqa: S608 - one of two constants
-    return bool(guards), "审计永久保存，数据库拒绝修改和删除" if guards else "数据库没有拒绝修改审计的触发器"
+    return bool(guards), (_say("审计永久保存，数据库拒绝修改和删除") if guards else _say("数据库没有拒绝修改审计的触发器"),)
 
 
-def _anchored(session: Session, running: Running) -> tuple[bool, str]:
+def _anchored(session: Session, running: Running) -> tuple[bool, tuple[Said, ...]]:
     found = anchors.of_day(session, "", None)
     age = min(((running.now - anchor.made_at) // _DAY_MS for anchor in found), default=None)
-    return age is not None and age <= 1, "没有锚" if age is None else f"最近一次锚在 {age} 天前"
+    return age is not None and age <= 1, (_say("没有锚") if age is None else _say("最近一次锚在 %(n)s 天前", n=age),)
 
 
-def _rates(_session: Session, running: Running) -> tuple[bool, str]:
-    return running.rates_on, "限次已启用" if running.rates_on else "限次没有启用"
+def _rates(_session: Session, running: Running) -> tuple[bool, tuple[Said, ...]]:
+    return running.rates_on, (_say("限次已启用") if running.rates_on else _say("限次没有启用"),)
 
 
-def _https(_session: Session, running: Running) -> tuple[bool, str]:
-    return running.https, "对外地址使用 HTTPS" if running.https else "没有设置以 https 开头的对外地址，无法确认浏览器到中心的加密"
+def _https(_session: Session, running: Running) -> tuple[bool, tuple[Said, ...]]:
+    said = _say("对外地址使用 HTTPS") if running.https else _say("没有设置以 https 开头的对外地址，无法确认浏览器到中心的加密")
+    return running.https, (said,)
 
 
-def _claimed(session: Session, _running: Running) -> tuple[bool, str]:
+def _claimed(session: Session, _running: Running) -> tuple[bool, tuple[Said, ...]]:
     total = session.scalar(select(func.count()).select_from(Gateway)) or 0
     waiting = session.scalar(select(func.count()).select_from(Gateway).where(Gateway.unit.is_(None))) or 0
-    return True, f"网关 {total} 台，其中 {waiting} 台未认领：其数据不评价、不确认"
+    return True, (_say("网关 %(n)s 台，其中 %(waiting)s 台未认领：其数据不评价、不确认", n=total, waiting=waiting),)
 
 
 CHECKS: Mapping[str, tuple[str, Check]] = {
@@ -148,9 +173,9 @@ def lines(session: Session, running: Running) -> list[Line]:
     """All lines, by section."""
     found = []
     for section, (title, check) in CHECKS.items():
-        good, what = check(session, running)
-        found.append(Line(section=section, title=title, state=OK if good else WRONG, found=what))
-    found += [Line(section=section, title=title, state=PEOPLE, found=what) for section, title, what in BY_PEOPLE]
+        good, said = check(session, running)
+        found.append(Line(section=section, title=title, state=OK if good else WRONG, said=said))
+    found += [Line(section=section, title=title, state=PEOPLE, said=(_say(what),)) for section, title, what in BY_PEOPLE]
     return sorted(found, key=lambda line: line.section)
 
 

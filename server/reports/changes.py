@@ -1,12 +1,12 @@
 """本年变更: limits, pauses, moved sensors, stages and everything else that people changed, out of the audit log. Acts of duty are left out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import CompoundSelect, String, and_, cast, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from server.org.audit_words import ACTIONS
+from server.org.audit_words import ACTIONS, ROLES
 from server.reports.paper import Block, Column, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.sources import Sources
@@ -70,6 +70,10 @@ _KEYS = {
     "role": "角色",
     "unit": "单位",
     "via": "途径",
+    "updated": "更新",
+    "run": "导入批次",
+    "sha256": "文件校验值",
+    "file": "文件",
 }
 MOST_ROWS = 2_000
 _AT_ONCE = 500
@@ -131,8 +135,9 @@ def _inside(session: Session, unit: str, period: Period) -> CompoundSelect[int]:
 def listing(session: Session, found: Sequence[Chosen]) -> list[Change]:
     """The chosen entries in words, in their order."""
     entries = {entry.id: entry for entry in _entries(session, [one.ident for one in found])}
-    places = _places(session, {entry.subject for entry in entries.values()})
-    return [_change(entries[one.ident], places[entries[one.ident].subject]) for one in found]
+    named = {str(entry.detail["unit"]) for entry in entries.values() if entry.detail.get("unit")}
+    places = _places(session, {entry.subject for entry in entries.values()} | named)
+    return [_change(entries[one.ident], places) for one in found]
 
 
 def _entries(session: Session, idents: Sequence[int]) -> Iterator[AuditEntry]:
@@ -161,9 +166,9 @@ def _names(session: Session, table: type[Room | Unit], codes: set[str]) -> dict[
     }
 
 
-def _change(entry: AuditEntry, place: str) -> Change:
+def _change(entry: AuditEntry, places: Mapping[str, str]) -> Change:
     word = ACTIONS.get(entry.action, entry.action)
-    return Change(entry.at, entry.actor, word, place, _detail(entry.detail), entry.id, group_of(entry.action))
+    return Change(entry.at, entry.actor, word, places[entry.subject], _detail(entry.detail, places), entry.id, group_of(entry.action))
 
 
 def table(sources: Sources, unit: str, period: Period, title: str = "") -> Block:
@@ -203,10 +208,19 @@ def _limit_note(found: Sequence[Change]) -> tuple[str, ...]:
     return (f"只列出最早的 {MOST_ROWS} 条，请缩短时段查看其余。",) if len(found) >= MOST_ROWS else ()
 
 
-def _detail(detail: dict[str, object]) -> str:
-    parts = [f"{_KEYS.get(key, key)} {_value(key, value)}" for key, value in detail.items() if value not in ("", None, [], {})]
+def _detail(detail: dict[str, object], places: Mapping[str, str]) -> str:
+    parts = [f"{_KEYS.get(key, key)} {_value(key, value, places)}" for key, value in detail.items() if value not in ("", None, [], {})]
     return "；".join(parts)[:160]
 
 
-def _value(key: str, value: object) -> str:
-    return f"{local(value):%m-%d %H:%M}" if key == "until" and isinstance(value, int) else str(value)
+def _value(key: str, value: object, places: Mapping[str, str]) -> str:
+    match key:
+        case "until" if isinstance(value, int):
+            return f"{local(value):%m-%d %H:%M}"
+        case "role":
+            return ROLES.get(str(value), str(value))
+        case "unit":
+            return places.get(str(value), str(value))
+        case "sha256":
+            return str(value)[:12]
+    return str(value)

@@ -1,6 +1,6 @@
 """Languages of the screens. Chinese is the source: a message is its own key; English comes from a .po file read at start."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
@@ -12,6 +12,8 @@ from server.duty.events import event_of
 from server.web import labels
 
 SOURCE = "zh"
+COMMAND_LINE = "cli"
+"""Who acts through a command on the server (server/commands)."""
 LANGUAGES = {"zh": "中文", "en": "English"}
 
 
@@ -41,6 +43,10 @@ class Words:
         word = labels.TABLES[table].get(code)
         return code if word is None else self.text(word)
 
+    def listed(self, messages: Iterable[str]) -> str:
+        """Several texts in one sentence."""
+        return ("、" if self.language == SOURCE else ", ").join(map(self.text, messages))
+
     def quantity(self, name: str) -> str:
         """The name of a quantity."""
         known = QUANTITIES.get(name)
@@ -58,6 +64,10 @@ class Words:
         kind, quantity = signs.get(name, ("", ""))
         word = self.event(name, kind, quantity)
         return name if word == self.of("event", "other") else word
+
+    def who(self, name: str) -> str:
+        """Who did something; the command line has no name of its own."""
+        return self.text("命令行") if name == COMMAND_LINE else name
 
     def probe(self, channel: str) -> str:
         """Which of several points of one quantity: where it stands, or its number."""
@@ -85,7 +95,7 @@ SCRIPT = {
     "reconnecting": "重连中",
     "lost": "已断开 %(time)s",
     "stopped": "数据停止于 %(time)s。以下是断开前的情况，不代表现在。请改用电话联系值班室。",
-    "sounding": "%(n)s 条告警等待接手，最高%(level)s",
+    "sounding": "鸣响告警 %(n)s 条，最高%(level)s",
     "sound_lost": "与中心断开，看不到现在的情况",
     "sound_blocked": "浏览器还不让本页发声，点一下页面任意处即可。",
     "sound_none": "这个浏览器不能发声。",

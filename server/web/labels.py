@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from server.duty.incidents import CODES
 from server.duty.words import CHANNELS, EVENTS, INCIDENT_ENTRIES, INCIDENT_STATES, LEVELS, NOTIFICATION_STATES, REASONS, TRANSITIONS
-from server.org.audit_words import ACTIONS
+from server.org.audit_words import ACTIONS, ROLES
 from server.reports.kinds import KINDS as REPORTS
 from server.reports.words import CAUSES as PAPER_CAUSES
 from server.reports.words import MEDIA, STAGES
@@ -103,18 +103,6 @@ PROPOSALS = {
     "demote": "多数无人接手，建议降一级或并入日报",
     "group": "多间同时出现，建议合并为一条",
     "keep": "暂无建议",
-}
-ROLES = {
-    "duty": "值班员",
-    "in_charge": "库房责任人",
-    "inspector": "检查人员",
-    "keeper": "单位信息员",
-    "system": "系统管理员",
-    "security": "安全管理员",
-    "audit": "审计管理员",
-    "service": "程序",
-    "kiosk": "值守终端",
-    "gateway": "网关",
 }
 DIGITS = {"acknowledge": 1, "decline": 2, "progress": 3, "assist": 4, "no-danger": 5}
 """The digits of texts and calls (server/duty/answers.py), shown and taken as keys where answers are buttons."""

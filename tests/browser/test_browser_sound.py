@@ -46,7 +46,7 @@ def test_it_sounds_until_it_is_silenced_and_again_for_what_is_new(desk: Desk) ->
     assert tones(page) == []
     desk.house.smoke()
     wait_for(page, lambda: CRITICAL in tones(page))
-    expect(page.locator("#horn")).to_contain_text("1 条告警等待接手，最高特急")
+    expect(page.locator("#horn")).to_contain_text("鸣响告警 1 条，最高特急")
     before = len(tones(page))
     wait_for(page, lambda: len(tones(page)) > before)  # it goes on while nobody answers
     page.click("#horn button")

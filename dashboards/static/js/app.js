@@ -1,5 +1,6 @@
 // What every page has.
 import './badge.js';
+import './cards.js';
 import './clock.js';
 import './dialogs.js';
 import './link.js';

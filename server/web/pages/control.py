@@ -14,6 +14,7 @@ from server.store.tables import Gateway, GatewayCommand
 from server.web.api import control
 from server.web.api.control import Confirmation, Controller, WriteOrder
 from server.web.auth import Principal, ServicesOf
+from server.web.i18n import Words
 from server.web.pages.common import ScreensOf
 from server.web.problems import ProblemError, invalid
 from server.web.screens import Screens
@@ -42,12 +43,11 @@ class Choice:
         """Whether the profile demands a second person."""
         return self.offer.danger == "high"
 
-    @property
-    def allowed(self) -> str:
-        """What may be written."""
+    def allowed(self, words: Words) -> str:
+        """What may be written, in a language."""
         if self.offer.range is not None:
             return f"{self.offer.range[0]:g}–{self.offer.range[1]:g}"
-        return "、".join("开" if word is True else "关" if word is False else str(word) for word in self.offer.words)
+        return words.listed(words.of("switch", "on" if word else "off") if isinstance(word, bool) else str(word) for word in self.offer.words)
 
 
 def offered(gateway: Gateway) -> list[Choice]:
@@ -116,7 +116,7 @@ def order(
             raise invalid("请填写原因。", "reason", "required")
         word = chosen.offer.value_of(value)
         if word is None:
-            raise invalid(f"{chosen.offer.id} 只能写 {chosen.allowed}。", "value", "not allowed")
+            raise invalid(f"{chosen.offer.id} 只能写 {chosen.allowed(screens.words(request))}。", "value", "not allowed")
         pair = chosen.pair or two_people == "1"
         body = WriteOrder(device=chosen.device, write=chosen.offer.id, value=word, reason=reason.strip(), two_people=pair)
         control.order(code, body, who, services)
