@@ -86,7 +86,7 @@ def test_texts_can_be_read(theme: str) -> None:
     colours = light if theme == "light" else light | dark
     grounds = ("ground", "card", "raised", "critical-soft", "urgent-soft", "alarm-soft", "warn-soft")
     pairs = [(text, ground) for text in ("text", "muted", "link") for ground in grounds]
-    pairs += [(f"{name}-text", name) for name in ("critical", "urgent", "alarm", "warn", "blind", "degraded", "maintenance", "bar")]
+    pairs += [(f"{name}-text", name) for name in ("critical", "urgent", "alarm", "warn", "blind", "degraded", "maintenance", "bar", "primary")]
     pairs += [
         ("stale-text", "card"),
         ("wrong", "card"),
