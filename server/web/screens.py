@@ -1,5 +1,6 @@
 """Pages as HTML: one Jinja environment per language, the same context for every page."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -16,10 +17,12 @@ from server.web import guard, labels
 from server.web.assets import Assets
 from server.web.auth import COOKIE, Principal, principal_or_none, services_of
 from server.web.formats import Formats
-from server.web.i18n import LANGUAGES, SOURCE, Words
+from server.web.i18n import LANGUAGES, Words
 from server.web.rights import Action
 
-LANGUAGE_COOKIE = "aw_lang"
+CHOICES: Mapping[str, tuple[str, ...]] = {"lang": tuple(LANGUAGES), "theme": ("auto", "light", "dark"), "size": ("normal", "large")}
+"""What each device chooses for itself, the first being what it has until then; kept in a cookie `aw_<name>` once an address has said `?<name>=`."""
+_YEAR_S = 31_536_000
 BUILD_HINT = "make assets"
 
 
@@ -40,6 +43,13 @@ class _Compiled(BytecodeCache):
 _COMPILED = _Compiled()
 
 
+def chosen(request: Request, name: str) -> str:
+    """One of CHOICES for this request: the address before the cookie before what is usual."""
+    offered = CHOICES[name]
+    wanted = (request.query_params.get(name), request.cookies.get(f"aw_{name}"))
+    return next((one for one in wanted if one in offered), offered[0])
+
+
 class Screens:
     """Renders templates from `folder` with files of `assets`. Raises jinja2 errors for a template that is wrong: nothing is left blank silently."""
 
@@ -57,8 +67,9 @@ class Screens:
         if cookie := request.cookies.get(COOKIE):
             body = guard.with_tokens(body, cookie)
         response = HTMLResponse(body, status, headers={"Cache-Control": "no-store", "Content-Language": language, "Vary": "Cookie, HX-Request"})
-        if request.query_params.get("lang") in LANGUAGES:
-            response.set_cookie(LANGUAGE_COOKIE, language, max_age=31_536_000, samesite="lax", path="/")
+        for choice, offered in CHOICES.items():
+            if request.query_params.get(choice) in offered:
+                response.set_cookie(f"aw_{choice}", chosen(request, choice), max_age=_YEAR_S, samesite="lax", path="/")
         return response
 
     def warm(self) -> None:
@@ -93,8 +104,7 @@ class Screens:
     @staticmethod
     def language(request: Request) -> str:
         """`?lang=` before cookie before Chinese."""
-        wanted = request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE) or SOURCE
-        return wanted if wanted in LANGUAGES else SOURCE
+        return chosen(request, "lang")
 
     def _environment(self, words: Words) -> Environment:
         environment = Environment(
@@ -117,6 +127,8 @@ class Screens:
             "language": language,
             "other_language": "zh" if language == "en" else "en",
             "language_link": str(request.url.include_query_params(lang="zh" if language == "en" else "en").query),
+            "theme": chosen(request, "theme"),
+            "size": chosen(request, "size"),
             "me": who,
             "place": "" if who is None else self._place(request, who),
             "now": provided.clock(),

@@ -16,7 +16,7 @@ from tests.web.house import T0
 from tests.web.web_messages import ROOT, messages, of_templates
 
 DASHBOARDS = ROOT / "dashboards"
-CSS = (DASHBOARDS / "static/css/app.css").read_text("utf-8")
+CSS, DARK = ((DASHBOARDS / "static/css" / name).read_text("utf-8") for name in ("app.css", "dark.css"))
 SCRIPTS = sorted((DASHBOARDS / "static/js").glob("*.js"))
 TEMPLATES = sorted((DASHBOARDS / "templates").glob("*.html"))
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -82,7 +82,7 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_texts_can_be_read(theme: str) -> None:
-    light, dark = (tokens(block) for block in re.findall(r":root \{(.*?)\}", CSS, re.DOTALL)[:2])
+    light, dark = (tokens(re.search(r":root \{(.*?)\}", css, re.DOTALL)[1]) for css in (CSS, DARK))
     colours = light if theme == "light" else light | dark
     grounds = ("ground", "card", "raised", "critical-soft", "urgent-soft", "alarm-soft", "warn-soft")
     pairs = [(text, ground) for text in ("text", "muted", "link") for ground in grounds]

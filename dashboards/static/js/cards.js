@@ -6,11 +6,12 @@ const NOTHING = ['', '—'];
 function label(table) {
   const heads = [...(table.tHead?.rows[0]?.cells ?? [])].map((head) => head.textContent.trim());
   for (const row of [...table.tBodies].flatMap((body) => [...body.rows])) {
-    if (row.cells.length !== heads.length) continue; // one cell across the whole line speaks for itself
     const cells = [...row.cells];
-    const lead = row.querySelector('th[scope="row"]') ?? cells.find((cell) => cell.querySelector('a[href]')) ?? cells[0];
+    if (cells.length === 1 && cells[0].colSpan > 1) continue; // one cell across the whole line speaks for itself
+    const shared = heads.length - cells.length; // columns on the left that a cell further up spans
+    const lead = shared ? null : row.querySelector('th[scope="row"]') ?? cells.find((cell) => cell.querySelector('a[href]')) ?? cells[0];
     cells.forEach((cell, index) => {
-      cell.dataset.label = heads[index];
+      cell.dataset.label = heads[index + shared];
       cell.classList.toggle('lead', cell === lead);
       cell.classList.toggle('blank', NOTHING.includes(cell.textContent.trim()) && !cell.querySelector('input, select, progress'));
     });

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import segno
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -59,7 +60,7 @@ def detail(ident: Ident, request: Request, screens: ScreensOf, services: Service
         answering = rows(session, services.board, open_alarms, who, services.clock())
     title = f"{unit_name} {place[0] if place else ''}".strip()
     if paper == "card":
-        return screens.page(request, "cards.html", who=who, cards=[whole.filled], title=title, room=incident.room)
+        return screens.page(request, "cards.html", who=who, cards=[whole.filled], title=title, room=incident.room, qr="")
     return screens.page(
         request,
         "incident.html",
@@ -130,4 +131,6 @@ def room_cards(code: Annotated[str, Path(max_length=16)], request: Request, scre
             raise ProblemError(404, "没有这间库房。")
         found = incident_file.room_cards(session, services.cards, room.unit, room, load(screens.language(request)))
         title = f"{units.names(session, [room.unit]).get(room.unit, '')} {room.name}"
-    return screens.page(request, "cards.html", who=who, cards=found, title=title, room=code)
+    base = services.settings.public_url.rstrip("/") or str(request.base_url).rstrip("/")
+    qr = segno.make(f"{base}/rooms/{code}", error="m").svg_inline(scale=3, dark="#000", light="#fff")
+    return screens.page(request, "cards.html", who=who, cards=found, title=title, room=code, qr=qr)

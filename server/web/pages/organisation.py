@@ -7,9 +7,10 @@ from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
+from server.duty import numbers
 from server.org import checks, granting, rows
 from server.org.imports import KINDS
-from server.store import notifications, organisation, people, units
+from server.store import alarms, notifications, organisation, people, units
 from server.store import rooms as room_queries
 from server.store.tables import Unit
 from server.web.api import people as people_api
@@ -176,8 +177,12 @@ def person_page(
 
 @router.get("/search")
 def search(request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer, q: Text = "") -> Response:
-    """Units, rooms and people by name, pinyin or code."""
+    """Units, rooms and people by name, pinyin or code; an alarm by the 编号 that its messages carry."""
+    number = "".join(q.split())
     with services.db.read() as session:
+        called = alarms.page(session, who.unit, number=number, limit=1) if numbers.valid(number) else []
+        if called:
+            return RedirectResponse(f"/alarms/{called[0].id}", 303)
         hits = organisation.search(session, who.unit, q, people=who.may(Action.PEOPLE), limit=20)
     if len(hits) == 1:
         return RedirectResponse(_address(hits[0]), 303)
