@@ -60,7 +60,7 @@ def test_it_sounds_until_it_is_silenced_and_again_for_what_is_new(desk: Desk) ->
     assert tones(page) == []
     desk.house.smoke(OTHER)
     wait_for(page, lambda: CRITICAL in tones(page))
-    expect(page.locator("#horn")).to_contain_text("1 条告警等待接手")
+    expect(page.locator("#horn")).to_contain_text("鸣响告警 1 条")
     assert {desk.house.alarm(room, "smoke").acked_by for room in (ROOM, OTHER)} == {""}, "silencing takes over nothing"
     with desk.house.db.read() as session:
         assert session.query(EscalationStep).filter_by(state="pending").count() == 2, "nor does it hold anybody back who is still to be told"
