@@ -14,6 +14,7 @@ from typing import Any, Final
 from alarms.builtin import with_smoke
 from alarms.kinds import KINDS
 from alarms.lifecycle import INITIAL, AlarmState, Seen, Tick, advance, step
+from alarms.local import LOCAL_KINDS
 from alarms.quiet import NEVER, Quiet, quiet
 from alarms.rules import Level, Rule, RuleError, RuleSet, default_rules, parse_rules
 from contract.sample import Sample
@@ -24,7 +25,6 @@ from edge.statefile import write_atomic
 
 _log = logging.getLogger("edge.guard")
 
-_KINDS: Final = ("threshold", "state", "rate", "heat", "stale")
 _INTERVALS: Final = 3  # silence that makes a point stale
 _LEAST_SILENCE_MS: Final = 20_000
 _LARGEST_RULES: Final = 64 * 1024
@@ -135,7 +135,7 @@ class Guard:
         if current.version == self._version:
             return
         self._version = current.version
-        mine = with_smoke(current).only(_KINDS)
+        mine = with_smoke(current).only(LOCAL_KINDS)
         for watched in self._watched.values():
             watched.rules, watched.states, watched.band = self._of(mine, watched.planned), {}, NEVER
             watched.judges_bad = any(KINDS[rule.kind].judges_bad for rule in watched.rules)

@@ -39,6 +39,7 @@ from server.metrics import Metrics
 from server.notify import compose
 from server.notify.situation import Knowledge, on_delays
 from server.org import imports, readings, search
+from server.org.gateway_rules import GatewayRules
 from server.org.judging import all_limits
 from server.pool import Pool
 from server.reports.filing import Filing
@@ -106,6 +107,7 @@ class Parts:
             lambda room, quantity: self.board.present(room, quantity, self.clock()),
             WatchCheckSettings(per_day=settings.watch_checks_per_day),
         )
+        self.gateway_rules = GatewayRules(self.db, lambda: self.rulebook.current)
         self.trials = Trials(self.db, settings.watch, self.workdays.given)
         self.pool = Pool()
         self.desk = open_desk(settings, self.db, self.store, board_bands(self.board), self.pool)
@@ -140,6 +142,7 @@ class Parts:
             Job("checkpoint", "数据库日志整理", lambda _now: self.db.checkpoint(), every_s=2),
             Job("fill_search", "检索索引", self._fill_search, every_s=60),
             Job("rules", "规则更新", self.rulebook.run_once, every_s=5),
+            Job("gateway_rules", "网关自己值守的规则", self.gateway_rules.run_once, every_s=60),
             Job("trials", "规则试行", self.trials.run_once, every_s=15),
             Job("incidents", "事件", self._incidents, every_s=2),
             Job("dossiers", "归档事件", self.filing.run_once, every_s=20),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from server.store.tables import Gateway, Point, Watermark
+from server.store.tables import Gateway, GatewayCommand, Point, Room, Watermark
 from server.store.units import below
 
 
@@ -36,6 +36,18 @@ def watermarks(session: Session, codes: Sequence[str]) -> dict[str, tuple[str, i
     """(epoch, highest contiguous sequence, sequences lost for good) of each gateway's present spool."""
     query = select(Watermark).join(Gateway, (Gateway.code == Watermark.gateway) & (Gateway.epoch == Watermark.epoch)).where(Gateway.code.in_(codes))
     return {row.gateway: (row.epoch, row.upto, row.lost) for row in session.scalars(query)}
+
+
+def own_watches(session: Session, kind: str, since: int) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Of each claimed gateway that is there and watches by itself: code, version of its rules, and its rooms with their units; without those that
+    were sent a command of a kind since an instant."""
+    told = select(GatewayCommand.gateway).where(GatewayCommand.kind == kind, GatewayCommand.created_at > since)
+    query = select(Gateway.code, Gateway.rules_version).where(Gateway.unit.is_not(None), Gateway.online, Gateway.rules_version != "")
+    found = session.execute(query.where(Gateway.code.not_in(told)).order_by(Gateway.code)).all()
+    rooms: dict[str, list[tuple[str, str]]] = {}
+    for gateway, room, unit in session.execute(select(Point.gateway, Room.code, Room.unit).join(Room, Room.code == Point.room).distinct()):
+        rooms.setdefault(gateway, []).append((room, unit))
+    return [(code, version, rooms.get(code, [])) for code, version in found]
 
 
 def last_births(session: Session) -> Sequence[tuple[str, str, int | None, int | None]]:

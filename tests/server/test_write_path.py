@@ -7,14 +7,19 @@ import time
 import pytest
 from sqlalchemy import select
 
+from alarms.rules import default_rules, parse_rules
 from contract.profile import find
 from edge.agent import Agent
 from edge.plan import build
 from edge.settings import BrokerSettings, DeviceSettings, DevicesSettings, EdgeSettings, TcpBus
 from server.ingest.downlink import Downlink
 from server.ingest.mqtt import Connection, Transport, wall_clock
+from server.org.gateway_rules import AGAIN_MS, GatewayRules
 from server.store import gateway_events
+from server.store.holidays import NONE_GIVEN
+from server.store.limits import effective_rules
 from server.store.tables import AuditEntry, Gateway, GatewayCommand
+from server.store.tables_alarms import LimitChange
 from simulators.modbus_bus import Bus
 from simulators.modbus_carriers import carrier
 from simulators.modbus_device import Unit
@@ -58,6 +63,52 @@ async def until(check):
     while not check():
         assert time.monotonic() < deadline, "did not come true"
         await asyncio.sleep(0.05)
+
+
+def test_a_limit_that_is_tightened_at_the_centre_holds_in_the_gateways_own_watch(centre, broker, tmp_path):
+    now = wall_clock()
+    shipped = default_rules()
+    with centre.db.write() as session:
+        session.add(
+            LimitChange(rule="humidity_high", unit="350102000000", level="alarm", limit=61.5, by="张三", why="珍贵档案", created_at=now, since=now)
+        )
+    with centre.db.read() as session:
+        rules = effective_rules(session, shipped, now, NONE_GIVEN)
+    book = GatewayRules(centre.db, lambda: rules)
+
+    def told():
+        with centre.db.read() as session:
+            row = session.get(Gateway, centre.GATEWAY)
+            return row.rules_version if row.online else ""
+
+    async def story():
+        settings = EdgeSettings(
+            gateway=centre.GATEWAY,
+            group="350100",
+            broker=BrokerSettings(host=broker.host, port=broker.port),
+            data_dir=tmp_path / "edge",
+            devices_file=tmp_path,
+            buses=(TcpBus(name="line", kind="tcp", host="127.0.0.1", port=1),),
+        )
+        device = DeviceSettings(name="th1", profile="waveshare-relay-8ch", bus="line", room=centre.ROOM, unit=1)
+        stop = asyncio.Event()
+        running = asyncio.create_task(Agent(build(settings, DevicesSettings(devices=(device,)), {})).run(stop))
+        try:
+            await until(lambda: told() == shipped.version)
+            assert book.run_once(now) == 1
+            await until(lambda: told() not in ("", shipped.version))
+        finally:
+            stop.set()
+            await running
+
+    asyncio.run(story())
+    kept = parse_rules((tmp_path / "edge" / "rules.json").read_text("utf-8"), "rules.json", tried=True)
+    unit = ("350000000000", "350100000000", "350102000000")
+    (rule,) = [one for one in kept.for_point("humidity", "paper", unit, centre.ROOM) if one.name == "humidity_high"]
+    assert 61.5 in {rung.limit for rung in rule.ladder}
+    with centre.db.write() as session:
+        session.get(Gateway, centre.GATEWAY).online = True
+    assert book.run_once(now + AGAIN_MS + 1) == 0  # it has what it was sent
 
 
 def test_a_relay_is_switched_from_the_centre_and_the_outcome_is_recorded(centre, broker, tmp_path):
