@@ -22,8 +22,8 @@ class Kind:
     `options` are the file's extra keys with their defaults; those in `durations` are written like 30m and held in ms.
     `silent` marks the kind whose breach is the absence of samples; `bare` rungs carry no limit; `limit_is_duration` limits are written like
     12h and compared in ms; `derived` limits are not readings and so have no plausible range. `over_sensors`: a room rule over all sensors of one
-    quantity. `judges_bad`: unusable readings are judged too. `checks` reads text options when a file is loaded. `still` says which readings the
-    evaluator leaves alone (None: none), for the screen.
+    quantity. `judges_bad`: unusable readings are judged too. `local`: a gateway can judge it alone (alarms/local.py). `checks` reads
+    text options when a file is loaded. `still` says which readings the evaluator leaves alone (None: none), for the screen.
     """
 
     evaluate: Evaluate
@@ -41,6 +41,7 @@ class Kind:
     derived: bool = False
     over_sensors: bool = False
     judges_bad: bool = False
+    local: bool = False
     checks: Mapping[str, Callable[[str], object]] = field(default_factory=dict)
 
 
@@ -50,12 +51,19 @@ _RATE = {"window": _MINUTE, "least": NO_LIMIT}
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
-        "threshold": Kind(conditions.value_itself, ("above", "below"), conditions.value_still),
-        "state": Kind(conditions.value_itself, _STATES, conditions.value_still),
+        "threshold": Kind(conditions.value_itself, ("above", "below"), conditions.value_still, local=True),
+        "state": Kind(conditions.value_itself, _STATES, conditions.value_still, local=True),
         "camera": Kind(conditions.value_itself, _STATES, conditions.value_still),
-        "stale": Kind(conditions.present, ("equals",), conditions.present_still, silent=True, bare=True),
-        "rate": Kind(conditions.rate, ("above", "below"), conditions.rate_still, options=_RATE, durations=_WINDOW, derived=True),
-        "heat": Kind(conditions.heat, _ABOVE, conditions.heat_still, options=_RATE | {"least": 30.0, "rise": 4.0, "ahead": 10.0}, durations=_WINDOW),
+        "stale": Kind(conditions.present, ("equals",), conditions.present_still, silent=True, bare=True, local=True),
+        "rate": Kind(conditions.rate, ("above", "below"), conditions.rate_still, options=_RATE, durations=_WINDOW, derived=True, local=True),
+        "heat": Kind(
+            conditions.heat,
+            _ABOVE,
+            conditions.heat_still,
+            options=_RATE | {"least": 30.0, "rise": 4.0, "ahead": 10.0},
+            durations=_WINDOW,
+            local=True,
+        ),
         "swing": Kind(
             conditions.swing,
             _ABOVE,

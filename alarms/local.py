@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from alarms.kinds import KINDS
 from alarms.rule import Rule
 from alarms.rules import RuleSet
 
-LOCAL_KINDS: Final = ("threshold", "state", "rate", "heat", "stale")
-"""Everything else needs more than one gateway knows."""
+LOCAL_KINDS: Final = tuple(name for name, kind in KINDS.items() if kind.local)
 
 
 class LocalRules:

@@ -8,7 +8,7 @@ from sqlalchemy import insert
 
 from server.store.tables import Alarm, EscalationStep, Transition
 from server.watch.inputs import GatewayDeath
-from tests.web.house import COUNTY, FOREIGN, OTHER, ROOM, SISTER, SISTER_GATEWAY, House
+from tests.web.house import COUNTY, FOREIGN, OTHER, PASSWORD, ROOM, SISTER, SISTER_GATEWAY, House
 
 HTML = {"accept": "text/html"}
 
@@ -65,9 +65,11 @@ def test_stage_and_report_have_forms_on_the_page_of_the_room(house: House) -> No
     assert duty.post(f"/rooms/{ROOM}/stage", data={"stage": "trial", "reason": "x"}).status_code == 403
     assert charge.post(f"/rooms/{ROOM}/stage", data={"stage": "trial", "reason": " "}, headers=HTML).status_code == 422
     assert charge.post(f"/rooms/{ROOM}/stage", data={"stage": "nonsense", "reason": "x"}, headers=HTML).status_code == 422
-    assert charge.post(f"/rooms/{ROOM}/stage", data={"stage": "trial", "reason": "换主机"}).status_code == 303
+    assert charge.post(f"/rooms/{ROOM}/stage", data={"stage": "trial", "reason": "换主机"}, headers=HTML).status_code == 403  # smoke: two people
+    second = {"second": "duty", "second_password": PASSWORD}
+    assert charge.post(f"/rooms/{ROOM}/stage", data={"stage": "trial", "reason": "换主机"} | second).status_code == 303
     assert "试运行" in charge.get(f"/rooms/{ROOM}", headers=HTML).text
-    assert charge.post(f"/rooms/{OTHER}/stage", data={"stage": "retired", "reason": "搬迁"}, headers=HTML).status_code == 403  # smoke: two people
+    assert charge.post(f"/rooms/{OTHER}/stage", data={"stage": "retired", "reason": "搬迁"}, headers=HTML).status_code == 403
     house.now += 200_000
     assert duty.post(f"/rooms/{OTHER}/report", data={"note": "温湿度计 21 度 50%"}).status_code == 303
     page = duty.get(f"/rooms/{OTHER}", headers=HTML).text

@@ -183,3 +183,14 @@ def test_the_product_ships_no_third_party_file() -> None:
     own = {path.suffix for path in (DASHBOARDS / "static").rglob("*") if path.is_file() and "vendor" not in path.parts}
     assert own == {".js", ".css", ".svg"}
     assert "/dashboards/static/vendor/" in Path(ROOT / ".gitignore").read_text("utf-8")
+
+
+def test_a_text_that_is_no_literal_goes_through_words_and_is_escaped() -> None:
+    """`_()` reads a % as a format and trusts what it gets: a source with "%RH" was an error 500, a name with a tag would have been markup."""
+    found = [
+        f"{path.name}: {match}"
+        for path in TEMPLATES
+        for match in re.findall(r"(?<!\w)_\((?=[a-z])[^)]*\)", path.read_text("utf-8"))
+        if "**" not in match
+    ]
+    assert found == []
