@@ -1,13 +1,12 @@
 """Everybody can use the main pages: axe-core finds nothing serious on them, and a phone shows them whole."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from tests.browser.page_faults import faults
-from tests.browser.test_browser_live import CHROMIUM, SWITCHES
+from tests.browser.test_browser_live import CHROMIUM
 from tests.web.house import OTHER, ROLES, ROOM, House, serving
 
 AXE = Path(__file__).parents[2] / "dashboards/web/node_modules/axe-core/axe.min.js"
@@ -29,14 +28,6 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install the package chromium to run the browser tests"),
     pytest.mark.skipif(not AXE.exists(), reason="axe-core is not there: run make assets"),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=list(SWITCHES))
-        yield running
-        running.close()
 
 
 def test_axe_finds_nothing_serious_on_the_main_pages_and_a_phone_shows_them_whole(tmp_path: Path, port_factory, browser: Browser) -> None:

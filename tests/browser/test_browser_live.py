@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from server.series import Row
 from server.store.tables import Point
@@ -66,14 +66,6 @@ class Desk:
         page.click("button.primary")
         page.wait_for_url(f"{self.url}{address}")
         return page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=list(SWITCHES))
-        yield running
-        running.close()
 
 
 @pytest.fixture

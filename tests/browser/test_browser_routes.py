@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from simulators.broker import free_port
-from tests.browser.test_browser_live import BUILT, CHROMIUM, SWITCHES
+from tests.browser.test_browser_live import BUILT, CHROMIUM
 from tests.web import walk, walk_routes
 from tests.web.house import serving
 from tests.web.town import Town
@@ -29,14 +29,6 @@ STANDING = ("own-in_charge", "own-keeper", "own-system", "own-security", "own-au
 """Who walks in every test run; the soak walks with everybody, inspectors, visitors and a board on the wall among them."""
 _PATIENCE_MS = 200_000
 """A busy machine is not what is looked for."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=list(SWITCHES))
-        yield running
-        running.close()
 
 
 class Visit:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from contextlib import asynccontextmanager
 
 import pytest
 from sqlalchemy import select
@@ -65,6 +66,27 @@ async def until(check):
         await asyncio.sleep(0.05)
 
 
+@asynccontextmanager
+async def agent(centre, broker, folder, *, port, writes=()):
+    """A gateway of the county with a board of relays behind a port."""
+    settings = EdgeSettings(
+        gateway=centre.GATEWAY,
+        group="350100",
+        broker=BrokerSettings(host=broker.host, port=broker.port),
+        data_dir=folder / "edge",
+        devices_file=folder,
+        buses=(TcpBus(name="line", kind="tcp", host="127.0.0.1", port=port),),
+    )
+    device = DeviceSettings(name="relay", profile="waveshare-relay-8ch", bus="line", room=centre.ROOM, unit=1, writes=writes)
+    stop = asyncio.Event()
+    running = asyncio.create_task(Agent(build(settings, DevicesSettings(devices=(device,)), {})).run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await running
+
+
 def test_a_limit_that_is_tightened_at_the_centre_holds_in_the_gateways_own_watch(centre, broker, tmp_path):
     now = wall_clock()
     shipped = default_rules()
@@ -82,24 +104,10 @@ def test_a_limit_that_is_tightened_at_the_centre_holds_in_the_gateways_own_watch
             return row.rules_version if row.online else ""
 
     async def story():
-        settings = EdgeSettings(
-            gateway=centre.GATEWAY,
-            group="350100",
-            broker=BrokerSettings(host=broker.host, port=broker.port),
-            data_dir=tmp_path / "edge",
-            devices_file=tmp_path,
-            buses=(TcpBus(name="line", kind="tcp", host="127.0.0.1", port=1),),
-        )
-        device = DeviceSettings(name="th1", profile="waveshare-relay-8ch", bus="line", room=centre.ROOM, unit=1)
-        stop = asyncio.Event()
-        running = asyncio.create_task(Agent(build(settings, DevicesSettings(devices=(device,)), {})).run(stop))
-        try:
+        async with agent(centre, broker, tmp_path, port=1):
             await until(lambda: told() == shipped.version)
             assert book.run_once(now) == 1
             await until(lambda: told() not in ("", shipped.version))
-        finally:
-            stop.set()
-            await running
 
     asyncio.run(story())
     kept = parse_rules((tmp_path / "edge" / "rules.json").read_text("utf-8"), "rules.json", tried=True)
@@ -126,28 +134,16 @@ def test_a_relay_is_switched_from_the_centre_and_the_outcome_is_recorded(centre,
         bus.add(relay)
         wire = carrier("tcp", bus)
         await wire.start()
-        settings = EdgeSettings(
-            gateway=centre.GATEWAY,
-            group="350100",
-            broker=BrokerSettings(host=broker.host, port=broker.port),
-            data_dir=tmp_path / "edge",
-            devices_file=tmp_path,
-            buses=(TcpBus(name="line", kind="tcp", host="127.0.0.1", port=int(wire.address)),),
-        )
-        device = DeviceSettings(name="relay", profile="waveshare-relay-8ch", bus="line", room=centre.ROOM, unit=1, writes=("relay1",))
-        stop = asyncio.Event()
-        running = asyncio.create_task(Agent(build(settings, DevicesSettings(devices=(device,)), {})).run(stop))
         try:
-            await until(online)
-            now = wall_clock()
-            body = {"id": "1", "device": "relay", "write": "relay1", "value": True, "by": "张三", "role": "duty", "expires_at": now + 60_000}
-            with centre.db.write() as session:
-                session.add(GatewayCommand(id=1, gateway=centre.GATEWAY, kind="write", body=body, created_at=now, expires_at=now + 60_000))
-            await until(lambda: state() == "done")
-            assert relay.coils == {0: 1}
+            async with agent(centre, broker, tmp_path, port=int(wire.address), writes=("relay1",)):
+                await until(online)
+                now = wall_clock()
+                body = {"id": "1", "device": "relay", "write": "relay1", "value": True, "by": "张三", "role": "duty", "expires_at": now + 60_000}
+                with centre.db.write() as session:
+                    session.add(GatewayCommand(id=1, gateway=centre.GATEWAY, kind="write", body=body, created_at=now, expires_at=now + 60_000))
+                await until(lambda: state() == "done")
+                assert relay.coils == {0: 1}
         finally:
-            stop.set()
-            await running
             await wire.stop()
 
     asyncio.run(story())

@@ -1,0 +1,16 @@
+"""One Chromium for the tests of a file."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.test_browser_live import CHROMIUM, SWITCHES
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=list(SWITCHES))
+        yield running
+        running.close()
