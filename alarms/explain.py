@@ -8,6 +8,7 @@ from alarms.model import CHANGE, Rule, RuleSet, Rung, tighten
 
 Changes = Mapping[str, Mapping[str, Any]]
 """What is known of changed limits (who, why, until), by origin."""
+ALONE, STRICTEST = "只有这一层规定了本级限值", "各层中最严的限值生效，下级只能收紧"
 
 
 def explain(rules: RuleSet, quantity: str, medium: str, path: Sequence[str], room: str, changes: Changes | None = None) -> list[dict[str, Any]]:
@@ -48,8 +49,8 @@ def _because(rung: Rung, layers: Iterable[Mapping[str, Any]], borrowed: bool) ->
     if borrowed:
         return f"更高级别的限值已收紧到 {rung.limit:g}（{rung.origin}），本级随之收紧"
     if len(list(layers)) == 1:
-        return "只有这一层规定了本级限值"
-    return "各层中最严的限值生效，下级只能收紧"
+        return ALONE
+    return STRICTEST
 
 
 def _layer(rule: Rule, rung: Rung, changes: Changes) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from alarms import explain
 from alarms.builtin import builtin
 from alarms.rules import default_rules
 from server.live.tiles import STATES
@@ -183,6 +184,11 @@ def test_the_product_ships_no_third_party_file() -> None:
     own = {path.suffix for path in (DASHBOARDS / "static").rglob("*") if path.is_file() and "vendor" not in path.parts}
     assert own == {".js", ".css", ".svg"}
     assert "/dashboards/static/vendor/" in Path(ROOT / ".gitignore").read_text("utf-8")
+
+
+@pytest.mark.parametrize("text", [explain.ALONE, explain.STRICTEST])
+def test_why_a_limit_holds_is_said_in_english_too(text: str) -> None:
+    assert Words("en").text(text) != text
 
 
 def test_a_text_that_is_no_literal_goes_through_words_and_is_escaped() -> None:
