@@ -12,12 +12,12 @@ from server.duty.incidents import Incidents
 from server.store.tables import Alarm, EscalationStep, Notification, Person
 from server.store.tables_duty import Roster
 from server.store.tables_incident import Incident
-from tests.browser.test_browser_live import WAIT, Desk, browser, needs_assets, pytestmark  # noqa: F401 - fixture and marks of all browser tests
+from tests.browser.test_browser_live import WAIT, Desk, needs_assets, pytestmark  # noqa: F401 - the marks of all browser tests
 from tests.web.house import COUNTY, House
 
 
 @pytest.fixture
-def desk(tmp_path, free_port: int, browser: Browser) -> Iterator[Desk]:  # noqa: F811 - the fixture
+def desk(tmp_path, free_port: int, browser: Browser) -> Iterator[Desk]:
     house = House(tmp_path, now=None)
     house.birth()
     house.calm()

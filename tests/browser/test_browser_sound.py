@@ -5,10 +5,10 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from server.store.tables import EscalationStep
-from tests.browser.test_browser_live import WAIT, Desk, browser, desk, pytestmark
+from tests.browser.test_browser_live import WAIT, Desk, desk, pytestmark
 from tests.web.house import OTHER, ROOM
 
-__all__ = ["browser", "desk", "pytestmark"]
+__all__ = ["desk", "pytestmark"]
 
 SPY = """
 window.tones = [];
