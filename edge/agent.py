@@ -10,8 +10,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from contract import offers
-from contract.drill import drill_of
+from contract.drill import DRILL, drill_of
 from contract.sample import Sample
+from contract.siren import SOUND, SoundError, SoundOrder, read_sound
 from contract.writing import Order, WriteRefusedError, read_order
 from edge import drivers
 from edge.clock import both, mono_ms, powered_since, wall_ms
@@ -94,7 +95,7 @@ class Agent:
             rules_version=lambda: rules.version,
             on_rules=rules.take,
             on_write=self._ordered,
-            on_drill=lambda text: self._rehearsal.order(text, wall_ms()),
+            on_others={DRILL: lambda text: self._rehearsal.order(text, wall_ms()), SOUND: self._asked_to_sound},
             logbook=self._logbook,
             offers=offers.dump(offers.offers_of((device.name, device.profile, device.settings.writes) for device in self._plan.devices)),
         )
@@ -150,6 +151,23 @@ class Agent:
                        outcome="refused", reason=f"没有设备 {order.device}", read_back=None)  # fmt: skip
         else:
             loop.order(order, *both())
+
+    def _asked_to_sound(self, text: str) -> None:
+        """From the storage thread: the centre wants the siren to sound, or to stop."""
+        try:
+            order = read_sound(text)
+        except SoundError as error:
+            _log.warning("警号命令不对：%s", error)
+            return
+        if self._running is not None and not self._running.is_closed():
+            self._running.call_soon_threadsafe(self._sound, order)
+
+    def _sound(self, order: SoundOrder) -> None:
+        if self._siren is not None:
+            self._siren.ask(order)
+            return
+        self._tell("write", wall_ms(), order=order.write, device="", write="", value=order.seconds > 0, by="centre", role="guard", outcome="refused",
+                   reason="本机没有配置警号（guard.siren）", read_back=None)  # fmt: skip
 
     def _test_siren(self, drill: int, seconds: int) -> None:
         if self._siren is not None:

@@ -16,7 +16,6 @@ from contract import sparkplug
 from contract.batch import node_birth, node_death
 from contract.batch_reading import read_command
 from contract.declarations import Ack, PointDeclaration
-from contract.drill import DRILL
 from contract.quantities import QUANTITIES
 from contract.sample import PointKey, Sample
 from contract.sparkplug import MalformedPayloadError, Payload
@@ -78,7 +77,7 @@ class Counters:
 
 class Uplink:
     """See the module. `values` gives the last sample of every metric for a birth; `on_rules` takes the server's rule set: True = adopted;
-    `on_write` the JSON of an ordered write, `on_drill` that of a drill, in the storage thread. `logbook` is told to the server;
+    `on_write` the JSON of an ordered write, `on_others` that of other commands by their name, in the storage thread. `logbook` is told to the server;
     `offers` (contract.offers) stand in the birth.
     """
 
@@ -94,7 +93,7 @@ class Uplink:
         rules_version: Callable[[], str] = str,
         on_rules: Callable[[str], bool] | None = None,
         on_write: Callable[[str], None] | None = None,
-        on_drill: Callable[[str], None] | None = None,
+        on_others: Mapping[str, Callable[[str], None]] | None = None,
         logbook: Logbook | None = None,
         offers: str = "",
         noise: random.Random | None = None,
@@ -110,7 +109,7 @@ class Uplink:
         self._identity, self._link, self._next_bd_seq = identity, link, next_bd_seq
         self._points = {point.metric: point for point in points}
         self._values, self._rules_version, self._on_rules = values, rules_version, on_rules
-        self._on_drill, self._offers = on_drill, offers
+        self._on_others, self._offers = on_others or {}, offers
         self._on_write, self._logbook, self._tell_at = on_write, logbook, float("-inf")
         self._trusting = settings.acknowledgement == "none"
         self._noise = noise or random.Random()  # noqa: S311
@@ -271,8 +270,8 @@ class Uplink:
         if command.events and self._logbook is not None:
             self._logbook.acknowledged(command.events)
         for name, value in command.others.items():
-            if name == DRILL and isinstance(value, str) and self._on_drill is not None:
-                self._on_drill(value)
+            if isinstance(value, str) and name in self._on_others:
+                self._on_others[name](value)
             else:
                 _log.warning("command %s is not known here", name)
 

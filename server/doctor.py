@@ -106,7 +106,7 @@ def _series(settings: Settings) -> dict[str, Any]:
 def _messages(settings: Settings) -> dict[str, Any]:
     """Channels and the table of who is told when. Whether a message arrives, only a test message shows."""
     try:
-        opened = compose.open_channels(settings)
+        opened = compose.open_channels(settings, Database(settings.database_url))
         compose.table(settings)
     except SecretFileError as error:
         return _finding("通知", False, str(error))

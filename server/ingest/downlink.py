@@ -1,7 +1,7 @@
 """Down to the gateways: rows of gateway_command become NCMD messages. Everybody else only inserts rows; a row has an expiry.
 
-NCMD travels at QoS 0 and may be lost: what matters is judged by its effect (a birth with the new rules version), not by having been sent. A write is
-sent again until its outcome comes back in the gateway's logbook; the gateway knows it by its id and carries it out once.
+NCMD travels at QoS 0 and may be lost: what matters is judged by its effect (a birth with the new rules version), not by having been sent. A write,
+and an order to the siren, is sent again until its outcome comes back in the gateway's logbook; the gateway knows it by its id and obeys once.
 """
 
 import json
@@ -16,9 +16,11 @@ from sqlalchemy.orm import Session
 
 from contract.batch import rebirth_command, rules_command, write_command
 from contract.drill import DrillOrder, drill_command
+from contract.siren import SoundOrder, sound_command
 from contract.sparkplug import Payload, encode
 from contract.topics import Kind, Topic
 from server.store import audit
+from server.store.gateway_events import ANSWERED
 from server.store.session import Database
 from server.store.tables import Gateway, GatewayCommand
 
@@ -30,6 +32,7 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any], int], Payload]] = {
     "rebirth": lambda _body, now: rebirth_command(now),
     "rules": lambda body, now: rules_command(str(body["rules"]), now),
     "drill": lambda body, now: drill_command(DrillOrder(**body), now),
+    "siren": lambda body, now: sound_command(SoundOrder(int(body["id"]), int(body["seconds"]), int(body["expires_at"])), now),
     "write": lambda body, now: write_command(json.dumps(body, ensure_ascii=False), now),
 }
 _RESEND_MS: Final = 5_000
@@ -45,7 +48,7 @@ class Downlink:
 
     def run_once(self, now: int) -> int:
         """Send what is pending; returns how many messages left."""
-        wanted = or_(GatewayCommand.state == PENDING, and_(GatewayCommand.state == SENT, GatewayCommand.kind == "write"))
+        wanted = or_(GatewayCommand.state == PENDING, and_(GatewayCommand.state == SENT, GatewayCommand.kind.in_(ANSWERED)))
         with self._db.read() as session:
             if not [ident for ident in session.scalars(select(GatewayCommand.id).where(wanted).limit(100)) if self._due(ident, now)]:
                 return 0

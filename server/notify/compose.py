@@ -29,7 +29,7 @@ def dispatcher(settings: Settings, db: Database, count: Count, knowledge: Knowle
     sms = settings.sms
     if sms.kind == "none" and not settings.channels:
         return None
-    channels, groups = _channels(settings)
+    channels, groups = _channels(settings, db)
     send = SendSettings(claim_ms=int(sms.claim_s * 1000), grace_ms=int(sms.lookup_grace_s * 1000))
     return Dispatcher(
         db, channels, table(settings),
@@ -39,12 +39,12 @@ def dispatcher(settings: Settings, db: Database, count: Count, knowledge: Knowle
     )  # fmt: skip
 
 
-def open_channels(settings: Settings) -> list[Channel]:
+def open_channels(settings: Settings, db: Database) -> list[Channel]:
     """Every channel of the settings, in order of preference; the caller closes them. Raises ValueError for one that cannot be opened."""
-    return _channels(settings)[0]
+    return _channels(settings, db)[0]
 
 
-def _channels(settings: Settings) -> tuple[list[Channel], list[Broadcast]]:
+def _channels(settings: Settings, db: Database) -> tuple[list[Channel], list[Broadcast]]:
     sms, channels, groups = settings.sms, list[Channel](), list[Broadcast]()
     if sms.kind != "none":
         common = ChannelSettings(
@@ -54,18 +54,23 @@ def _channels(settings: Settings) -> tuple[list[Channel], list[Broadcast]]:
         )  # fmt: skip
         channels.append(open_channel(sms.kind, common))
     for entry in settings.channels:
-        channel = _open(entry, settings)
+        channel = _open(entry, settings, db)
         channels.append(channel)
         if channel.abilities.way == "group" or entry.to:
             address = ",".join(entry.to) if channel.abilities.way == "email" else channel.name
-            groups.append(Broadcast(channel=channel.name, address=address, name=entry.title or channel.name, unit=entry.unit, levels=entry.levels))
+            groups.append(
+                Broadcast(
+                    channel=channel.name, address=address, name=entry.title or channel.name, unit=entry.unit, levels=entry.levels,
+                    sounds_s=channel.abilities.sounds_s,
+                )
+            )  # fmt: skip
     return channels, groups
 
 
-def _open(entry: ChannelEntry, settings: Settings) -> Channel:
+def _open(entry: ChannelEntry, settings: Settings, db: Database) -> Channel:
     made = ChannelSettings(
         name=entry.name, account_sid=entry.account_sid, token=secret(entry.token_file), sender=entry.sender, base_url=entry.base_url,
         timeout_s=entry.timeout_s, outbox=settings.data_dir / "outbox.jsonl", public_url=settings.public_url or "", options=dict(entry.options),
-        networks=settings.outgoing_networks,
+        networks=settings.outgoing_networks, db=db,
     )  # fmt: skip
     return open_channel(entry.kind, made)

@@ -95,7 +95,7 @@ class Expander:
             draft.say(session, outcome.step, one, self.call_text(session, found, facts, one, told), now, repeat_ms=repeat_ms)
         if found.step.reason == "raised" and found.step.step == 0:
             for one in self._groups(session, found):
-                draft.say(session, outcome.step, one, self.texts.first(facts), now, repeat_ms=repeat_ms)
+                draft.say(session, outcome.step, one, self.texts.first(facts), now, repeat_ms=self._repeat_ms(one, repeat_ms))
 
     def outcome(self, session: Session, found: Situation, now: int, directory: Directory) -> tuple[frozenset[str], Plan]:
         """The phones that the annunciation has reached so far, and what the step comes to now."""
@@ -202,9 +202,21 @@ class Expander:
             heard = {one.phone for one, _ in told}
             news += [(one, text) for one in situation.told_of(session, alarm.id, "supervise") if one.phone not in heard]
         general = self.texts.follow_up("group_taken" if reason == "taken" else reason, facts)
-        news += [(one, general) for one in people if one.phone in groups and groups[one.phone].news]
+        news += [(one, general) for one in people if one.phone in groups and self._hears(session, alarm, groups[one.phone], now)]
         for one, text in news:
-            draft.say(session, 0, one, text, now, repeat_ms=_NEWS_REPEAT_MS)
+            draft.say(session, 0, one, text, now, repeat_ms=self._repeat_ms(one, _NEWS_REPEAT_MS))
+
+    def _repeat_ms(self, one: Recipient, usual: int) -> int:
+        """What makes noise is told the same again: to sound is no news, it is done anew."""
+        group = self._group_addresses().get(one.phone)
+        return 0 if group is not None and group.sounds_s else usual
+
+    @staticmethod
+    def _hears(session: Session, alarm: Alarm, group: Broadcast, now: int) -> bool:
+        """Whether a group hears of news. What makes noise is not asked to stop while it sounds for another alarm, nor because of a drill."""
+        if not group.sounds_s:
+            return group.news
+        return group.news and not alarm.drill and not situation.asks_for(session, alarm.id, group.address, now - group.sounds_s * 1000)
 
     def others(self, session: Session, found: Situation) -> list[Recipient]:
         """Who was called by an alarm and did not take it over, each phone once, groups left out."""

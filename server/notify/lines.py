@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Broadcast:
     """A group that is told of everything at these levels in a unit and below, beside the persons: a chat, a webhook, a mailing list, a siren.
 
-    `unit` None = all units; `news`: also of take-overs and recoveries.
+    `unit` None = all units; `news`: also of take-overs and recoveries; `sounds_s`: how long it makes noise, 0 = none.
     """
 
     channel: str
@@ -16,6 +16,7 @@ class Broadcast:
     unit: str | None = None
     levels: tuple[str, ...] = ("critical", "urgent")
     news: bool = True
+    sounds_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

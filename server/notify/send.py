@@ -155,7 +155,7 @@ class Sender:
         alarm = session.get(Alarm, row.alarm) if row.alarm is not None else None
         others = select(Notification.provider_id).where(Notification.phone == row.phone, Notification.provider_id != "")
         return Message(
-            id=row.id, phone=row.phone, text=row.text, number=row.number, since=row.created_at,
+            id=row.id, phone=row.phone, text=row.text, number=row.number, since=row.created_at, now=now,
             validity_s=max(row.created_at + self._settings.validity_ms - now, 1000) // 1000,
             level=alarm.level if alarm is not None else "", reason=row.reason, drill=alarm.drill if alarm is not None else False,
             known=frozenset(session.scalars(others.order_by(Notification.id.desc()).limit(_KNOWN))),

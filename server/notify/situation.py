@@ -137,6 +137,13 @@ def told(session: Session, alarm: int, annunciation: int | None = None, states: 
     return [Recipient(row.person, row.person_name, row.phone, row.channel) for row in rows]
 
 
+def asks_for(session: Session, but: int, address: str, since: int) -> bool:
+    """Whether another alarm than `but` has called an address since then and still waits for somebody; drills do not count."""
+    query = select(Alarm).join(Notification, Notification.alarm == Alarm.id).where(Notification.phone == address, Alarm.id != but)
+    query = query.where(Notification.created_at > since, Notification.state.in_(REACHED), Notification.reason.in_(CALLS), Alarm.drill.is_(False))
+    return any(needed(alarm, "raised") for alarm in session.scalars(query))
+
+
 def taker(session: Session, alarm: int) -> Transition | None:
     """The take-over that stands or stood last."""
     query = select(Transition).where(Transition.alarm == alarm, Transition.name == "acknowledged").order_by(Transition.id.desc())

@@ -7,12 +7,15 @@ from typing import Any, Final
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from contract import siren
 from server.store import audit
 from server.store.tables import Gateway, GatewayCommand
 from server.store.tables_gateway import GatewayEvent
 
 KEPT: Final = 5_000
 """Entries kept per gateway."""
+ANSWERED: Final = ("write", "siren")
+"""Kinds of commands whose outcome the gateway tells; they are sent again until it comes."""
 OUTCOMES: Final = frozenset({"done", "refused", "failed", "unknown"})
 _LONGEST: Final = 4_000  # characters of one entry
 
@@ -57,9 +60,9 @@ def _keep(session: Session, gateway: str, entry: Mapping[str, Any], now: int) ->
 
 def _outcome(session: Session, gateway: str, detail: dict[str, Any], at: int, now: int) -> None:
     """Of an ordered write, or of one that the gateway's own watch or a pulse's end made."""
-    ident, outcome = str(detail.get("order", "")), str(detail.get("outcome", ""))
+    ident, outcome = siren.ordered(str(detail.get("order", ""))), str(detail.get("outcome", ""))
     command = session.get(GatewayCommand, int(ident)) if ident.isdecimal() and len(ident) < 19 else None
-    if command is not None and command.gateway == gateway and command.kind == "write" and outcome in OUTCOMES:
+    if command is not None and command.gateway == gateway and command.kind in ANSWERED and outcome in OUTCOMES:
         command.state = outcome
     audit.append(session, f"gateway:{gateway}", "write.outcome", f"{gateway}/{detail.get('device', '')}", detail | {"at": at}, now)
 

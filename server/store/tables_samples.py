@@ -88,7 +88,7 @@ class GatewayCommand(Base):
     """Something to tell a gateway; drained by ingest/downlink. state: pending | sent | expired.
 
     A write may be held until a second person confirms it, is sent again until its outcome comes, and then has that as its state: done | refused |
-    failed | unknown.
+    failed | unknown. So is an order to the siren.
     """
 
     __tablename__ = "gateway_command"

@@ -1,4 +1,4 @@
-"""Voice, HTTP gateway, modem, e-mail, webhook, chat, siren: each against a counterpart that speaks its protocol."""
+"""Voice, HTTP gateway, modem, e-mail, webhook, chat: each against a counterpart that speaks its protocol."""
 
 import json
 from dataclasses import replace
@@ -180,15 +180,6 @@ def test_chats_get_the_text_and_are_not_waited_for(sink, address, path, monkeypa
     with pytest.raises(ChannelError) as caught:
         channel.send(MESSAGE)
     assert caught.value.failure is Failure.AMBIGUOUS
-
-
-def test_the_siren_sounds_for_alarms_shortly_for_drills_and_not_for_news(sink):
-    siren = open_channel("siren", ChannelSettings(base_url=sink.url, token="t"))
-    siren.send(MESSAGE)
-    siren.send(replace(MESSAGE, drill=True))
-    siren.send(replace(MESSAGE, reason="cleared"))
-    assert [posted.json["seconds"] for posted in sink.posted] == [30, 2]
-    assert sink.posted[0].headers["authorization"] == "Bearer t"
 
 
 def test_news_by_voice_asks_for_no_key_that_takes_over():

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from server.net_guard import ANYWHERE
+from server.store.session import Database
 
 CHANNELS: Mapping[str, str] = MappingProxyType(
     {
@@ -45,12 +46,14 @@ class Abilities:
 
     way: what it reaches: sms a mobile by text, voice any phone by a call, email an address, group whoever follows it.
     tells_apart: whether a look-up can tell two messages to one address apart; if not, the second waits until the first is certain.
+    sounds_s: how long it makes noise, 0 = none; what does is asked to stop, but not while another alarm wants it.
     """
 
     lookup: bool = False
     receipts: bool = False
     way: str = "sms"
     tells_apart: bool = True
+    sounds_s: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,7 @@ class Message:
     """What is sent. `id` is the notification's, `phone` E.164 (or what else the channel takes for an address), `number` the 编号 within the text.
 
     `since` (UTC ms) is the earliest instant at which it can have been accepted; `validity_s` how long it is worth delivering; `known` the provider
-    ids that other messages to this phone already have, so that a look-up never takes one of those for this one.
+    ids that other messages to this phone already have, so that a look-up never takes one of those for this one. `now` (UTC ms): of the attempt.
     """
 
     id: int
@@ -71,6 +74,7 @@ class Message:
     level: str = ""
     reason: str = ""
     drill: bool = False
+    now: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,8 @@ class ChannelSettings:
     outbox: Path = Path("outbox.jsonl")
     public_url: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    db: Database | None = None
+    """Our own tables, for a way that leads through a gateway."""
     networks: tuple[str, ...] = ANYWHERE
     """Where addresses of the settings may lead (CIDR)."""
 
