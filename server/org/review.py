@@ -16,7 +16,7 @@ from server.store import audit
 from server.store.people import valid
 from server.store.tables import Account, Person
 from server.store.tables_org import PersonReview, PersonRole
-from server.store.units import below, inside
+from server.store.units import inside
 
 KIND: Final = "review"
 LATE_DAYS: Final = 14
@@ -58,20 +58,20 @@ def ends_at(now: int) -> int:
 
 def standing(session: Session, unit: str, now: int, *, to_sign: bool = True) -> Standing:
     """The books of a unit and below as they are now; `to_sign`: with the hash of the list."""
-    scope = below(unit)
     last = session.scalar(select(PersonReview).where(PersonReview.unit == unit).order_by(PersonReview.signed_at.desc()).limit(1))
     since = last.signed_at if last is not None else 0
-    mine, here = PersonRole.unit.in_(scope), Person.disabled_at.is_(None)
+    mine, theirs = inside(session, PersonRole.unit, unit), inside(session, Person.unit, unit)
+    here = Person.disabled_at.is_(None)
     people, left = session.execute(
-        select(func.count().filter(here), func.count().filter(Person.disabled_at > since)).select_from(Person).where(Person.unit.in_(scope))
+        select(func.count().filter(here), func.count().filter(Person.disabled_at > since)).select_from(Person).where(theirs)
     ).one()
     appointed, ended = session.execute(
         select(func.count().filter(PersonRole.since > since), func.count().filter(PersonRole.until > since)).where(mine)
     ).one()
-    held = select(func.count(PersonRole.id)).join(Person, Person.id == PersonRole.person).where(mine, valid(now), Person.unit.in_(scope), here)
+    held = select(func.count(PersonRole.id)).join(Person, Person.id == PersonRole.person).where(mine, valid(now), theirs, here)
     return Standing(
         quarter=quarter(now), ends_at=ends_at(now), people=people, roles=_count(session, held),
-        accounts=_count(session, select(func.count(Account.id)).where(Account.unit.in_(scope), Account.disabled.is_(False))),
+        accounts=_count(session, select(func.count(Account.id)).where(inside(session, Account.unit, unit), Account.disabled.is_(False))),
         appointed=appointed, ended=ended, left=left, since=since or None, sha256=_hash(_rows(session, unit, now)) if to_sign else "",
         signed=last if last is not None and last.quarter == quarter(now) else None,
     )  # fmt: skip

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import CompoundSelect, String, and_, cast, func, literal, select, union_all
+from sqlalchemy import CompoundSelect, String, and_, cast, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
-from server.org.audit_words import ACTIONS, ROLES
+from server.org.audit_words import ACTIONS, DETAILS, ROLES
 from server.reports.paper import Block, Column, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.sources import Sources
@@ -58,23 +58,6 @@ GROUPS = {
     "stages": ("库房阶段", ("stage",)),
 }
 """What an inspector asks about first: word and beginnings of the actions of each group; everything else is in none."""
-_KEYS = {
-    "until": "到",
-    "reason": "原因",
-    "note": "说明",
-    "before": "之前",
-    "after": "之后",
-    "person": "负责人",
-    "rows": "行数",
-    "created": "新增",
-    "role": "角色",
-    "unit": "单位",
-    "via": "途径",
-    "updated": "更新",
-    "run": "导入批次",
-    "sha256": "文件校验值",
-    "file": "文件",
-}
 MOST_ROWS = 2_000
 _AT_ONCE = 500
 
@@ -108,8 +91,8 @@ def chosen(session: Session, unit: str, period: Period, *, newest: bool = False)
     sees the whole province.
     """
     when = (AuditEntry.at >= period.since, AuditEntry.at < period.until)
-    actions = [action for action in session.scalars(select(AuditEntry.action).where(*when).distinct()) if not action.startswith(_NOT_CHANGES)]
-    query = select(AuditEntry.id, AuditEntry.action).where(*when, AuditEntry.action.in_(actions))
+    others = or_(*(AuditEntry.action.startswith(start, autoescape=True) for start in _NOT_CHANGES))
+    query = select(AuditEntry.id, AuditEntry.action).where(*when, ~others)
     row = session.get(Unit, unit)
     if row is None or row.parent is not None:
         query = query.where(AuditEntry.id.in_(_inside(session, unit, period)))
@@ -209,7 +192,7 @@ def _limit_note(found: Sequence[Change]) -> tuple[str, ...]:
 
 
 def _detail(detail: dict[str, object], places: Mapping[str, str]) -> str:
-    parts = [f"{_KEYS.get(key, key)} {_value(key, value, places)}" for key, value in detail.items() if value not in ("", None, [], {})]
+    parts = [f"{DETAILS.get(key, key)} {_value(key, value, places)}" for key, value in detail.items() if value not in ("", None, [], {})]
     return "；".join(parts)[:160]
 
 

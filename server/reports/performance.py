@@ -16,7 +16,7 @@ from server.reports.words import denominators, duration
 from server.store import performance
 from server.store.performance import Desk, Place
 from server.store.tables import Alarm, Gateway, Room, Transition, Unit
-from server.store.units import below
+from server.store.units import below, inside
 
 TITLE = "告警系统绩效报告"
 _LEAST_DAYS = 30
@@ -219,7 +219,7 @@ def _nuisance(desk: Desk, known: Mapping[str, Place], names: Mapping[str, str]) 
 
 def _pauses(session: Session, unit: str, start: int, end: int) -> list[tuple[Transition, Alarm]]:
     query = select(Transition, Alarm).join(Alarm, Alarm.id == Transition.alarm)
-    query = query.where(Alarm.unit.in_(below(unit)), Alarm.drill.is_(False), Transition.name.in_(_PAUSES), Transition.by != "")
+    query = query.where(inside(session, Alarm.unit, unit), Alarm.drill.is_(False), Transition.name.in_(_PAUSES), Transition.by != "")
     found = session.execute(query.where(Transition.at >= start, Transition.at < end).order_by(Transition.at).limit(_MOST_ROWS + 1))
     return [(transition, alarm) for transition, alarm in found]
 

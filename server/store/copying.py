@@ -82,10 +82,11 @@ def _copy_rows(source: Engine, target: Engine) -> None:
             for rows in old.execute(select(table).order_by(*table.primary_key.columns)).mappings().partitions(_ROWS):
                 new.execute(insert(table), [dict(row) for row in rows])
         if target.dialect.name == "postgresql":
-            _advance_sequences(new)
+            advance_sequences(new)
 
 
-def _advance_sequences(connection: Connection) -> None:
+def advance_sequences(connection: Connection) -> None:
+    """Let PostgreSQL number on from the highest id of each table: it does not see ids that were written with the rows."""
     for table in Base.metadata.sorted_tables:
         column = table.autoincrement_column
         if column is not None:

@@ -6,6 +6,7 @@ RELOAD_S. Inside the very transaction that changed units the tree is not used: s
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,11 +17,11 @@ _WRITES = ("INSERT INTO unit ", "UPDATE unit ", "DELETE FROM unit ")
 
 
 class UnitTree:
-    """Parents of all units of one database. Safe to use from any thread."""
+    """The tree of all units of one database. Safe to use from any thread."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._state: tuple[int, float, Mapping[str, str | None]] = (-1, 0.0, {})
+        self._state: tuple[int, float, _Tree] = (-1, 0.0, _Tree({}))
         self._version = 0
         self._mine = threading.local()
         event.listen(engine, "after_cursor_execute", self._seen)
@@ -42,7 +43,7 @@ class UnitTree:
 
     def path(self, code: str) -> tuple[str, ...]:
         """Codes from the top down to and including `code`; empty when there is no such unit."""
-        parents = self._parents()
+        parents = self._tree().parents
         line: list[str] = []
         current: str | None = code
         while current is not None and current in parents and current not in line:
@@ -52,15 +53,35 @@ class UnitTree:
 
     def is_whole(self, code: str) -> bool:
         """Whether every unit is this one or lies below it."""
-        return [unit for unit, parent in self._parents().items() if parent is None] == [code]
+        return self._tree().children[None] == [code]
 
-    def _parents(self) -> Mapping[str, str | None]:
-        version, read_at, parents = self._state
+    def below(self, code: str, most: int) -> list[str] | None:
+        """Codes of this unit and all under it; None when there are more than `most`."""
+        tree = self._tree()
+        found = [code] if code in tree.parents else []
+        for unit in found:
+            found += tree.children.get(unit, ())
+            if len(found) > most:
+                return None
+        return found
+
+    def _tree(self) -> "_Tree":
+        version, read_at, tree = self._state
         now, wanted = time.monotonic(), self._version
         if version == wanted and now - read_at < RELOAD_S:
-            return parents
+            return tree
         # A connection of its own: the asker's may look at a snapshot from before the last change.
         with self._engine.connect() as connection:
-            found = {row.code: row.parent for row in connection.execute(text("SELECT code, parent FROM unit"))}
+            found = _Tree({row.code: row.parent for row in connection.execute(text("SELECT code, parent FROM unit"))})
         self._state = (wanted, now, found)
         return found
+
+
+class _Tree:
+    """The units as they were read: the parent of each, and those directly under each (under None: the tops)."""
+
+    def __init__(self, parents: Mapping[str, str | None]) -> None:
+        self.parents = parents
+        self.children: defaultdict[str | None, list[str]] = defaultdict(list)
+        for code, parent in parents.items():
+            self.children[parent].append(code)

@@ -9,6 +9,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from server.store.tables import Room, Unit
 from server.store.tree import UnitTree
 
+_FEW = 200
+"""So many units are named in a query; of more, a whole city, it asks for the subtree."""
+
 
 def below(scope: str | None) -> Select[str]:
     """Query for the codes of `scope` and all units under it; None means every unit."""
@@ -26,9 +29,16 @@ def within(session: Session, code: str, scope: str | None) -> bool:
 
 def inside(session: Session, column: InstrumentedAttribute[Any], scope: str | None) -> ColumnElement[bool]:
     """That a column names `scope` or a unit below it. Of whoever sees the whole tree nothing is asked, if the column must name a unit: to look up
-    each row's unit costs a province more than all the rest of a list.
+    each row's unit costs a province more than all the rest of a list. The few units of a county are named one by one: a database that cannot see
+    how few they are walks the whole table instead of its index.
     """
-    return true() if scope is None or (_must_name(column) and _is_whole(session, scope)) else column.in_(below(scope))
+    if scope is None:
+        return true()
+    tree = _remembered(session)
+    if tree is not None and _must_name(column) and tree.is_whole(scope):
+        return true()
+    few = None if tree is None else tree.below(scope, _FEW)
+    return column.in_(below(scope) if few is None else few)
 
 
 def _must_name(column: InstrumentedAttribute[Any]) -> bool:
@@ -36,17 +46,16 @@ def _must_name(column: InstrumentedAttribute[Any]) -> bool:
     return stored is Unit.__table__.c.code or (bool(stored.foreign_keys) and not stored.nullable)
 
 
-def _is_whole(session: Session, scope: str) -> bool:
+def _remembered(session: Session) -> UnitTree | None:
+    """The tree in memory, unless the asker's own transaction may have changed it."""
     tree: UnitTree | None = session.info.get("tree")
-    return tree is not None and not (tree.in_flux or session.new or session.dirty) and tree.is_whole(scope)
+    return None if tree is None or tree.in_flux or session.new or session.dirty else tree
 
 
 def path(session: Session, code: str) -> tuple[str, ...]:
     """Codes from the province down to and including `code`; empty when there is no such unit."""
-    tree: UnitTree | None = session.info.get("tree")
-    if tree is None or tree.in_flux or session.new or session.dirty:
-        return _path_in(session, code)
-    return tree.path(code)
+    tree = _remembered(session)
+    return _path_in(session, code) if tree is None else tree.path(code)
 
 
 def _path_in(session: Session, code: str) -> tuple[str, ...]:

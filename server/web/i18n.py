@@ -65,6 +65,27 @@ class Words:
         word = self.event(name, kind, quantity)
         return name if word == self.of("event", "other") else word
 
+    def changed(self, kind: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
+        """What an entry of the audit log changed: particular, before, after. `kind` is the table of the books it is about, or anything else."""
+        old, new = before or {}, after or {}
+        return [(self._field(kind, name), self._cell(kind, name, old.get(name)), self._cell(kind, name, new.get(name))) for name in {**old, **new}]
+
+    def _field(self, kind: str, name: str) -> str:
+        column = labels.COLUMNS.get((kind, name))
+        if column is not None:
+            return self.text(column.title)
+        return self.of("sheet" if name in labels.TABLES["sheet"] else "detail", name)
+
+    def _cell(self, kind: str, name: str, value: object) -> str:
+        column = labels.COLUMNS.get((kind, name))
+        if value in ("", None, [], {}):
+            return "—"
+        if name == "demanded":
+            return self.listed(map(self.quantity, str(value).split(";")))
+        if name == "role":
+            return self.of("role", str(value))
+        return self.of(column.words, str(value)) if column is not None and column.words else str(value)
+
     def who(self, name: str) -> str:
         """Who did something; the command line has no name of its own."""
         return self.text("命令行") if name == COMMAND_LINE else name

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from server.duty.incidents import CODES
 from server.duty.words import CHANNELS, EVENTS, INCIDENT_ENTRIES, INCIDENT_STATES, LEVELS, NOTIFICATION_STATES, REASONS, TRANSITIONS
-from server.org.audit_words import ACTIONS, ROLES
+from server.org.audit_words import ACTIONS, DETAILS, ROLES
+from server.org.imports import KINDS
 from server.reports.kinds import KINDS as REPORTS
 from server.reports.words import CAUSES as PAPER_CAUSES
 from server.reports.words import MEDIA, STAGES
@@ -135,18 +136,8 @@ SPOKEN = {"ago_s": "%(n)s 秒前", "ago_m": "%(n)s 分钟前", "ago_h": "%(n)s �
 SPOKEN |= {"for_s": "%(n)s 秒", "for_m": "%(n)s 分", "for_h": "%(n)s 小时", "for_hm": "%(h)s 小时 %(m)s 分", "for_dh": "%(d)s 天 %(h)s 小时"}
 
 SIDES = {"above": "高于范围", "below": "低于范围"}
-DETAILS = {
-    "still": "画面",
-    "role": "角色",
-    "unit": "单位",
-    "via": "途径",
-    "before": "之前",
-    "after": "之后",
-    "note": "说明",
-    "until": "到",
-    "reason": "原因",
-    "person": "负责人",
-}
+COLUMNS = {(name, column.name): column for name, kind in KINDS.items() for column in kind.columns}
+"""Columns of the books, by kind and name."""
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     "room_state": ROOM_STATES,

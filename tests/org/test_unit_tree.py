@@ -1,8 +1,8 @@
 """The tree of units in memory says what the database says: at once after a change by this process, soon after one by another."""
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import select, text
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from server.store import tree, units
 from server.store.session import Database
@@ -76,3 +76,24 @@ def test_whoever_sees_the_whole_tree_is_not_asked_for_each_row_and_nobody_sees_m
         session.flush()
         assert str(units.inside(session, Person.unit, PROVINCE)) != "true", "inside the transaction that changes the tree"
     assert asked(Person.unit, PROVINCE), "there is another tree beside it"
+
+
+@pytest.mark.parametrize("few", [200, 1, 0])
+def test_named_one_by_one_or_asked_for_as_a_subtree_the_units_are_the_same(db: Database, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr(units, "_FEW", few)
+
+    def found(scope: str, session: Session) -> set[str]:
+        return set(session.scalars(select(Unit.code).where(units.inside(session, Unit.code, scope))))
+
+    with db.read() as session:
+        assert found(COUNTY, session) == {COUNTY, STATION}
+        assert found(STATION, session) == {STATION}
+        assert found("999999999999", session) == set()
+        assert STATION in found(CITY, session)
+        assert PROVINCE not in found(CITY, session)
+    with db.write() as session:
+        session.get_one(Unit, STATION).parent = SISTER
+        session.flush()
+        assert (found(COUNTY, session), STATION in found(SISTER, session)) == ({COUNTY}, True), "inside the transaction that moves it"
+    with db.read() as session:
+        assert (found(COUNTY, session), STATION in found(SISTER, session)) == ({COUNTY}, True)

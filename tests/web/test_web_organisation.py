@@ -1,5 +1,6 @@
 """Edits, proposals, imports and search through the API, with the watch going on behind."""
 
+import re
 import time
 from pathlib import Path
 
@@ -60,6 +61,12 @@ def test_an_administrator_edits_at_once_and_the_log_knows_before_and_after(house
         entry = session.query(AuditEntry).filter_by(action="change_rooms").one()
         assert entry.before == {"location": "", "demanded": "temperature;humidity;smoke"}
         assert entry.after == {"location": "三楼东侧", "demanded": "temperature"}
+    auditor = house.client("audit")
+    said = {language: re.findall(r"<small>([^<]* → [^<]*)</small>", auditor.get(f"/audit?lang={language}").text) for language in ("zh", "en")}
+    assert said == {
+        "zh": ["应测的量 温度、湿度、烟感 → 温度", "位置 — → 三楼东侧"],
+        "en": ["Quantities demanded Temperature, Relative humidity, Smoke → Temperature", "Location — → 三楼东侧"],
+    }
     for after, word in (({"short_name": "名字实在太长了"}, "最多 6 个字"), ({"nonsense": "x"}, "没有这一项"), ({"location": "三楼东侧"}, "没有改动")):
         answer = change(system, "rooms", {"code": ROOM}, after)
         assert (answer.status_code, word in answer.json()["detail"]) == (422, True), answer.text
@@ -76,6 +83,7 @@ def test_a_keeper_proposes_and_only_the_level_above_decides(house: House) -> Non
     assert own.post(f"/api/v1/changes/{ident}/decision", json={"approve": True}).status_code == 403
     [row] = above.get("/api/v1/changes?state=open").json()["items"]
     assert (row["before"], row["after"]) == ({"phone": "+8613900001234"}, {"phone": "13900005555"})
+    assert "手机号码 +8613900001234 → 13900005555" in above.get("/changes").text, "what is approved is said by its name"
     assert above.post(f"/api/v1/changes/{ident}/decision", json={"approve": True}).json()["state"] == "approved"
     assert above.post(f"/api/v1/changes/{ident}/decision", json={"approve": True}).status_code == 409
     with house.db.read() as session:
