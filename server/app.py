@@ -280,7 +280,7 @@ def build(settings: Settings) -> tuple[FastAPI, Parts]:
         db=parts.db, watch=parts.watch, hub=parts.hub, board=parts.board, store=parts.store, desk=parts.desk,
         settings=from_settings.web_settings(settings), clock=parts.clock, registry=parts.metrics.registry, ready=parts.ready, cards=parts.cards,
         rulebook=parts.rulebook, pool=parts.pool, watch_settings=settings.watch, workdays=parts.workdays, reach=wiring.reach(settings),
-        provider=from_settings.provider(settings),
+        provider=from_settings.provider(settings), forecast=None if parts.dispatcher is None else parts.dispatcher.forecast,
     )  # fmt: skip
 
     if parts.dispatcher is not None:

@@ -138,6 +138,8 @@ def _advance(session: Session, row: Drill, now: int) -> None:
 
 
 def _send(session: Session, row: Drill, now: int) -> None:
+    if drills.running(session, row.room):
+        return  # its alarm stands: a second signal would raise none, and look as if the sensor were dead
     point = session.get(Point, row.point) if row.point is not None else None
     gateway = session.get(Gateway, point.gateway) if point is not None else None
     if point is None:

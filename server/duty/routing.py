@@ -170,7 +170,7 @@ def inform(told: Iterable[Recipient], takers: frozenset[int], reason: str, table
 
 def e164(phone: str | None) -> str | None:
     """A number that an SMS can reach, as E.164: +…, or a mainland mobile of 11 digits. None for a landline, a short number or rubbish."""
-    digits = "".join(c for c in phone or "" if c not in " -()（）")
+    digits = _national(phone)
     if digits.startswith("+") and digits[1:].isascii() and digits[1:].isdigit() and 8 <= len(digits[1:]) <= 15:
         return digits
     if len(digits) == _MAINLAND_MOBILE_DIGITS and digits.isascii() and digits.isdigit() and digits[0] == "1" and digits[1] in "3456789":
@@ -180,10 +180,19 @@ def e164(phone: str | None) -> str | None:
 
 def landline(phone: str | None) -> str | None:
     """A fixed number of the mainland with its area code, as E.164, for a voice call; None for anything else."""
-    digits = "".join(c for c in phone or "" if c not in " -()（）")
+    digits = _national(phone)
     if digits.isascii() and digits.isdigit() and digits[:1] == "0" and digits[:2] != "00" and 10 <= len(digits) <= 12:
         return "+86" + digits[1:]
     return None
+
+
+def _national(phone: str | None) -> str:
+    """A number without its separators, a mainland one as it is dialled within the country: +86 591… is a landline, however it is written."""
+    digits = "".join(c for c in phone or "" if c not in " -()（）")
+    if not digits.startswith("+86"):
+        return digits
+    rest = digits.removeprefix("+86")
+    return rest if len(rest) == _MAINLAND_MOBILE_DIGITS and rest[:1] == "1" else "0" + rest.removeprefix("0")
 
 
 def _night(at: int, table: EscalationTable, days: Workdays) -> bool:

@@ -16,6 +16,7 @@ from server.duty.escalation import EscalationTable
 from server.duty.ladder import LEVELS
 from server.notify.channels import Channel
 from server.notify.expand import Count, Expander
+from server.notify.forecast import Forecast
 from server.notify.lines import Broadcast, Lines
 from server.notify.receipts import Poller
 from server.notify.send import Clock, Sender, SendSettings
@@ -80,6 +81,7 @@ class Dispatcher:
             broadcasts=tuple(broadcasts),
             reply_hint=self._settings.reply_hint,
         )
+        self.forecast = Forecast(table, lines, workdays or Workdays())
         expander = Expander(table, catalogue, lines, knowledge=knowledge, workdays=workdays)
         self._steps = Steps(db, expander, count, next(iter(self._channels)))
         self._sender = Sender(db, self._channels, self._settings.send, count, throttle, catalogue)

@@ -54,6 +54,12 @@ def point(session: Session, room: str, quantity: str = "") -> Point | None:
     return min(found, key=lambda row: wanted.index(row.quantity), default=None)
 
 
+def running(session: Session, room: str) -> bool:
+    """Whether a drill of a room has begun and not ended."""
+    begun = select(Drill.id).where(Drill.room == room, Drill.state.in_(("sent", "detected")))
+    return session.scalar(begun.limit(1)) is not None
+
+
 def last_drilled(session: Session, scope: str) -> dict[str, int]:
     """When each room of a subtree was last put on the list (UTC ms)."""
     query = select(Drill.room, func.max(Drill.due_at)).where(Drill.unit.in_(below(scope))).group_by(Drill.room)

@@ -13,6 +13,7 @@ from server.duty.calendar import Workdays
 from server.duty.cards import Cards, default_cards
 from server.live.board import Board
 from server.live.hub import Hub
+from server.notify.forecast import Forecast
 from server.org.claiming import Reach
 from server.org.import_jobs import ImportJobs
 from server.org.oidc import Provider
@@ -85,7 +86,8 @@ class WebSettings:
 class Services:
     """Everything a request may need. `clock` gives UTC ms; `ready` names what is not ready, with the reason: empty means ready.
 
-    `rulebook` holds the rules in force, `pool` does what takes long, `workdays` is the calendar, `reach` says where gateways find the broker.
+    `rulebook` holds the rules in force, `pool` does what takes long, `workdays` is the calendar, `reach` says where gateways find the broker,
+    `forecast` who will be called next (None where nothing is sent).
     """
 
     db: Database
@@ -105,4 +107,5 @@ class Services:
     provider: Provider | None = None
     watch_settings: WatchSettings = field(default_factory=WatchSettings)
     workdays: Workdays = field(default_factory=Workdays)
+    forecast: Forecast | None = None
     reach: Reach = field(default_factory=lambda: Reach("127.0.0.1", 1883, "aw"))

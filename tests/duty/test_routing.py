@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from server.duty.escalation import parse_escalation
 from server.duty.ladder import LEVELS
-from server.duty.routing import BEIJING, Member, Org, OrgUnit, Recipient, StepContext, e164, inform, plan
+from server.duty.routing import BEIJING, Member, Org, OrgUnit, Recipient, StepContext, addresses, e164, inform, plan
 from tests.duty.ladders import ten_minutes
 
 MINUTE = 60_000
@@ -187,6 +187,8 @@ def test_a_recovery_is_told_to_all_by_day_and_at_night_only_to_who_took_over():
         ("+86 13800000001", "+8613800000001"),
         ("+15005550006", "+15005550006"),
         ("059187654321", None),
+        ("+8659187654321", None),
+        ("+86 10 6901 2345", None),
         ("12800000001", None),
         ("1380000000", None),
         ("+86", None),
@@ -197,6 +199,11 @@ def test_a_recovery_is_told_to_all_by_day_and_at_night_only_to_who_took_over():
 )
 def test_numbers_that_an_sms_can_reach(text, phone):
     assert e164(text) == phone
+
+
+@pytest.mark.parametrize("text", ["0591-87654321", "+8659187654321", "+86 591 8765 4321", "+86 0591 87654321"])
+def test_a_landline_is_called_however_it_is_written(text):
+    assert addresses(text) == {"sms": None, "voice": "+8659187654321", "email": None}
 
 
 @given(

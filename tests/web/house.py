@@ -21,10 +21,14 @@ from alarms.rules import default_rules
 from contract.batch import Outbox, PointDeclaration
 from contract.offers import Offers
 from contract.sample import PointKey, Quality, Sample
+from server.duty.calendar import Workdays
+from server.duty.escalation import default_escalation
 from server.history import History
 from server.live.board import Board
 from server.live.hub import Hub
 from server.metrics import Metrics
+from server.notify.forecast import Forecast
+from server.notify.lines import Lines
 from server.org.accounts import add_account
 from server.org.sessions import SignInLimits
 from server.reports import history_export
@@ -95,7 +99,7 @@ class House:
         self.services = Services(
             db=self.db, watch=self.watch, hub=self.hub, board=self.board, store=self.store, desk=self.desk, settings=self.settings,
             clock=lambda: self.now, registry=self.metrics.registry, ready=lambda: self.reasons, rulebook=self.rulebook,
-            watch_settings=settings,
+            watch_settings=settings, forecast=Forecast(default_escalation(), Lines(channel="sms", voice="voice"), Workdays()),
         )  # fmt: skip
         self.app = site.build(self.services)
 

@@ -175,6 +175,24 @@ def test_nobody_answers(field: Range) -> None:
         assert session.query(Alarm).filter_by(drill=True).one().closed_at is not None
 
 
+def test_a_second_drill_of_a_room_waits_for_the_first(field: Range) -> None:
+    first = field.order(room=ROOM)
+    field.run()
+    field.tagged(first)
+    second = field.order(room=ROOM)
+    field.run(1_000)
+    field.run(SEEN_MS + 1_000)
+    rows = {row["id"]: row for row in field.all()}
+    assert (rows[first]["state"], rows[second]["state"]) == ("detected", "waiting"), "not a sensor that does not answer"
+    assert "1.0" in field.chief.get("/drills").text or "0.0" in field.chief.get("/drills").text, "seconds to detection are shown at once"
+    with field.house.db.write() as session:
+        session.get_one(Drill, first).detected_at = field.house.now - ANSWER_MS
+        session.get_one(Gateway, GATEWAY).online = True
+    field.run(1_000)
+    field.run(1_000)
+    assert {row["id"]: (row["state"], row["reason"]) for row in field.all()} == {first: ("ended", ""), second: ("sent", "")}
+
+
 def test_what_cannot_be_drilled_fails_with_the_reason(field: Range) -> None:
     field.order(unit=COUNTY)
     field.run()

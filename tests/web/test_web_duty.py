@@ -160,7 +160,9 @@ def test_every_alarm_says_who_is_on_duty(duty):
     alarm = duty.smoke(ROOM)
     client = duty.client("duty")
     assert client.get(f"/api/v1/alarms/{alarm}").json()["on_duty"] == ["周夜"]
-    assert "周夜" in client.get(f"/alarms/{alarm}").text
+    page = client.get(f"/alarms/{alarm}").text
+    assert "周夜" in page
+    assert "周夜" in page.partition("接下来（没有新的答复时）")[2], "who will be called when nobody answers"
     roster(client, people=["d901"])
     assert client.get(f"/api/v1/alarms/{alarm}").json()["on_duty"] == ["吴昼"]
 

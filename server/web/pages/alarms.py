@@ -72,7 +72,7 @@ def detail(ident: Annotated[int, Path(ge=1)], request: Request, screens: Screens
         row = with_called(session, rows(session, services.board, [alarm], who, now)[0])
         changes = alarms.transitions(session, ident)
         told = [Sent(n, alarm.room, alarm.unit, alarm.level) for n in alarms.notifications(session, ident)] if who.may(Action.NOTIFICATIONS) else []
-        upcoming = alarms.next_escalation(session, ident)
+        coming = services.forecast.of(session, ident, now) if services.forecast is not None else []
         present = names_on_duty(session, alarm.unit, services.workdays, services.clock())
         incident = incidents.of_alarm(session, ident)
         reasons = explain_alarm(session, ident)
@@ -86,7 +86,7 @@ def detail(ident: Annotated[int, Path(ge=1)], request: Request, screens: Screens
         changes=changes,
         also=[change.by for change in changes if change.name == "also_acknowledged"],
         told=told,
-        upcoming=upcoming,
+        coming=coming,
         incident=incident,
         said=said,
         rows=members,
