@@ -224,7 +224,7 @@ def sign_out(db: Database, token: str, now: int) -> None:
         if web is not None:
             account = session.get_one(Account, web.account)
             session.delete(web)
-            audit.append(session, account.login, "session.close", f"account:{account.id}", {}, now)
+            audit.append(session, account.login, "session.close", f"account:{account.id}", {}, now, unit=account.unit)
 
 
 def _failed(db: Database, ident: int, login: str, now: int, limits: SignInLimits) -> SignInRefusedError:
@@ -237,7 +237,7 @@ def _failed(db: Database, ident: int, login: str, now: int, limits: SignInLimits
         left = limits.failures - account.failures
         if left <= 0:
             account.failures, account.locked_until = 0, now + limits.lock_ms
-        audit.append(session, login, "session.locked" if left <= 0 else "session.refused", f"account:{account.id}", {}, now)
+        audit.append(session, login, "session.locked" if left <= 0 else "session.refused", f"account:{account.id}", {}, now, unit=account.unit)
         if left <= 0:
             return SignInRefusedError("密码连续输错，账号已锁定，请稍后再试。", account.locked_until)
     return SignInRefusedError("登录名或密码不对。")

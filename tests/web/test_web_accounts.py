@@ -1,5 +1,7 @@
 """Sign-in: argon2id, lock-out that is shown, sessions that end, tokens that are not kept."""
 
+import re
+
 import pytest
 
 from server.org import accounts, sessions
@@ -119,3 +121,24 @@ def test_a_script_may_call_the_login_a_username(house: House) -> None:
     answer = house.client().post("/api/v1/session", json={"username": "duty", "password": PASSWORD})
     assert answer.status_code == 200
     assert answer.json()["login"] == "duty"
+
+
+def test_whoever_signs_in_is_told_of_the_time_before_and_of_who_tried_since_and_so_is_his_auditor(house: House) -> None:
+    first = house.client("duty")
+    assert "上次登录" not in first.get("/me").text, "there was none"
+    house.now = T0 + 60_000
+    for _ in range(2):
+        assert house.client().post("/api/v1/session", json={"login": "duty", "password": "guessed"}).status_code == 401
+    house.now = T0 + 120_000
+    page = house.client("duty").get("/me").text
+    assert re.search(r"上次登录</dt><dd>[^<]+<span class=\"code\">testclient</span>", page)
+    assert re.search(r"其后没有成功的登录</dt><dd><b>2</b>", page)
+    seen = house.client("audit").get("/api/v1/audit?action=session.refused").json()["items"]
+    assert [entry["subject"] for entry in seen] == [f"account:{_ident(house, 'duty')}"] * 2, "who guards a unit's log sees who tries its accounts"
+    house.now = T0 + 180_000
+    assert "其后没有成功的登录</dt><dd>没有" in house.client("duty").get("/me").text
+
+
+def _ident(house: House, login: str) -> int:
+    with house.db.read() as session:
+        return session.query(Account).filter_by(login=login).one().id

@@ -8,7 +8,7 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from server import stills
-from server.org import checks, imports, notices
+from server.org import checks, imports, last_sign_in, notices
 from server.store import organisation, people, units
 from server.store.tables import Account, Person
 from server.store.tables_org import ImportRun, Notice
@@ -187,9 +187,10 @@ def me(request: Request, screens: ScreensOf, services: ServicesOf, who: Annotate
     now = services.clock()
     with services.db.read() as session:
         account = session.get(Account, who.account) if who.account is not None else None
+        last = last_sign_in.before(session, account.id, who.session) if account is not None else None
         row = session.get(Person, account.person) if account is not None and account.person is not None else None
         view = people_api.views(session, [row], who, now)[0] if row is not None else None
         away = people.absences_of(session, row.id) if row is not None else []
         unit = units.names(session, [who.unit])[who.unit] if who.unit is not None else ""
         offered = checks.way_orders(email=bool(row.email)) if row is not None else []
-    return screens.page(request, "me.html", who=who, account=account, person=view, away=away, unit=unit, offered=offered, way_names=checks.WAY_NAMES)
+    return screens.page(request, "me.html", who=who, person=view, away=away, unit=unit, last=last, offered=offered, way_names=checks.WAY_NAMES)
