@@ -54,6 +54,7 @@ DETAILS: Final = {
     "name": "名称",
     "state": "状态",
     "into": "并入",
+    "moved": "转入",
     "point": "测点",
     "at": "位置",
     "areas": "遮挡区域",

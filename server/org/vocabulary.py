@@ -49,6 +49,27 @@ ROOM_KINDS: Final[Mapping[str, RoomKind]] = MappingProxyType(
     }
 )
 MEDIA: Final = tuple(dict.fromkeys(medium for kind in ROOM_KINDS.values() for medium in kind.media))
+MEDIA_TITLES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "paper": "纸质",
+        "special": "特藏",
+        "magnetic": "磁性载体",
+        "film_copy": "胶片拷贝片",
+        "film_master": "胶片母片",
+        "optical": "光盘",
+        "photo": "照片",
+        "negative_bw": "黑白底片",
+        "negative_colour": "彩色底片",
+        "print_bw": "黑白照片",
+        "print_colour": "彩色照片",
+        "reading": "阅览用房",
+        "restoration": "裱糊用房",
+        "copying": "复印用房",
+        "work": "整理用房",
+        "exhibition": "展览用房",
+        "service": "办公用房",
+    }
+)
 CITIES: Final = (
     "fuzhou", "xiamen", "putian", "sanming", "quanzhou", "zhangzhou", "nanping", "longyan", "ningde", "pingtan",
 )  # fmt: skip

@@ -1,24 +1,7 @@
 """Words of papers for codes. Papers are in Chinese: they are forms of Chinese offices."""
 
-MEDIA = {
-    "paper": "纸质",
-    "special": "特藏",
-    "magnetic": "磁性载体",
-    "film_copy": "胶片拷贝片",
-    "film_master": "胶片母片",
-    "optical": "光盘",
-    "photo": "照片",
-    "negative_bw": "黑白底片",
-    "negative_colour": "彩色底片",
-    "print_bw": "黑白照片",
-    "print_colour": "彩色照片",
-    "reading": "阅览用房",
-    "restoration": "裱糊用房",
-    "copying": "复印用房",
-    "work": "整理用房",
-    "exhibition": "展览用房",
-    "service": "办公用房",
-}
+from server.org.vocabulary import MEDIA_TITLES
+
 STAGES = {"in_use": "在用", "trial": "试运行", "commissioning": "调试中", "not_connected": "未接入", "retired": "停用"}
 CAUSES = {
     "power": "停电",
@@ -41,7 +24,7 @@ TIME_WEIGHTED = (
 
 def medium(code: str) -> str:
     """The medium of a room; an unknown code stands for itself."""
-    return MEDIA.get(code, code)
+    return MEDIA_TITLES.get(code, code)
 
 
 def band_text(quantity: str, band: tuple[float | None, float | None]) -> str:

@@ -84,6 +84,8 @@ class Words:
             return self.listed(map(self.quantity, str(value).split(";")))
         if name == "role":
             return self.of("role", str(value))
+        if name == "moved" and isinstance(value, dict):
+            return self.listed(f"{self.of('moved', table)} {count}" for table, count in value.items() if table in labels.TABLES["moved"])
         return self.of(column.words, str(value)) if column is not None and column.words else str(value)
 
     def who(self, name: str) -> str:

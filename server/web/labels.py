@@ -6,9 +6,10 @@ from server.duty.incidents import CODES
 from server.duty.words import CHANNELS, EVENTS, INCIDENT_ENTRIES, INCIDENT_STATES, LEVELS, NOTIFICATION_STATES, REASONS, TRANSITIONS
 from server.org.audit_words import ACTIONS, DETAILS, ROLES
 from server.org.imports import KINDS
+from server.org.vocabulary import MEDIA_TITLES
 from server.reports.kinds import KINDS as REPORTS
 from server.reports.words import CAUSES as PAPER_CAUSES
-from server.reports.words import MEDIA, STAGES
+from server.reports.words import STAGES
 from server.web import labels_org
 
 ROOM_STATES = {
@@ -149,7 +150,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "airing_reason": AIRING_REASONS,
     "cause": CAUSES,
     "stage": STAGES,
-    "medium": MEDIA,
+    "medium": MEDIA_TITLES,
     "event": EVENTS,
     "transition": TRANSITIONS,
     "behaviour": BEHAVIOURS,

@@ -85,9 +85,12 @@ HISTORY = {
     "enabled": "恢复",
     "undo": "撤销导入",
 }
+MOVED = {"room": "用房", "person": "人员", "person_role": "任职", "gateway": "网关", "point": "测点", "roster": "班次"}
+"""What a merged unit brings with it, by table; what else goes along follows of these."""
 FOUND = {"unit": "单位", "room": "库房", "person": "人员"}
 SAID = {
     "done": "已保存。",
+    "merged": "所找的单位已并入本单位，原编号自动转到这里。",
     "proposed": "已提交，等上一级审批。",
     "approved": "已批准并生效。",
     "refused": "已退回。",
@@ -118,6 +121,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "edit_kind": EDIT_KINDS,
     "history": HISTORY,
     "found": FOUND,
+    "moved": MOVED,
     "sheet": vocabulary.SHEET,
     "said": SAID,
     "column": {

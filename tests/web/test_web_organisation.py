@@ -119,6 +119,9 @@ def test_a_unit_is_merged_and_its_code_forwarded(house: House) -> None:
     with house.db.read() as session:
         assert {(row.subject, row.kind) for row in session.query(OrgChange)} == {(f"unit:{SISTER}", "merge"), (f"unit:{COUNTY}", "absorb")}
         assert session.get_one(Room, f"{SISTER}-01").unit == COUNTY
+    page = system.get(f"/units/{COUNTY}?said=merged").text
+    assert "所找的单位已并入本单位" in page
+    assert re.search(r"接收 单位 350103000000 全称 台江分局 转入 用房 1[^<{]*<small>", page), "counted in words"
     assert change(system, "merge", {"code": SISTER}, {"into": COUNTY}).status_code == 422
     assert change(system, "merge", {"code": CITY}, {"into": COUNTY}).status_code == 422
 
@@ -132,6 +135,11 @@ def test_the_room_sheet_says_what_is_at_stake(house: House) -> None:
     sheet = house.client("duty").get(f"/api/v1/rooms/{ROOM}/sheet").json()
     assert (sheet["fonds"], sheet["volumes"], sheet["body"]["power_switch"]) == (2, 4000, "门外配电箱 3 号")
     assert [held["name"] for held in sheet["holdings"]] == ["户籍档案", "案件档案"]
+    assert change(system, "holdings", {"room": ROOM, "fonds": "J014", "name": "账册"}, {"volumes": "5", "rank": ""}).json()["state"] == "done"
+    assert house.client("duty").get(f"/api/v1/rooms/{ROOM}/sheet").json()["holdings"][-1]["rank"] == 9, "who says nothing comes last"
+    assert change(system, "strike", {"room": ROOM, "fonds": "J014", "name": "账册"}, {}).json()["state"] == "done"
+    wrong = change(system, "rooms", {"code": ROOM}, {"kind": "reading"}).json()["detail"]
+    assert "阅览用房的载体类型只能是 阅览用房（reading），现为 纸质（paper）" in wrong
     assert change(system, "strike", {"room": ROOM, "fonds": "J012", "name": "户籍档案"}, {}).json()["state"] == "done"
     assert house.client("duty").get(f"/api/v1/rooms/{ROOM}/sheet").json()["volumes"] == 800
 
@@ -174,6 +182,11 @@ def test_leave_and_people_list(house: House) -> None:
     assert {role["role"] for role in rows["P-2"]["roles"]} == {"duty_officer", "archivist"}
     masked = {row["code"]: row for row in house.client("inspector").get("/api/v1/people").json()["items"]}
     assert masked["P-0001"]["phone"].startswith("+86****")
+    above = house.client("province-system")
+    assert change(above, "people", {"code": "P-2"}, {"unit": SISTER}, "轮岗").json()["state"] == "done"
+    page = above.get(f"/people/{rows['P-2']['id']}").text
+    assert re.search(r"调动 \S+分局 → \S+分局", page), "where from and where to"
+    assert change(above, "people", {"code": "P-2"}, {"unit": COUNTY, "roles": "archivist"}, "回原单位").json()["state"] == "done"
     assert change(system, "disable", {"code": "P-2"}, {"why": "离职"}).status_code == 200
     assert house.client("duty").get("/api/v1/people?role=archivist").json()["items"] == []
 

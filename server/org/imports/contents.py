@@ -58,6 +58,11 @@ def plan_sheets(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
     each(rows, plan, lambda row: row.values["room"], take)
 
 
+def _rank(value: str) -> Any:
+    """1 is saved first; who says nothing comes last."""
+    return checks.number(1, 9, whole=True)(value or "9")
+
+
 HOLDINGS = Kind(
     name="holdings",
     title="馆藏",
@@ -68,7 +73,7 @@ HOLDINGS = Kind(
         Column(name="name", title="名称", check=checks.text(120, required=True), example="户籍档案"),
         Column(name="volumes", title="卷（件）数", check=checks.number(0, 100_000_000, whole=True), example="3200"),
         Column(name="years", title="年代", check=checks.text(24), required=False, example="1985—2020"),
-        Column(name="rank", title="抢救次序", check=checks.number(1, 9, whole=True), required=False, help="1 最先", example="1"),
+        Column(name="rank", title="抢救次序", check=_rank, required=False, help="1 最先", example="1"),
         Column(name="place", title="架位", check=checks.text(60), required=False, example="A 区 1—6 列"),
     ),
 )

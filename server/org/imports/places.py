@@ -8,7 +8,7 @@ from sqlalchemy import select
 from server.org import checks, granting, merging, roles, search, smoke
 from server.org.checks import CheckError
 from server.org.imports.plan import Checked, Column, Context, Kind, Plan, each, table_of
-from server.org.vocabulary import CITIES, MEDIA, ROOM_KINDS, STAGES, UNIT_KINDS
+from server.org.vocabulary import CITIES, MEDIA, MEDIA_TITLES, ROOM_KINDS, STAGES, UNIT_KINDS
 
 _UNIT, _ROOM, _CHANGE, _PERSON = (table_of(name) for name in ("unit", "room", "org_change", "person"))
 _ENDED = ("not_connected", "retired")
@@ -120,7 +120,8 @@ def room_medium(kind: str, medium: str) -> str:
     """The medium profile of a room: the given one where its kind allows it, the kind's first when none is given. Raises CheckError."""
     allowed = ROOM_KINDS[kind].media
     if medium and medium not in allowed:
-        raise CheckError(f"{ROOM_KINDS[kind].title}的载体类型只能是 {'、'.join(allowed)}，现为 {medium!r}")
+        named = "、".join(f"{MEDIA_TITLES[one]}（{one}）" for one in allowed)
+        raise CheckError(f"{ROOM_KINDS[kind].title}的载体类型只能是 {named}，现为 {MEDIA_TITLES[medium]}（{medium}）")
     return medium or allowed[0]
 
 

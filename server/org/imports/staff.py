@@ -11,7 +11,7 @@ from server.org.imports.plan import Checked, Column, Context, Kind, Plan, chunks
 from server.store.people import valid
 from server.store.tables import Unit
 
-_PERSON, _ROLE = table_of("person"), table_of("person_role")
+_PERSON, _ROLE, _CHANGE = (table_of(name) for name in ("person", "person_role", "org_change"))
 
 
 def plan_people(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
@@ -42,6 +42,8 @@ def plan_people(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         values["search"] = search.of_person(values["name"], code)
         if "email" in (values.get("ways") or ()) and not values.get("email", old["email"] if old is not None else ""):
             raise CheckError("通知方式有邮件，但没有登记邮箱")
+        if old is not None and old["unit"] != unit:
+            plan.put(_CHANGE, {}, None, _transfer(context, old, unit), new={})
         values["duty"] = roles.first_duty(role for _, role in after)
         if old is not None and old["phone"] != values["phone"]:
             values["phone_verified_at"] = None
@@ -78,6 +80,14 @@ def _after(before: Held, unit: str, named: list[str] | None, old_unit: str | Non
     if named is not None:
         kept = {(at, role) for at, role in kept if at != unit} | {(unit, role) for role in named}
     return kept
+
+
+def _transfer(context: Context, old: dict[str, Any], unit: str) -> dict[str, Any]:
+    """The entry in the history of a person who moves to another unit."""
+    return {
+        "subject": f"person:{old['id']}", "kind": "transfer", "valid_from": context.now, "recorded_at": context.now, "by": context.by,
+        "before": {"unit": old["unit"]}, "after": {"unit": unit}, "why": "",
+    }  # fmt: skip
 
 
 def _put_roles(context: Context, plan: Plan, person: str, before: Held, after: set[tuple[str, str]]) -> bool:

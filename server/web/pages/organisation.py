@@ -163,7 +163,8 @@ def person_page(
         cells = rows.person(session, {"code": row.code}, now) or {}
         account = granting.of_person(session, ident) if who.may(Action.GRANT) else None
         offered = granting.offered(session, row, now) if who.may(Action.GRANT) else []
-        names = units.names(session, [role.unit for role in held] + ([account.unit] if account else []))
+        moves = [end["unit"] for change in history if change.kind == "transfer" for end in (change.before, change.after)]
+        names = units.names(session, [role.unit for role in held] + moves + ([account.unit] if account else []))
         tried = notifications.tries(session, ident) if who.may(Action.PHONES) else []
         if not who.may(Action.PHONES):
             cells.pop("phone", None)
