@@ -5,16 +5,20 @@ import secrets
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alarms.builtin import with_smoke
 from alarms.rules import Rule, RuleError, RuleSet, default_rules, load_rules
 from server.ingest.line import Line
 from server.ingest.mqtt import Connection
-from server.org.oidc import Provider, ProviderSettings
 from server.org.sessions import SignInLimits
+from server.org.vouching import ProviderSettings
 from server.secret_files import readable, secret
 from server.settings import Settings
 from server.web.services import ApiToken, Rates, WebSettings
+
+if TYPE_CHECKING:
+    from server.org.oidc import Provider
 
 
 def rules(settings: Settings) -> RuleSet:
@@ -49,11 +53,13 @@ def line(settings: Settings) -> Line:
     return Line(to)
 
 
-def provider(settings: Settings) -> Provider | None:
+def provider(settings: Settings) -> "Provider | None":
     """The outside provider of sign-ins; None where the settings name none."""
     entry = settings.provider
     if entry is None:
         return None
+    from server.org.oidc import Provider  # noqa: PLC0415 - half a second of libraries: only who has a provider waits for them
+
     return Provider(
         ProviderSettings(**entry.model_dump(exclude={"secret_file"}), client_secret=secret(entry.secret_file), networks=settings.outgoing_networks)
     )

@@ -7,7 +7,6 @@ provider proves who he is, never what he may do. Instants are UTC ms.
 import hashlib
 import secrets
 import threading
-from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -21,6 +20,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from server import net_guard
+from server.org.vouching import ProviderError, ProviderSettings, Vouched
 from server.store.session import Database
 from server.store.tables_security import OidcRequest
 
@@ -30,32 +30,6 @@ LEEWAY_S = 60
 _TIMEOUT_S = 10
 STRONG = frozenset({"mfa", "otp", "hwk", "swk", "sc", "pin+hwk"})
 """Values of `amr` (RFC 8176) that speak of more than a password."""
-
-
-class ProviderError(Exception):
-    """The provider did not vouch for anybody; the sentence is for the person."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderSettings:
-    """Where and as whom. `claim` names the person's code; `title` stands on the button."""
-
-    issuer: str
-    client_id: str
-    client_secret: str
-    claim: str = "preferred_username"
-    title: str = "统一身份认证"
-    networks: tuple[str, ...] = net_guard.ANYWHERE
-    """Where the provider and what its document names may lie (CIDR)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vouched:
-    """Who came back: the claim's value, whether the provider asked for a second factor, and where he wanted to go."""
-
-    code: str
-    strong: bool
-    target: str
 
 
 class Provider:

@@ -12,7 +12,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import xlsxwriter
 from msgspec import structs
 from sqlalchemy.orm import Session
 
@@ -22,8 +21,8 @@ from server.reports import derived_export
 from server.reports.derived_export import DerivedPoint, DerivedRow
 from server.reports.paper import Column, Paper, Progress, Sheet, Table, sealed
 from server.reports.period import DAY_MS, local, parse_period
+from server.reports.render import render
 from server.reports.render.parts import origin
-from server.reports.render.pdf import render as render_pdf
 from server.reports.sources import Sources, held
 from server.safe_cells import harmless
 from server.series import Limits
@@ -76,6 +75,8 @@ def product(sources: Sources, runner: Any, job: ExportJob, target: Path, progres
 
 def to_xlsx(rows: Path, target: Path, made: str) -> None:
     """A workbook of the rows; `made` says by whom and when, on every printed page and below the rows. Text is never taken for a formula."""
+    import xlsxwriter  # noqa: PLC0415 - in the worker process, where it is used
+
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     with xlsxwriter.Workbook(str(target), options) as book:
         page = book.add_worksheet("历史数据")
@@ -111,7 +112,7 @@ def to_pdf(rows: Path, paper: Paper, forms: Path | None) -> bytes:
     sheet = Sheet(
         title="库房历史数据", subject=paper.subject, pairs=(("时段", paper.period_label),), blocks=(Table(columns=columns, rows=cells, small=True),)
     )
-    return render_pdf(sealed(structs.replace(paper, sheets=(sheet,))), forms)
+    return render(sealed(structs.replace(paper, sheets=(sheet,))), "pdf", forms)
 
 
 def _asked(sources: Sources, job: ExportJob) -> tuple[list[_Point], int, int, int | None]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -16,7 +16,6 @@ from server.live.hub import Hub
 from server.notify.forecast import Forecast
 from server.org.claiming import Reach
 from server.org.import_jobs import ImportJobs
-from server.org.oidc import Provider
 from server.org.sessions import SignInLimits
 from server.org.still_keeping import DEFAULT_DAYS
 from server.pool import Pool
@@ -26,6 +25,9 @@ from server.settings import WatchSettings
 from server.store.session import Database
 from server.watch.commands import Command, Outcome
 from server.watch.rulebook import RuleBook
+
+if TYPE_CHECKING:
+    from server.org.oidc import Provider
 
 
 class WatchDoor(Protocol):
@@ -104,7 +106,7 @@ class Services:
     imports: ImportJobs = field(default_factory=ImportJobs)
     rulebook: RuleBook
     pool: Pool = field(default_factory=Pool)
-    provider: Provider | None = None
+    provider: "Provider | None" = None
     watch_settings: WatchSettings = field(default_factory=WatchSettings)
     workdays: Workdays = field(default_factory=Workdays)
     forecast: Forecast | None = None

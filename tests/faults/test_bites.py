@@ -20,6 +20,7 @@ from simulators.ledger import Accepted
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 GATEWAY = "GW-350102-01"
+SOME = 16  # samples: of several flushes, so that there is something to lose
 STILL = 4  # seconds in which nothing more arrived, where something is lost on purpose: several times the resend time
 SHIM = Path(__file__).with_name("powercut.c")
 
@@ -38,11 +39,11 @@ def test_without_acknowledgement_a_server_that_hangs_and_dies_loses_samples(make
     # Acknowledged rows are kept for a day and sent again to a server that turns out not to have them; here nothing is kept.
     living = make_slice(edge={"uplink": {"acknowledgement": acknowledgement}, "spool": {"keep_acknowledged_h": 0}}, only=GATEWAY)
     living.demo.start()
-    wait_until(lambda: living.lines()[GATEWAY] > 20, 60, "samples are accepted")
+    wait_until(lambda: living.lines()[GATEWAY] > SOME, 60, "samples are accepted")
     # A hung server is still connected: the edge goes on publishing, and the broker's delivery proves nothing.
     os.kill(living.demo.server.pid, signal.SIGSTOP)
     before = living.lines()[GATEWAY]
-    wait_until(lambda: living.lines()[GATEWAY] > before + 60, 60, "the spool goes on accepting")
+    wait_until(lambda: living.lines()[GATEWAY] > before + SOME, 60, "the spool goes on accepting")
     living.demo.server.kill()
     living.demo.server.start()
     after = living.lines()[GATEWAY]
@@ -79,10 +80,10 @@ def test_without_fsync_a_power_cut_loses_samples(make_slice, wait_until, shim, t
     environment = {"LD_PRELOAD": str(shim), "POWERCUT_ROOT": str(data), "POWERCUT_SHADOW": str(shadow)}
     living = make_slice(edge={"spool": {"synchronous": synchronous}}, environment=environment, only=gateway)
     living.demo.start()
-    wait_until(lambda: living.lines()[gateway] > 20, 60, "samples are accepted")
+    wait_until(lambda: living.lines()[gateway] > SOME, 60, "samples are accepted")
     living.demo.broker.kill()
     before = living.lines()[gateway]
-    wait_until(lambda: living.lines()[gateway] > before + 40, 60, "the spool goes on accepting")
+    wait_until(lambda: living.lines()[gateway] > before + SOME, 60, "the spool goes on accepting")
     cut_at = time.time_ns() // 1_000_000
     living.demo.edges[gateway].kill()
     cut_power(data, shadow)
@@ -121,10 +122,10 @@ def test_without_crc_a_changed_row_is_believed(make_slice, wait_until, verify, h
     gateway = GATEWAY
     living = make_slice(edge={"spool": {"verify_crc": verify}}, only=gateway)
     living.demo.start()
-    wait_until(lambda: living.lines()[gateway] > 20, 60, "samples are accepted")
+    wait_until(lambda: living.lines()[gateway] > SOME, 60, "samples are accepted")
     living.demo.broker.kill()
     before = living.lines()[gateway]
-    wait_until(lambda: living.lines()[gateway] > before + 40, 60, "the spool goes on accepting")
+    wait_until(lambda: living.lines()[gateway] > before + SOME, 60, "the spool goes on accepting")
     edge = living.demo.edges[gateway]
     killed_at = time.time_ns() // 1_000_000
     edge.kill()

@@ -7,7 +7,8 @@ import pytest
 
 from server import net_guard
 from server.notify.channels import ChannelError, ChannelSettings, Failure, Message, open_channel
-from server.org.oidc import Provider, ProviderError, ProviderSettings
+from server.org.oidc import Provider
+from server.org.vouching import ProviderError, ProviderSettings
 from server.store.session import Database
 
 MESSAGE = Message(id=1, phone="+8613900001234", text="【档案值守】测试。编号483925", number="483925", since=0, validity_s=600)

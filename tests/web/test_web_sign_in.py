@@ -16,8 +16,9 @@ from starlette.testclient import TestClient
 from server import cli
 from server.duty.incidents import Incidents
 from server.org import credentials, sessions
-from server.org.oidc import Provider, ProviderSettings
+from server.org.oidc import Provider
 from server.org.sessions import SignInLimits
+from server.org.vouching import ProviderSettings
 from server.store.tables import Account, AuditEntry, Person
 from server.store.tables_incident import Incident
 from server.web import site

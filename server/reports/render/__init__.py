@@ -4,23 +4,24 @@ A file of the same name in the operator's folder of forms takes the place of the
 `paper.docx` (letterhead and styles).
 """
 
-from collections.abc import Callable
+import pkgutil
 from pathlib import Path
+from typing import cast
 
 from server.reports.paper import Paper
-from server.reports.render import docx, html, pdf, plain, xlsx
 
-FORMATS: dict[str, tuple[str, Callable[[Paper, Path | None], bytes]]] = {
-    "pdf": ("application/pdf", pdf.render),
-    "xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", xlsx.render),
-    "docx": ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", docx.render),
-    "html": ("text/html; charset=utf-8", html.render),
-    "csv": ("text/csv; charset=utf-8", plain.csv),
-    "json": ("application/json", plain.json),
+FORMATS: dict[str, tuple[str, str]] = {
+    "pdf": ("application/pdf", "pdf:render"),
+    "xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xlsx:render"),
+    "docx": ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "docx:render"),
+    "html": ("text/html; charset=utf-8", "html:render"),
+    "csv": ("text/csv; charset=utf-8", "plain:csv"),
+    "json": ("application/json", "plain:json"),
 }
-"""Media type and renderer by ending. A new format = a module and its row."""
+"""Media type and renderer (module:function) by ending. A new format = a module and its row. A module is loaded where a file is made: the libraries
+of workbooks and documents are not for a server that starts."""
 
 
 def render(paper: Paper, ending: str, forms: Path | None = None) -> bytes:
     """The file. Raises KeyError for an unknown ending, FormError when an operator's form does not work."""
-    return FORMATS[ending][1](paper, forms)
+    return cast(bytes, pkgutil.resolve_name(f"{__name__}.{FORMATS[ending][1]}")(paper, forms))

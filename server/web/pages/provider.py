@@ -1,12 +1,12 @@
 """Sign-in through the provider (OIDC): there and back again."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from server.org import sessions
-from server.org.oidc import Provider, ProviderError
+from server.org.vouching import ProviderError
 from server.web.api.session import keep_session
 from server.web.auth import ServicesOf
 from server.web.pages.common import ScreensOf
@@ -14,13 +14,16 @@ from server.web.pages.sign_in import own
 from server.web.problems import ProblemError
 from server.web.services import Services
 
+if TYPE_CHECKING:
+    from server.org.oidc import Provider
+
 router = APIRouter(prefix="/login/provider")
 
 COOKIE = "aw_provider"
 Text = Annotated[str, Query(max_length=2_000)]
 
 
-def _provider(services: Services) -> Provider:
+def _provider(services: Services) -> "Provider":
     if services.provider is None:
         raise ProblemError(404, "没有配置统一身份认证。")
     return services.provider
