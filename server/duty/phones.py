@@ -106,4 +106,4 @@ def set_ways(session: Session, person: Person, ways: Sequence[str], by: str, now
     if "email" in ways and not person.email:
         raise PhoneError("此人没有登记邮箱。")
     before, person.ways = list(person.ways), list(ways)
-    audit.append(session, by, "person.ways", f"person:{person.code}", {"before": before, "after": person.ways}, now)
+    audit.append(session, by, "person.ways", f"person:{person.code}", {}, now, unit=person.unit, before={"ways": before}, after={"ways": list(ways)})

@@ -54,6 +54,8 @@ DETAILS: Final = {
     "name": "名称",
     "state": "状态",
     "into": "并入",
+    "plan": "平面图",
+    "ways": "通知方式",
     "moved": "转入",
     "point": "测点",
     "at": "位置",

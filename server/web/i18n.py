@@ -26,6 +26,10 @@ def load(language: str) -> Mapping[str, str]:
         return {str(message.id): str(message.string) for message in read_po(stream, locale=language) if message.id and message.string}
 
 
+_VALUES = {"role": "role", "via": "via", "before": "alarm_state", "after": "alarm_state", "ways": "channel"}
+"""Particulars of the audit log whose values are codes, and the table of their words."""
+
+
 class Words:
     """The words of one language: texts of templates and the names of codes."""
 
@@ -78,15 +82,26 @@ class Words:
 
     def _cell(self, kind: str, name: str, value: object) -> str:
         column = labels.COLUMNS.get((kind, name))
+        if name == "demanded":
+            return self.listed(map(self.quantity, str(value or "—").split(";")))
+        if column is not None and column.words and value:
+            return self.of(column.words, str(value))
+        return self.told(name, value)
+
+    def told(self, name: str, value: object) -> str:
+        """A value of an entry of the audit log by the name it has there, whatever it is; nothing is a dash."""
         if value in ("", None, [], {}):
             return "—"
-        if name == "demanded":
-            return self.listed(map(self.quantity, str(value).split(";")))
-        if name == "role":
-            return self.of("role", str(value))
-        if name == "moved" and isinstance(value, dict):
-            return self.listed(f"{self.of('moved', table)} {count}" for table, count in value.items() if table in labels.TABLES["moved"])
-        return self.of(column.words, str(value)) if column is not None and column.words else str(value)
+        match value:
+            case list():
+                return self.listed(self.told(name, one) for one in value)
+            case dict() if name == "moved":
+                return self.listed(f"{self.of('moved', table)} {count}" for table, count in value.items() if table in labels.TABLES["moved"])
+            case dict():
+                return self.listed(f"{self._field('', key)} {self.told(key, one)}" for key, one in value.items())
+            case str() if name in _VALUES:
+                return self.of(_VALUES[name], value)
+        return str(value)
 
     def who(self, name: str) -> str:
         """Who did something; the command line has no name of its own."""

@@ -131,6 +131,7 @@ def test_a_number_is_proven_and_ways_are_ordered_on_the_page_of_the_person(duty)
     with duty.db.read() as session:
         person = session.get_one(Person, 901)
         assert (person.phone_verified_at, person.ways) == (duty.now, ["voice", "sms"])
+    assert "通知方式 — → 语音、短信" in duty.client("audit").get("/audit").text
     page = client.get("/people/901").text
     assert all(word in page for word in ("试发短信", "语音 → 短信", "号码验证 · 待发"))
     assert client.post("/people/901/ways", data={"ways": "pigeon"}).status_code == 422

@@ -9,10 +9,11 @@ import pytest
 from server.cli import main
 from server.commands.remote import TOKEN_FILE
 from server.org import search as search_text
+from server.store import audit
 from server.store.lock import StoreLock
 from server.store.tables import AuditEntry, Person, Room
 from server.store.tables_org import OrgChange
-from tests.web.house import CITY, COUNTY, PROVINCE, ROOM, SERVICE_KEY, SISTER, House, serving
+from tests.web.house import CITY, COUNTY, PROVINCE, ROOM, SERVICE_KEY, SISTER, T0, House, serving
 
 HEAD = "code,unit,name,short_name,sms_place,kind,medium,stage,city,demanded,person\n"
 NEW = f"{COUNTY}-07,{COUNTY},七号库房,七号库,鼓楼07库,store,paper,not_connected,fuzhou,temperature,P-0001\n"
@@ -154,6 +155,17 @@ def test_a_floor_plan_is_kept_and_shown(house: House) -> None:
     answer = house.client("system").put(f"/api/v1/rooms/{ROOM}/plan", files={"file": ("a.jpg", picture)})
     assert answer.json()["plan"] == digest
     assert house.client("duty").get(f"/api/v1/rooms/{ROOM}/plan").headers["X-Sha256"] == digest
+    assert f"平面图 — → {digest}" in house.client("audit").get("/audit").text
+
+
+def test_an_entry_of_the_audit_log_is_told_whatever_it_holds(house: House) -> None:
+    detail = {"before": {"plan": "a", "ways": ["sms", "voice"]}, "after": [], "via": ["x"], "role": {"unit": None}, "until": T0}
+    with house.db.write() as session:
+        audit.append(session, "旧版本", "change_plan", f"rooms:{ROOM}", detail, house.now, unit=COUNTY, before={"moved": {"room": 2, "other": 1}})
+    page = house.client("audit").get("/audit")
+    assert page.status_code == 200
+    for told in ("之前 平面图 a、通知方式 短信、语音", "之后 —", "角色 单位 —", "转入 用房 2 → —"):
+        assert told in page.text, told
 
 
 def test_people_are_found_by_name_pinyin_and_code(house: House) -> None:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from server import stills, watermark
 from server.store import audit, organisation
+from server.store.tables import Room
 from server.store.tables_org import RoomPlan
 from server.web.api.common import PROBLEMS, Viewer, at
 from server.web.auth import Principal, ServicesOf, require, require_room
@@ -110,7 +111,7 @@ def store_plan(services: Services, who: Principal, code: str, content: bytes) ->
     now = services.clock()
     with services.db.write() as session:
         before = organisation.plan(session, code)
-        detail = {"before": {"plan": before.sha256} if before else {}, "after": {"plan": digest}}
+        old, unit = {"plan": before.sha256} if before else {}, session.get_one(Room, code).unit
         marks = before.marks if before else {}
         media = "image/png" if content.startswith(b"\x89PNG") else "image/jpeg"
         session.merge(
@@ -118,4 +119,4 @@ def store_plan(services: Services, who: Principal, code: str, content: bytes) ->
                 room=code, sha256=digest, media_type=media, bytes=len(content), width=width, height=height, marks=marks, updated_at=now, by=who.name
             )
         )
-        audit.append(session, who.name, "change_plan", f"rooms:{code}", detail, now)
+        audit.append(session, who.name, "change_plan", f"rooms:{code}", {}, now, unit=unit, before=old, after={"plan": digest})
