@@ -17,11 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from fastapi import FastAPI
-from fastapi.routing import iter_route_contexts
 
 from benchmarks.figures import spread
-from server.web import api, pages
+from server.web import site
 
 PROVINCE, CITY, COUNTY = "350000000000", "350100000000", "350102000000"
 PASSWORD = "bench horse 8 Battery"
@@ -66,7 +64,7 @@ DEEP = 2
 NO_LISTS = (
     r".*/(file|plan|snapshot|stream|masks|export|case|cards|still-policy|photos/\{number\}|templates/\{name\}|watermark\.svg)", r"/login.*",
     r".*/dialog/.*", r".*/dossiers.*", r".*/incidents/\{ident\}.*", r".*/\{trial_id\}", r"/watch-checks/\{ident\}", r".*/exports/\{export\}.*",
-    r"/api/v1/reports/\{kind\}", r"/api/v1/history", r".*/ventilation", r".*/pair", r".*/gateways/\{code\}/.*",
+    r"/api/v1/reports/\{kind\}", r"/api/v1/history", r".*/ventilation", r".*/pair", r".*/gateways/\{code\}/.*", r"/healthz|/readyz|/metrics",
 )  # fmt: skip
 """Routes that list nothing: files, streams, forms, and single things that the books have not."""
 SAMPLES = 20
@@ -123,11 +121,8 @@ def sign_in(client: httpx.Client, login: str) -> None:
 
 def unmeasured() -> list[str]:
     """Routes of pages and of the API that are read with GET, list something, and are not measured here."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(api.router())
-    app.include_router(pages.router())
     asked = {address.partition("?")[0] for addresses in PAGES.values() for address in addresses}
-    known = {context.path for context in iter_route_contexts(app.routes) if "GET" in (getattr(context, "methods", None) or ())}
+    known = {route.path for route in site.routes() if "GET" in route.methods}
     return sorted(path for path in known if not any(re.fullmatch(_pattern(path), one) for one in asked) and not _lists_nothing(path))
 
 

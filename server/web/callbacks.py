@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated
 from xml.sax.saxutils import escape
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -19,10 +19,11 @@ from server.store.tables_duty import Reply
 from server.web import inbox
 from server.web.auth import ServicesOf
 from server.web.problems import ProblemError
+from server.web.routers import bare_router
 from server.web.services import Services
 
 log = logging.getLogger("server.web")
-router = APIRouter(prefix="/callbacks/sms", tags=["callbacks"])
+router = bare_router("callbacks", "/callbacks/sms")
 
 STATUS, INBOUND = "/callbacks/sms/status", "/callbacks/sms/inbound"
 _EMPTY = '<?xml version="1.0" encoding="UTF-8"?><Response></Response>'

@@ -3,7 +3,7 @@
 import logging
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -13,10 +13,11 @@ from server.store.tables import Alarm, Notification
 from server.web import answers
 from server.web.auth import ServicesOf
 from server.web.callbacks import Signed
+from server.web.routers import bare_router
 from server.web.services import Services
 
 log = logging.getLogger("server.web")
-router = APIRouter(prefix="/callbacks/voice", tags=["callbacks"])
+router = bare_router("callbacks", "/callbacks/voice")
 
 
 @router.post("/status", include_in_schema=False)

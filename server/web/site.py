@@ -9,22 +9,21 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import Lifespan
 
-from server.web import api, callbacks, calls, pages, problems
-from server.web.api import PREFIX, health
+from server.web import api, callbacks, calls, pages, problems, stream
 from server.web.assets import Assets, CachedFiles
-from server.web.flat import flat
 from server.web.guard import SameOrigin
 from server.web.rates import RateLimit
+from server.web.routers import MOST_BODY, PREFIX, declared, routes_of
 from server.web.screens import Screens
 from server.web.services import Services
 from server.web.whence import Whence
 
-MOST_BODY = 8 * 1024 * 1024
-
 
 @cache
-def _routes() -> tuple[APIRoute, ...]:
-    return tuple(flat((health.router, api.router(), pages.router(), callbacks.router, calls.router), most_body=MOST_BODY))
+def routes() -> tuple[APIRoute, ...]:
+    """All routes but the static files, in the order in which they are tried."""
+    alone = (route for module in (callbacks, calls) for route in declared(module.router))
+    return (*routes_of(api), *declared(stream.router), *routes_of(pages), *alone)
 
 
 def build(services: Services, *, lifespan: Lifespan[Any] | None = None, dashboards: Path | None = None) -> FastAPI:
@@ -44,7 +43,7 @@ def build(services: Services, *, lifespan: Lifespan[Any] | None = None, dashboar
     app.state.services = services
     app.state.screens = Screens(folder / "templates", assets)
     problems.install(app)
-    app.router.routes.extend(_routes())
+    app.router.routes.extend(routes())
     app.mount("/static", CachedFiles(directory=folder / "static"))
     app.add_middleware(RateLimit, rates=services.settings.rates, clock=services.clock)
     app.add_middleware(SameOrigin, most_body=MOST_BODY)

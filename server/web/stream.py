@@ -9,7 +9,7 @@ import json
 import logging
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import Header, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -19,10 +19,11 @@ from server.live.hub import Client, Event
 from server.web.api.common import PROBLEMS, Viewer
 from server.web.auth import ServicesOf, principal_or_none, require_room
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
 log = logging.getLogger("server.web")
-router = APIRouter(tags=["stream"], responses=PROBLEMS)
+router = api_router("stream", refusals=PROBLEMS)
 
 RECHECK_MS = 60_000
 RETRY_MS = 2_000

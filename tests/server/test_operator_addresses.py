@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from server.ingest.mqtt import Connection, Transport
 from server.series import SeriesError
 from server.series.influx import InfluxStore
-from server.web import api, callbacks, pages
+from server.web import site
 from tests.series.some_rows import month_of
 
 ADDRESS = re.compile(r"(^|_)(url|uri|host|hostname|broker|dsn|endpoint|database|influx|ldap|port)($|_)", re.IGNORECASE)
@@ -82,8 +82,7 @@ def test_a_broker_cannot_send_us_elsewhere_because_our_protocol_knows_no_referen
 
 def test_no_route_takes_an_address_of_a_store_a_broker_or_a_database() -> None:
     app = FastAPI()
-    for router in (api.router(), pages.router(), callbacks.router):
-        app.include_router(router)
+    app.router.routes.extend(site.routes())
     document = app.openapi()
     bodies = {
         ref

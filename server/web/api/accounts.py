@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -15,9 +15,10 @@ from server.web.api.people import person_of
 from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["accounts"], responses=PROBLEMS)
+router = api_router("accounts", refusals=PROBLEMS)
 
 Granter = Annotated[Principal, Depends(require(Action.GRANT))]
 

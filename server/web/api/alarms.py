@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, StringConstraints
 from starlette.concurrency import run_in_threadpool
 
@@ -20,10 +20,11 @@ from server.web.auth import Principal, ServicesOf, check, require_alarm, require
 from server.web.behalf import Said, said
 from server.web.problems import invalid
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.second import Second, second_person
 from server.web.services import Services
 
-router = APIRouter(tags=["alarms"], responses=PROBLEMS)
+router = api_router("alarms", refusals=PROBLEMS)
 _CONFLICT: dict[int | str, dict[str, Any]] = {
     409: PROBLEMS[404] | {"description": "the alarm has changed"},
     503: PROBLEMS[404] | {"description": "the watch does not answer"},

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -19,9 +19,10 @@ from server.web.api.history import DAY_MS, answering
 from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["history"], responses=PROBLEMS)
+router = api_router("history", refusals=PROBLEMS)
 
 LONGEST_MS = 400 * DAY_MS
 MOST = 2_000

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from sqlalchemy import select
 from starlette.responses import Response, StreamingResponse
 
@@ -16,8 +16,9 @@ from server.web.api.common import PROBLEMS, Cursor, From, Limit, To, at, decode_
 from server.web.api.models import AnchorView, AuditView, Page
 from server.web.auth import Principal, ServicesOf, require
 from server.web.rights import Action
+from server.web.routers import api_router
 
-router = APIRouter(tags=["audit"], responses=PROBLEMS)
+router = api_router("audit", refusals=PROBLEMS)
 
 Auditor = Annotated[Principal, Depends(require(Action.AUDIT))]
 Text = Annotated[str, Query(max_length=60)]

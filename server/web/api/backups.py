@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field
 
 from server.history import backup, carry
@@ -13,8 +13,9 @@ from server.web.api.common import PROBLEMS
 from server.web.auth import Principal, ServicesOf, require
 from server.web.problems import ProblemError
 from server.web.rights import Action
+from server.web.routers import api_router
 
-router = APIRouter(tags=["backup"], responses=PROBLEMS)
+router = api_router("backup", refusals=PROBLEMS)
 
 
 class Target(BaseModel):

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -18,9 +18,10 @@ from server.web.api.common import PROBLEMS, at
 from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["gateways"], responses=PROBLEMS)
+router = api_router("gateways", refusals=PROBLEMS)
 
 Claimer = Annotated[Principal, Depends(require(Action.ORGANISE))]
 POLL_S = 5

@@ -7,7 +7,7 @@ devices.yaml, and the gateway refuses everything else. The outcome comes back in
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -19,8 +19,9 @@ from server.web.api.models import Page
 from server.web.auth import Principal, ServicesOf, require
 from server.web.problems import ProblemError
 from server.web.rights import Action
+from server.web.routers import api_router
 
-router = APIRouter(tags=["gateways"], responses=PROBLEMS)
+router = api_router("gateways", refusals=PROBLEMS)
 
 _EXPIRES_MS = 60_000
 _HELD_MS = 600_000

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import BaseModel, Field
 
 from server import coverage as ledger
@@ -15,8 +15,9 @@ from server.web.api.room_models import CoverageDetail, StretchView
 from server.web.api.rooms import share_view
 from server.web.auth import ServicesOf, require_room, require_unit
 from server.web.formats import day_start
+from server.web.routers import api_router
 
-router = APIRouter(tags=["coverage"], responses=PROBLEMS)
+router = api_router("coverage", refusals=PROBLEMS)
 
 
 @router.get("/coverage", operation_id="getCoverage")

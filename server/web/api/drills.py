@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, Field, StringConstraints, model_validator
 from sqlalchemy.orm import Session
 
@@ -16,9 +16,10 @@ from server.web.api.models import Page
 from server.web.auth import Principal, ServicesOf, require, require_room, require_unit
 from server.web.problems import ProblemError
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["drills"], responses=PROBLEMS)
+router = api_router("drills", refusals=PROBLEMS)
 Ident = Annotated[int, Path(ge=1, lt=1 << 63)]
 Ordering = Annotated[Principal, Depends(require(Action.DRILL))]
 Handling = Annotated[Principal, Depends(require(Action.HANDLE))]

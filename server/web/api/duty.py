@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 from pydantic import BaseModel
 
 from server.duty import load
@@ -10,8 +10,9 @@ from server.notify.texts import SINGLE, default_texts, segments, utf16
 from server.web.api.common import PROBLEMS, From, To, span
 from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.rights import Action
+from server.web.routers import api_router
 
-router = APIRouter(tags=["duty"], responses=PROBLEMS)
+router = api_router("duty", refusals=PROBLEMS)
 UnitCode = Annotated[str, Path(max_length=12)]
 Telling = Annotated[Principal, Depends(require(Action.NOTIFICATIONS))]
 DAY_MS = 86_400_000

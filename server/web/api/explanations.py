@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from server.cases import NoCaseError, bundle, explain_alarm
 from server.web.api.alarms import Ident
 from server.web.api.common import PROBLEMS, Viewer
 from server.web.auth import ServicesOf, require_alarm
 from server.web.problems import ProblemError
+from server.web.routers import api_router
 
-router = APIRouter(tags=["alarms"], responses=PROBLEMS)
+router = api_router("alarms", refusals=PROBLEMS)
 
 
 @router.get("/alarms/{ident}/explanation", operation_id="explainAlarm")

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 from pydantic import BaseModel, StringConstraints
 from sqlalchemy import select
 
@@ -13,8 +13,9 @@ from server.web.api.common import PROBLEMS, at, at_or_none
 from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.problems import ProblemError
 from server.web.rights import Action
+from server.web.routers import api_router
 
-router = APIRouter(tags=["duty"], responses=PROBLEMS)
+router = api_router("duty", refusals=PROBLEMS)
 UnitCode = Annotated[str, Path(max_length=12)]
 Handling = Annotated[Principal, Depends(require(Action.HANDLE))]
 Telling = Annotated[Principal, Depends(require(Action.NOTIFICATIONS))]

@@ -2,13 +2,14 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from server.web.auth import ServicesOf
+from server.web.routers import bare_router
 
-router = APIRouter(tags=["health"])
+router = bare_router("health")
 
 
 class Health(BaseModel):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from starlette.responses import Response
 
 from contract.quantities import QUANTITIES
@@ -23,10 +23,11 @@ from server.web.api.history_shapes import Bucket, History, Series
 from server.web.api.room_models import HistoryView
 from server.web.auth import Principal, ServicesOf, require_room
 from server.web.problems import ProblemError, invalid
+from server.web.routers import api_router
 from server.web.services import Services
 
 log = logging.getLogger("server.web")
-router = APIRouter(tags=["history"], responses=PROBLEMS)
+router = api_router("history", refusals=PROBLEMS)
 
 DAY_MS = 86_400_000
 LONGEST_MS = 3_700 * DAY_MS

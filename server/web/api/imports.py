@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, File, Form, Path, Request, Response, UploadFile
+from fastapi import Depends, File, Form, Path, Request, Response, UploadFile
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -17,9 +17,10 @@ from server.web.api.models import Page
 from server.web.auth import Principal, ServicesOf, require
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["imports"], responses=PROBLEMS)
+router = api_router("imports", refusals=PROBLEMS)
 
 Organiser = Annotated[Principal, Depends(require(Action.ORGANISE))]
 MOST_BYTES = 7 * 1024 * 1024

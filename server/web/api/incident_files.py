@@ -5,7 +5,7 @@ import io
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, File, Form, Path, Response, UploadFile
+from fastapi import Depends, File, Form, Path, Response, UploadFile
 from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import BaseModel
 from sqlalchemy import select
@@ -20,9 +20,10 @@ from server.web.api.incidents import Ident, change, require_incident
 from server.web.auth import Principal, ServicesOf, require
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["incidents"], responses=PROBLEMS)
+router = api_router("incidents", refusals=PROBLEMS)
 Handling = Annotated[Principal, Depends(require(Action.HANDLE))]
 Picturing = Annotated[Principal, Depends(require(Action.PICTURES))]
 Telling = Annotated[Principal, Depends(require(Action.NOTIFICATIONS))]

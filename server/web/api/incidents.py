@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy.orm import Session
 
@@ -17,9 +17,10 @@ from server.web.api.models import Page
 from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.problems import NO_RIGHT, ProblemError
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["incidents"], responses=PROBLEMS)
+router = api_router("incidents", refusals=PROBLEMS)
 _CONFLICT: dict[int | str, dict[str, Any]] = {409: PROBLEMS[404] | {"description": "the incident has changed"}}
 STATES = (incidents.OPEN, incidents.REPORTED, incidents.CLOSED)
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from server.store import performance, rooms
@@ -11,8 +11,9 @@ from server.store.performance import ChronicRow
 from server.web.api.common import PROBLEMS, From, To, Viewer, at, at_or_none, span
 from server.web.api.history import DAY_MS
 from server.web.auth import ServicesOf, require_unit
+from server.web.routers import api_router
 
-router = APIRouter(tags=["alarms"], responses=PROBLEMS)
+router = api_router("alarms", refusals=PROBLEMS)
 Unit = Annotated[str, Query(description="unit code; everything in it and below it")]
 _LEAST_DAYS = 30
 

@@ -2,16 +2,17 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from server.org import chain_check, level3
 from server.store import audit
 from server.web.api.common import PROBLEMS
 from server.web.auth import Principal, ServicesOf, require
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["audit"], responses=PROBLEMS)
+router = api_router("audit", refusals=PROBLEMS)
 
 Auditor = Annotated[Principal, Depends(require(Action.AUDIT))]
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, Field, StringConstraints
 
 from alarms.model import Level, Rule, RuleSet
@@ -20,9 +20,10 @@ from server.web.api.models import Page
 from server.web.auth import Principal, ServicesOf, require, require_room, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["limits"], responses=PROBLEMS)
+router = api_router("limits", refusals=PROBLEMS)
 
 PREVIEW_DAYS = 30
 LONGEST_BACKTEST_MS = 92 * DAY_MS

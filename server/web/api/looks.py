@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -21,9 +21,10 @@ from server.web.api.models import Done
 from server.web.auth import Principal, ServicesOf, require, require_alarm, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["duty"], responses=PROBLEMS)
+router = api_router("duty", refusals=PROBLEMS)
 UnitCode = Annotated[str, Path(max_length=12)]
 Handling = Annotated[Principal, Depends(require(Action.HANDLE))]
 Telling = Annotated[Principal, Depends(require(Action.NOTIFICATIONS))]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import BaseModel, StringConstraints
 from starlette.concurrency import run_in_threadpool
 
@@ -16,9 +16,10 @@ from server.web.api.common import PROBLEMS, Cursor, Instant, Limit, Viewer, at, 
 from server.web.api.models import CommandResult, Page
 from server.web.auth import Principal, ServicesOf, require, require_room, require_unit
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.second import Second, second_person
 
-router = APIRouter(tags=["rooms"], responses=PROBLEMS)
+router = api_router("rooms", refusals=PROBLEMS)
 Silencing = Annotated[Principal, Depends(require(Action.SILENCE))]
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from server.org import notices
@@ -16,8 +16,9 @@ from server.web.api.models import Page
 from server.web.auth import Principal, ServicesOf, require
 from server.web.problems import ProblemError
 from server.web.rights import Action
+from server.web.routers import api_router
 
-router = APIRouter(tags=["organisation"], responses=PROBLEMS)
+router = api_router("organisation", refusals=PROBLEMS)
 
 Proposer = Annotated[Principal, Depends(require(Action.PEOPLE))]
 Organiser = Annotated[Principal, Depends(require(Action.ORGANISE))]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
@@ -19,8 +19,9 @@ from server.web.formats import Formats
 from server.web.i18n import SOURCE, Words
 from server.web.problems import ProblemError
 from server.web.rights import Action
+from server.web.routers import api_router
 
-router = APIRouter(tags=["people"], responses=PROBLEMS)
+router = api_router("people", refusals=PROBLEMS)
 
 _FORMATS = Formats(Words(SOURCE))
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 from pydantic import BaseModel, Field, StringConstraints, field_validator
 from sqlalchemy.orm import Session
 
@@ -15,8 +15,9 @@ from server.web.api.models import Done
 from server.web.auth import Principal, ServicesOf, require
 from server.web.problems import NO_RIGHT, ProblemError
 from server.web.rights import Action
+from server.web.routers import api_router
 
-router = APIRouter(tags=["duty"], responses=PROBLEMS)
+router = api_router("duty", refusals=PROBLEMS)
 Phoning = Annotated[Principal, Depends(require(Action.PHONES))]
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from server.org import readings
@@ -15,9 +15,10 @@ from server.web.api.models import Page
 from server.web.auth import Principal, ServicesOf, require, require_room, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["readings"], responses=PROBLEMS)
+router = api_router("readings", refusals=PROBLEMS)
 
 Recorder = Annotated[Principal, Depends(require(Action.HANDLE))]
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from sqlalchemy.orm import Session
 
 from server.store import gateways, notifications, units
@@ -13,8 +13,9 @@ from server.web.api.common import PROBLEMS, Cursor, Limit, at_or_none, decode_cu
 from server.web.api.models import GatewayView, Page
 from server.web.auth import Principal, ServicesOf, require
 from server.web.rights import Action
+from server.web.routers import api_router
 
-router = APIRouter(responses=PROBLEMS)
+router = api_router(refusals=PROBLEMS)
 
 
 def _top(session: Session, who: Principal) -> bool:

@@ -3,7 +3,7 @@
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 from starlette.responses import FileResponse, Response
@@ -22,9 +22,10 @@ from server.web.api.models import Page
 from server.web.api.paper_models import ExportView, ScorePartView, ScoreView
 from server.web.auth import Principal, ServicesOf, require_room, require_unit
 from server.web.problems import ProblemError, invalid
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["reports"], responses=PROBLEMS)
+router = api_router("reports", refusals=PROBLEMS)
 
 MOST_AT_ONCE = 40
 Ident = Annotated[int, Path(ge=1, lt=1 << 63)]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from pydantic import BaseModel, Field
 
 from server.live import wire
@@ -15,8 +15,9 @@ from server.web.api.room_models import CoverageView, PointValue, RoomDetail, Roo
 from server.web.auth import ServicesOf, require_room, require_unit
 from server.web.formats import day_start
 from server.web.problems import ProblemError, invalid
+from server.web.routers import api_router
 
-router = APIRouter(tags=["rooms"], responses=PROBLEMS)
+router = api_router("rooms", refusals=PROBLEMS)
 
 
 def summary(tile: RoomTile) -> dict[str, Any]:

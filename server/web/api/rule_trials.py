@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy.orm import Session
 
@@ -15,9 +15,10 @@ from server.web.api.limits import Setter
 from server.web.api.models import Page
 from server.web.auth import Principal, ServicesOf, require_unit
 from server.web.problems import ProblemError, invalid
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["limits"], responses=PROBLEMS)
+router = api_router("limits", refusals=PROBLEMS)
 
 TrialId = Annotated[int, Path(ge=1, lt=1 << 63)]
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, Field
 
 from server.history import seals as sealing
@@ -15,8 +15,9 @@ from server.web.api.history import DAY_MS, answering
 from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.problems import ProblemError
 from server.web.rights import Action
+from server.web.routers import api_router
 
-router = APIRouter(tags=["history"], responses=PROBLEMS)
+router = api_router("history", refusals=PROBLEMS)
 
 LONGEST_MS = 31 * DAY_MS
 

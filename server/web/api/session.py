@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import AliasChoices, BaseModel, Field, StringConstraints
 
 from server.org import sessions
@@ -11,9 +11,10 @@ from server.web.api.common import PROBLEMS, Asker, at_or_none
 from server.web.api.models import SessionInfo
 from server.web.auth import COOKIE, ServicesOf
 from server.web.problems import ProblemError
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["session"])
+router = api_router("session")
 
 
 class SignIn(BaseModel):

@@ -5,7 +5,7 @@ from datetime import datetime
 from io import BytesIO
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, File, UploadFile
+from fastapi import Depends, File, UploadFile
 from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -18,9 +18,10 @@ from server.web.api.common import PROBLEMS, Viewer, at
 from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["rooms"], responses=PROBLEMS)
+router = api_router("rooms", refusals=PROBLEMS)
 
 PLANS = "plans"
 _MOST_SIDE = 10_000

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, File, Form, Query, Response, UploadFile
+from fastapi import Depends, File, Form, Query, Response, UploadFile
 
 from server import stills, watermark
 from server.live import wire
@@ -13,9 +13,10 @@ from server.web.api.models import SnapshotReceipt
 from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.problems import ProblemError
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["snapshots"], responses=PROBLEMS)
+router = api_router("snapshots", refusals=PROBLEMS)
 
 LOOK_MS = 10 * 60_000
 Picturing = Annotated[Principal, Depends(require(Action.PICTURES))]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, StringConstraints
 from starlette.concurrency import run_in_threadpool
 
@@ -13,11 +13,12 @@ from server.web.api.common import PROBLEMS
 from server.web.api.models import CommandResult
 from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.second import Second, second_person
 
 __all__ = ["STAGES", "ReportBody", "StageBody", "report", "router", "stage"]
 
-router = APIRouter(tags=["rooms"], responses=PROBLEMS)
+router = api_router("rooms", refusals=PROBLEMS)
 
 
 class StageBody(BaseModel):

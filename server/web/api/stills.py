@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import Depends, Path, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,9 +18,10 @@ from server.web.api.snapshots import Picturing, original
 from server.web.auth import Principal, ServicesOf, require, require_room, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["snapshots"], responses=PROBLEMS)
+router = api_router("snapshots", refusals=PROBLEMS)
 Privacy = Annotated[Principal, Depends(require(Action.PRIVACY))]
 Original = Annotated[Principal, Depends(require(Action.ORIGINAL))]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from server.store import traces
@@ -10,8 +9,9 @@ from server.web.api.alarms import Ident
 from server.web.api.common import PROBLEMS, Viewer, at
 from server.web.auth import ServicesOf, require_alarm
 from server.web.rights import Action
+from server.web.routers import api_router
 
-router = APIRouter(tags=["alarms"], responses=PROBLEMS)
+router = api_router("alarms", refusals=PROBLEMS)
 
 
 class StepView(BaseModel):

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.orm import Session
 
 from server.store import units
@@ -11,8 +11,9 @@ from server.store.tables import Unit
 from server.web.api.common import PROBLEMS, Cursor, Limit, Viewer, decode_cursor, page
 from server.web.api.models import Page, UnitDetail, UnitView
 from server.web.auth import ServicesOf, require_unit
+from server.web.routers import api_router
 
-router = APIRouter(tags=["units"], responses=PROBLEMS)
+router = api_router("units", refusals=PROBLEMS)
 
 
 def _views(session: Session, rows: Sequence[Unit]) -> list[UnitView]:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 from pydantic import AwareDatetime, BaseModel, Field
 
 from server.org import visitors
@@ -11,9 +11,10 @@ from server.web.api.common import PROBLEMS, at, ms
 from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import api_router
 from server.web.services import Services
 
-router = APIRouter(tags=["accounts"], responses=PROBLEMS)
+router = api_router("accounts", refusals=PROBLEMS)
 
 Granter = Annotated[Principal, Depends(require(Action.GRANT))]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from server.web.api import accounts as api
@@ -12,10 +12,11 @@ from server.web.auth import Principal, ServicesOf
 from server.web.pages.common import ScreensOf
 from server.web.pages.organisation import person_page
 from server.web.problems import ProblemError
+from server.web.routers import page_router
 from server.web.screens import Screens
 from server.web.services import Services
 
-router = APIRouter()
+router = page_router()
 
 Reason = Annotated[str, Form(min_length=1, max_length=200)]
 

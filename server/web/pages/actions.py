@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import Path, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
@@ -17,11 +17,12 @@ from server.web.behalf import said
 from server.web.pages.common import ScreensOf, by_script
 from server.web.pages.rows import RIGHTS, AlarmRow, rows, with_called
 from server.web.problems import NO_ACTION, ProblemError, invalid
+from server.web.routers import page_router
 from server.web.screens import Screens
 from server.web.second import Second, second_person
 from server.web.services import Services
 
-router = APIRouter()
+router = page_router()
 
 Ident = Annotated[int, Path(ge=1)]
 Build = Callable[[dict[str, Any], FormData, int], commands.AlarmCommand]

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from starlette.responses import Response
 
 from server.cases import explain_alarm
@@ -16,8 +16,9 @@ from server.web.auth import ServicesOf, require_alarm
 from server.web.pages.common import ScreensOf
 from server.web.pages.rows import SILENT, WAITING, rows, spoken_for, with_called, worst_first
 from server.web.rights import Action
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 
 PER_PAGE = 100
 VIEWS = {"open": "未结", "waiting": "待接手", "taken": "已接手", "silent": "暂停与停用", "standing": "长期不达标", "late": "补记", "closed": "已恢复"}

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from alarms.grouping import stands_alone
@@ -18,8 +18,9 @@ from server.web.pages.common import ScreensOf
 from server.web.pages.rows import WAITING
 from server.web.problems import NO_ACTION, ProblemError
 from server.web.rights import Action
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 
 PER_PAGE = 60
 GROUPS = (*STATES, "unconnected")

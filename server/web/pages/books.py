@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
+from fastapi import Depends, File, Form, Query, Request, UploadFile
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
@@ -22,9 +22,10 @@ from server.web.pages.common import ScreensOf, by_script
 from server.web.pages.organisation import PER_PAGE, Reader
 from server.web.problems import ProblemError
 from server.web.rights import Action
+from server.web.routers import page_router
 from server.web.services import Services
 
-router = APIRouter()
+router = page_router()
 
 Keeper = Annotated[Principal, Depends(require(Action.GATEWAYS))]
 Organiser = Annotated[Principal, Depends(require(Action.ORGANISE))]

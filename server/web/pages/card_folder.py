@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from sqlalchemy import select
 from starlette.responses import Response
 
@@ -13,8 +13,9 @@ from server.web.api.common import Viewer
 from server.web.auth import ServicesOf
 from server.web.i18n import load
 from server.web.pages.common import ScreensOf, unit_asked
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 MOST_ROOMS = 12
 
 

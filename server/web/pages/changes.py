@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from server.reports.changes import GROUPS, MOST_ROWS, chosen, listing
@@ -13,8 +13,9 @@ from server.web.api.common import Viewer
 from server.web.api.reports import period_of
 from server.web.auth import ServicesOf, require_unit
 from server.web.pages.common import ScreensOf
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 PER_PAGE = 100
 
 

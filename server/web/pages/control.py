@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Form, Request
+from fastapi import Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from contract.offers import Offer, Offers
@@ -17,10 +17,11 @@ from server.web.auth import Principal, ServicesOf
 from server.web.i18n import Words
 from server.web.pages.common import ScreensOf
 from server.web.problems import ProblemError, invalid
+from server.web.routers import page_router
 from server.web.screens import Screens
 from server.web.services import Services
 
-router = APIRouter()
+router = page_router()
 
 _SHOWN = 30
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
@@ -14,8 +14,9 @@ from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.pages.common import ScreensOf
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 PER_PAGE = 100
 Ident = Annotated[int, Path(ge=1, lt=1 << 63)]
 

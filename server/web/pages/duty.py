@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from itertools import chain
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
@@ -23,8 +23,9 @@ from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.pages.common import ScreensOf, signs, unit_asked
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 
 _MOST_STAFF = 300
 ShiftQuery = Annotated[str, Query(max_length=40)]

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi import Depends, Form, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
@@ -16,10 +16,11 @@ from server.web.pages.common import ScreensOf
 from server.web.pages.organisation import PER_PAGE
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import page_router
 from server.web.screens import Screens
 from server.web.services import Services
 
-router = APIRouter()
+router = page_router()
 
 Keeper = Annotated[Principal, Depends(require(Action.GATEWAYS))]
 Why = Annotated[str, Form(max_length=200)]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
@@ -28,9 +28,10 @@ from server.web.pages.common import ScreensOf
 from server.web.pages.history_events import beside as happened
 from server.web.problems import NO_ACTION, ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import page_router
 from server.web.services import Services
 
-router = APIRouter()
+router = page_router()
 
 MOST_COMPARED, MOST_QUANTITIES = 3, 6
 SPANS = {"today": "今天", "24h": "近 24 小时", "7d": "近 7 天", "30d": "近 30 天", "month": "本月", "365d": "近一年"}

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import segno
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse, Response
@@ -23,8 +23,9 @@ from server.web.pages.common import ScreensOf
 from server.web.pages.rows import rows, spoken_for
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 
 PER_PAGE = 50
 VIEWS = {"active": "未办结", "reported": "待传感器核实", "closed": "已办结"}

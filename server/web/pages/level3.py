@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
 from server.org import chain_check, level3
 from server.web.api.level3 import Auditor, running
 from server.web.auth import ServicesOf
 from server.web.pages.common import ScreensOf
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/level3")

@@ -3,7 +3,7 @@
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
@@ -18,9 +18,10 @@ from server.web.formats import BEIJING
 from server.web.pages.common import ScreensOf, signs
 from server.web.problems import invalid
 from server.web.rights import Action
+from server.web.routers import page_router
 from server.web.services import Services
 
-router = APIRouter()
+router = page_router()
 PER_PAGE = 50
 Setter = Annotated[Principal, Depends(require(Action.LIMITS))]
 

@@ -4,7 +4,7 @@ import re
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from starlette.responses import Response
 
 from server import watermark
@@ -15,8 +15,9 @@ from server.web.api.common import Cursor, decode_id, encode_cursor
 from server.web.auth import Principal, ServicesOf, require
 from server.web.pages.common import ScreensOf
 from server.web.rights import Action
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 
 PER_PAGE = 50
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}$")

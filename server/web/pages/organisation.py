@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
@@ -19,10 +19,11 @@ from server.web.api.common import Cursor, Viewer, decode_cursor, encode_cursor
 from server.web.auth import Principal, ServicesOf, require, require_room, require_unit
 from server.web.pages.common import ScreensOf
 from server.web.rights import Action
+from server.web.routers import page_router
 from server.web.screens import Screens
 from server.web.services import Services
 
-router = APIRouter()
+router = page_router()
 
 PER_PAGE = 50
 Reader = Annotated[Principal, Depends(require(Action.PEOPLE))]

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import Depends, Form, Request
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
@@ -18,8 +18,9 @@ from server.web.pages.common import ScreensOf
 from server.web.pages.organisation import Reader
 from server.web.problems import ProblemError, invalid
 from server.web.rights import ROLES, VIEWABLE, Action
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 
 Looking = Annotated[Principal, Depends(require(Action.VIEW_AS))]
 Reviewing = Annotated[Principal, Depends(require(Action.REVIEW))]

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, RedirectResponse, Response
 
@@ -13,8 +13,9 @@ from server.web.api import reports as api
 from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
 from server.web.auth import ServicesOf
 from server.web.pages.common import ScreensOf
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 
 PER_PAGE = 30
 FORMATS = {"pdf": "PDF", "docx": "Word", "xlsx": "Excel", "csv": "CSV", "html": "HTML", "json": "JSON", "zip": "ZIP（每单位一份 PDF）"}

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from server import coverage
@@ -11,8 +11,9 @@ from server.web.api.common import Viewer
 from server.web.api.history import DAY_MS
 from server.web.auth import ServicesOf, require_unit
 from server.web.pages.common import ScreensOf
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 DAYS = (1, 7, 30, 90)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import Depends, Form, Request
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
@@ -16,8 +16,9 @@ from server.web.auth import Principal, ServicesOf, principal
 from server.web.pages.common import ScreensOf
 from server.web.pages.organisation import person_page
 from server.web.problems import ProblemError, invalid
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 
 Ways = Annotated[str, Form(max_length=40)]
 NO_PERSON = "这个账号没有对应的人员资料，没有可以通知的号码。请本单位信息员先登记你的人员资料，再请系统管理员由此开通账号。"

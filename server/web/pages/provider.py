@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from server.org import sessions
@@ -12,12 +12,13 @@ from server.web.auth import ServicesOf
 from server.web.pages.common import ScreensOf
 from server.web.pages.sign_in import own
 from server.web.problems import ProblemError
+from server.web.routers import page_router
 from server.web.services import Services
 
 if TYPE_CHECKING:
     from server.org.oidc import Provider
 
-router = APIRouter(prefix="/login/provider")
+router = page_router("/login/provider")
 
 COOKIE = "aw_provider"
 Text = Annotated[str, Query(max_length=2_000)]

@@ -3,7 +3,7 @@
 import secrets
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Depends, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
@@ -20,10 +20,11 @@ from server.web.in_place import Acting, person_at
 from server.web.pages.common import ScreensOf
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
+from server.web.routers import page_router
 from server.web.screens import Screens
 from server.web.services import Services
 
-router = APIRouter()
+router = page_router()
 
 WEATHER = ("晴", "多云", "阴", "小雨", "大雨", "雾", "雪")
 HALVES = ("上午", "下午")

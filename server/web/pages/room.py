@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from server.live.board import OUTDOOR, PointView, RoomTile
@@ -24,9 +24,10 @@ from server.web.pages.rows import rows, worst_first
 from server.web.pages.works import MINUTES
 from server.web.problems import ProblemError
 from server.web.rights import Action
+from server.web.routers import page_router
 from server.web.services import Services
 
-router = APIRouter()
+router = page_router()
 
 HOUR_MS = 3_600_000
 QUANTITIES = ("temperature", "humidity")

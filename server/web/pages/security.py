@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import segno
-from fastapi import APIRouter, Form, Request
+from fastapi import Form, Request
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
@@ -15,11 +15,12 @@ from server.web.auth import TERMINAL, Principal, ServicesOf, check
 from server.web.pages.common import ScreensOf
 from server.web.problems import ProblemError, invalid
 from server.web.rights import ROLES, Action
+from server.web.routers import page_router
 from server.web.screens import Screens
 from server.web.services import Services
 from server.web.whence import verified_subject
 
-router = APIRouter(prefix="/me/security")
+router = page_router("/me/security")
 
 Short = Annotated[str, Form(max_length=60)]
 Secret = Annotated[str, Form(max_length=200)]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from server.org import sessions
@@ -13,9 +13,10 @@ from server.web.auth import COOKIE, ServicesOf, principal_or_none
 from server.web.kept import MOST_KEPT, unpacked
 from server.web.pages.common import ScreensOf
 from server.web.problems import ProblemError
+from server.web.routers import page_router
 from server.web.whence import verified_subject
 
-router = APIRouter()
+router = page_router()
 
 
 @router.get("/login")

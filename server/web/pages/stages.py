@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import Depends, Form, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
@@ -11,8 +11,9 @@ from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.in_place import Acting, person_at
 from server.web.problems import invalid
 from server.web.rights import Action
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 Short = Annotated[str, Form(max_length=60)]
 Text = Annotated[str, Form(max_length=200)]
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Path, Request
+from fastapi import Form, Path, Request
 from pydantic import ValidationError
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
@@ -15,8 +15,9 @@ from server.web.api.stills import Area, MaskBody, Original, OriginalBody, Policy
 from server.web.auth import ServicesOf, require_room
 from server.web.pages.common import ScreensOf
 from server.web.problems import invalid
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 
 _SHOWN = 50
 _SIDES = ("left", "top", "width", "height")

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request, UploadFile
+from fastapi import Depends, Form, Request, UploadFile
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
@@ -15,8 +15,9 @@ from server.web.auth import Principal, ServicesOf, require
 from server.web.pages.common import ScreensOf, signs
 from server.web.problems import invalid
 from server.web.rights import Action
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 
 DAYS = {1: "1 天", 7: "7 天", 30: "30 天", 0: "到手动结束为止"}
 _LONGEST = 200_000

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Form, Path, Request
+from fastapi import Form, Path, Request
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
@@ -17,10 +17,11 @@ from server.web.api.visitors import Granter, VisitorOrder
 from server.web.auth import Principal, ServicesOf
 from server.web.pages.common import ScreensOf
 from server.web.problems import ProblemError, invalid
+from server.web.routers import page_router
 from server.web.screens import Screens
 from server.web.services import Services
 
-router = APIRouter()
+router = page_router()
 
 _ZONE = ZoneInfo("Asia/Shanghai")
 Short = Annotated[str, Form(max_length=60)]

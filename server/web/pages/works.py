@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Path
+from fastapi import Depends, Form, Path
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
@@ -13,8 +13,9 @@ from server.web.api.common import at
 from server.web.auth import Principal, ServicesOf, require
 from server.web.problems import invalid
 from server.web.rights import Action
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 MINUTES = {**labels.SHELVES, 0: "现在结束"}
 ENDED = "结束维护"
 Silencing = Annotated[Principal, Depends(require(Action.SILENCE))]
