@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from server.duty import book as books
+from server.duty import words
 from server.duty.calendar import Workdays
 from server.duty.ladder import DUTIES
 from server.duty.roster import Watcher, who
@@ -50,7 +51,7 @@ class Directory:
         found: dict[str, list[Member]] = {code: [] for code in codes}
         for one in line:
             if one.duty_phone:
-                found[one.code].append(Member(None, f"{one.short_name}值班室", one.duty_phone, "desk"))
+                found[one.code].append(Member(None, words.desk(one.short_name), one.duty_phone, "desk"))
         book = books.load(self._session, codes, self._workdays, self._now)
         for code in codes:
             found[code] += [_member(one.watcher, "shift") for one in who(book, code, "duty_officer", self._now)]

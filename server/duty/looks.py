@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from server.duty import words
 from server.duty.numbers import number
 from server.duty.routing import e164, landline
 from server.store import audit
@@ -136,13 +137,13 @@ def _reach(session: Session, room: Room, sms: str, voice: str) -> _Reach | None:
     person = session.get(Person, room.person) if room.person is not None else None
     candidates: list[tuple[str | None, str, int | None]] = []
     if unit is not None:
-        candidates.append((unit.duty_phone, f"{unit.short_name}值班室", None))
+        candidates.append((unit.duty_phone, words.desk(unit.short_name), None))
     if person is not None and person.disabled_at is None:
         candidates.append((person.phone, person.name, person.id))
     while unit is not None and unit.parent is not None:
         unit = session.get(Unit, unit.parent)
         if unit is not None:
-            candidates.append((unit.duty_phone, f"{unit.short_name}值班室", None))
+            candidates.append((unit.duty_phone, words.desk(unit.short_name), None))
     for phone, name, ident in candidates:
         if voice and (fixed := landline(phone)) is not None:
             return _Reach(fixed, voice, name, ident)

@@ -103,5 +103,11 @@ REASONS = {
     "reopened": "退回", "digest": "早间汇总", "summary": "限频汇总", "verify": "号码验证", "test": "试发", "look": "派查", "vacancy": "值班空缺",
     "reply": "答复", "group": "合并告警", "expire": "接手到期", "progressed": "进展",
 }  # fmt: skip
+DESK = "值班室"
 CHANNELS = {"twilio_sms": "短信", "sms": "短信", "outbox_file": "短信（存文件）", "modem": "短信猫", "http_gateway": "短信", "voice": "语音"}
 RECEIPTS = {"delivered": "已送达", "read": "已读", "undelivered": "未送达", "failed": "未送达", "canceled": "已取消", "sent": "已发出"}
+
+
+def desk(unit: str) -> str:
+    """The name under which the duty room of a unit stands in lists and on the record; `unit` is the unit's short name."""
+    return f"{unit}{DESK}"

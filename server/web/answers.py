@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
-from server.duty import looks, phones
+from server.duty import looks, phones, words
 from server.duty.answers import NOT_UNDERSTOOD, Answer
 from server.duty.routing import e164, landline
 from server.store.tables import Alarm, Notification, Person, Unit
@@ -55,7 +55,7 @@ def caller(session: Session, phone: str) -> Caller:
             return Caller(person.name, phone, person.id, person.phone_verified_at is not None)
     for unit in session.scalars(select(Unit).where(Unit.duty_phone.is_not(None))):
         if phone in (landline(unit.duty_phone), e164(unit.duty_phone)):
-            return Caller(f"{unit.short_name}值班室", phone, None, proven=True)
+            return Caller(words.desk(unit.short_name), phone, None, proven=True)
     return Caller(phone, phone, None, proven=False)
 
 

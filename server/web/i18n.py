@@ -9,6 +9,7 @@ from babel.messages.pofile import read_po
 
 from contract.quantities import QUANTITIES
 from server.duty.events import event_of
+from server.duty.words import DESK
 from server.web import labels
 
 SOURCE = "zh"
@@ -104,7 +105,9 @@ class Words:
         return str(value)
 
     def who(self, name: str) -> str:
-        """Who did something; the command line has no name of its own."""
+        """Who did something or was told; the command line and the duty room of a unit have no name of their own."""
+        if name.endswith(DESK) and self.language != SOURCE:
+            return f"{name.removesuffix(DESK)} {self.text(DESK)}"
         return self.text("命令行") if name == COMMAND_LINE else name
 
     def probe(self, channel: str) -> str:
