@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from server.duty.numbers import valid
 
+ASKS = {1: "acknowledge", 2: "decline", 3: "progress", 4: "assist", 5: "no-danger"}
+"""Digit -> the action that it asks for, by the name that pages and the interface use."""
 WORDS = {"接手": 1, "去不了": 2, "转交": 2, "到场": 3, "求援": 4, "支援": 4, "无险情": 5}
 AGAIN = 9
 NOT_UNDERSTOOD = "没有听懂。接手按1，转交按2，重听按9。"

@@ -8,7 +8,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from server.duty import cards as action_cards
-from server.duty import closure, incidents, sheet
+from server.duty import closure, sheet
+from server.duty import incident_sensor as sensor
+from server.duty import incident_work as work
 from server.duty.cards import Cards, Filled, Situation
 from server.duty.words import RECEIPTS
 from server.series import SeriesStore
@@ -54,7 +56,7 @@ class Whole:
 def read(session: Session, series: SeriesStore, cards: Cards, incident: Incident, now: int, translate: Mapping[str, str] | None = None) -> Whole:
     """Read an incident. `translate` turns the card's sentences into another language."""
     found = store.alarms(session, incident.id)
-    card = incidents.card_of(cards, incident)
+    card = work.card_of(cards, incident)
     return Whole(
         incident=incident,
         alarms=found,
@@ -67,7 +69,7 @@ def read(session: Session, series: SeriesStore, cards: Cards, incident: Incident
         photos=store.photos(session, incident.id),
         photo_rule=sheet.photo_rule(session, incident.room),
         holdings=sheet.holdings(session, incident.room),
-        verdict=None if incident.reported_at is None else incidents.sensor_says(session, series, card, incident, now),
+        verdict=None if incident.reported_at is None else sensor.says(session, series, card, incident, now),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from contract.quantities import QUANTITIES
 from server.duty.incident_file import Whole
-from server.duty.incidents import CODES
+from server.duty.incident_work import CODES
 from server.duty.words import CHANNELS, EVENTS, INCIDENT_ENTRIES, LEVELS, NOTIFICATION_STATES, REASONS, TRANSITIONS
 from server.reports.dossier_data import Record, done_by
 from server.reports.paper import Block, Column, Curve, Facts, Line, Paper, Picture, Pictures, Sheet, Table, Text, sealed

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from server.reports.paper import Block, Column, Facts, Sheet, Table, Text
 from server.reports.period import Period, local
-from server.reports.sources import Sources, share
+from server.reports.sources import Sources
 from server.reports.words import percent
 from server.store import drills, rooms, units
 from server.store.tables_drill import Drill
@@ -54,14 +54,20 @@ def _seconds(found: Sequence[Drill], stage: str) -> list[float]:
 
 
 def _overview(every: Sequence[Drill], last: Sequence[Drill], due: Sequence[str]) -> Facts:
-    pairs = [("演练间次", str(len(every))), ("覆盖库房", f"{len(last)} 间，占在用库房 {percent(share(len(last), len(last) + len(due)))}")]
+    pairs = [("演练间次", str(len(every))), ("覆盖库房", _of(len(last), len(last) + len(due), "在用"))]
     for stage, word in _STAGES:
         times = _seconds(last, stage)
         slow = f"，中位 {median(times):.0f} 秒，最慢 {times[-1]:.0f} 秒" if times else ""
-        pairs.append((word, f"{len(times)} 间（{percent(share(len(times), len(last)))}）{slow}"))
+        pairs.append((word, f"{_of(len(times), len(last), '已演练')}{slow}"))
     signed = [row for row in every if row.signature]
     pairs.append(("签名核对", f"{sum(map(intact, signed))} 份一致，共 {len(signed)} 份"))
     return Facts(title="一、总体情况", pairs=tuple(pairs))
+
+
+def _of(part: int, whole: int, of: str) -> str:
+    """A count with what it is a share of, rounded as everybody does it; only all of them are 100 %."""
+    near = round(100 * part / whole, 1) if whole else None
+    return f"{part} 间，占{of} {whole} 间的 {percent(near if near is None or part == whole else min(near, 99.9))}"
 
 
 def _by_unit(session: Session, top: str, last: Sequence[Drill], due: Sequence[str]) -> Block:

@@ -15,7 +15,7 @@ from server import stills, watermark
 from server.duty import incident_file
 from server.duty.cards import Cards
 from server.duty.incident_file import Whole
-from server.duty.incidents import note
+from server.duty.incident_work import note
 from server.files import write_whole
 from server.reports import dossier_data, dossier_paper
 from server.reports.desk import Runner

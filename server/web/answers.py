@@ -4,6 +4,7 @@ An answer acts only when it is attributable: from a number that is registered an
 the own code of somebody who was called. Any other is on the record as 已看到 and stops nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from server.duty import looks, phones, words
-from server.duty.answers import NOT_UNDERSTOOD, Answer
+from server.duty.answers import ASKS, NOT_UNDERSTOOD, Answer
 from server.duty.routing import e164, landline
 from server.store.tables import Alarm, Notification, Person, Unit
 from server.watch import commands
@@ -20,8 +21,9 @@ from server.web.problems import ProblemError
 from server.web.services import Services
 
 _WAITING = ("active_unacked", "active_acked", "latched_unacked", "latched_acked", "cleared_unacked")
-_ACTS: dict[int, type[commands.AlarmCommand]] = {
-    1: commands.Acknowledge, 2: commands.Decline, 3: commands.Progress, 4: commands.Assist, 5: commands.NoDanger,
+_COMMANDS: Mapping[str, type[commands.AlarmCommand]] = {
+    "acknowledge": commands.Acknowledge, "decline": commands.Decline, "progress": commands.Progress, "assist": commands.Assist,
+    "no-danger": commands.NoDanger,
 }  # fmt: skip
 _SAID = {
     1: "已记录：接手，请马上处置。", 2: "已记录：已转给下一位。", 3: "已记录：到场。", 4: "已记录：已通知上一级支援。",
@@ -104,7 +106,7 @@ async def _act(services: Services, alarm: int, digit: int, who: Caller, via: str
         await door.submit(services, commands.Seen(alarm=alarm, by=who.name, via=via, note=f"答复 {digit}，号码未验证"))
         return "已看到。你的号码还没有验证，请致电值班室接手。"
     try:
-        await door.submit(services, _ACTS[digit](alarm=alarm, by=who.name, via=via, person_id=who.person))
+        await door.submit(services, _COMMANDS[ASKS[digit]](alarm=alarm, by=who.name, via=via, person_id=who.person))
     except ProblemError as problem:
         return _REFUSED.get(problem.status, _LATER)  # the watch's own sentence may name a person, which no message may
     return _SAID[digit]

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from server.duty.incidents import CODES
+from server.duty.answers import ASKS
+from server.duty.incident_work import CODES
 from server.duty.words import CHANNELS, EVENTS, INCIDENT_ENTRIES, INCIDENT_STATES, LEVELS, NOTIFICATION_STATES, REASONS, TRANSITIONS
 from server.org.audit_words import ACTIONS, DETAILS, ROLES
 from server.org.imports import KINDS
@@ -106,7 +107,7 @@ PROPOSALS = {
     "group": "多间同时出现，建议合并为一条",
     "keep": "暂无建议",
 }
-DIGITS = {"acknowledge": 1, "decline": 2, "progress": 3, "assist": 4, "no-danger": 5}
+DIGITS = {action: digit for digit, action in ASKS.items()}
 """The digits of texts and calls (server/duty/answers.py), shown and taken as keys where answers are buttons."""
 VIA = {"page": "值守台", "api": "接口", "sms": "短信", "voice": "语音"}
 AUDIT_ACTIONS = {**ACTIONS, **{f"report.{name}": kind.title for name, kind in REPORTS.items()}}

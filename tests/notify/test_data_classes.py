@@ -41,8 +41,8 @@ def test_every_template_filled_with_hostile_data_stays_one_message_without_a_lin
         about = {"rule": rule.replace("*", ""), "kind": kind.replace("*", "state"), "quantity": quantity.replace("*", "smoke")}
         said.append(texts.first(replace(facts, **about, drill=drill, **figures), reply_hint=True))
     reached = {texts.recognise(text)[0] for text in said}
-    # S5 names a temperature, which no rate judges: S33 is said. S16 is said by gateways alone, with places of their own.
-    assert set(texts.texts) - reached == {"S5", "S16"}
+    # S16 is said by gateways alone, with places of their own.
+    assert set(texts.texts) - reached == {"S16"}
     for text in said:
         assert segments(text) == 1, text
         assert not any(bad in text for bad in ("://", ".cn", "\n", "😀", "{", "}", "'", "=")), text

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from sqlalchemy import select
 
 from server import stills, watermark
-from server.duty import incidents as duty
+from server.duty import incident_work as duty
 from server.reports.filing import FOLDER, PHOTOS, path_of
 from server.store import audit, incidents
 from server.store.tables_incident import Dossier, IncidentPhoto

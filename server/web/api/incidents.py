@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy.orm import Session
 
 from server.duty import incident_file
-from server.duty import incidents as duty
+from server.duty import incident_work as duty
 from server.store import incidents, rooms, units
 from server.store.tables_incident import Incident
 from server.web.api.common import PROBLEMS, Cursor, From, Limit, Viewer, at, at_or_none, decode_id, ms, page

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from server import stills
 from server.duty import incident_file
-from server.duty import incidents as duty
+from server.duty import incident_work as duty
 from server.duty.sheet import photos_allowed
 from server.store import incidents, rooms, units
 from server.web.api import incident_files
