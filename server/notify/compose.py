@@ -3,10 +3,10 @@
 from server.duty.calendar import Workdays, load_workdays
 from server.duty.escalation import EscalationTable, default_escalation, load_escalation
 from server.notify.channels import Channel, ChannelSettings, open_channel
+from server.notify.claims import SendSettings
 from server.notify.dispatch import Dispatcher, DispatchSettings
 from server.notify.expand import Count
 from server.notify.lines import Broadcast
-from server.notify.send import SendSettings
 from server.notify.situation import Knowledge
 from server.notify.throttle import Cap
 from server.secret_files import secret

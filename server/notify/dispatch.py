@@ -15,11 +15,12 @@ from server.duty.calendar import Workdays
 from server.duty.escalation import EscalationTable
 from server.duty.ladder import LEVELS
 from server.notify.channels import Channel
+from server.notify.claims import SendSettings
 from server.notify.expand import Count, Expander
 from server.notify.forecast import Forecast
 from server.notify.lines import Broadcast, Lines
 from server.notify.receipts import Poller
-from server.notify.send import Clock, Sender, SendSettings
+from server.notify.send import Clock, Sender
 from server.notify.situation import Knowledge
 from server.notify.steps import Steps
 from server.notify.texts import Catalogue, default_texts

@@ -3,8 +3,8 @@
 import pytest
 
 from server.duty.escalation import parse_escalation
+from server.notify.claims import SendSettings
 from server.notify.dispatch import Dispatcher, DispatchSettings
-from server.notify.send import SendSettings
 from server.notify.throttle import Cap
 from server.store.tables import Alarm, Transition
 from server.store.tables import Notification as Note
