@@ -73,9 +73,10 @@ class Words:
     def changed(self, kind: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
         """What an entry of the audit log changed: particular, before, after. `kind` is the table of the books it is about, or anything else."""
         old, new = before or {}, after or {}
-        return [(self._field(kind, name), self._cell(kind, name, old.get(name)), self._cell(kind, name, new.get(name))) for name in {**old, **new}]
+        return [(self.field(kind, name), self._cell(kind, name, old.get(name)), self._cell(kind, name, new.get(name))) for name in {**old, **new}]
 
-    def _field(self, kind: str, name: str) -> str:
+    def field(self, kind: str, name: str) -> str:
+        """What a particular is called; `kind` is the table of the books that it belongs to, or anything else."""
         column = labels.COLUMNS.get((kind, name))
         if column is not None:
             return self.text(column.title)
@@ -99,7 +100,7 @@ class Words:
             case dict() if name == "moved":
                 return self.listed(f"{self.of('moved', table)} {count}" for table, count in value.items() if table in labels.TABLES["moved"])
             case dict():
-                return self.listed(f"{self._field('', key)} {self.told(key, one)}" for key, one in value.items())
+                return self.listed(f"{self.field('', key)} {self.told(key, one)}" for key, one in value.items())
             case str() if name in _VALUES:
                 return self.of(_VALUES[name], value)
         return str(value)

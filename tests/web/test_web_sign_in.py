@@ -341,6 +341,19 @@ def _late_form(house: House, ended: str) -> None:
     assert "门外&#34;无&lt;烟&gt;味" in client.get(f"/alarms/{alarm}", headers=HTML).text
 
 
+def test_an_edit_of_the_books_that_comes_too_late_is_offered_again_whole(house: House) -> None:
+    client = house.client("system")
+    client.post("/logout")
+    filled = {"kind": "rooms", "key.code": ROOM, "cell.location": "三楼东侧", "reason": "搬迁", "back": f"/rooms/{ROOM}/sheet"}
+    late = client.post("/edit", data=filled, headers=HTML).text
+    kept = {name: unescape(late.split(f'name="{name}" value="')[1].split('"')[0]) for name in ("kept_to", "kept")}
+    page = client.post("/login", data={"login": "system", "password": PASSWORD, **kept}, headers=HTML).text
+    assert re.search(r"<small>位置</small> <bdi>三楼东侧</bdi>", page), "said by its name"
+    fields = {name: unescape(value) for name, value in re.findall(r'type="hidden" name="([\w.]+)" value="([^"]*)"', page)}
+    assert fields.items() >= filled.items()
+    assert client.post("/edit", data=fields, headers=HTML).headers["location"] == f"/rooms/{ROOM}/sheet?said=done"
+
+
 def test_a_dialog_asks_for_the_sign_in_in_place(house: House) -> None:
     alarm = house.smoke()
     answer = house.client().post(f"/alarms/{alarm}/acknowledge", data={"from": "dialog", "note": "x"}, headers={**HTML, "hx-request": "true"})
