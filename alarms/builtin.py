@@ -21,6 +21,11 @@ GROUPS: Mapping[str, str] = {
 GROUP_QUANTITY: Mapping[str, str] = {"power": "power", "weather": "humidity"}
 
 
+def needs_two(rule: Rule, quantity: str) -> bool:
+    """Whether only two people may hold back what the rule says of a point of this quantity; the silence of a smoke detector is smoke too."""
+    return rule.two_persons or quantity in ALWAYS_HEARD
+
+
 def with_smoke(rules: RuleSet) -> RuleSet:
     """An operator's rules with the product's for smoke: his can tighten those and add to them, not replace them.
 

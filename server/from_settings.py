@@ -15,6 +15,7 @@ from server.org.sessions import SignInLimits
 from server.org.vouching import ProviderSettings
 from server.secret_files import readable, secret
 from server.settings import Settings
+from server.web.labels import OWN_RULE_FILE
 from server.web.services import ApiToken, Rates, WebSettings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def rules(settings: Settings) -> RuleSet:
     """
     if settings.rules is None:
         return default_rules()
-    source = f"单位自定规则文件 {settings.rules.name}"
+    source = f"{OWN_RULE_FILE} {settings.rules.name}"
     own = RuleSet(tuple(_sourced(rule, source) for rule in load_rules(settings.rules).rules))
     try:
         return with_smoke(own)

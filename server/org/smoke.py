@@ -3,7 +3,7 @@
 Two people do it at the room: its stage, its maintenance (server/watch/rooms.py, works.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, select
@@ -26,6 +26,14 @@ def keep_stage(session: Session, old: Row | None, stage: str) -> None:
         raise CheckError("有烟感的库房须两人共同退出“在用”或停用，请在库房页办理")
 
 
+def keep_demanded(session: Session, old: Row | None, demanded: Iterable[str]) -> None:
+    """A room with smoke detectors may not stop having to report them while anybody hears it: it would be green without them. Raises CheckError."""
+    if old is None or old["stage"] not in HEARD or not (set(old["demanded"]) & set(ALWAYS_HEARD)) - set(demanded):
+        return
+    if _any(session, Point.room == old["code"]):
+        raise CheckError("应测的量里不能去掉烟感；确需去掉，请先由两人在库房页退出“在用”至未接入或停用")
+
+
 def keep_room(session: Session, old: Row | None, room: str | None) -> None:
     """A point of smoke may not go to no room, nor to one in which fewer people would hear it. Raises CheckError."""
     if old is None or old["quantity"] not in ALWAYS_HEARD or old["room"] in (None, room):
@@ -42,8 +50,9 @@ def keep_undone(session: Session, table: str, row: Row, before: Row | None) -> N
             raise CheckError("有烟感在用，须先由两人在库房页停用")
     elif before is None:
         return
-    elif table == "room" and "stage" in before:
-        keep_stage(session, row, before["stage"])
+    elif table == "room":
+        keep_stage(session, row, before.get("stage", row["stage"]))
+        keep_demanded(session, row, before.get("demanded", row["demanded"]))
     elif table == "point" and "room" in before:
         keep_room(session, row, before["room"])
 

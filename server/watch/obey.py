@@ -1,7 +1,10 @@
 """What a person asked for, carried out within the watch's transaction: the only way in which a hand changes an alarm."""
 
+from dataclasses import replace
+
 from sqlalchemy import select
 
+from alarms.builtin import needs_two
 from alarms.lifecycle import (
     Acknowledge,
     Event,
@@ -62,7 +65,7 @@ def _step(world: World, tx: Transaction, judge: Judge, alarm: Alarm, command: co
     if memory is None or rule is None or alarm.id not in (memory.alarm, _just_closed(memory, alarm, command, tx.now)):
         return NOT_FOUND
     try:
-        result = step(rule, memory.state, _event(command), tx.now)
+        result = step(replace(rule, two_persons=needs_two(rule, alarm.quantity)), memory.state, _event(command), tx.now)
     except NotAllowedError as error:
         return commands.Outcome(code="not_allowed", alarm=alarm.id, state=alarm.state, sentence=str(error))
     before = alarm.state

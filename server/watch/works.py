@@ -2,9 +2,8 @@
 
 import heapq
 
-from alarms.builtin import ALWAYS_HEARD
+from alarms.builtin import needs_two
 from alarms.lifecycle import Suppress, Unsuppress
-from alarms.rules import Rule
 from server.store import audit, works
 from server.store.tables_watch import Work
 from server.watch import commands
@@ -21,11 +20,6 @@ LONGEST_MS = 31 * 86_400_000
 AHEAD_MS = 366 * 86_400_000
 
 NO_ROOM = Outcome(code="not_found", sentence="没有这间库房。")
-
-
-def needs_two(rule: Rule, quantity: str) -> bool:
-    """Whether only two people may pause it."""
-    return rule.two_persons or quantity in ALWAYS_HEARD
 
 
 class Works:

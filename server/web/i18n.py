@@ -105,6 +105,11 @@ class Words:
                 return self.of(_VALUES[name], value)
         return str(value)
 
+    def source(self, text: str) -> str:
+        """Where a rule comes from; the name of an operator's own file stays as it is."""
+        own, _, file = text.partition(" ")
+        return f"{self.text(own)} {file}" if own == labels.OWN_RULE_FILE else self.text(text)
+
     def who(self, name: str) -> str:
         """Who did something or was told; the command line and the duty room of a unit have no name of their own."""
         if name.endswith(DESK) and self.language != SOURCE:

@@ -13,6 +13,8 @@ from server.reports.words import CAUSES as PAPER_CAUSES
 from server.reports.words import STAGES
 from server.web import labels_org
 
+OWN_RULE_FILE = "单位自定规则文件"
+"""Stands before the name of an operator's own file as the source of a rule."""
 ROOM_STATES = {
     **{level: LEVELS[level] for level in ("critical", "urgent", "alarm")},
     "blind": "值守中断",

@@ -145,6 +145,25 @@ def stage(house: House) -> None:
     assert post(house, f"/rooms/{ROOM}/stage", stage="in_use", reason="改造完成")[0] == 200
 
 
+@way("烟感探测器失联的暂停与停用", TWO)
+def silence_of_a_detector(house: House) -> None:
+    """The other room's detector falls silent while the rest of its gateway goes on; who fits it alone may neither shelve nor retire that."""
+    for _ in range(4):
+        house.now += 30_000
+        house.send(OTHER, temperature=21.4, humidity=52, leak=0, door=0)
+        house.send(temperature=21.4, humidity=52, smoke=1, leak=0, door=0)
+    with house.db.read() as session:
+        silent = session.scalars(select(Alarm).where(Alarm.room == OTHER, Alarm.rule == "sensor_stale", Alarm.quantity == "smoke")).one().id
+    address = f"/alarms/{silent}"
+    assert post(house, f"{address}/shelve", until=iso(house.now + 60_000), reason="施工") == (403, "该告警不允许暂停提醒。")
+    assert post(house, f"{address}/out-of-service", reason="换探头")[0] == 403
+    assert post(house, f"{address}/out-of-service", reason="换探头", **SECOND)[0] == 200
+    with house.db.read() as session:
+        assert session.get_one(Alarm, silent).state == "out_of_service"
+    assert post(house, f"{address}/return-to-service")[0] == 200
+    house.calm(OTHER)
+
+
 # -- what a data administrator may change ---------------------------------------------------------------------------------------------------
 
 
@@ -153,6 +172,20 @@ def edit_stage(house: House) -> None:
     for quieter in ("trial", "retired"):
         answer = change(client(house, "province-system"), "rooms", {"code": ROOM}, {"stage": quieter})
         assert (answer.status_code, "两人" in answer.json()["detail"]) == (422, True)
+
+
+@way("编辑、导入库房：应测的量里去掉烟感", TWO)
+def edit_demanded(house: House) -> None:
+    """A room that need not report smoke would be green with its detector dead."""
+    system = client(house, "province-system")
+    for fewer in ("temperature;humidity", ""):
+        answer = change(system, "rooms", {"code": OTHER}, {"demanded": fewer})
+        assert (answer.status_code, "两人" in answer.json()["detail"]) == (422, True)
+    assert post(house, f"/rooms/{OTHER}/stage", stage="not_connected", reason="改造")[0] == 403
+    assert post(house, f"/rooms/{OTHER}/stage", stage="not_connected", reason="改造", **SECOND)[0] == 200
+    assert change(system, "rooms", {"code": OTHER}, {"demanded": "temperature;humidity"}).json()["state"] == "done"
+    assert change(system, "rooms", {"code": OTHER}, {"demanded": "temperature;humidity;smoke"}).json()["state"] == "done"
+    assert post(house, f"/rooms/{OTHER}/stage", stage="in_use", reason="改造完成")[0] == 200
 
 
 @way("编辑库房：用房种类、载体", HEARD)

@@ -56,17 +56,17 @@ def test_an_import_reaches_the_board_without_a_restart_and_is_taken_back(house: 
 
 def test_an_administrator_edits_at_once_and_the_log_knows_before_and_after(house: House) -> None:
     system = house.client("system")
-    assert change(system, "rooms", {"code": ROOM}, {"location": "三楼东侧", "demanded": "temperature"}).json()["state"] == "done"
-    assert house.board.room(ROOM, house.now).fact.demanded == ("temperature",)
+    assert change(system, "rooms", {"code": ROOM}, {"location": "三楼东侧", "demanded": "temperature;smoke"}).json()["state"] == "done"
+    assert house.board.room(ROOM, house.now).fact.demanded == ("temperature", "smoke")
     with house.db.read() as session:
         entry = session.query(AuditEntry).filter_by(action="change_rooms").one()
         assert entry.before == {"location": "", "demanded": "temperature;humidity;smoke"}
-        assert entry.after == {"location": "三楼东侧", "demanded": "temperature"}
+        assert entry.after == {"location": "三楼东侧", "demanded": "temperature;smoke"}
     auditor = house.client("audit")
     said = {language: re.findall(r"<small>([^<]* → [^<]*)</small>", auditor.get(f"/audit?lang={language}").text) for language in ("zh", "en")}
     assert said == {
-        "zh": ["应测的量 温度、湿度、烟感 → 温度", "位置 — → 三楼东侧"],
-        "en": ["Quantities demanded Temperature, Relative humidity, Smoke → Temperature", "Location — → 三楼东侧"],
+        "zh": ["应测的量 温度、湿度、烟感 → 温度、烟感", "位置 — → 三楼东侧"],
+        "en": ["Quantities demanded Temperature, Relative humidity, Smoke → Temperature, Smoke", "Location — → 三楼东侧"],
     }
     for after, word in (({"short_name": "名字实在太长了"}, "最多 6 个字"), ({"nonsense": "x"}, "没有这一项"), ({"location": "三楼东侧"}, "没有改动")):
         answer = change(system, "rooms", {"code": ROOM}, after)

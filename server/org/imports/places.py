@@ -101,6 +101,7 @@ def plan_rooms(context: Context, rows: Sequence[Checked], plan: Plan) -> None:
         if not values["demanded"] and old is None and values["stage"] not in _ENDED:
             values["demanded"] = list(kind.demanded)
         smoke.keep_stage(context.session, old, values["stage"])
+        smoke.keep_demanded(context.session, old, values["demanded"])
         values["search"] = search.of_place(values["name"], values["short_name"], code=code)
         if old is not None and old["unit"] != unit:
             _hand_on(context, plan, code, old["unit"], unit)
