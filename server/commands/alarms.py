@@ -9,10 +9,11 @@ from alarms.case import CaseError, Verdict, read, replay
 from server.cases import NoCaseError, bundle, explain_alarm
 from server.commands import FAILED, INVALID, NOT_FOUND, OK, CommandError, add, database, emit, now_ms, say, series_store, settings_of
 from server.commands.remote import ask, server_or_store
+from server.commands.words import SIDES, clock, origin
+from server.duty.words import LEVELS, TRANSITIONS
 from server.instants import beijing
 from server.settings import Settings
-
-_SIDES = {"above": "高于", "below": "低于", "equals": "等于"}
+from server.web.labels import ALARM_STATES
 
 
 def alarms_explain(args: argparse.Namespace) -> int:
@@ -34,20 +35,21 @@ def explained(found: dict[str, Any]) -> str:
     """The same as text: a line per change, the reason below it."""
     lines = [f"告警 {found['alarm']}（编号 {found['number']}）{found['rule']} · {found['room'] or found['subject']}"]
     for change in found["transitions"]:
-        who = f" · {change['by']}" if change["by"] else ""
-        lines.append(f"{change['at']}  {change['name']} → {change['after']} {change['level']}{who}{' · ' + change['note'] if change['note'] else ''}")
+        said = [f"{TRANSITIONS.get(change['name'], change['name'])} → {ALARM_STATES.get(change['after'], change['after'])}"]
+        said += [LEVELS.get(change["level"], ""), change["by"], change["note"]]
+        lines.append(f"{clock(change['at'])}  {' · '.join(filter(None, said))}")
         if change["limit"] is not None and change["name"] in ("raised", "re_raised", "escalated"):
             lines.append(f"    {_because(change)}")
-    return "\n".join([*lines, *(f"规则版本 {book['version'][:12]}，{book['since']} 起" for book in found["rule_sets"])])
+    return "\n".join([*lines, *(f"规则版本 {book['version'][:12]}，{clock(book['since'])} 起" for book in found["rule_sets"])])
 
 
 def _because(change: dict[str, Any]) -> str:
     value = "" if change["value"] is None else f"测值 {change['value']:g} "
     delay = f"，持续 {change['on_delay_s']:g} 秒" if change["on_delay_s"] else ""
     made = change["limit_change"]
-    origin = f"{made['by']} 调整：{made['why']}" if made else change["limit_origin"] or "程序内置"
+    whose = f"{made['by']} 调整：{made['why']}" if made else origin(change["limit_origin"])
     source = f"；依据 {change['source']}" if change["source"] and not made else ""
-    return f"{value}{_SIDES.get(change['side'] or '', '限值')} {change['limit']:g}{delay}；限值来自 {origin}{source}"
+    return f"{value}{SIDES.get(change['side'] or '', '限值')} {change['limit']:g}{delay}；限值来自 {whose}{source}"
 
 
 def alarms_case(args: argparse.Namespace) -> int:

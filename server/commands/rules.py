@@ -28,6 +28,8 @@ from server.commands import (
     trials,
 )
 from server.commands.remote import ask, running_server, server_or_store
+from server.commands.words import asked, origin
+from server.duty.words import LEVELS
 from server.instants import instant
 from server.notify import compose
 from server.settings import Settings
@@ -84,14 +86,16 @@ def explained(found: dict[str, Any]) -> str:
     for rule in found["rules"]:
         lines.append(f"{rule['rule']}（{rule['kind']}）：{rule['source']}")
         for level in rule["levels"]:
-            lines.append(f"  {_limit(level)}  {level['because']}")
-            lines += [f"    {'→' if layer['wins'] else ' '} {layer['origin']}: {_limit(layer)} {_told(layer)}".rstrip() for layer in level["layers"]]
+            lines.append(f"  {_limit(level, rule)}  {level['because']}")
+            lines += [
+                f"    {'→' if layer['wins'] else ' '} {origin(layer['origin'])}：{_limit(layer, rule)} {_told(layer)}".rstrip()
+                for layer in level["layers"]
+            ]
     return "\n".join(lines)
 
 
-def _limit(level: dict[str, Any]) -> str:
-    side = next(side for side in ("above", "below", "equals") if side in level)
-    return f"{level['level']} {side} {level[side]}，持续 {level['on_delay_s']:g} 秒"
+def _limit(level: dict[str, Any], rule: dict[str, Any]) -> str:
+    return f"{LEVELS[level['level']]} {asked(level, rule['kind'])}，持续 {level['on_delay_s']:g} 秒"
 
 
 def _told(layer: dict[str, Any]) -> str:

@@ -77,6 +77,15 @@ def test_shelving_needs_an_end_and_a_reason_and_smoke_is_never_shelved(house: Ho
     assert act(client, ident, "shelve", until="2026-09-21T15:00:00Z", reason="搬运") == (200, "shelved")
     assert client.get(f"/api/v1/alarms/{ident}").json()["shelved_until"] == "2026-09-21T15:00:00Z"
     assert act(client, ident, "unshelve") == (200, "active_unacked")
+    page = {"Origin": "http://testserver"}
+    assert client.post(f"/alarms/{ident}/shelve", data={"minutes": "30", "reason": "搬运", "one_shot": "1"}, headers=page).status_code in (200, 303)
+    assert state(client, ident) == "shelved"
+    house.send(door=0)
+    for _ in range(2):
+        house.now += 3_000
+        house.send(door=0)
+    wait_until(lambda: house.alarm(ROOM, "door_held").closed_at is not None)
+    assert client.get(f"/api/v1/alarms/{ident}").json()["transitions"][-2]["name"] == "shelf_expired", "a shelf for once ends with the occurrence"
     assert act(client, house.smoke(), "shelve", until="2026-09-21T15:00:00Z", reason="施工") == (403, "该告警不允许暂停提醒。")
 
 

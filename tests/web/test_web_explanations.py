@@ -88,6 +88,10 @@ def test_the_commands_open_the_store_when_no_server_holds_it(explained: tuple[Ho
     assert json.loads(capsys.readouterr().out)["alarm"] == alarm
     assert main(["alarms", "explain", str(alarm), *where]) == 0
     assert "测值 58 高于 57，持续 60 秒；限值来自 in_charge 调整：汛期加严" in capsys.readouterr().out
+    assert main(["rules", "explain", ROOM, "humidity", *where]) == 0
+    said = capsys.readouterr().out
+    assert "→ 全省规则：提示 高于 60，持续" in said
+    assert "提示 没有数据，持续 0 秒" in said
     assert main(["alarms", "explain", "999", *where]) == 3
     assert main(["alarms", "case", str(alarm), "-o", str(tmp_path / "case.json"), *where]) == 0
     assert main(["alarms", "case", "999", "-o", str(tmp_path / "x.json"), *where]) == 3

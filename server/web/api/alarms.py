@@ -51,10 +51,11 @@ class TakeOver(Remark):
 
 
 class Pause(BaseModel):
-    """暂停提醒 until an instant, with a reason."""
+    """暂停提醒 until an instant, with a reason. `one_shot`: for this occurrence only, it ends with the alarm's return to normal."""
 
     until: Instant
     reason: Reason
+    one_shot: bool = False
 
 
 class Permit(BaseModel):
@@ -248,7 +249,9 @@ async def comment(ident: Ident, body: Comment, who: Handling, services: Services
 @router.post("/alarms/{ident}/shelve", operation_id="shelve", responses=_CONFLICT)
 async def shelve(ident: Ident, body: Pause, who: Silencing, services: ServicesOf) -> CommandResult:
     """暂停提醒: silence until an instant, with a reason."""
-    command = commands.Shelve(alarm=ident, by=who.name, account=who.account, until=ms(body.until), reason=body.reason)
+    command = commands.Shelve(
+        alarm=ident, by=who.name, account=who.account, until=ms(body.until), reason=body.reason, one_shot=body.one_shot
+    )  # fmt: skip
     return await run(services, command)
 
 

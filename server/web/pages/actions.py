@@ -69,7 +69,9 @@ BUILD: Mapping[str, Build] = {
     "assist": lambda base, form, _: commands.Assist(**base, note=_note(form)),
     "no-danger": lambda base, form, _: commands.NoDanger(**base, note=_note(form)),
     "comment": lambda base, form, _: commands.Comment(**base, note=_note(form)),
-    "shelve": lambda base, form, now: commands.Shelve(**base, until=_until(form, now, labels.SHELVES), reason=_reason(form)),
+    "shelve": lambda base, form, now: commands.Shelve(
+        **base, until=_until(form, now, labels.SHELVES), reason=_reason(form), one_shot=form.get("one_shot") == "1"
+    ),
     "unshelve": lambda base, _, __: commands.Unshelve(**base),
     "reset": lambda base, form, _: commands.Reset(**base, note=_note(form)),
     "out-of-service": lambda base, form, _: commands.OutOfService(**base, reason=_reason(form)),
