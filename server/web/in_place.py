@@ -51,6 +51,8 @@ def person_at(services: Services, request: Request, asker: Principal, form: Mapp
 def _proven(services: Services, request: Request, login: str, pin: str) -> sessions.Identity:
     now = services.clock()
     subject = verified_subject(request, services.settings.trusted_proxies)
+    if not login and not subject:
+        raise ProblemError(403, "请填写自己的登录名和 PIN。", code="pin_refused")
     try:
         if subject and not login:
             return sessions.holder(services.db, subject, now)
