@@ -10,7 +10,7 @@ from server.cases import NoCaseError, bundle, explain_alarm
 from server.commands import FAILED, INVALID, NOT_FOUND, OK, CommandError, add, database, emit, now_ms, say, series_store, settings_of
 from server.commands.remote import ask, server_or_store
 from server.commands.words import SIDES, clock, origin
-from server.duty.words import LEVELS, TRANSITIONS
+from server.duty.words import LEVELS, SUPPRESSIONS, TRANSITIONS
 from server.instants import beijing
 from server.settings import Settings
 from server.web.labels import ALARM_STATES
@@ -36,7 +36,7 @@ def explained(found: dict[str, Any]) -> str:
     lines = [f"告警 {found['alarm']}（编号 {found['number']}）{found['rule']} · {found['room'] or found['subject']}"]
     for change in found["transitions"]:
         said = [f"{TRANSITIONS.get(change['name'], change['name'])} → {ALARM_STATES.get(change['after'], change['after'])}"]
-        said += [LEVELS.get(change["level"], ""), change["by"], change["note"]]
+        said += [LEVELS.get(change["level"], ""), change["by"], SUPPRESSIONS.get(change["note"], change["note"])]
         lines.append(f"{clock(change['at'])}  {' · '.join(filter(None, said))}")
         if change["limit"] is not None and change["name"] in ("raised", "re_raised", "escalated"):
             lines.append(f"    {_because(change)}")

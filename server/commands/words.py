@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from alarms.model import CHANGE
 from server.instants import beijing
 
 SIDES = {"above": "高于", "below": "低于", "equals": "等于"}
@@ -12,7 +13,7 @@ _ORIGINS = {"everywhere": "全省规则", None: "程序内置", "": "程序内�
 
 def origin(code: str | None) -> str:
     """Which layer a limit comes from; a place stands for itself."""
-    return _ORIGINS.get(code, code or "")
+    return "限值调整" if (code or "").startswith(CHANGE) else _ORIGINS.get(code, code or "")
 
 
 def asked(level: Mapping[str, Any], kind: str) -> str:

@@ -74,6 +74,8 @@ TRANSITIONS = {
     "also_acknowledged": "另有人答复接手",
     "take_over_expired": "接手超时，重新通知",
 }
+SUPPRESSIONS = {"maintenance": "维护", "gateway_offline": "网关离线", "chronic": "长期不达标"}
+"""Why the program itself holds an alarm back: the note of such a transition."""
 INCIDENT_STATES = {"open": "处置中", "reported": "待传感器核实", "closed": "已办结"}
 INCIDENT_ENTRIES = {
     "opened": "事件开始",

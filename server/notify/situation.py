@@ -47,6 +47,8 @@ class Situation:
     annunciation: Transition | None
     room: Room | None
     unit: Unit
+    value: float | None
+    """What was measured when the alarm reached the level at which it asks."""
 
     @property
     def annunciated_at(self) -> int:
@@ -69,15 +71,14 @@ class Situation:
 
     def text_facts(self, knowledge: Knowledge, now: int) -> AlarmFacts:
         """For the texts. A first call counts the minutes of the condition, a later one those without an answer."""
-        alarm, call = self.alarm, self.annunciation
+        alarm = self.alarm
         waited = max(now - self.annunciated_at, 0)
         before = knowledge.on_delays.get((alarm.rule, self.level), 0) if self.step.step == 0 else 0
-        value = call.value if call is not None and call.value is not None else alarm.raised_value
         return AlarmFacts(
             level=self.level, rule=alarm.rule, kind=alarm.kind, quantity=alarm.quantity, number=alarm.number, drill=alarm.drill,
             place=self.room.sms_place if self.room is not None else self.unit.short_name,
             at=alarm.raised_at if alarm.known_late and self.step.reason == "raised" else self.annunciated_at,
-            since=alarm.raised_at, value=value, minutes=(waited + before) // _MINUTE_MS,
+            since=alarm.raised_at, value=self.value, minutes=(waited + before) // _MINUTE_MS,
             time=alarm.note[:5] if alarm.rule == "duty_vacancy" and CLOCK.fullmatch(alarm.note[:5]) else None, acked=alarm.state.endswith("_acked"),
             backup_minutes=knowledge.backup_minutes(self.room.code) if self.room is not None and alarm.quantity == "power" else None,
         )  # fmt: skip
@@ -87,7 +88,22 @@ def load(session: Session, step: EscalationStep) -> Situation:
     """Everything around a step."""
     alarm = session.get_one(Alarm, step.alarm)
     room = session.get(Room, alarm.room) if alarm.room is not None else None
-    return Situation(step, alarm, session.get(Transition, step.annunciation), room, session.get_one(Unit, alarm.unit))
+    call = session.get(Transition, step.annunciation)
+    return Situation(step, alarm, call, room, session.get_one(Unit, alarm.unit), _value(session, alarm, call))
+
+
+def _value(session: Session, alarm: Alarm, call: Transition | None) -> float | None:
+    """A call that time alone made (the end of a shelf) carries no value: then that with which the occurrence had come to the same level."""
+    if call is not None and call.value is not None:
+        return call.value
+    if call is None or alarm.kind == "group":
+        return alarm.raised_value
+    reached = select(Transition.value).where(
+        Transition.alarm == alarm.id, Transition.level == call.level, Transition.value.is_not(None), Transition.at >= alarm.raised_at,
+        Transition.id < call.id,
+    )  # fmt: skip
+    found = session.scalar(reached.order_by(Transition.id.desc()).limit(1))
+    return alarm.raised_value if found is None else found
 
 
 def needed(alarm: Alarm, reason: str) -> bool:

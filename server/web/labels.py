@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from server.duty.answers import ASKS
 from server.duty.incident_work import CODES
-from server.duty.words import CHANNELS, EVENTS, INCIDENT_ENTRIES, INCIDENT_STATES, LEVELS, NOTIFICATION_STATES, REASONS, TRANSITIONS
+from server.duty.words import CHANNELS, EVENTS, INCIDENT_ENTRIES, INCIDENT_STATES, LEVELS, NOTIFICATION_STATES, REASONS, SUPPRESSIONS, TRANSITIONS
 from server.org.audit_words import ACTIONS, DETAILS, ROLES
 from server.org.imports import KINDS
 from server.org.vocabulary import MEDIA_TITLES
@@ -156,6 +156,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "medium": MEDIA_TITLES,
     "event": EVENTS,
     "transition": TRANSITIONS,
+    "suppression": SUPPRESSIONS,
     "behaviour": BEHAVIOURS,
     "figure": FIGURES,
     "denominator": DENOMINATORS,

@@ -3,7 +3,7 @@
 import pytest
 
 from server.notify.dispatch import Dispatcher
-from server.notify.situation import Knowledge
+from server.notify.situation import Knowledge, load
 from server.store.tables import Person, Room, Unit
 from tests.duty.ladders import ten_minutes
 
@@ -272,3 +272,15 @@ def test_the_same_words_twice_within_a_minute_are_one_message(line):
     line.run()
     assert len(line.sms.messages()) == 2
     assert line.desk.counts["repeated"] == 2
+
+
+def test_a_call_after_a_shelf_tells_the_value_of_its_level(line):
+    """The end of a shelf measures nothing: the text speaks of the value with which the alarm came to its level, not of the first one."""
+    damp = {"rule": "humidity_high", "kind": "threshold", "quantity": "humidity"}
+    alarm = line.desk.annunciate(**damp, level="alarm", value=66.0)
+    line.desk.now += 60_000
+    line.desk.annunciate(alarm, **damp, level="urgent", value=78.0)
+    line.desk.now += 60_000
+    line.desk.annunciate(alarm, **damp, level="urgent")
+    with line.desk.db.read() as session:
+        assert load(session, line.desk.steps(alarm)[-1]).value == 78.0
