@@ -114,7 +114,7 @@ PLAIN: dict[str, Any] = {
     "second_password": "", "second_code": "",
     "write": "relay1", "value": True, "two_people": False, "order": 1,
     "pixels": "500", "most": 10, "folder": "no-absolute-path", "month": "2026-09",
-    "daily": "false", "known_late": "false",
+    "daily": "false", "known_late": "false", "one_shot": False,
     "role": "", "dry_run": "true", "standing": "true", "approve": False, "remark": "资料不全",
     "actor": "", "action": "",
     "old": "x", "new": "x", "again": "x", "public": "000000000000", "key": 1, "terminal": 1,
