@@ -84,8 +84,11 @@ def night(at: int) -> bool:
 
 
 def _people(messages: Sequence[Row[Any]]) -> tuple[PersonLoad, ...]:
+    """Persons and duty rooms; a group, a screen or a siren is nobody who could be woken."""
     found: dict[tuple[int | None, str], list[int]] = {}
     for row in messages:
+        if row.person is None and not row.phone.startswith("+"):
+            continue
         found.setdefault((row.person, row.person_name or row.phone), []).append(row.sent_at or 0)
     loads = (
         PersonLoad(name, person, len(times), len(woken), len({(at - NIGHT[1]) // (24 * HOUR_MS) for at in woken}))

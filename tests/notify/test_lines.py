@@ -2,6 +2,7 @@
 
 import pytest
 
+from server.duty import load
 from server.duty.escalation import default_escalation
 from server.notify.channels import ChannelSettings, open_channel
 from server.notify.dispatch import Dispatcher
@@ -170,6 +171,9 @@ def test_groups_follow_what_happens_without_a_name(desk, sms, channel):
     assert "烟感告警" in texts[0]
     assert "已有人接手处置" in texts[1]
     assert "王仓" not in "".join(texts)
+    with desk.db.read() as session:
+        burden = load.measure(session, None, desk.now - 60 * MINUTE, desk.now + MINUTE)
+    assert {one.name for one in burden.people} == {"李班", "王仓"}, "a group is nobody who can be woken"
 
 
 def test_a_text_that_was_not_delivered_is_followed_by_a_call(night):

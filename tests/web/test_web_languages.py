@@ -20,8 +20,8 @@ ArchiveWatch"""
 _TYPED = "archivewatch archivewatch-edge replay claim backup https devices.yaml"
 SPOKEN_BY_ALL = frozenset(f"{_SHARED} {_TYPED}".split())
 """Names of quantities, file formats and standards that are written so in Chinese texts too; commands and files that people type as they are."""
-QUIET = frozenset(["code", "pre", "script", "style"])
-"""Elements whose text is no prose: addresses, numbers of devices; so is what says its own language (`lang`)."""
+QUIET = frozenset(["code", "kbd", "pre", "script", "style"])
+"""Elements whose text is no prose: addresses, keys, numbers of devices; so is what says its own language (`lang`)."""
 VOID = frozenset(["input", "img", "br", "hr", "meta", "link", "source"])
 SPOKEN_ATTRIBUTES = ("aria-label", "placeholder", "title", "alt", "data-label")
 NO_PAGES = re.compile(r"/api/|/healthz|/readyz|/metrics|/help/|\.svg$|/file$|/snapshots/|/plan$")

@@ -267,6 +267,7 @@ PUBLIC = {
 """Routes that a stranger may use. Everything else needs a sign-in or a key."""
 
 OWN = {
+    "GET /help",  # the same for everybody; telephones are those of the own line, masked without the right to see them
     "POST /me/ways",  # one's own order, of one's own person alone
     *(
         f"{method} /me/security{path}"
