@@ -220,7 +220,7 @@ ROUTES: dict[str, dict[str, Any]] = {
 
 OF_PLACE["key.code"] = lambda place: place.room
 PLAIN |= {"said": "", "due": 0, "stage": "", "ending": "pdf"}
-PLAIN |= {"after": ""}
+PLAIN |= {"after": "", "one_shot": False}
 PLAIN |= {"sign": "false", "second_factor": False}
 PLAIN |= {"kept_to": "", "kept": "", "days": "1", "shift": ""}
 PLAIN |= {"areas": [], "left": "0", "top": "0", "width": "5", "height": "5", "keep_days": 30}
