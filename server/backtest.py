@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from alarms.lifecycle import Change
 from alarms.model import Rule, RuleSet
 from alarms.rules import parse_rules
 from server.instants import day_name, instant
@@ -22,6 +23,7 @@ from server.strides import Column, stride
 _UNCERTAIN = 1
 _LONGEST_APART_MS = 30 * 60_000
 RAISING = ("raised", "re_raised")
+_OVER = ("cleared", "latched")
 
 
 class Samples(NamedTuple):
@@ -33,12 +35,13 @@ class Samples(NamedTuple):
 
 
 class Raised(NamedTuple):
-    """An alarm that would have been raised."""
+    """An alarm that would have been raised, and for how long (ms) its condition would have held, at most to the end of what was judged."""
 
     room: str
     rule: str
     level: str
     at: int
+    lasted: int
 
 
 Run = Callable[..., list[Raised]]
@@ -120,9 +123,15 @@ def judge(body: str, place: Place, samples: Samples, start: int, end: int) -> li
 
 
 def _raised(place: Place, rule: Rule, columns: Sequence[Column], end: int) -> Iterator[Raised]:
+    begun: Change | None = None
     for change in stride(rule, columns, end - 1):
+        if begun is not None and begun.level is not None and change.name in (*RAISING, *_OVER):
+            yield Raised(place.room, rule.name, begun.level.word, begun.at, change.at - begun.at)
+            begun = None
         if change.name in RAISING and change.level is not None:
-            yield Raised(place.room, rule.name, change.level.word, change.at)
+            begun = change
+    if begun is not None and begun.level is not None:
+        yield Raised(place.room, rule.name, begun.level.word, begun.at, end - begun.at)
 
 
 def _column(place: Place, number: int, samples: Samples, start: int) -> Column:

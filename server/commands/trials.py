@@ -9,6 +9,8 @@ import httpx
 
 from server.commands import NOT_FOUND, OK, CommandError, add, emit, settings_of
 from server.commands.remote import ask, running_server
+from server.commands.words import clock
+from server.duty.words import LEVELS
 
 
 def _asked(args: argparse.Namespace, call: Callable[[httpx.Client], Any]) -> Any:
@@ -49,14 +51,16 @@ def trial_show(args: argparse.Namespace) -> int:
 def compared(found: dict[str, Any]) -> str:
     """The comparison as text."""
     sums = f"现行规则 {found['now']} 次，试行规则 {found['trial']} 次，不同 {found['different']} 处"
-    lines = [f"{found['name']}（{found['unit']}，{found['since']} 起）：{sums}"]
+    lines = [f"{found['name']}（{found['unit']}，{clock(found['since'])} 起）：{sums}"]
     lines += [f"  {rule['rule']}：现行 {rule['now']}，试行 {rule['trial']}" for rule in found["rules"]]
     lines += [f"  {one['room']} {one['rule']}：现行 {_side(one['now'])}；试行 {_side(one['trial'])}" for one in found["differences"]]
     return "\n".join(lines)
 
 
 def _side(side: dict[str, Any] | None) -> str:
-    return "无" if side is None else f"{side['level']} {side['raised_at']} 至 {side['cleared_at'] or '现在'}"
+    if side is None:
+        return "无"
+    return f"{LEVELS[side['level']]} {clock(side['raised_at'])} 至 {clock(side['cleared_at']) if side['cleared_at'] else '现在'}"
 
 
 def trial_end(args: argparse.Namespace) -> int:

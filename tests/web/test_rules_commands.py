@@ -41,7 +41,7 @@ def test_previews_trials_and_cases_through_the_running_server(house: House, tmp_
         code, shown = call("rules", "trial", "show", str(made["id"]))
         assert (code, shown["now"], shown["trial"]) == (0, 0, 1)
         assert main(["rules", "trial", "show", str(made["id"]), *where]) == 0
-        assert "现行 无；试行 warn" in capsys.readouterr().out
+        assert "现行 无；试行 提示" in capsys.readouterr().out
         assert call("rules", "trial", "end", str(made["id"]))[1]["active"] is False
         assert [one["active"] for one in call("rules", "trial", "list")[1]] == [False]
         assert call("rules", "trial", "show", "99")[0] == NOT_FOUND

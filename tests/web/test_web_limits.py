@@ -42,6 +42,8 @@ def test_a_preview_says_what_the_change_would_have_meant(filled: House) -> None:
     preview = answer.json()
     assert (preview["before"], preview["after"], sum(preview["per_day"].values())) == (3, 7, 7)
     assert "过去 30 天按现行限值告警 3 次，按新限值会告警 7 次" in preview["sentence"]
+    assert 0 < preview["before_h"] < preview["after_h"]
+    assert f"告警状态共 {preview['before_h']:g} 小时，改后 {preview['after_h']:g} 小时" in preview["sentence"]
     assert in_charge(filled).get("/api/v1/limits").json()["items"] == []
 
 

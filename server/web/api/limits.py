@@ -71,6 +71,8 @@ class Preview(BaseModel):
     days: int
     before: int
     after: int
+    before_h: float = Field(description="hours in which the condition would have held")
+    after_h: float = Field(description="the same with the change: few alarms may mean one that never ends")
     per_day: dict[str, int] = Field(description="alarms with the change, by day (Beijing)")
     sentence: str
 
@@ -136,8 +138,13 @@ def preview(body: Tightening, who: Setter, services: ServicesOf) -> Preview:
     per_day: dict[str, int] = {}
     for alarm in new:
         per_day[day_name(alarm.at)] = per_day.get(day_name(alarm.at), 0) + 1
-    sentence = f"过去 {PREVIEW_DAYS} 天按现行限值告警 {len(old)} 次，按新限值会告警 {len(new)} 次。"
-    return Preview(rule=body.rule, days=PREVIEW_DAYS, before=len(old), after=len(new), per_day=per_day, sentence=sentence)
+    before_h, after_h = (round(sum(alarm.lasted for alarm in some) / 3_600_000, 1) for some in (old, new))
+    sentence = (
+        f"过去 {PREVIEW_DAYS} 天按现行限值告警 {len(old)} 次，按新限值会告警 {len(new)} 次；告警状态共 {before_h:g} 小时，改后 {after_h:g} 小时。"
+    )
+    return Preview(
+        rule=body.rule, days=PREVIEW_DAYS, before=len(old), after=len(new), before_h=before_h, after_h=after_h, per_day=per_day, sentence=sentence
+    )  # fmt: skip
 
 
 @router.post("/limits/{limit_id}/revoke", operation_id="revokeLimit")
