@@ -153,5 +153,5 @@ def _reset(state: AlarmState, event: Reset, now: int) -> Moved:
         raise NotAllowedError(_RESET_REFUSALS[state.machine])
     if state.onsets:
         raise NotAllowedError("测值又在越限，恢复后才能复位。")
-    after = replace(state, latched=False, acked_at=None, acked_by="")
+    after = replace(state, latched=False)  # who had it stays on the record, as after any other end
     return after, (changed("reset", state, after, now, event.by, event.note),)

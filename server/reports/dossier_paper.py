@@ -57,7 +57,7 @@ def _blocks(record: Record, pictures: Mapping[str, bytes]) -> Iterable[Block]:
 def _facts(record: Record) -> Facts:
     incident, found = record.whole.incident, record.whole.alarms
     first = min((alarm.raised_at for alarm in found), default=incident.opened_at)
-    took = min((alarm.acked_at for alarm in found if alarm.acked_at), default=None)
+    took = min((line.at for line in record.whole.timeline if line.kind == "acknowledged"), default=None)  # also one that ran out later
     pairs = (
         ("事由", EVENTS.get(incident.event, incident.event)), ("级别", LEVELS.get(incident.level, incident.level)),
         ("开始", _clock(incident.opened_at)), ("办结", _clock(incident.closed_at)),

@@ -78,6 +78,7 @@ def test_smoke_from_alarm_to_closure_confirmed_by_the_sensor(desk: Desk) -> None
     desk.run(5)
     assert "复位" in "".join(desk.get(ident)["verdict"]["reasons"])
     desk.client.post(f"/api/v1/alarms/{alarm}/reset", json={"note": "两人查过"})
+    assert house.alarm(ROOM, "smoke").acked_by == "陈值班", "who had it stays on the record"
     desk.run(20)
     assert desk.get(ident)["state"] == "reported", "clear air for 25 minutes is not half an hour"
     desk.run(6)
