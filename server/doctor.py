@@ -105,13 +105,16 @@ def _series(settings: Settings) -> dict[str, Any]:
 
 def _messages(settings: Settings) -> dict[str, Any]:
     """Channels and the table of who is told when. Whether a message arrives, only a test message shows."""
+    db = Database(settings.database_url)
     try:
-        opened = compose.open_channels(settings, Database(settings.database_url))
+        opened = compose.open_channels(settings, db)
         compose.table(settings)
     except SecretFileError as error:
         return _finding("通知", False, str(error))
     except ValueError as error:
         return _finding("通知", False, f"{error}。请改正 sms、channels 或 escalation 设置。")
+    finally:
+        db.close()
     for channel in opened:
         channel.close()
     names = "、".join(channel.name for channel in opened if channel.name != "outbox_file")

@@ -1,6 +1,8 @@
 """`archivewatch climate` refuses what is no climate instead of computing with it."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -44,3 +46,13 @@ def test_a_record_is_read_from_a_file_in_beijing_time(tmp_path, capsys):
     assert cli.main(["climate", "series", str(file)]) == INVALID
     assert cli.main(["climate", "series", str(tmp_path / "none.csv")]) == NOT_FOUND
     assert cli.main(["climate", "series"]) == USAGE
+
+
+def test_whoever_reads_no_further_ends_a_command_without_a_word() -> None:
+    command = [sys.executable, "-m", "server", "climate", "--temperature", "20", "--humidity", "50"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        running.stdout.close()
+        assert running.stderr is not None
+        assert running.stderr.read() == ""
+    assert running.returncode == 141

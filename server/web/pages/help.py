@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from sqlalchemy import select
 from starlette.responses import Response
 
@@ -11,8 +11,9 @@ from server.store import units
 from server.store.tables import Unit
 from server.web.auth import Principal, ServicesOf, principal
 from server.web.pages.common import ScreensOf
+from server.web.routers import page_router
 
-router = APIRouter()
+router = page_router()
 
 STATES = ("normal", "warn", "alarm", "urgent", "critical", "degraded", "blind", "maintenance")
 """Of a room, as the board shows them."""
