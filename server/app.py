@@ -263,6 +263,7 @@ class Parts:
         self.transport.stop()
         self.jobs.stop()
         self._stop.set()
+        self.watch.wake()
         if self.dispatcher is not None:
             self.dispatcher.nudge()
         self.desk.nudge()

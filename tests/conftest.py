@@ -1,5 +1,6 @@
 """Fixtures that every package's tests share."""
 
+import gc
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,13 @@ from simulators.postgres import Postgres, PostgresError
 settings.register_profile("any-machine", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("any-machine")
+
+
+def pytest_collection_finish() -> None:
+    """Libraries and thousands of tests stand: the garbage collector need not look at them again and again, a tenth of the time of the whole."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class Inbox:
     """Any thread puts; one thread takes. What taking costs does not grow with what waits, or a backlog would keep itself alive."""
 
     def __init__(self, gather_ms: int) -> None:
-        self._arrivals: queue.SimpleQueue[Entry] = queue.SimpleQueue()
+        self._arrivals: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self._stir = threading.Event()
         self._waiting: deque[_Waiting] = deque()
         self._of_gateway: dict[str, deque[_Waiting]] = {}
@@ -59,6 +59,10 @@ class Inbox:
         if hurries(item):
             self._stir.set()
         return future
+
+    def wake(self) -> None:
+        """End a wait for the first input: the writer is to stop."""
+        self._arrivals.put(None)
 
     def __len__(self) -> int:
         return self._arrivals.qsize() + self._count
@@ -107,9 +111,12 @@ class Inbox:
         self._drain()
         if not self._count and wait_ms:
             try:
-                self._add(self._arrivals.get(timeout=wait_ms / 1000))
+                first = self._arrivals.get(timeout=wait_ms / 1000)
             except queue.Empty:
                 return
+            if first is None:
+                return
+            self._add(first)
         if wait_ms and not self._hurried:
             full = self._count >= GROUP_LIMIT or self._weight >= GROUP_SAMPLES
             gather_ms = min(FEW_MS, self._gather_ms) if self._few else self._gather_ms
@@ -118,7 +125,8 @@ class Inbox:
 
     def _drain(self) -> None:
         for _ in range(self._arrivals.qsize()):
-            self._add(self._arrivals.get())
+            if (entry := self._arrivals.get()) is not None:
+                self._add(entry)
 
     def _add(self, entry: Entry, *, first: bool = False) -> None:
         waiting, gateway = _Waiting(entry), gateway_of(entry[0])

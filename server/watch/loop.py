@@ -121,6 +121,10 @@ class Watch:
         if self._owed is not None:
             self._owed.tell(self.publish)
 
+    def wake(self) -> None:
+        """Let the writer thread see at once that it is to stop."""
+        self.inbox.wake()
+
     def run_once(self, clock: Callable[[], int], *, wait_ms: int = 0) -> int:
         """Gather one group, judge it and time itself, commit, answer. Returns the number of samples committed."""
         group = self.inbox.take(wait_ms, alone=clock() < self._careful_until)

@@ -19,13 +19,15 @@ def fail(house: House, login: str = "duty", now: int = T0) -> SignInRefusedError
 
 
 def test_a_password_is_stored_as_argon2id_and_a_token_as_a_hash(house: House) -> None:
-    token, who = sessions.sign_in(house.db, "duty", PASSWORD, T0, LIMITS)
+    with house.db.write() as session:
+        accounts.add_account(session, login="new", password=PASSWORD, role="duty", unit=COUNTY, name="陈值班")
+    token, who = sessions.sign_in(house.db, "new", PASSWORD, T0, LIMITS)
     with house.db.read() as session:
         account = session.get_one(Account, who.account)
-        assert account.password_hash.startswith("$argon2id$")
+        assert account.password_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
         assert token not in {row.token_hash for row in session.query(WebSession)}
     assert (who.name, who.role, who.unit, who.last_login_at) == ("陈值班", "duty", COUNTY, None)
-    assert sessions.sign_in(house.db, "duty", PASSWORD, T0 + 5, LIMITS)[1].last_login_at == T0
+    assert sessions.sign_in(house.db, "new", PASSWORD, T0 + 5, LIMITS)[1].last_login_at == T0
 
 
 def test_an_unknown_login_and_a_wrong_password_get_the_same_answer(house: House) -> None:
