@@ -5,12 +5,13 @@ missing success in /metrics; it runs again.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -20,7 +21,9 @@ from server.metrics import Metrics
 log = logging.getLogger("server.jobs")
 
 ZONE = ZoneInfo("Asia/Shanghai")
-_SELDOM_S, _SOON_S = 3600, 60
+_SELDOM_S, _SOON_S, _APART_S = 3600, 60, 7
+_GOLDEN = 0.618034
+_SELDOM_AT_ONCE = 2
 Clock = Callable[[], int]
 
 
@@ -44,16 +47,35 @@ class Failing:
     reason: str
 
 
+def first_runs(jobs: Iterable[Job]) -> dict[str, float]:
+    """Seconds from the start to the first run of each job that runs at intervals.
+
+    No two meet: ten at once take the interpreter from an alarm for a second. What runs often begins somewhere within its interval; what runs each
+    hour or more seldom begins after a minute, one behind the other: a server that is restarted often would never come to it.
+    """
+    at_intervals = [(job.name, job.every_s) for job in jobs if job.every_s is not None]
+    often = [(name, every) for name, every in at_intervals if every < _SELDOM_S]
+    seldom = [name for name, every in at_intervals if every >= _SELDOM_S]
+    begins = {name: every * (number * _GOLDEN % 1) for number, (name, every) in enumerate(often, 1)}
+    return begins | {name: float(_SOON_S + number * _APART_S) for number, name in enumerate(seldom)}
+
+
 class Jobs:
-    """The scheduler of one server."""
+    """The scheduler of one server. What is seldom has time, and shares a narrow pool."""
 
     def __init__(self, jobs: tuple[Job, ...], metrics: Metrics, clock: Clock) -> None:
         self._metrics, self._clock = metrics, clock
         self._failing: dict[str, Failing] = {}
         # A run that the machine slept through is made up for once, however late.
-        self._scheduler = BackgroundScheduler(timezone=ZONE, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1})
+        self._scheduler = BackgroundScheduler(
+            timezone=ZONE, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+            executors={"default": ThreadPoolExecutor(10), "seldom": ThreadPoolExecutor(_SELDOM_AT_ONCE)},
+        )  # fmt: skip
+        begins, now = first_runs(jobs), datetime.now(ZONE)
         for job in jobs:
-            self._scheduler.add_job(self._run, self._trigger(job), args=(job,), id=job.name, replace_existing=True, **self._first(job))
+            first = {"next_run_time": now + timedelta(seconds=begins[job.name])} if job.name in begins else {}
+            pool = "default" if job.every_s is not None and job.every_s < _SELDOM_S else "seldom"
+            self._scheduler.add_job(self._run, self._trigger(job), args=(job,), id=job.name, replace_existing=True, executor=pool, **first)
 
     def start(self) -> None:
         """Begin."""
@@ -66,12 +88,6 @@ class Jobs:
     def failing(self) -> tuple[Failing, ...]:
         """Jobs whose last run failed; safe from any thread."""
         return tuple(self._failing.copy().values())
-
-    @staticmethod
-    def _first(job: Job) -> dict[str, datetime]:
-        """What runs each hour or more seldom begins a minute after the start: a server that is restarted often would never come to it."""
-        soon = job.every_s is not None and job.every_s >= _SELDOM_S
-        return {"next_run_time": datetime.now(ZONE) + timedelta(seconds=_SOON_S)} if soon else {}
 
     @staticmethod
     def _trigger(job: Job) -> Any:

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from pypinyin import lazy_pinyin
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -15,16 +16,9 @@ _SURNAMES = {
 _LONGEST = 300
 
 
-def _read(characters: str) -> list[str]:
-    """Syllables, one a character: as a phrase where they are one."""
-    from pypinyin import lazy_pinyin  # noqa: PLC0415 - a dictionary of 40,000 phrases: a server that starts asks for none
-
-    return lazy_pinyin(characters)
-
-
 @lru_cache(maxsize=100_000)
 def _syllable(character: str) -> str:
-    return _read(character)[0]
+    return str(lazy_pinyin(character)[0])
 
 
 def of_person(name: str, code: str) -> str:
@@ -43,7 +37,7 @@ def of_place(*names: str, code: str) -> str:
 
 
 def _readings(name: str) -> tuple[str, str]:
-    syllables = _read(name)
+    syllables = lazy_pinyin(name)
     return "".join(s[0] for s in syllables if s), "".join(syllables)
 
 

@@ -1,14 +1,15 @@
 """Housekeeping begins soon after the start where it comes seldom, and at its own pace where it comes often."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
-from server.jobs import ZONE, Job, Jobs
+from server.jobs import ZONE, Job, Jobs, first_runs
 from server.metrics import Metrics
 
 
-@pytest.mark.parametrize(("every_s", "first_s"), [(3600, 60), (21_600, 60), (600, 600), (5, 5)])
+@pytest.mark.parametrize(("every_s", "first_s"), [(3600, 60), (21_600, 60), (600, 370), (5, 3)])
 def test_what_comes_seldom_does_not_wait_for_its_first_interval(every_s: int, first_s: int) -> None:
     began = datetime.now(ZONE)
     jobs = Jobs((Job("books", "账号", lambda _now: None, every_s=every_s),), Metrics(), lambda: 0)
@@ -33,3 +34,15 @@ def test_a_failure_is_told_once_and_its_end_too(caplog: pytest.LogCaptureFixture
     told = [record.getMessage().split(";")[0] for record in caplog.records]
     assert told == ["job books failed", "job books failed", "job books works again", "job books failed"]
     assert metrics.registry.get_sample_value("archivewatch_job_last_success_timestamp", {"job": "books"}) == 5
+
+
+def test_no_two_jobs_begin_at_the_same_moment_and_what_is_seldom_comes_one_behind_the_other() -> None:
+    paces = [2, 5, 15, 15, 15, 15, 30, 60, 60, 60, 60, 60, 300, 3600, 3600, 3600, 86400]
+    jobs = [Job(f"job{number}", "", int, every_s=pace) for number, pace in enumerate(paces)]
+    begins = first_runs([*jobs, Job("daily", "", int, at=(3, 0))])
+    assert begins.keys() == {job.name for job in jobs}
+    assert all(begins[job.name] <= (job.every_s or 0) for job in jobs)
+    for pace in (15, 60):
+        same = sorted(begins[job.name] for job in jobs if job.every_s == pace)
+        assert min(later - before for before, later in pairwise([*same, same[0] + pace])) > 1.5
+    assert [begins[f"job{number}"] for number in range(13, 17)] == [60, 67, 74, 81]
