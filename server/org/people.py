@@ -1,6 +1,7 @@
-"""What happens to people: appointed, moved, on leave, gone. Within the caller's write transaction; instants are UTC ms.
+"""What happens to people: appointed, on leave, gone; they move with a row of the books (imports/staff.py).
 
-Every function records history (org_change, or the row's own dates) and leaves auditing to the caller, who knows the way in.
+Within the caller's write transaction; instants are UTC ms. Every function records history (org_change, or the row's own dates) and leaves
+auditing to the caller, who knows the way in.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from sqlalchemy.orm import Session
 from server.org import granting, roles
 from server.org.checks import CheckError
 from server.store import people
-from server.store.tables import Person, Unit
+from server.store.tables import Person
 from server.store.tables_org import Absence, OrgChange, PersonRole
 
 
@@ -52,21 +53,6 @@ def held(session: Session, person: Person, now: int) -> dict[str, list[str]]:
     for role in people.roles_of(session, [person.id], now).get(person.id, []):
         found.setdefault(role.unit, []).append(role.role)
     return found
-
-
-def transfer(session: Session, person: Person, unit: str, *, by: str, why: str, now: int) -> None:
-    """Move a person to another unit: roles and account at the old unit end. Raises NotPossibleError for a unit that is not there."""
-    target = session.get(Unit, unit)
-    if target is None or target.closed_at is not None:
-        raise NotPossibleError(f"没有这个单位：{unit}")
-    if unit == person.unit:
-        raise NotPossibleError("已在这个单位")
-    ended = held(session, person, now).get(person.unit, [])
-    set_roles(session, person, {u: r for u, r in held(session, person, now).items() if u != person.unit}, by=by, now=now)
-    _record(session, person, "transfer", {"unit": person.unit, "roles": ended}, {"unit": unit}, by=by, why=why, now=now)
-    person.unit = unit
-    session.flush()
-    granting.align(session, now, by=by, persons=[person.id])
 
 
 def leave(session: Session, person: Person, *, since: int, until: int, stand_in: Person | None, why: str, by: str, now: int) -> Absence:

@@ -10,6 +10,7 @@ from python_calamine import CalamineWorkbook
 from sqlalchemy import select, update
 
 from server.org import imports
+from server.org import people as org_people
 from server.org.imports.tables import TableError
 from server.org.imports.template import template
 from server.store import people, steps
@@ -122,6 +123,19 @@ def test_a_move_by_import_enters_the_history(db: Database) -> None:
     with db.read() as session:
         kinds = {row.kind: (row.before, row.after) for row in session.query(OrgChange).filter_by(subject=f"unit:{STATION}")}
     assert kinds == {"move": ({"parent": COUNTY}, {"parent": SISTER}), "rename": ({"name": "鼓楼东街所"}, {"name": "东街派出所"})}
+
+
+def test_a_transfer_ends_the_roles_at_the_old_unit_only_and_enters_the_history(db: Database) -> None:
+    with db.write() as session:
+        org_people.set_roles(session, session.get_one(Person, 1), {COUNTY: ["duty_officer"], CITY: ["inspector"]}, by="x", now=T0)
+    head = "code,name,phone,unit\nP1,林国建,13900000001,"
+    assert "没有单位 350199000000" in load(db, "people", f"{head}350199000000\n").errors[0]
+    assert load(db, "people", f"{head}{SISTER}\n", now=T0 + 1).updated == 1
+    with db.read() as session:
+        person = session.get_one(Person, 1)
+        assert (person.unit, org_people.held(session, person, T0 + 2)) == (SISTER, {CITY: ["inspector"]})
+        change = session.query(OrgChange).filter_by(subject="person:1", kind="transfer").one()
+        assert (change.before, change.after, change.by) == ({"unit": COUNTY}, {"unit": SISTER}, "tester")
 
 
 def test_what_hangs_in_the_air_is_refused(db: Database) -> None:

@@ -1,4 +1,4 @@
-"""Roles, transfers, leave and stand-ins of people; which roles combine is walked in full."""
+"""Roles, leave and stand-ins of people; which roles combine is walked in full."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Account, Person, WebSession
 from server.store.tables_org import OrgChange
-from tests.org.conftest import CITY, COUNTY, SISTER, T0
+from tests.org.conftest import COUNTY, SISTER, T0
 
 HOUR = 3_600_000
 
@@ -46,18 +46,6 @@ def test_roles_that_do_not_combine_are_refused(db: Database, wanted: dict[str, l
         people.set_roles(session, session.get_one(Person, 1), wanted, by="x", now=T0)
     with db.read() as session:
         assert queries.history(session, 1) == []
-
-
-def test_a_transfer_ends_the_roles_at_the_old_unit_only(db: Database) -> None:
-    with db.write() as session:
-        person = session.get_one(Person, 1)
-        people.set_roles(session, person, {COUNTY: ["duty_officer"], CITY: ["inspector"]}, by="x", now=T0)
-        people.transfer(session, person, SISTER, by="y", why="轮岗", now=T0 + HOUR)
-        assert (person.unit, people.held(session, person, T0 + HOUR)) == (SISTER, {CITY: ["inspector"]})
-        with pytest.raises(NotPossibleError, match="没有这个单位"):
-            people.transfer(session, person, "350199000000", by="y", why="", now=T0)
-        change = session.query(OrgChange).one()
-        assert (change.before, change.after, change.why) == ({"unit": COUNTY, "roles": ["duty_officer"]}, {"unit": SISTER}, "轮岗")
 
 
 def test_a_stand_in_answers_during_leave_and_only_then(db: Database) -> None:
