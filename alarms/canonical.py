@@ -33,11 +33,12 @@ def rule_dict(rule: Rule) -> dict[str, Any]:
         "shelve_max": duration_text(rule.shelve_max_ms),
         "two_persons": rule.two_persons,
         "applies_to": {key: value for key, value in scope.items() if value},
-        "by_medium": {name: "off" if variant is None else _variant_dict(variant) for name, variant in rule.by_medium},
+        "by_medium": {name: "off" if variant is None else _variant_dict(variant, rule) for name, variant in rule.by_medium},
         "source": rule.source,
     } | {key: duration_text(int(value)) if key in KINDS[rule.kind].durations else value for key, value in rule.options}
 
 
-def _variant_dict(rule: Rule) -> dict[str, Any]:
-    whole = rule_dict(rule)
-    return {key: whole[key] for key in ("ladder", "deadband", "off_delay", "source")}
+def _variant_dict(variant: Rule, rule: Rule) -> dict[str, Any]:
+    whole, usual = rule_dict(variant), dict(rule.options)
+    own = [key for key, value in variant.options if value != usual[key]]
+    return {key: whole[key] for key in ("ladder", "deadband", "off_delay", "source", *own)}

@@ -11,10 +11,12 @@
           special: {ladder: {warn: {above: 55, on_delay: 30m}}}
           photo: off                    # no such alarm in rooms of this medium
 
-`by_medium` replaces ladder, deadband, off_delay and source of the rule for rooms of that medium. `applies_to` at the top of a file is the
-scope of every rule in it that has none of its own. Rules of one name with different scopes are layers: see model.tighten.
+`by_medium` replaces ladder, deadband, off_delay, source and the options of the kind (such as `hours`) for rooms of that medium.
+`applies_to` at the top of a file is the scope of every rule in it that has none of its own. Rules of one name with different scopes are layers: see
+model.tighten.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
@@ -87,7 +89,7 @@ def _rule(block: Block, scope: AppliesTo, tried: bool) -> Rule:
         applies_to=own,
         subject="gateway" if block.get("subject", text, str(kind.subject)) == "gateway" else kind.subject,
         inputs=(quantity,) if kind.over_sensors else _inputs(block, kind, tried),
-        options=_options(block, kind),
+        options=_options(block, kind, kind.options),
         source=block.get("source", text, ""),
     )
     return replace(rule, by_medium=_variants(block.block("by_medium"), rule, kind))
@@ -212,8 +214,8 @@ def _scope(block: Block) -> AppliesTo:
     return AppliesTo(block.get("unit", text, ""), block.get("medium", texts, ()), block.get("rooms", texts, ()))
 
 
-def _options(block: Block, kind: Kind) -> tuple[tuple[str, Option], ...]:
-    return tuple(sorted((key, _option(block, key, default, kind)) for key, default in kind.options.items()))
+def _options(block: Block, kind: Kind, defaults: Mapping[str, Option]) -> tuple[tuple[str, Option], ...]:
+    return tuple(sorted((key, _option(block, key, default, kind)) for key, default in defaults.items()))
 
 
 def _option(block: Block, key: str, default: Option, kind: Kind) -> Option:
@@ -233,12 +235,13 @@ def _variant(block: Block, medium: str, rule: Rule, kind: Kind) -> Rule | None:
     if block.body[medium] == "off":
         return None
     body = block.block(medium)
-    body.only(_VARIANT_KEYS)
+    body.only((*_VARIANT_KEYS, *kind.options))
     variant = replace(
         rule,
         ladder=_ladder(body.block("ladder"), kind, rule.quantity, rule.applies_to.text) if "ladder" in body else rule.ladder,
         deadband=body.get("deadband", _not_negative, rule.deadband),
         off_delay_ms=body.get("off_delay", duration_ms, rule.off_delay_ms),
+        options=_options(body, kind, dict(rule.options)),
         source=body.get("source", text, rule.source),
     )
     if variant.ladder[0].side != rule.ladder[0].side:

@@ -27,6 +27,10 @@ EDIT_KINDS: Final = {
 DETAILS: Final = {
     "still": "画面",
     "role": "角色",
+    "roles": "任职数",
+    "people": "人员数",
+    "account": "账号",
+    "hours": "小时",
     "unit": "单位",
     "room": "库房",
     "rooms": "库房",

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import secrets
 from dataclasses import dataclass, replace
+from typing import Final
 
 from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
@@ -17,6 +18,7 @@ from server.store.tables_org import EmergencyAccess
 from server.store.tables_security import AccountSecurity
 
 _SEEN_EVERY_MS = 60_000
+_WRONG: Final = "登录名或密码不对。"
 
 log = logging.getLogger("server.accounts")
 
@@ -101,7 +103,7 @@ def reprove(db: Database, ident: int, password: str, now: int, limits: SignInLim
         raise SignInRefusedError("账号已锁定，请稍后再试。", locked_until)
     if not verify(stored, password):
         refused = _failed(db, ident, login, now, limits)
-        raise SignInRefusedError("原密码不对。" if refused.locked_until is None else str(refused), refused.locked_until)
+        raise SignInRefusedError("本人密码不对。" if refused.locked_until is None else str(refused), refused.locked_until)
     if failed:
         with db.write() as session:
             session.get_one(Account, ident).failures = 0
@@ -117,7 +119,7 @@ def _proven(db: Database, login: str, password: str, now: int, limits: SignInLim
     if locked_until is not None and locked_until > now:
         raise SignInRefusedError("账号已锁定，请稍后再试。", locked_until)
     if not verify(pin_hash if by_pin else stored, password) or disabled:
-        raise _failed(db, ident, login, now, limits)
+        raise _failed(db, ident, login, now, limits, "登录名或 PIN 不对。" if by_pin else _WRONG)
     if by_pin:  # in a room that is locked, for one act: no second factor
         return ident
     if not _second_factor(db, ident, code, now):
@@ -227,12 +229,12 @@ def sign_out(db: Database, token: str, now: int) -> None:
             audit.append(session, account.login, "session.close", f"account:{account.id}", {}, now, unit=account.unit)
 
 
-def _failed(db: Database, ident: int, login: str, now: int, limits: SignInLimits) -> SignInRefusedError:
+def _failed(db: Database, ident: int, login: str, now: int, limits: SignInLimits, wrong: str = _WRONG) -> SignInRefusedError:
     with db.write() as session:
         account = session.get(Account, ident)
         if account is None or account.disabled:
             log.warning("sign-in refused for an unknown or disabled login %.60r", login)  # not audited: anybody could fill the chain
-            return SignInRefusedError("登录名或密码不对。")
+            return SignInRefusedError(wrong)
         account.failures += 1
         left = limits.failures - account.failures
         if left <= 0:
@@ -240,7 +242,7 @@ def _failed(db: Database, ident: int, login: str, now: int, limits: SignInLimits
         audit.append(session, login, "session.locked" if left <= 0 else "session.refused", f"account:{account.id}", {}, now, unit=account.unit)
         if left <= 0:
             return SignInRefusedError("密码连续输错，账号已锁定，请稍后再试。", account.locked_until)
-    return SignInRefusedError("登录名或密码不对。")
+    return SignInRefusedError(wrong)
 
 
 def _open(db: Database, ident: int, now: int, limits: SignInLimits, agent: str = "") -> tuple[str, Identity]:

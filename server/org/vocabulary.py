@@ -27,25 +27,23 @@ def quieter(before: str, after: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomKind:
-    """What a kind of 档案用房 decides: media (the profile whose band holds), demanded quantities, attended hours (weekdays, local)."""
+    """What a kind of 档案用房 decides: media (the profiles that its rules, bands and hours go by, the first unless said), demanded quantities."""
 
     title: str
     media: tuple[str, ...]
     demanded: tuple[str, ...]
-    hours: tuple[str, str] | None
 
 
 _CLIMATE: Final = ("temperature", "humidity", "smoke")
-_OFFICE: Final = ("08:00", "18:00")
 ROOM_KINDS: Final[Mapping[str, RoomKind]] = MappingProxyType(
     {
-        "store": RoomKind(title="档案库房", media=STORE_MEDIA, demanded=_CLIMATE, hours=None),
-        "sorting": RoomKind(title="整理用房", media=("work", "restoration", "copying"), demanded=_CLIMATE, hours=_OFFICE),
-        "reading": RoomKind(title="阅览用房", media=("reading",), demanded=_CLIMATE, hours=_OFFICE),
-        "office": RoomKind(title="办公用房", media=("service",), demanded=("smoke",), hours=_OFFICE),
-        "digitising": RoomKind(title="数字化用房", media=("work",), demanded=_CLIMATE, hours=_OFFICE),
-        "server_room": RoomKind(title="机房", media=("magnetic", "work"), demanded=_CLIMATE, hours=None),
-        "exhibition": RoomKind(title="展览用房", media=("exhibition",), demanded=_CLIMATE, hours=("09:00", "17:00")),
+        "store": RoomKind(title="档案库房", media=STORE_MEDIA, demanded=_CLIMATE),
+        "sorting": RoomKind(title="整理用房", media=("work", "restoration", "copying"), demanded=_CLIMATE),
+        "reading": RoomKind(title="阅览用房", media=("reading",), demanded=_CLIMATE),
+        "office": RoomKind(title="办公用房", media=("service",), demanded=("smoke",)),
+        "digitising": RoomKind(title="数字化用房", media=("work",), demanded=_CLIMATE),
+        "server_room": RoomKind(title="机房", media=("magnetic", "work"), demanded=_CLIMATE),
+        "exhibition": RoomKind(title="展览用房", media=("exhibition",), demanded=_CLIMATE),
     }
 )
 MEDIA: Final = tuple(dict.fromkeys(medium for kind in ROOM_KINDS.values() for medium in kind.media))

@@ -34,8 +34,8 @@ def _filled(rule: Rule, year: int, given: Given) -> Rule:
     options = dict(rule.options)
     options["holidays"] = ", ".join((CALENDAR, *off))
     options["workdays"] = ", ".join(filter(None, (str(options["workdays"]), *made_up)))
-    items = tuple(sorted(options.items()))
-    return replace(rule, options=items, by_medium=tuple((medium, variant and replace(variant, options=items)) for medium, variant in rule.by_medium))
+    variants = tuple((medium, variant and (_filled(variant, year, given) if _asks(variant) else variant)) for medium, variant in rule.by_medium)
+    return replace(rule, options=tuple(sorted(options.items())), by_medium=variants)
 
 
 def _days(year: int, given: Given) -> tuple[list[str], list[str]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
@@ -19,6 +20,7 @@ from server.web.auth import COOKIE, Principal, principal_or_none, services_of
 from server.web.formats import Formats
 from server.web.i18n import LANGUAGES, Words
 from server.web.rights import Action
+from server.web.whence import readable, verified_subject
 
 CHOICES: Mapping[str, tuple[str, ...]] = {"lang": tuple(LANGUAGES), "theme": ("auto", "light", "dark"), "size": ("normal", "large")}
 """What each device chooses for itself, the first being what it has until then; kept in a cookie `aw_<name>` once an address has said `?<name>=`."""
@@ -81,8 +83,10 @@ class Screens:
     def sign_in(self, request: Request, status: int = 200, **shown: Any) -> Response:
         """The form for signing in."""
         provider = services_of(request).provider
-        blank = {"target": "/", "login": "", "error": None, "locked_until": None, "wants_code": False, "kept_to": "", "kept": ""}
-        return self.page(request, "login.html", status, who=None, provider=provider.settings.title if provider else "", **blank | shown)
+        blank = {"target": "/", "login": "", "error": None, "locked_until": None, "wants_code": False, "said": "", "kept_to": "", "kept": ""}
+        subject = verified_subject(request, services_of(request).settings.trusted_proxies)
+        ways = {"provider": provider.settings.title if provider else "", "certificate": readable(subject)}
+        return self.page(request, "login.html", status, who=None, **ways, **blank | shown)
 
     def sign_in_again(self, request: Request, form: str) -> Response:
         """For a form that came after the session's end: what was filled in waits until the person has signed in again."""
@@ -95,7 +99,7 @@ class Screens:
 
     def error(self, request: Request, body: dict[str, Any]) -> Response:
         """A problem as a page."""
-        return self.page(request, "error.html", int(body["status"]), who=principal_or_none(request), problem=body)
+        return self.page(request, "error.html", int(body["status"]), who=principal_or_none(request), problem=body, back=_left(request))
 
     def words(self, request: Request) -> Words:
         """The words of the asker's language."""
@@ -147,6 +151,14 @@ class Screens:
             path = units.path(session, who.unit)
             names = units.names(session, path)
         return " › ".join(names[code] for code in path if code in names)
+
+
+def _left(request: Request) -> str:
+    """The page of ours whose form was refused, "" without one."""
+    came = urlsplit(request.headers.get("referer", ""))
+    if request.method == "GET" or came.netloc != request.headers.get("host") or not came.path.startswith("/") or came.path.startswith("//"):
+        return ""
+    return came.path + (f"?{came.query}" if came.query else "")
 
 
 def _no_plural(one: str, many: str, n: int) -> str:  # the source language has no plural; English messages are worded without

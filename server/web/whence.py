@@ -1,6 +1,7 @@
 """From where a request comes: the address behind trusted proxies, kept for the audit log and the limits of the same request."""
 
 import ipaddress
+import re
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
@@ -26,6 +27,12 @@ def verified_subject(request: Request, trusted: Sequence[str]) -> str:
     if request.headers.get("x-client-verify", "") != "SUCCESS" or not is_trusted(peer, trusted):
         return ""
     return request.headers.get("x-client-subject", "")
+
+
+def readable(subject: str) -> str:
+    r"""A subject as people read it: proxies write what is not ASCII as \xx (RFC 4514), byte by byte."""
+    raw = re.sub(rb"\\([0-9A-Fa-f]{2})", lambda found: bytes.fromhex(found[1].decode()), subject.encode("latin-1", "replace"))
+    return raw.decode("utf-8", "replace")
 
 
 def is_trusted(here: str, trusted: Sequence[str]) -> bool:

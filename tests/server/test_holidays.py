@@ -3,7 +3,7 @@
 from datetime import date, datetime
 
 from alarms.doors import working
-from alarms.rules import parse_rules
+from alarms.rules import RuleSet, parse_rules
 from server.store.holidays import filled
 
 RULES = "rules: [{name: door_off_hours, kind: off_hours, quantity: door, holidays: china, ladder: {alarm: {equals: 1}}}]"
@@ -15,6 +15,19 @@ def works(given, day):
     options = dict(rule.options)
     at = int(datetime.fromisoformat(f"{day}T10:00+08:00").timestamp() * 1000)
     return working(at, *(str(options[key]) for key in ("hours", "holidays", "workdays")))
+
+
+def test_a_medium_with_hours_of_its_own_keeps_them_and_has_the_same_holidays():
+    own = RULES.replace("ladder:", "by_medium: {exhibition: {hours: 'mon-sun 08:30-17:30'}, photo: off}, ladder:")
+    [rule] = filled(parse_rules(own, "x"), NOW).rules
+    [shown, photo] = [variant for _, variant in rule.by_medium]
+    usual, there = dict(rule.options), dict(shown.options)
+    assert photo is None
+    assert (there.pop("hours"), usual.pop("hours")) == ("mon-sun 08:30-17:30", "mon-fri 08:00-18:00")
+    assert there == usual
+    assert "2026-10-01" in there["holidays"]
+    again = parse_rules(RuleSet((rule,)).canonical(), "sent to a gateway")
+    assert again.rules[0].by_medium == rule.by_medium, "gateways judge by the same hours"
 
 
 def test_the_file_wins_over_the_library():

@@ -3,8 +3,10 @@
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from server.cli import main
 from server.commands.remote import TOKEN_FILE
@@ -13,7 +15,7 @@ from server.store import audit
 from server.store.lock import StoreLock
 from server.store.tables import AuditEntry, Person, Room
 from server.store.tables_org import OrgChange
-from tests.web.house import CITY, COUNTY, PROVINCE, ROOM, SERVICE_KEY, SISTER, T0, House, serving
+from tests.web.house import CITY, COUNTY, OTHER, PROVINCE, ROOM, SERVICE_KEY, SISTER, T0, House, serving
 
 HEAD = "code,unit,name,short_name,sms_place,kind,medium,stage,city,demanded,person\n"
 NEW = f"{COUNTY}-07,{COUNTY},七号库房,七号库,鼓楼07库,store,paper,not_connected,fuzhou,temperature,P-0001\n"
@@ -50,6 +52,13 @@ def test_an_import_reaches_the_board_without_a_restart_and_is_taken_back(house: 
     assert house.board.room(f"{COUNTY}-07", house.now) is None
     assert system.post(f"/api/v1/imports/{run['id']}/undo", json={"reason": "错了"}).status_code == 409
     assert next(row["id"] for row in system.get("/api/v1/imports").json()["items"]) == wrong["id"]
+    again = upload(system, "rooms", HEAD + NEW)
+    house.services.imports.close()
+    assert change(system, "rooms", {"code": f"{COUNTY}-07"}, {"name": "七号旧库"}).json()["state"] == "done"
+    form = system.post(f"/imports/{again['id']}/undo", data={"reason": "错了"})
+    page = system.get(form.headers["location"]).text
+    assert "撤销 0 处，保留 1 处" in page
+    assert f"用房 {COUNTY}-07：导入后又有改动，保持现状" in page, "what stays is named where the page says so"
     assert house.client("system").get("/api/v1/imports").json()["items"] == [], "the province's imports are not the county's"
     assert system.get("/api/v1/imports/templates/rooms").content.startswith(b"PK")
 
@@ -125,6 +134,53 @@ def test_a_unit_is_merged_and_its_code_forwarded(house: House) -> None:
     assert re.search(r"接收 单位 350103000000 全称 台江分局 转入 用房 1[^<{]*<small>", page), "counted in words"
     assert change(system, "merge", {"code": SISTER}, {"into": COUNTY}).status_code == 422
     assert change(system, "merge", {"code": CITY}, {"into": COUNTY}).status_code == 422
+
+
+def test_a_units_history_says_names_and_a_refused_form_leads_back(house: House) -> None:
+    system = house.client("province-system")
+    assert change(system, "units", {"code": SISTER}, {"parent": COUNTY, "level": "4"}, "改隶").json()["state"] == "done"
+    assert "福州市局 → 鼓楼分局" in re.sub(r"<[^>]*>", "", system.get(f"/units/{SISTER}").text)
+    form = {"kind": "units", "back": f"/units/{SISTER}", "key.code": SISTER, "cell.short_name": "名字实在太长了", "reason": "x"}
+    here = f"http://testserver/units/{SISTER}?a=1"
+    for referer, back in ((here, True), ("https://elsewhere.example/units/1", False), ("http://testserver//evil", False)):
+        refused = system.post("/edit", data=form, headers={"accept": "text/html", "referer": referer})
+        assert (refused.status_code, "返回上一页" in refused.text) == (422, back), referer
+        assert (f'href="/units/{SISTER}?a=1"' in refused.text) == back
+
+
+KINDS_OF_ROOM = (
+    ("sorting", "work", (18, 28, 40, 60), "mon-fri 07:00-22:00", False),
+    ("reading", "reading", (18, 28, 30, 65), "mon-fri 07:30-18:30", True),
+    ("store", "paper", (14, 24, 45, 60), "mon-fri 07:00-20:00", True),
+)
+
+
+def test_the_kind_of_a_room_decides_its_band_its_hours_and_its_rules(house: House) -> None:
+    """It is a Monday, 21:13 in Shanghai: late, but not for those who sort."""
+    house.now -= 3_600_000
+    house.birth()
+    for kind, medium, band, hours, late in KINDS_OF_ROOM:
+        assert change(house.client("system"), "rooms", {"code": OTHER}, {"kind": kind, "medium": medium}).json()["state"] == "done"
+        rules = _rules_of(house.client("duty"), OTHER)
+        names = ("temperature_low", "temperature_high", "humidity_low", "humidity_high")
+        firsts = [rules[name]["ladder"][0] for name in names]
+        assert tuple(first["below" if name.endswith("_low") else "above"] for name, first in zip(names, firsts, strict=True)) == band
+        assert rules["door_off_hours"]["options"]["hours"] == hours
+        _door(house, 1)
+        found = house.alarm(OTHER, "door_off_hours")
+        assert (found is not None and found.cleared_at is None) == late, kind
+        _door(house, 0)
+
+
+def _door(house: House, stands: int) -> None:
+    for _ in range(2):
+        house.now += 12_000
+        house.send(OTHER, door=stands)
+
+
+def _rules_of(client: TestClient, room: str) -> dict[str, Any]:
+    asked = [client.get(f"/api/v1/rooms/{room}/limits?quantity={quantity}").json()["rules"] for quantity in ("temperature", "humidity", "door")]
+    return {rule["rule"]: rule for rules in asked for rule in rules}
 
 
 def test_the_room_sheet_says_what_is_at_stake(house: House) -> None:

@@ -53,12 +53,13 @@ def test_an_old_password_opens_only_the_page_that_changes_it(house: House) -> No
     extra(house, "duty", password_changed_at=T0 - 90 * DAY)
     client = house.client("duty")
     assert client.get("/api/v1/rooms").json()["code"] == "first_password"
+    assert "data-stream" not in client.get("/me/security", headers={"accept": "text/html"}).text, "a stream would be refused"
     assert client.get("/", headers=HTML).headers["location"] == "/me/security"
     assert client.get("/me/security", headers=HTML).status_code == 200
     bad = client.post("/me/security/password", data={"old": "no", "new": STRONG, "again": STRONG}, headers=HTML)
-    assert (bad.status_code, "原密码不对" in bad.text) == (422, True)
+    assert (bad.status_code, "本人密码不对" in bad.text) == (422, True)
     done = client.post("/me/security/password", data={"old": PASSWORD, "new": STRONG, "again": STRONG}, headers=HTML)
-    assert (done.status_code, done.headers["location"]) == (303, "/login")
+    assert (done.status_code, done.headers["location"]) == (303, "/login?said=password")
     assert client.get("/api/v1/rooms").status_code == 401, "all sessions end with the old password"
     again = house.client()
     assert again.post("/api/v1/session", json={"login": "duty", "password": STRONG}).status_code == 200
@@ -106,7 +107,7 @@ def test_an_open_browser_is_not_enough_to_change_a_sign_in(house: House) -> None
     assert house.client().post("/api/v1/session", json=body | {"code": pyotp.TOTP(secret).at(house.now // 1000)}).status_code == 401
     for path in ("password", "pin", "certificate", "totp"):
         answer = client.post(f"/me/security/{path}", data={"old": "not mine", "new": "730516"}, headers=HTML)
-        assert (answer.status_code, "原密码不对" in answer.text or "已锁定" in answer.text) == (422, True), path
+        assert (answer.status_code, "本人密码不对" in answer.text or "已锁定" in answer.text) == (422, True), path
     assert "已锁定" in client.post("/me/security/totp", data={"old": PASSWORD}, headers=HTML).text, "guessing here locks as it does at the door"
 
 
@@ -198,7 +199,12 @@ def test_a_certificate_counts_only_from_a_trusted_proxy(house: House) -> None:
     app = site.build(replace(house.services, settings=replace(house.settings, trusted_proxies=("10.9.0.0/24",))))
     behind = TestClient(app, client=("10.9.0.7", 1), follow_redirects=False)
     assert behind.get("/login/certificate", headers=ascii_only | {"X-Client-Verify": "NONE"}).status_code == 401
-    assert behind.get("/login/certificate", headers=ascii_only | {"X-Client-Subject": "CN=other"}).status_code == 401
+    refused = behind.get("/login/certificate?next=/alarms", headers=ascii_only | {"X-Client-Subject": "CN=other"})
+    assert refused.status_code == 401
+    assert all(said in refused.text for said in ("这张证书没有对应的账号", 'name="password"')), "why, and another way in"
+    escaped = behind.get("/login", headers=ascii_only | {"X-Client-Subject": r"CN=\E9\99\88\E5\80\BC\E7\8F\AD,O=GA"}).text
+    assert all(said in escaped for said in ("用客户端证书登录", "CN=陈值班,O=GA")), "nginx writes what is not ASCII byte by byte"
+    assert "用客户端证书登录" not in behind.get("/login").text + house.client().get("/login", headers=ascii_only).text
     assert behind.get("/login/certificate", headers=ascii_only).status_code == 303
     assert behind.get("/api/v1/session").json()["login"] == "duty"
     assert TestClient(app, client=("10.8.0.7", 1)).get("/login/certificate", headers=ascii_only).status_code == 401

@@ -155,6 +155,8 @@ def test_acting_at_a_terminal_asks_for_a_pin_in_place_and_leaves_nobody_signed_i
     address = f"/alarms/{alarm}/acknowledge"
     for actor in ({}, {"actor_login": "duty", "actor_pin": "000000"}, {"actor_login": "duty", "actor_pin": PASSWORD[:12]}):
         assert terminal.post(address, data=actor).status_code == 403
+    wrong = terminal.post(address, data={"actor_login": "duty", "actor_pin": "000000"}, headers=HTML)
+    assert "登录名或 PIN 不对" in wrong.text, "not: a wrong password"
     assert "请填写自己的登录名和 PIN" in terminal.post(address, data={"note": "已到门外"}, headers=HTML).text, "not: a wrong password"
     done = terminal.post(address, data={"actor_login": "duty", "actor_pin": PIN, "note": "已到门外"})
     assert done.status_code == 303, done.text

@@ -162,6 +162,7 @@ def undo(db: Database, run: int, *, by: str, reason: str, now: int) -> tuple[int
         found = list(images(session, run))
         done, kept = undo_images(session, found)
         row.state, row.undone_at, row.undone_by = "undone", now, by
+        row.errors = [{"line": 0, "column": "", "title": "", "sentence": sentence} for sentence in kept[:_KEPT_ERRORS]]
         row.sentence = f"撤销 {done} 处" + (f"，保留 {len(kept)} 处" if kept else "")
         for name, key, before, after in found:
             if name == "unit" and before is not None and {"parent", "name"} & set(before):

@@ -1,7 +1,8 @@
 """Taking an import back: rows it made go, rows it changed get their old values. What was changed since, or is in use by now, stays and is named."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from sqlalchemy import Table, delete, select, update
 from sqlalchemy.exc import IntegrityError
@@ -15,6 +16,11 @@ from server.org.imports.write import Image
 _RETIRED: Mapping[str, Mapping[str, Any]] = {"room": {"stage": "retired", "demanded": []}, "point": {"room": None}, "gateway": {"unit": None}}
 """What becomes of a row that was made by the import and cannot go, because alarms, coverage or people refer to it."""
 
+_TITLES: Final[Mapping[str, str]] = MappingProxyType(
+    {"unit": "单位", "person": "人员", "person_role": "任职", "room": "用房", "gateway": "网关", "point": "测点", "room_sheet": "一室一卡",
+     "holding": "馆藏", "calibration": "校准"}
+)  # fmt: skip
+
 
 def undo_images(session: Session, found: Iterable[Image]) -> tuple[int, list[str]]:
     """Take changes back, newest first, inside the caller's transaction. Returns how many were, and a sentence for each that was not."""
@@ -26,11 +32,11 @@ def undo_images(session: Session, found: Iterable[Image]) -> tuple[int, list[str
         if row is None:
             continue
         if any(row[column] != value for column, value in after.items() if column in row):
-            kept.append(f"{name} {key}：导入后又有改动，保持现状")
+            kept.append(f"{_TITLES.get(name, name)} {key}：导入后又有改动，保持现状")
         elif (sentence := _take_back(session, table, primary, dict(row), before)) is None:
             done += 1
         else:
-            kept.append(f"{name} {key}：{sentence}")
+            kept.append(f"{_TITLES.get(name, name)} {key}：{sentence}")
     return done, kept
 
 

@@ -28,7 +28,7 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 class RunView(BaseModel):
-    """An import. `done` of `rows` are written; `errors` name line, column and what is wrong."""
+    """An import. `done` of `rows` are written; `errors` name line, column and what is wrong; of one that was taken back, what stays."""
 
     id: int
     kind: str

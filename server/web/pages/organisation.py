@@ -37,6 +37,10 @@ def _branches(session: Session, found: Sequence[Unit]) -> list[tuple[Unit, int, 
     return [(unit, counts.get(unit.code, 0), below.get(unit.code, 0)) for unit in found]
 
 
+_OF_UNITS = {"parent"}
+"""Particulars of a unit's history that are codes of units and told as their names; a code that a merger ends is looked for as a code."""
+
+
 @router.get("/units")
 def tree(request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer) -> Response:
     """The tree of units, opened at the asker's own; branches come when they are asked for."""
@@ -71,11 +75,14 @@ def unit(code: str, request: Request, screens: ScreensOf, services: ServicesOf, 
         found = organisation.room_rows(session, code, own=True, after="", limit=PER_PAGE)
         holders = people.holders(session, [code], [], services.clock()) if who.may(Action.PEOPLE) else []
         history = organisation.history(session, f"unit:{code}")
+        told = units.names(
+            session, [str(end[key]) for change in history for end in (change.before or {}, change.after or {}) for key in _OF_UNITS & end.keys()]
+        )
         cells = rows.unit(session, {"code": code}, services.clock())
     reachable = line if who.unit is None or who.unit not in line else line[line.index(who.unit) :]
     return screens.page(
         request, "unit.html", who=who, unit=row, path=[(c, names.get(c, c)) for c in line], reachable=reachable, children=children, rooms=found,
-        holders=holders, history=history, cells=cells, columns=KINDS["units"].columns, said=said,
+        holders=holders, history=history, names=told, cells=cells, columns=KINDS["units"].columns, said=said,
     )  # fmt: skip
 
 

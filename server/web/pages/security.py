@@ -18,7 +18,7 @@ from server.web.rights import ROLES, Action
 from server.web.routers import page_router
 from server.web.screens import Screens
 from server.web.services import Services
-from server.web.whence import verified_subject
+from server.web.whence import readable, verified_subject
 
 router = page_router("/me/security")
 
@@ -49,6 +49,7 @@ def _page(request: Request, screens: Screens, services: Services, who: Principal
             "changed_at": None if row is None else row.password_changed_at,
             "actions": sorted(ROLES.get(who.role, ())),
             "lasting": _lasting(who),
+            "readable": readable,
         }
     blank = {"key": "", "qr": "", "address": "", "error": ""}
     page = screens.page(
@@ -101,7 +102,7 @@ def password(
                 accounts.set_password(session, own(session, who), new, services.clock())
         except credentials.WeakPasswordError as weak:
             error = str(weak)
-    return _page(request, screens, services, who, error=error) if error else RedirectResponse("/login", 303)
+    return _page(request, screens, services, who, error=error) if error else RedirectResponse("/login?said=password", 303)
 
 
 @router.post("/pin")

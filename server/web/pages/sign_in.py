@@ -18,11 +18,14 @@ from server.web.whence import verified_subject
 
 router = page_router()
 
+CHANGED = "password"
+"""The one thing that the form says to whoever comes from elsewhere; no other words of an address stand on it."""
+
 
 @router.get("/login")
-def form(request: Request, screens: ScreensOf, target: Annotated[str, Query(alias="next")] = "/") -> Response:
+def form(request: Request, screens: ScreensOf, target: Annotated[str, Query(alias="next")] = "/", said: str = "") -> Response:
     """The form."""
-    return screens.sign_in(request, target=own(target))
+    return screens.sign_in(request, target=own(target), said=said if said == CHANGED else "")
 
 
 @router.post("/login")
@@ -56,16 +59,16 @@ def sign_in(
 
 
 @router.get("/login/certificate")
-def by_certificate(request: Request, services: ServicesOf, target: Annotated[str, Query(alias="next")] = "/") -> Response:
+def by_certificate(request: Request, screens: ScreensOf, services: ServicesOf, target: Annotated[str, Query(alias="next")] = "/") -> Response:
     """Sign in with the client certificate that a trusted proxy has verified (headers X-Client-Verify and X-Client-Subject)."""
     subject = verified_subject(request, services.settings.trusted_proxies)
-    if not subject:
-        raise ProblemError(401, "没有收到经过验证的证书。", code="no_certificate")
     try:
+        if not subject:
+            raise sessions.SignInRefusedError("没有收到经过验证的证书。")  # noqa: TRY301 - one door for all refusals
         agent = request.headers.get("user-agent", "")
         token, _ = sessions.sign_in_by_certificate(services.db, subject, services.clock(), services.settings.limits, agent=agent)
     except sessions.SignInRefusedError as refusal:
-        raise ProblemError(401, str(refusal), code="sign_in_refused") from refusal
+        return screens.sign_in(request, 401, target=own(target), error=str(refusal))
     answer = RedirectResponse(own(target), 303)
     keep_session(request, answer, token)
     return answer
