@@ -10,6 +10,8 @@ ALWAYS_HEARD = ("smoke", "smoke_density", "smoke_concentration")
 
 ROOM_BLIND, SMOKE_LOST = "room_blind", "smoke_lost"
 _OURS = "本系统自定"
+_BACK_MS = 60_000
+"""For how long a room that was lost after smoke must be heard again: a link that flaps is one silence, told once."""
 GROUPS: Mapping[str, str] = {
     "offline": "group_offline",
     "restart": "restart_group_offline",
@@ -49,8 +51,8 @@ def builtin(blind_ms: int, urgent_ms: int) -> Mapping[str, Rule]:
     ladder = (_silent(Level.ALARM, blind_ms), _silent(Level.URGENT, max(blind_ms, urgent_ms)))
     blind = Rule(ROOM_BLIND, "stale", "any", ladder, subject="room", source=_OURS)
     lost = Rule(
-        SMOKE_LOST, "stale", "any", (_silent(Level.CRITICAL, 0),), latch=True, shelve_max_ms=0, re_alarm_ms=900_000, subject="room",
-        two_persons=True, source=_OURS,
+        SMOKE_LOST, "stale", "any", (_silent(Level.CRITICAL, 0),), off_delay_ms=_BACK_MS, latch=True, shelve_max_ms=0, re_alarm_ms=900_000,
+        subject="room", two_persons=True, source=_OURS,
     )  # fmt: skip
     levels = tuple(Rung(level, "above", level - 0.5) for level in Level)
     groups = (Rule(name, "threshold", "any", levels, source=_OURS) for name in GROUPS.values())

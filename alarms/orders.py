@@ -128,7 +128,9 @@ def _ask_again(state: AlarmState, now: int) -> Moved:
 
 
 def _shelve(rule: Rule, state: AlarmState, event: Shelve, now: int) -> Moved:
-    if rule.shelve_max_ms == 0 or rule.two_persons:  # a shelf is one person's
+    if rule.two_persons:  # a shelf is one person's
+        raise NotAllowedError("该告警不允许由一人暂停提醒，须两人共同停用。")
+    if rule.shelve_max_ms == 0:
         raise NotAllowedError("该告警不允许暂停提醒。")
     if not event.reason.strip():
         raise NotAllowedError("暂停提醒需要填写原因。")

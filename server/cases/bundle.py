@@ -118,7 +118,7 @@ def _input(session: Session, store: SeriesStore, settings: WatchSettings, alarm:
     if kind == "gateway":
         return _presence(alarm, lines.absences(session, subject, end), end, subject)
     if alarm.rule == SMOKE_LOST:
-        return _presence(alarm, silence.of_alarm(session, alarm, end), end)
+        return _presence(alarm, silence.of_alarm(session, alarm, end, rule.off_delay_ms), end)
     if rule.kind == "stale" and kind == "room":
         return _presence(alarm, silence.of_room(session, subject, start, end), end)
     found = _points(session, rule, kind, subject)

@@ -16,15 +16,15 @@ from server.store.tables_watch import AlarmGroup, AlarmGroupMember, ServerOutage
 Absence = tuple[int, int]
 
 
-def of_alarm(session: Session, alarm: Alarm, end: int) -> Iterator[Absence]:
-    """Silence after smoke: what the alarm's own record says of when the room was lost and when it was heard again."""
+def of_alarm(session: Session, alarm: Alarm, end: int, off_delay_ms: int) -> Iterator[Absence]:
+    """Silence after smoke: what the alarm's own record says of when the room was lost and, a delay before it let go, was heard again."""
     since: int | None = None
     changes = select(Transition.name, Transition.at).where(Transition.alarm == alarm.id).order_by(Transition.at, Transition.id)
     for name, at in session.execute(changes):
         if name in ("raised", "re_raised") and since is None:
             since = at
         elif name in ("cleared", "latched") and since is not None:
-            yield since, at
+            yield since, at - off_delay_ms
             since = None
     if since is not None:
         yield since, end

@@ -5,6 +5,7 @@ A desk is a unit with everything below it. Only annunciations count (domain.md 3
 
 from alarms.grouping import Flood, flood_step
 from server.live.facts import FloodFact
+from server.watch.state import World
 from server.watch.steps import Steps
 
 
@@ -27,3 +28,10 @@ class Floods:
             self._world.floods[unit] = after
             if before.since != after.since:
                 self._steps.tx.facts.append(FloodFact(unit=unit, since=after.since, alarms=len(after.recent)))
+
+
+def standing(world: World, before: World | None) -> list[FloodFact]:
+    """What desks are told once memory has been read back: the floods that go on, and the end of those that they knew of `before`."""
+    known = {unit for memory in (before, world) if memory is not None for unit, flood in memory.floods.items() if flood.since is not None}
+    now = {unit: world.floods.get(unit, Flood()) for unit in sorted(known)}
+    return [FloodFact(unit=unit, since=flood.since, alarms=len(flood.recent)) for unit, flood in now.items()]

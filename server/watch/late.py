@@ -43,9 +43,11 @@ class Late:
         self._world.late[key] = self._touched[key] = late
         raised = next((change for change in result.transitions if change.annunciate), None)
         if raised is not None:
-            if late.ahead is not None and 0 <= raised.at - late.ahead <= point.deadline_ms:
+            again = late.ahead is not None and 0 <= raised.at - late.ahead <= point.deadline_ms
+            if again:  # the rest comes to what the news ahead of it had said
                 late.state = dataclasses.replace(late.state, raised_at=late.ahead)
-            self._known_late(point, key, rule, late, raised)
+            if not again or late.alarm is None:
+                self._known_late(point, key, rule, late, raised)
         live = self._world.memory.get(key)
         if late.state.tripped and live is not None and live.alarm is not None and live.state.tripped and late.met != live.alarm:
             self.meet(key, rule, self._steps.session.get_one(Alarm, live.alarm))

@@ -18,7 +18,7 @@ from server.settings import WatchSettings
 from server.store import audit, rule_sets
 from server.store.session import Database
 from server.store.tables import Alarm, Refused
-from server.watch import conditions
+from server.watch import conditions, floods
 from server.watch.commands import Command, NewRules, Outcome
 from server.watch.commit import Transaction, alarm_fact
 from server.watch.facts import standing_facts
@@ -92,14 +92,14 @@ class Watch:
         """Read memory back and publish everything that stands."""
         with self._db.write() as session:
             rule_sets.keep(session, self._rules, now)
-        self._world = load(self._db, self._rules, self.settings, now)
+        before, self._world = self._world, load(self._db, self._rules, self.settings, now)
         with self._db.write() as session:
             judge = Judge(self._world, Transaction(session, self._world, now), self._metrics)
             judge.resume()
             judge.finish()
         with self._db.read() as session:
             alarms = [alarm_fact(alarm) for alarm in session.scalars(select(Alarm).where(Alarm.open_key.is_not(None)))]
-            self.publish([*standing_facts(self._world, session), *alarms], now)
+            self.publish([*standing_facts(self._world, session), *alarms, *floods.standing(self._world, before)], now)
 
     def run(self, stop: threading.Event, clock: Callable[[], int], *, frozen_ms: float = FROZEN_MS) -> None:
         """The writer thread. `frozen_ms`: so long a step of the clock is a standstill; for ever where a test moves the clock by hand."""

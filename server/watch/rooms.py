@@ -28,7 +28,8 @@ class Rooms:
             self._steps.room(room, rule, Tick(fresh=room.coverage != "blind", deadline=room.coverage_since), due)
             return
         if rule.name == SMOKE_LOST:
-            self._steps.room(room, rule, Tick(fresh=room.code not in self._world.lost, deadline=due), due)
+            silent = room.code in self._world.lost
+            self._steps.room(room, rule, Tick(fresh=not silent, deadline=due if silent else None), due)
             return
         newest = [
             max((p.last_usable_at + p.deadline_ms for p in map(self._world.points.__getitem__, room.points) if p.key.quantity == quantity), default=0)

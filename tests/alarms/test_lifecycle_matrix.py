@@ -262,6 +262,7 @@ def test_reset_is_refused_while_a_new_breach_is_on_its_way() -> None:
         (RULE, Shelve(NOW, "li", "已过"), "暂停提醒的结束时间须晚于现在。"),
         (RULE, Shelve(NOW + 1, "li", "  "), "暂停提醒需要填写原因。"),
         (replace(RULE, shelve_max_ms=0), Shelve(NOW + 1, "li", "烟"), "该告警不允许暂停提醒。"),
+        (replace(RULE, two_persons=True), Shelve(NOW + 1, "li", "烟"), "该告警不允许由一人暂停提醒，须两人共同停用。"),
         (replace(RULE, shelve_max_ms=5_400_000), Shelve(NOW + 10**9, "li", "久"), "暂停提醒最长 90 分钟。"),
         (RULE, OutOfService("li", ""), "停用需要填写原因。"),
         (RULE, Unacknowledge("wang"), "只有接手人本人可以撤回接手。"),

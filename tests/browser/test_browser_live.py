@@ -167,12 +167,26 @@ def test_taking_over_with_a_note_and_undoing_it(desk: Desk) -> None:
 def test_a_refusal_is_said_inside_the_dialog(desk: Desk) -> None:
     ident = desk.house.smoke()
     page = desk.open("/alarms")
-    page.locator(f'[data-alarm-row="{ident}"]').get_by_text("暂停提醒").click()
+    row = page.locator(f'[data-alarm-row="{ident}"]')
+    row.get_by_role("link", name="接手").click()
     dialog = page.locator("dialog")
-    dialog.get_by_label("原因（必填）").fill("施工")
-    dialog.get_by_role("button", name="暂停提醒").click()
-    expect(dialog).to_contain_text("该告警不允许暂停提醒。")
+    taken = desk.house.client("in_charge").post(f"/api/v1/alarms/{ident}/acknowledge", json={"note": ""})
+    assert taken.status_code == 200
+    dialog.get_by_role("button", name="接手").last.click()
+    expect(dialog.get_by_role("alert")).to_contain_text("已由in_charge接手，你的答复已记录。")
     expect(dialog).to_be_visible()
+
+
+@needs_assets
+def test_what_one_person_may_not_pause_is_not_offered_and_the_page_says_why(desk: Desk) -> None:
+    ident = desk.house.smoke()
+    page = desk.open("/alarms")
+    row = page.locator(f'[data-alarm-row="{ident}"]')
+    expect(row.get_by_role("link", name="接手")).to_be_visible()
+    expect(row.get_by_text("暂停提醒")).to_have_count(0)
+    row.get_by_role("link", name="不能暂停").click()
+    expect(page.locator("#commands")).to_contain_text("可由两人共同停用")
+    expect(page.locator("#shelve")).to_have_count(0)
 
 
 @needs_assets

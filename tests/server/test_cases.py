@@ -83,7 +83,7 @@ def trouble(made):
     made.order(commands.Acknowledge(alarm=lost.id, by="林一"))
     made.run(1)
     here(made)
-    alive(made, 24, smoke=0)
+    alive(made, 72, smoke=0)  # a minute of being heard, and it is over
     assert made.order(commands.Reset(alarm=lost.id, by="林一")).ok
     made.send(("th1/temperature", 20.0))
     alive(made, 24)

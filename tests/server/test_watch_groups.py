@@ -193,6 +193,9 @@ def test_more_than_ten_alarms_in_ten_minutes_are_a_flood_of_each_desk_above(coun
     assert len(begun) == 3
     county.facts.clear()
     county.start()
+    still = [fact for fact in county.facts if isinstance(fact, FloodFact)]
+    assert {(fact.unit, fact.since is not None) for fact in still} == {(COUNTY, True), (CITY, True), ("350000000000", True)}, "a restart hides none"
+    county.facts.clear()
     for _ in range(2):  # what falls silent now is told in the first of these instants
         county.now += 601_000
         county.run()

@@ -126,7 +126,29 @@ def test_smoke_then_silence_is_critical_at_once_and_one_level_higher_is_told(sli
     slice_.run(2)
     assert lost(slice_)[0].state == "active_unacked"
     slice_.birth([("smoke1/smoke", slice_.ROOM), ("th1/humidity", slice_.ROOM)])
-    slice_.send(("smoke1/smoke", 0))
+    for _ in range(7):
+        slice_.send(("smoke1/smoke", 0))
+        slice_.run(9)
+    assert lost(slice_)[0].state == "latched_unacked"
+
+
+def test_a_link_that_flaps_after_smoke_is_one_silence_told_once(slice_):
+    slice_.birth([("smoke1/smoke", slice_.ROOM)])
+    slice_.send(("smoke1/smoke", 1))
+    slice_.run(1)
+    for _ in range(4):
+        die(slice_)
+        slice_.run(6)
+        slice_.birth([("smoke1/smoke", slice_.ROOM)])
+        slice_.send(("smoke1/smoke", 1))
+        slice_.run(6)
+    [alarm] = lost(slice_)
+    assert [row.name for row in slice_.rows(Transition, alarm=alarm.id) if row.id in slice_.asked()] == ["raised"]
+    assert alarm.state == "active_unacked", "it stands until the link has held for a minute"
+    for _ in range(7):
+        slice_.run(9)
+        slice_.send(("smoke1/smoke", 1))
+    slice_.run(1)
     assert lost(slice_)[0].state == "latched_unacked"
 
 

@@ -1,6 +1,7 @@
 """Commands through the real watch: what takes effect, what is refused with which sentence, what happens when the watch does not answer."""
 
 import dataclasses
+import re
 from concurrent.futures import Future
 
 import pytest
@@ -86,7 +87,24 @@ def test_shelving_needs_an_end_and_a_reason_and_smoke_is_never_shelved(house: Ho
         house.send(door=0)
     wait_until(lambda: house.alarm(ROOM, "door_held").closed_at is not None)
     assert client.get(f"/api/v1/alarms/{ident}").json()["transitions"][-2]["name"] == "shelf_expired", "a shelf for once ends with the occurrence"
-    assert act(client, house.smoke(), "shelve", until="2026-09-21T15:00:00Z", reason="施工") == (403, "该告警不允许暂停提醒。")
+    smoke, limits = house.smoke(), ("shelve_max_s", "two_persons")
+    shown = {number: client.get(f"/api/v1/alarms/{number}").json() for number in (ident, smoke)}
+    assert [[shown[number][name] for name in limits] for number in (ident, smoke)] == [[8 * 3600, False], [0, True]], "said before anybody tries"
+    assert "可由两人共同停用" in client.get(f"/alarms/{smoke}/dialog/shelve").text
+    assert act(client, smoke, "shelve", until="2026-09-21T15:00:00Z", reason="施工") == (403, "该告警不允许由一人暂停提醒，须两人共同停用。")
+
+
+def test_a_pause_is_offered_for_no_longer_than_the_rule_allows(house: House) -> None:
+    client = house.client("duty")
+    for _ in range(2):
+        house.send(leak=1)
+        house.now += 6_000
+    wait_until(lambda: house.alarm(ROOM, "leak") is not None)
+    ident = house.alarm(ROOM, "leak").id
+    dialog = client.get(f"/alarms/{ident}/dialog/shelve").text
+    assert re.findall(r'name="minutes" value="(\d+)"', dialog) == ["15", "30", "60"]
+    assert client.get(f"/api/v1/alarms/{ident}").json()["shelve_max_s"] == 3600
+    assert "第二人" not in client.get(f"/alarms/{ident}/dialog/out-of-service").text, "one person's permit is enough for it"
 
 
 def test_out_of_service_takes_a_permit_and_comes_back(house: House) -> None:

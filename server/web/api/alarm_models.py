@@ -95,3 +95,5 @@ class AlarmDetail(AlarmView):
     members: list[AlarmView] = Field(default_factory=list, description="of a group alarm: what it stands for, those that have left included")
     also_answered: list[str] = Field(default_factory=list, description="who else said that he takes it over")
     on_duty: list[str] = Field(default_factory=list, description="who is on duty for the unit now")
+    shelve_max_s: int = Field(description="for how long one person may pause its reminders; 0: not at all")
+    two_persons: bool = Field(description="only two people together may hold it back: out-of-service with a second person, or maintenance")

@@ -23,6 +23,7 @@ from server.web.rights import Action
 from server.web.routers import api_router
 from server.web.second import Second, second_person
 from server.web.services import Services
+from server.web.shelves import shelf
 
 router = api_router("alarms", refusals=PROBLEMS)
 _CONFLICT: dict[int | str, dict[str, Any]] = {
@@ -125,6 +126,7 @@ def detail(ident: Ident, who: Viewer, services: ServicesOf) -> AlarmDetail:
         incident = incidents.of_alarm(session, ident)
         members = views.alarm_views(session, alarms.members(session, ident)) if row.kind == "group" else []
         present = names_on_duty(session, row.unit, services.workdays, services.clock())
+        pause = shelf(session, services.rulebook.current, row)
     seen = sent if who.may(Action.NOTIFICATIONS) else []
     return AlarmDetail(
         **view.model_dump(),
@@ -134,6 +136,8 @@ def detail(ident: Ident, who: Viewer, services: ServicesOf) -> AlarmDetail:
         incident=incident and incident.id,
         members=members,
         on_duty=present,
+        shelve_max_s=pause.longest_ms // 1000,
+        two_persons=pause.two_persons,
         also_answered=[change.by for change in changes if change.name == "also_acknowledged"],
     )
 

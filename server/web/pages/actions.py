@@ -86,7 +86,7 @@ ANSWERS = ("acknowledge", "progress", "assist", "no-danger", "decline")
 def _row(services: Services, who: Principal, ident: int, *, called: bool = False) -> AlarmRow:
     with services.db.read() as session:
         alarm = require_alarm(session, who, ident)
-        [row] = rows(session, services.board, [alarm], who, services.clock())
+        [row] = rows(session, services, [alarm], who, services.clock())
         return with_called(session, row) if called else row
 
 

@@ -56,7 +56,7 @@ def listing(
             first, last = place or 0, (place or 0) + PER_PAGE
             found = alarms.some(session, [alarm.id for alarm in worst_first(kept, flooded=flood is not None)[first:last]])
             more = last if len(kept) > last else None
-        shown = rows(session, services.board, found[:PER_PAGE] if view in _PAGED else found, who, now)
+        shown = rows(session, services, found[:PER_PAGE] if view in _PAGED else found, who, now)
     name = "_alarm_list.html" if part == "list" else "alarms.html"
     return screens.page(
         request, name, who=who, rows=shown, counts=counts, view=view, views=VIEWS, cursor=cursor,
@@ -70,14 +70,14 @@ def detail(ident: Annotated[int, Path(ge=1)], request: Request, screens: Screens
     now = services.clock()
     with services.db.read() as session:
         alarm = require_alarm(session, who, ident)
-        row = with_called(session, rows(session, services.board, [alarm], who, now)[0])
+        row = with_called(session, rows(session, services, [alarm], who, now)[0])
         changes = alarms.transitions(session, ident)
         told = [Sent(n, alarm.room, alarm.unit, alarm.level) for n in alarms.notifications(session, ident)] if who.may(Action.NOTIFICATIONS) else []
         coming = services.forecast.of(session, ident, now) if services.forecast is not None else []
         present = names_on_duty(session, alarm.unit, services.workdays, services.clock())
         incident = incidents.of_alarm(session, ident)
         reasons = explain_alarm(session, ident)
-        members = rows(session, services.board, worst_first(alarms.members(session, ident)), who, now) if alarm.kind == "group" else []
+        members = rows(session, services, worst_first(alarms.members(session, ident)), who, now) if alarm.kind == "group" else []
     said = door.DONE.get(done, "")
     return screens.page(
         request,

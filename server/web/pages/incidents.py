@@ -58,7 +58,7 @@ def detail(ident: Ident, request: Request, screens: ScreensOf, services: Service
         unit_name = units.names(session, [incident.unit]).get(incident.unit, "")
         filed = incidents.dossier(session, ident)
         open_alarms = spoken_for([alarm for alarm in whole.alarms if alarm.closed_at is None])
-        answering = rows(session, services.board, open_alarms, who, services.clock())
+        answering = rows(session, services, open_alarms, who, services.clock())
     title = f"{unit_name} {place[0] if place else ''}".strip()
     if paper == "card":
         return screens.page(request, "cards.html", who=who, cards=[whole.filled], title=title, room=incident.room, qr="")

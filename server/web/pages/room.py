@@ -84,7 +84,7 @@ def page(
     if tile is None:
         raise ProblemError(404, "没有这间库房。")
     with services.db.read() as session:
-        found = rows(session, services.board, worst_first(alarms.open_ones(session, code)), who, now)
+        found = rows(session, services, worst_first(alarms.open_ones(session, code)), who, now)
         line = units.path(session, tile.fact.unit)
         names = units.names(session, line)
         person = rooms.person(session, code)

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
+from alarms.kinds import KINDS
 from server.live.board import Board, PointView, severity
 from server.store import gateways, rooms, units
 from server.store.alarms import Brief
@@ -14,7 +15,10 @@ from server.watch.commands import UNDO_MS
 from server.watch.commit import alone
 from server.web.auth import Principal
 from server.web.behalf import called
+from server.web.labels import SHELVES
 from server.web.rights import Action
+from server.web.services import Services
+from server.web.shelves import Shelf, shelf
 
 B = TypeVar("B", Alarm, Brief)
 
@@ -27,7 +31,7 @@ BOOLEAN_KINDS = ("group", "lost", "state", "camera", "stale", "stuck")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmRow:
     """One alarm for a template. `subject` names what an alarm without a room is about where its unit does not say it: a gateway. `value` is the
-    present value of what it is about, `called` are names of those who were called (see with_called).
+    present value of what it is about, `shelf` how long it may be paused, `called` are names of those who were called (see with_called).
     """
 
     alarm: Alarm
@@ -37,6 +41,7 @@ class AlarmRow:
     value: PointView | None
     who: Principal
     now: int
+    shelf: Shelf
     called: tuple[str, ...] = ()
 
     @property
@@ -48,6 +53,11 @@ class AlarmRow:
     def numeric(self) -> bool:
         """Whether value and limit are numbers that say something."""
         return self.alarm.kind not in BOOLEAN_KINDS and self.alarm.limit is not None
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the limit is one of the reading that stands beside it, and not of something worked out from it (a swing, a distance)."""
+        return self.numeric and not (self.alarm.kind in KINDS and KINDS[self.alarm.kind].derived)
 
     @property
     def undoable(self) -> bool:
@@ -69,7 +79,21 @@ class AlarmRow:
         return self.who.offers(RIGHTS[action])
 
     @property
+    def shelves(self) -> dict[int, str]:
+        """Minutes that its reminders may be paused for, with their words; empty: they may not."""
+        return {minutes: word for minutes, word in SHELVES.items() if minutes * 60_000 <= self.shelf.longest_ms}
+
+    @property
+    def never_silent(self) -> bool:
+        """Whether the pause is missing for the sake of the rule alone."""
+        return not self.shelves and self.offers("shelve") and "shelve" in self._by_state
+
+    @property
     def _offered(self) -> tuple[str, ...]:
+        return tuple(action for action in self._by_state if action != "shelve" or self.shelves)
+
+    @property
+    def _by_state(self) -> tuple[str, ...]:
         state = self.alarm.state
         if self.alarm.closed_at is not None:
             return ("comment",)
@@ -98,7 +122,7 @@ RIGHTS = {
 """Right that each button of an alarm asks for."""
 
 
-def rows(session: Session, board: Board, found: Sequence[Alarm], who: Principal, now: int) -> list[AlarmRow]:
+def rows(session: Session, services: Services, found: Sequence[Alarm], who: Principal, now: int) -> list[AlarmRow]:
     """Rows in the given order."""
     places = rooms.names(session, [alarm.room for alarm in found if alarm.room])
     names = units.names(session, [alarm.unit for alarm in found])
@@ -109,9 +133,10 @@ def rows(session: Session, board: Board, found: Sequence[Alarm], who: Principal,
             room_name=places.get(alarm.room or "", ("", ""))[0],
             unit_name=names.get(alarm.unit, alarm.unit),
             subject=boxes.get(_gateway(alarm), ""),
-            value=_present(board, alarm, now),
+            value=_present(services.board, alarm, now),
             who=who,
             now=now,
+            shelf=shelf(session, services.rulebook.current, alarm),
         )
         for alarm in found
     ]
