@@ -1,6 +1,8 @@
 """The same product on PostgreSQL: schema, triggers, upserts, the way of a sample to a message, import, backup, and the whole server."""
 
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from contract.batch import Outbox, PointDeclaration, node_birth
@@ -22,7 +25,7 @@ from server.settings import load_settings
 from server.store import audit, schema, triggers
 from server.store.migrate import migrate
 from server.store.session import Database
-from server.store.tables import Alarm, AlarmMemory, EscalationStep, Journal, Person, Point, Refused, Room, Transition, Unit, Watermark
+from server.store.tables import Alarm, AlarmMemory, AuditEntry, EscalationStep, Journal, Person, Point, Refused, Room, Transition, Unit, Watermark
 from server.watch.commands import Reset
 from tests.server.conftest import GATEWAY, ROOM, populated
 from tests.server.ingesting import Ingest
@@ -66,6 +69,35 @@ def test_what_is_written_into_the_record_stays(made, table, statement):
         assert session.scalar(text(f"SELECT count(*) FROM {table}")) >= 1
         there = set(session.scalars(text("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")))
     assert set(triggers.names("postgresql", table)) <= there
+
+
+SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "verify_audit.py"
+
+
+BENDS = (
+    "UPDATE audit SET actor = '别人' WHERE id = {}",
+    "DELETE FROM audit WHERE id = {}",
+    "UPDATE audit SET id = CASE id WHEN {0} THEN -{0} - 1 ELSE -{0} END WHERE id IN ({0}, {0} + 1)",
+)
+
+
+def test_what_the_owner_of_the_database_bends_is_found(db, tmp_path):
+    """Whoever may switch triggers off alters, removes or moves a row of the log: the walk and the stand-alone script say so."""
+    with db.write() as session:
+        for number in range(12):
+            audit.append(session, f"某人{number}", "rules_change", f"room:{number}", {"说明": "“引号”"}, T0 + number, after={"limit": number})
+    for change in ("", *BENDS):
+        with db.engine.connect() as connection, Session(connection) as session:
+            ident = session.scalar(select(func.min(AuditEntry.id))) + 5
+            session.execute(text("SET LOCAL session_replication_role = replica"))
+            for statement in (change.format(ident), "UPDATE audit SET id = -id WHERE id < 0") if change else ():
+                session.execute(text(statement))
+            assert (audit.verify(session) is None, _script(session, tmp_path / "log")) == ((False, 1) if change else (True, 0)), change
+
+
+def _script(session, path):
+    path.write_text("".join(audit.as_line(row) + "\n" for row in session.execute(audit.stored())), "utf-8")
+    return subprocess.run([sys.executable, "-I", SCRIPT, path], capture_output=True, check=False).returncode
 
 
 def test_writers_at_the_same_time_do_not_fork_the_chain_of_the_record(db):
