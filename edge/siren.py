@@ -2,7 +2,8 @@
 
 By the local watch it sounds until every alarm that was told on the spot has cleared, at most `siren_s` after the last one; also when the centre
 comes back meanwhile, because somebody in the building may just be looking for the reason. The centre says for how long, within the same limit, and
-says stop when somebody has taken over.
+says stop when somebody has taken over. Each ends what it began: the centre's stop was given for what the centre knew, and the local watch may have
+heard a second danger that is still on its way up.
 """
 
 import secrets
@@ -68,7 +69,6 @@ class Siren:
         if order.write not in self._heard and order.expires_at > now:
             self._centre_until = mono + min(order.seconds, self._settings.siren_s) * 1000 if order.seconds else _NEVER
             if not order.seconds:
-                self._raised.clear()
                 self._test = 0, _NEVER
         self._heard.append(order.write)
         self._switch(self._in_earnest(mono), order.write, order.expires_at, mono, "中心要求")

@@ -2,12 +2,15 @@
 aloud."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from sqlalchemy import select
 
 from contract.batch import read_command
 from contract.siren import SOUND, read_sound
 from contract.sparkplug import decode
+from edge.guard import LocalAlarm
 from edge.settings import SirenSettings
 from edge.siren import Siren
 from server.ingest.downlink import Downlink
@@ -17,6 +20,7 @@ from server.notify.lines import Broadcast
 from server.notify.outage import outages
 from server.store import gateway_events
 from server.store.tables import Gateway, GatewayCommand
+from server.store.tables_gateway import GatewayEvent
 from simulators.http_sink import HttpSink
 from tests.duty.ladders import ten_minutes
 from tests.edge.relay_site import NOW, on_site
@@ -156,6 +160,30 @@ def test_a_modbus_relay_behind_a_gateway_sounds_and_stops_and_answers(behind, tm
         behind.run(0.1)
         assert receipts(behind) == ["delivered", "delivered"]
         assert post.arrived == [60, 0]
+
+    on_site(tmp_path, monkeypatch, story)
+
+
+def test_the_centres_stop_leaves_what_the_gateways_own_watch_has_just_heard(behind, tmp_path, monkeypatch):
+    async def story(site):
+        post, desk = Post(behind.desk, site), behind.desk
+        first = desk.annunciate()
+        behind.run(0.1)
+        await post.carry()
+        leak = LocalAlarm(site.clock()[0], "350102000000-01", "leak", "leak", "critical", "raised", 1.0)
+        post.siren.run_once([leak], *site.clock())  # the line to the centre is broken: the gateway watches, and hears a second danger
+        desk.acknowledge(first)
+        behind.run(0.3)
+        site.mono = float(desk.now - NOW)
+        await post.carry()
+        assert post.arrived == [60, 0]
+        assert site.relay.coils == {0: 1}, "whoever took over the first knows nothing of the second"
+        with desk.db.read() as session:
+            told = session.scalars(select(GatewayEvent).order_by(GatewayEvent.id.desc())).first().detail
+            assert (told["outcome"], told["value"]) == ("done", True), "and the centre is told that it goes on"
+        post.siren.run_once([replace(leak, state="cleared")], *site.clock())
+        await site.run(4)
+        assert site.relay.coils == {0: 0}, "and with the second it ends"
 
     on_site(tmp_path, monkeypatch, story)
 
