@@ -107,7 +107,10 @@ REASONS = {
 }  # fmt: skip
 DESK = "值班室"
 CHANNELS = {"twilio_sms": "短信", "sms": "短信", "outbox_file": "短信（存文件）", "modem": "短信猫", "http_gateway": "短信", "voice": "语音"}
-RECEIPTS = {"delivered": "已送达", "read": "已读", "undelivered": "未送达", "failed": "未送达", "canceled": "已取消", "sent": "已发出"}
+RECEIPTS = {
+    "accepted": "已发出", "queued": "已发出", "sending": "已发出", "sent": "已发出", "delivered": "已送达", "read": "已读", "undelivered": "未送达",
+    "failed": "未送达", "canceled": "已取消",
+}  # fmt: skip
 
 
 def desk(unit: str) -> str:

@@ -198,7 +198,7 @@ def test_the_pages_work_without_scripts(desk: Desk) -> None:
     assert '打 <a href="tel:059187550110">0591-87550110</a>' in page
     assert "未填写" in page
     answer = desk.client.post(f"/incidents/{ident}/step", data={"number": "1", "done": "1"}, headers=html)
-    assert (answer.status_code, answer.headers["location"]) == (303, f"/incidents/{ident}")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/incidents/{ident}#step-1")
     desk.client.post(f"/incidents/{ident}/log", data={"text": "<script>alert(1)</script>"}, headers=html)
     desk.client.post(f"/incidents/{ident}/report", data={"code": "false_alarm", "text": "灰尘"}, headers=html)
     page = desk.client.get(f"/incidents/{ident}", headers=html).text

@@ -5,16 +5,27 @@ const list = document.getElementById('list');
 const refresh = refresher(list);
 const watched = list.dataset.watch?.split(' ');
 
-function typing() {
-  const active = document.activeElement;
-  return active && active.closest('form') !== null;
+const dialog = document.getElementById('dialog');
+let owed = false;
+
+function filledIn() {
+  const changed = ({ type, value, checked, defaultValue, defaultChecked }) =>
+    type === 'checkbox' || type === 'radio' ? checked !== defaultChecked : type !== 'hidden' && value !== defaultValue;
+  return [...document.querySelectorAll('form.command :is(input, textarea)')].some(changed);
+}
+
+// Never under the hands of somebody who answers, and not lost either: it is made up for when the hands are off.
+function reload() {
+  owed = dialog.open || Boolean(document.activeElement?.closest('form')) || filledIn();
+  if (!owed) location.reload();
 }
 
 if (watched) {
-  // One alarm, or those of an incident: the commands change with them, so the page as a whole; never under the hands of somebody who types.
-  document.addEventListener('aw:alarm', (event) => {
-    if (watched.includes(String(event.detail.alarm.id)) && !typing()) location.reload();
-  });
+  // One alarm, or those of an incident: the commands change with them, so the page as a whole.
+  document.addEventListener('aw:alarm', (event) => watched.includes(String(event.detail.alarm.id)) && reload());
+  const later = () => owed && setTimeout(reload); // the focus is still on its way
+  dialog.addEventListener('close', later);
+  document.addEventListener('focusout', later);
 } else {
   document.addEventListener('aw:alarm', refresh);
   document.addEventListener('aw:snapshot', refresh);

@@ -88,10 +88,11 @@ async def photograph(ident: Ident, request: Request, services: ServicesOf, who: 
 
 @router.post("/incidents/{ident}/{act}")
 async def act(ident: Ident, act: str, request: Request, services: ServicesOf, who: Annotated[Principal, Depends(Acting(Action.HANDLE))]) -> Response:
-    """A form of the page: step, log or report."""
+    """A form of the page: step, log or report. Whoever ticks a step or writes finds himself where he was; a report's verdict stands at the top."""
     form = {key: value for key, value in (await request.form()).items() if isinstance(value, str)}
     await run_in_threadpool(_at, services, request, who, ident, act, form)
-    return RedirectResponse(f"/incidents/{ident}", 303)
+    place = {"step": f"#step-{form.get('number', '')}", "log": "#record"}.get(act, "")
+    return RedirectResponse(f"/incidents/{ident}{place}", 303)
 
 
 def _at(services: ServicesOf, request: Request, who: Principal, ident: int, act: str, form: dict[str, str]) -> None:
