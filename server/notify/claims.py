@@ -25,14 +25,15 @@ _BUSY_MS = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendSettings:
-    """Times in ms. `claim_ms` must be longer than a channel's own timeout; `grace_ms` longer than a provider may take over an accepted request."""
+    """Times in ms. `claim_ms` must be longer than a channel's own timeout; `grace_ms` longer than a provider may take over an accepted request.
+    After `fallback_ms` without success the next channel has its turn, where there is one."""
 
     claim_ms: int = 30_000
     grace_ms: int = 60_000
     lookup_every_ms: int = 5_000
     backoff_ms: int = 2_000
     backoff_max_ms: int = 60_000
-    fallback_ms: int = 120_000
+    fallback_ms: int = 60_000
     validity_ms: int = 4 * 3_600_000
 
 

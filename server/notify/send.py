@@ -4,6 +4,8 @@
                          | certainly not processed        -> queued, later
                          | will never work                -> failed; next channel, else next person at once
                          | in doubt, or we died           -> look up: found -> sent; not found for the grace period -> send again
+                         | no success within `fallback_ms` -> the next channel, where there is one: once it certainly is not there,
+                         |                                   or when the provider cannot even be asked
 
 A claim is a conditional update that sets `claimed_until`; that instant is also the fencing token under which the outcome is recorded, so a worker
 that comes back from a long stall changes nothing. The look-up searches from the creation of the message, which is before any attempt.
@@ -33,6 +35,8 @@ log = logging.getLogger("server.notify")
 
 Clock = Callable[[], int]
 _TWIN = aliased(Notification)
+_IN_VAIN = 8
+"""So many tries without any answer that says what became of a message: the same text twice on a telephone is better than none."""
 
 
 class Sender:
@@ -132,16 +136,15 @@ class Sender:
             row = own(session, claim)
             if row is None:
                 return
-            long_enough = now - row.created_at >= self._settings.fallback_ms
-            if error.failure is Failure.PERMANENT or (long_enough and self._fallback.following(session, row) is not None):
+            if error.failure is Failure.PERMANENT:
                 self._claims.give_up(session, row, str(error), now)
-            else:
+            elif not self._passed_on(session, row, str(error), now):
                 row.state, row.claimed_until, row.error = "queued", None, str(error)[:200]
                 row.due = now + self._backoff(row)
                 self._count(claim.channel.name, "retry")
 
     def _in_doubt(self, claim: Claim, sentence: str, now: int) -> None:
-        """Keep the claim, so that nobody sends, until the next look-up; beyond its validity it is not worth a second message."""
+        """Keep the claim, so that nobody sends by this channel, until the next look-up; beyond its validity it is not worth a second message."""
         with self._db.write() as session:
             row = own(session, claim)
             if row is None:
@@ -149,8 +152,19 @@ class Sender:
             if now - row.created_at >= self._settings.validity_ms:
                 self._claims.give_up(session, row, f"结果不明：{sentence}", now)
                 return
+            if claim.mode == "lookup":
+                row.attempts += 1  # asking in vain is a try as well
+            if row.attempts >= _IN_VAIN and self._passed_on(session, row, f"结果不明：{sentence}", now):
+                return
             row.claimed_until, row.error = now + self._settings.lookup_every_ms, sentence[:200]
         self._count(claim.channel.name, "ambiguous")
+
+    def _passed_on(self, session: Session, row: Notification, sentence: str, now: int) -> bool:
+        """To the next channel when this one has had its time, where there is another one."""
+        if now - row.created_at < self._settings.fallback_ms or not wanted(session, row) or self._fallback.following(session, row) is None:
+            return False
+        self._claims.give_up(session, row, sentence, now)
+        return True
 
     def _wait(self, claim: Claim, now: int) -> None:
         """Not found yet: look again soon, and at the end of the grace period."""
@@ -166,6 +180,8 @@ class Sender:
                 return None
             if not self._claims.worth(session, row, now):
                 self._claims.discard(session, row, now)
+                return None
+            if row.error and self._passed_on(session, row, row.error, now):  # without an error it was we who fell silent
                 return None
             row.claimed_at, row.claimed_until, row.attempts = now, now + self._settings.claim_ms, row.attempts + 1
         self._count(claim.channel.name, "resent")

@@ -4,9 +4,13 @@ import threading
 
 import pytest
 
-from server.notify.channels import Abilities, ChannelError, Failure, Message, Receipt
+from server.notify.channels import Abilities, ChannelError, ChannelSettings, Failure, Message, Receipt, open_channel
+from server.notify.channels.http_gateway import sign
 from server.notify.channels.twilio_sms import TwilioSms
 from server.notify.dispatch import Dispatcher, DispatchSettings
+from server.notify.outage import outages
+from simulators.http_sink import HttpSink
+from simulators.modem import SimulatedModem
 from tests.duty.ladders import ten_minutes
 
 IN_DOUBT = ("500", "503", "timeout_before", "timeout_after", "reset", "reset_after")
@@ -149,16 +153,41 @@ def test_the_second_channel_takes_over_what_the_first_can_never_deliver(desk, sm
     assert {(note.channel, note.state) for note in desk.notes(phone=desk.phone("wang"))} == {("twilio_sms", "failed"), ("outbox_file", "sent")}
 
 
-def test_the_second_channel_takes_over_after_two_minutes_of_refusal(desk, sms, channel):
-    sms.order("rate", count=-1)
+@pytest.mark.parametrize(("kind", "on"), [("rate", ("create",)), ("503", ("create",)), ("503", ("create", "list"))])
+def test_the_second_channel_takes_over_after_a_minute_of_whatever_error(desk, sms, channel, kind, on):
+    """An error of the provider's leaves each message in doubt for ever; so does a look-up that fails as well."""
+    for request in on:
+        sms.order(kind, count=-1, on=request)
     dispatcher = Dispatcher(desk.db, [channel, desk.file_channel()], ten_minutes(), count=desk.counts)
     desk.annunciate()
-    for _ in range(40):
+    began = desk.now
+    for _ in range(30):
         dispatcher.run_once(desk.now)
         desk.now += 5_000
     dispatcher.close()
-    assert [note.state for note in desk.notes(channel="outbox_file")] == ["sent", "sent"]
+    notes = desk.notes(channel="outbox_file")
+    assert [note.state for note in notes] == ["sent", "sent"]
+    assert all(note.sent_at - began <= 80_000 for note in notes), "before the next people are told at all"
     assert sms.messages() == []
+
+
+def test_texts_reach_the_modem_when_both_platforms_answer_with_errors(desk, sms, channel):
+    sms.order("503", count=-1)
+    with HttpSink(standard=(503, {})) as sink, SimulatedModem() as modem:
+        platform = open_channel("http", ChannelSettings(base_url=sink.url, token="key"))
+        card = open_channel("modem", ChannelSettings(timeout_s=5, options={"port": modem.port}))
+        dispatcher = Dispatcher(desk.db, [channel, platform, card], ten_minutes(), count=desk.counts)
+        for key in ("first", "second"):
+            desk.annunciate(key=key)
+        for _ in range(36):
+            dispatcher.run_once(desk.now)
+            desk.now += 5_000
+        dispatcher.close()
+        assert sorted(sent.phone for sent in modem.sent) == sorted(desk.phone(who) for who in ("wang", "li", "wang", "li"))
+        stamped = sink.posted[0].headers
+        assert stamped["x-signature"] == sign("key", stamped["x-timestamp"], stamped["x-nonce"], sink.posted[0].body)
+    with desk.db.read() as session:
+        assert set(outages(session, ["twilio_sms", "http_gateway", "modem"], desk.now)) == {"twilio_sms", "http_gateway"}
 
 
 def test_a_provider_that_cannot_be_reached_costs_delay_and_few_attempts(desk, free_port):

@@ -176,6 +176,8 @@ def test_a_hand_over_needs_two_people_and_shows_a_change(duty):
     assert (given["intact"], given["taken_at"]) == (True, None)
     assert client.post(f"/api/v1/units/{COUNTY}/hand-overs", json={}).status_code == 409
     assert client.post(f"/api/v1/units/{COUNTY}/hand-overs/take").status_code == 409  # the same account
+    pages = [each.get("/duty/hand-over", params={"unit": COUNTY}).text for each in (client, other)]
+    assert ["接班签名</button>" in page for page in pages] == [False, True], "no button that leads to a refusal"
     assert other.post(f"/api/v1/units/{COUNTY}/hand-overs/take").json()["intact"]
     with duty.db.write() as session:
         sheet = session.scalar(select(HandOver))
