@@ -82,6 +82,10 @@ class Words:
             return self.text(column.title)
         return self.of("sheet" if name in labels.TABLES["sheet"] else "detail", name)
 
+    def typed(self, name: str) -> str:
+        """What a field of a form is called; one that has no word stands for itself."""
+        return self.of("form", name) if name in labels.FORM else self.field("", name)
+
     def _cell(self, kind: str, name: str, value: object) -> str:
         column = labels.COLUMNS.get((kind, name))
         if name == "demanded":

@@ -11,11 +11,16 @@ _SECRET = frozenset(("password", "pin", "code", "old", "new", "again", "token", 
 
 
 async def packed(request: Request) -> str | None:
-    """The fields of a form that came too late, as JSON; None for what is no such form."""
+    """The fields of a form that came too late, or could not be taken, as JSON; None for what is no such form."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method != "POST" or kind != "application/x-www-form-urlencoded" or request.url.path.startswith(("/login", "/api/", "/callbacks/")):
         return None
     return _json(await request.form())
+
+
+async def secrets(request: Request) -> list[str]:
+    """Names of the fields of a form that are never kept and must be typed anew; the page's own token comes with each form."""
+    return [name for name in (await request.form()) if not (_SECRET - {"token"}).isdisjoint(name.split("_"))]
 
 
 def _json(form: FormData) -> str | None:

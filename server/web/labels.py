@@ -143,6 +143,16 @@ SIDES = {"above": "高于范围", "below": "低于范围"}
 COLUMNS = {(name, column.name): column for name, kind in KINDS.items() for column in kind.columns}
 """Columns of the books, by kind and name."""
 
+FORM = {
+    "again": "再输一次", "anchor": "从哪天起轮", "at": "时间", "begin": "开始", "code": "动态码", "days": "天数", "end": "结束",
+    "hours": "小时数", "humidity": "湿度", "kind": "种类", "level": "级别", "limit": "限值", "measures": "处置措施", "minutes": "分钟数",
+    "new": "新密码", "old": "原密码", "other": "编号", "password": "本人密码", "people": "人员", "period": "时段", "place": "库房或单位编号",
+    "reader": "抄录人", "remark": "备注", "room": "库房编号", "second": "第二人登录名", "second_code": "第二人动态码",
+    "second_password": "第二人密码", "stage": "阶段", "starts": "几点开始", "taken_at": "抄录时间", "temperature": "温度",
+    "turn_days": "每轮几天", "unit": "单位编号", "until": "截止", "value": "数值", "weather": "天气", "why": "原因", "write": "操作",
+}  # fmt: skip
+"""Fields of forms, as a refused form comes back with them, where the particulars of the audit log have no word or another."""
+
 TABLES: Mapping[str, Mapping[str, str]] = {
     "room_state": ROOM_STATES,
     "alarm_state": ALARM_STATES,
@@ -179,6 +189,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "spoken": SPOKEN,
     "side": SIDES,
     "detail": DETAILS,
+    "form": FORM,
     **labels_org.TABLES,
 }
 

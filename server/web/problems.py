@@ -88,7 +88,7 @@ async def _problem(request: Request, error: Exception) -> Response:
     if error.status == HTTPStatus.UNAUTHORIZED and (form := await kept.packed(request)) is not None:
         again: Response = request.app.state.screens.sign_in_again(request, form)
         return again
-    return answer(request, document(request, error.status, error.detail, code=error.code, **error.extra), error.headers)
+    return await _to_be_mended(request, document(request, error.status, error.detail, code=error.code, **error.extra), error.headers)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -100,7 +100,14 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type
     errors = [{"where": ".".join(str(part) for part in item["loc"]), "message": item["msg"]} for item in error.errors()]
-    return answer(request, document(request, 422, "内容不符合要求，请看各项说明。", errors=errors))
+    return await _to_be_mended(request, document(request, 422, "内容不符合要求，请看各项说明。", errors=errors))
+
+
+async def _to_be_mended(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """A form that cannot be taken as it is comes back with what was typed and the fields that are wrong, to be sent again."""
+    if body["status"] != HTTPStatus.UNPROCESSABLE_ENTITY or (typed := await kept.packed(request)) is None:
+        return answer(request, body, headers)
+    return answer(request, body, headers, typed=kept.unpacked(typed), secrets=await kept.secrets(request))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
@@ -109,8 +116,8 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     return answer(request, body)
 
 
-def answer(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """A problem for whoever asks: a document for programs, a page for people, the sign-in for strangers with a browser."""
+def answer(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None, **form: Any) -> Response:
+    """A problem for whoever asks: a document for programs, a page for people, the sign-in for strangers with a browser. `form`: see Screens.error."""
     status = int(body["status"])
     if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
         return JSONResponse(body, status, dict(headers or {}), media_type=MEDIA_TYPE)
@@ -120,6 +127,6 @@ def answer(request: Request, body: dict[str, Any], headers: Mapping[str, str] | 
         return Response(status_code=status, headers={"HX-Redirect": "/login"})
     if status == HTTPStatus.UNAUTHORIZED:
         return RedirectResponse(f"/login?next={request.url.path}", 303)
-    page: Response = request.app.state.screens.error(request, body)
+    page: Response = request.app.state.screens.error(request, body, **form)
     page.headers.update(headers or {})
     return page

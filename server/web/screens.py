@@ -1,6 +1,6 @@
 """Pages as HTML: one Jinja environment per language, the same context for every page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -97,9 +97,11 @@ class Screens:
         answer.headers["HX-Retarget"] = "#dialog-message" if '["from", "dialog"]' in form else "#toast"
         return answer
 
-    def error(self, request: Request, body: dict[str, Any]) -> Response:
-        """A problem as a page."""
-        return self.page(request, "error.html", int(body["status"]), who=principal_or_none(request), problem=body, back=_left(request))
+    def error(self, request: Request, body: dict[str, Any], typed: Sequence[tuple[str, str]] = (), secrets: Sequence[str] = ()) -> Response:
+        """A problem as a page; with the fields that were `typed` into a form, those that are wrong and the `secrets` can be typed anew."""
+        named = [str(error["where"]).rpartition(".")[2] for error in body["errors"]]
+        form = {"typed": typed, "secrets": secrets, "wrong": [name for name in dict.fromkeys(named) if name in dict(typed)]}
+        return self.page(request, "error.html", int(body["status"]), who=principal_or_none(request), problem=body, back=_left(request), **form)
 
     def words(self, request: Request) -> Words:
         """The words of the asker's language."""

@@ -44,6 +44,9 @@ def test_a_preview_says_what_the_change_would_have_meant(filled: House) -> None:
     assert "过去 30 天按现行限值告警 3 次，按新限值会告警 7 次" in preview["sentence"]
     assert 0 < preview["before_h"] < preview["after_h"]
     assert f"告警状态共 {preview['before_h']:g} 小时，改后 {preview['after_h']:g} 小时" in preview["sentence"]
+    english = in_charge(filled).post("/api/v1/limits/preview?lang=en", json=BODY).json()["sentence"]
+    assert "30 days" in english
+    assert not any(ord(sign) > 0x2FFF for sign in english), english
     assert in_charge(filled).get("/api/v1/limits").json()["items"] == []
 
 

@@ -44,7 +44,13 @@ def test_a_limit_is_looked_at_tightened_with_its_preview_and_taken_back_on_the_p
     assert "过去 30 天按现行限值告警 0 次，按新限值会告警 0 次" in preview.text
     assert 'value="汛期加严"' in preview.text  # nothing has to be typed again
     assert duty.post("/limits", data=form | {"act": "save"}).status_code == 403
-    assert charge.post("/limits", data=form | {"act": "save", "limit": "x"}, headers=HTML).status_code == 422
+    for field, word in (("limit", "限值"), ("minutes", "分钟数"), ("until", "截止"), ("why", "原因")):
+        refused = charge.post("/limits", data=form | {"act": "save", field: "x"}, headers=HTML)
+        assert refused.status_code == 422
+        assert f'<span>{word}</span><input name="{field}" value="x" aria-invalid="true"' in refused.text, "the field by its word, with what was typed"
+        assert 'name="act" value="save"' in refused.text, "the rest goes with it"
+    english = house.client("in_charge").post("/limits?lang=en", data=form | {"act": "save", "limit": "x"}, headers=HTML)
+    assert "<span>Limit</span>" in english.text
     assert charge.post("/limits", data=form | {"act": "save"}).status_code == 303
     page = charge.get(f"/limits?room={ROOM}", headers=HTML).text
     assert "高于 57 持续 30 分" in page

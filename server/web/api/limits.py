@@ -18,6 +18,7 @@ from server.web.api.common import PROBLEMS, Cursor, From, Instant, Limit, To, Vi
 from server.web.api.history import DAY_MS
 from server.web.api.models import Page
 from server.web.auth import Principal, ServicesOf, require, require_room, require_unit
+from server.web.i18n import Words
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
 from server.web.routers import api_router
@@ -125,8 +126,8 @@ def tighten(body: Tightening, who: Setter, services: ServicesOf) -> LimitView:
 
 
 @router.post("/limits/preview", operation_id="previewLimit")
-def preview(body: Tightening, who: Setter, services: ServicesOf) -> Preview:
-    """What the change would have meant in the last 30 days."""
+def preview(body: Tightening, who: Setter, services: ServicesOf, request: Request) -> Preview:
+    """What the change would have meant in the last 30 days. `sentence` is in the language that the asker has chosen (`?lang=`, else cookie)."""
     now = services.clock()
     with services.db.read() as session:
         change = _change(body, who, services, now)
@@ -139,9 +140,11 @@ def preview(body: Tightening, who: Setter, services: ServicesOf) -> Preview:
     for alarm in new:
         per_day[day_name(alarm.at)] = per_day.get(day_name(alarm.at), 0) + 1
     before_h, after_h = (round(sum(alarm.lasted for alarm in some) / 3_600_000, 1) for some in (old, new))
-    sentence = (
-        f"过去 {PREVIEW_DAYS} 天按现行限值告警 {len(old)} 次，按新限值会告警 {len(new)} 次；告警状态共 {before_h:g} 小时，改后 {after_h:g} 小时。"
-    )
+    words: Words = request.app.state.screens.words(request)
+    sentence = words.text(
+        "过去 %(days)s 天按现行限值告警 %(before)s 次，按新限值会告警 %(after)s 次；告警状态共 %(before_h)s 小时，改后 %(after_h)s 小时。",
+        days=PREVIEW_DAYS, before=len(old), after=len(new), before_h=f"{before_h:g}", after_h=f"{after_h:g}",
+    )  # fmt: skip
     return Preview(
         rule=body.rule, days=PREVIEW_DAYS, before=len(old), after=len(new), before_h=before_h, after_h=after_h, per_day=per_day, sentence=sentence
     )  # fmt: skip

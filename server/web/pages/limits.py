@@ -48,7 +48,7 @@ async def tighten(request: Request, screens: ScreensOf, services: ServicesOf, wh
     if form.get("act") == "save":
         await run_in_threadpool(api.tighten, body, who, services)
         return RedirectResponse(f"/limits?room={body.room}" if body.room else "/limits", 303)
-    preview = await run_in_threadpool(api.preview, body, who, services)
+    preview = await run_in_threadpool(api.preview, body, who, services, request)
     return await run_in_threadpool(
         _page, request, screens, services, who, room=body.room, quantity=form.get("quantity", "humidity"), typed=form, preview=preview
     )
@@ -64,16 +64,29 @@ def revoke(limit_id: Annotated[int, Path(ge=1, lt=1 << 63)], services: ServicesO
 def _tightening(form: dict[str, str]) -> api.Tightening:
     """Raises ProblemError for what the form's fields cannot hold."""
     try:
-        minutes, limit, until = form.get("minutes", ""), form.get("limit", ""), form.get("until", "")
+        minutes = _number(form, "minutes")
         body: dict[str, Any] = {name: form.get(name, "") for name in ("rule", "unit", "room", "level", "why")}
-        body |= {"limit": float(limit) if limit else None, "on_delay_s": float(minutes) * 60 if minutes else None}
-        body["until"] = datetime.combine(date.fromisoformat(until) + timedelta(days=1), time.min, BEIJING) if until else None
+        body |= {"limit": _number(form, "limit"), "on_delay_s": None if minutes is None else minutes * 60, "until": _until(form)}
         return api.Tightening.model_validate(body)
     except ValidationError as error:
         first = error.errors()[0]
-        raise invalid("请检查表单里的内容。", f"body.{first['loc'][0]}", first["msg"]) from error
+        field = "minutes" if first["loc"][0] == "on_delay_s" else first["loc"][0]
+        raise invalid("请检查表单里的内容。", f"form.{field}", first["msg"]) from error
+
+
+def _number(form: dict[str, str], name: str) -> float | None:
+    try:
+        return float(form[name]) if form.get(name) else None
     except ValueError as error:
-        raise invalid("请检查表单里的内容。", "body", str(error)) from error
+        raise invalid("请填一个数。", f"form.{name}", "not a number") from error
+
+
+def _until(form: dict[str, str]) -> datetime | None:
+    """The end of the day that was chosen."""
+    try:
+        return datetime.combine(date.fromisoformat(form["until"]) + timedelta(days=1), time.min, BEIJING) if form.get("until") else None
+    except ValueError as error:
+        raise invalid("日期写作 2026-11-26。", "form.until", "not a day") from error
 
 
 def _page(
