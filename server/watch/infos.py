@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from alarms.lifecycle import INITIAL, AlarmState
 from alarms.model import Level, Rung
+from alarms.quiet import Quiet
 from alarms.rules import Rule
 from contract.sample import PointKey, Quality, Sample
 from server.store import journal
@@ -118,6 +119,8 @@ class PointInfo:
     """A usable live sample with `low` <= value <= `high` before `until` changes no alarm (alarms/quiet.py); nothing is quiet until that is known."""
     restless: tuple[tuple[str, Rule], ...] = ()
     """(subject, rule) of those for which nothing can be said: they see every sample."""
+    bands: dict[str, Quiet] = field(default_factory=dict)
+    """What of it is due to which rule, by name, of the point or of its room: one that is quiet need not see what another waits for."""
     grace_until: int = 0
     """After its gateway has come back the point has until then to report again."""
     subject: str = field(init=False)
@@ -125,8 +128,13 @@ class PointInfo:
     def __post_init__(self) -> None:
         self.subject = f"point:{self.id}"
 
-    def loud(self) -> None:
-        """Something about its rules or their states has changed, or its silence was noted: the next sample goes to the core."""
+    def loud(self, rule: str = "") -> None:
+        """Something about its rules or their states has changed, or its silence was noted: the next sample goes to the core. `rule`: to that
+        alone."""
+        if rule:
+            self.bands.pop(rule, None)
+        else:
+            self.bands.clear()
         self.until = -math.inf
 
     def calm(self, sample: Sample, at: int) -> bool:

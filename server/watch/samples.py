@@ -92,21 +92,29 @@ class Samples:
         self._tx.facts.append(ReadingFact(point.id, value, sample.quality, sample.taken_at, item.received_at, sample.reason, at))
 
     def _core(self, point: PointInfo, sample: Sample, at: int, usable: bool) -> None:
-        """A sample that may change something: every rule of the point, and of its room as a whole, sees it; then it is known what is quiet."""
-        quantity, value = point.key.quantity, sample.value
+        """A sample that may change something: the rules of the point, and of its room as a whole, that it may matter to see it; then it is known what
+        is quiet."""
+        quantity, value, bands = point.key.quantity, sample.value, point.bands
         rules = self._steps.fed(point)
-        self._feed(point, rules, Seen(at, value, sample.quality, quantity, point.id), at)
+        concerned = rules
+        if usable and value is not None:
+            concerned = [one for one in rules if (band := bands.get(one[1].name)) is None or not band.holds(at, value)]
+        self._feed(point, concerned, Seen(at, value, sample.quality, quantity, point.id), at)
         if not usable or value is None:
             return
-        band, restless = ALWAYS, []
+        for _, rule in concerned:
+            bands.pop(rule.name, None)
+        whole, restless = ALWAYS, []
         for subject, rule in rules:
-            memory = self._world.memory.get(Key(subject, rule.name))
-            mine = quiet(rule, memory.state if memory is not None else INITIAL, value, quantity, point.id)
-            if mine is NEVER:
-                restless.append((subject, rule))
-            else:
-                band = band.both(mine)
-        (point.low, point.high, point.until), point.restless = band, tuple(restless)
+            if (mine := bands.get(rule.name)) is None:
+                memory = self._world.memory.get(Key(subject, rule.name))
+                mine = quiet(rule, memory.state if memory is not None else INITIAL, value, quantity, point.id)
+                if mine is NEVER:
+                    restless.append((subject, rule))
+                    continue
+                bands[rule.name] = mine
+            whole = whole.both(mine)
+        (point.low, point.high, point.until), point.restless = whole, tuple(restless)
 
     def _feed(self, point: PointInfo, rules: Iterable[tuple[str, Rule]], event: Seen, at: int) -> None:
         for subject, rule in rules:

@@ -127,12 +127,12 @@ class World:
         """A state has changed: the points that feed it are no longer quiet."""
         kind, _, ident = key.subject.partition(":")
         if kind == "point" and (point := self.points.get(int(ident))) is not None:
-            point.loud()
+            point.loud(key.rule)
         elif kind == "room" and key.rule not in self.builtin and (room := self.rooms.get(ident)) is not None:
             rule = self.rule(key)
             for number in room.points:
                 if rule is None or rule.wants(self.points[number].key.quantity):
-                    self.points[number].loud()
+                    self.points[number].loud(key.rule)
 
     def watch_deadline(self, point: PointInfo) -> None:
         """Have the point's silence looked at when its deadline passes."""
