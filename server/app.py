@@ -6,7 +6,6 @@ import gc
 import logging
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from types import FrameType
@@ -28,7 +27,7 @@ from server.ingest.accept import Acceptor
 from server.ingest.downlink import Downlink
 from server.ingest.line import Birth, Line
 from server.ingest.mqtt import wall_clock
-from server.interpreter import tune
+from server.interpreter import giving_way, tune
 from server.jobs import Job, Jobs
 from server.jobs_duty import DutyConditions
 from server.jobs_health import Health, Trouble, trouble_of_history, troubles_of_jobs
@@ -117,7 +116,7 @@ class Parts:
         self.health = Health(self.db, settings.data_dir, self._troubles, self.watch.submit, on_free=self.metrics.disk_free.set)
         self.jobs = Jobs(self._job_table(), self.metrics, self.clock)
         self.replies: Replies | None = None
-        self._stop = threading.Event()
+        self._leaving, self._stop = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
 
     def _limits(self) -> Mapping[int, Limits]:
@@ -136,7 +135,7 @@ class Parts:
     def _job_table(self) -> tuple[Job, ...]:
         return (
             Job("tidy_exports", "清理导出文件", self.desk.tidy, at=(3, 40)),
-            Job("scores", "考评得分", self.desk.scores.refresh, every_s=3600),
+            Job("scores", "考评得分", self._scores, every_s=3600),
             Job("manual_readings", "人工抄录入库", lambda _now: readings.drain(self.db, self.store), every_s=30),
             Job("gauges", "运行指标", self._gauges, every_s=15),
             Job("checkpoint", "数据库日志整理", lambda _now: self.db.checkpoint(), every_s=2),
@@ -205,6 +204,10 @@ class Parts:
         for folder in (self.settings.data_dir / "anchors", *self.settings.anchor_folders):
             anchors.write(folder, newest)
 
+    def _scores(self, now: int) -> None:
+        with giving_way(self._leaving.wait):
+            self.desk.scores.refresh(now)
+
     def _gauges(self, now: int) -> None:
         with self.db.read() as session:
             self.metrics.journal_backlog.set(self.history.backlog(session))
@@ -212,11 +215,8 @@ class Parts:
             self.metrics.gateways_offline.set(session.scalar(offline) or 0)
         if self.dispatcher is not None:
             self.metrics.outbox_oldest.set(self.dispatcher.oldest_waiting_ms(now) / 1000)
-        counts: Counter[str] = Counter()
-        for number, tile in enumerate(self.board.each(now)):
-            counts[tile.state] += 1
-            if number % 50 == 49:
-                time.sleep(0.002)  # an alarm shares the interpreter with this
+        with giving_way(self._leaving.wait):
+            counts = Counter(tile.state for tile in self.board.each(now))
         for state in STATES:
             self.metrics.rooms.labels(state).set(counts[state])
 
@@ -260,6 +260,7 @@ class Parts:
 
     def stop(self) -> None:
         """Stop in the reverse order; what is not acknowledged will be sent again."""
+        self._leaving.set()
         self.transport.stop()
         self.jobs.stop()
         self._stop.set()
