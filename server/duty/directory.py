@@ -22,6 +22,7 @@ class Directory:
     def __init__(self, session: Session, workdays: Workdays, now: int) -> None:
         self._session, self._workdays, self._now = session, workdays, now
         self._chains: dict[str, tuple[OrgUnit, ...]] = {}
+        self._units: dict[str, Unit | None] = {}
 
     def organisation(self, unit: Unit, room: Room | None) -> Org:
         """The units from the room's own upwards with those who can be told, and the person of the room (or who stands in)."""
@@ -38,13 +39,18 @@ class Directory:
 
     def _chain(self, unit: Unit) -> tuple[OrgUnit, ...]:
         line = [unit]
-        while line[-1].parent is not None and (above := self._session.get(Unit, line[-1].parent)) is not None and above not in line:
+        while line[-1].parent is not None and (above := self._unit(line[-1].parent)) is not None and above not in line:
             line.append(above)
         codes = [one.code for one in line]
         pairs = {row.unit: row.stand_in for row in self._session.scalars(select(UnitPair).where(UnitPair.unit.in_(codes)))}
-        partners = [one for one in (self._session.get(Unit, code) for code in pairs.values()) if one is not None]
+        partners = [one for one in (self._unit(code) for code in pairs.values()) if one is not None]
         members = self._members([*line, *partners])
         return tuple(OrgUnit(one.code, one.level, members[one.code], members.get(pairs.get(one.code, ""), ())) for one in line)
+
+    def _unit(self, code: str) -> Unit | None:
+        if code not in self._units:
+            self._units[code] = self._session.get(Unit, code)
+        return self._units[code]
 
     def _members(self, line: Sequence[Unit]) -> dict[str, tuple[Member, ...]]:
         codes = [one.code for one in line]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import update
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from server.notify import situation
 from server.notify.draft import Draft
 from server.notify.expand import Count, Expander
 from server.notify.morning import Morning
@@ -32,6 +33,8 @@ class Steps:
         with self._db.read() as session:
             due = self._expander.due(session, now, _STEPS)
             directory = self._expander.directory(session, now)
+            if due:
+                situation.prefetch(session, [one.step for one in due], [one.alarm for one in due])
             for one in due:
                 try:
                     drafts.append(self._expander.expand(session, one, now, directory))
