@@ -32,6 +32,17 @@ MORE = """
     every: 10s
     within: 1m
     ladder: {warn: {above: 5, on_delay: 10s}}
+  - name: jump
+    kind: step
+    quantity: humidity
+    every: 7s
+    window: 1m
+    ladder: {warn: {above: 5}}
+  - name: close
+    kind: expression
+    expression: humidity > 50 && temperature > 10
+    every: 10s
+    ladder: {warn: {equals: 1, on_delay: 5s}}
 """
 
 
@@ -78,5 +89,6 @@ def test_what_is_quiet_changes_nothing(slice_, tmp_path, monkeypatch, seed):
     slow = history(plain, seed)
     plain.db.close()
     assert len(quick[1]) > 20
+    assert "jump" in {alarm[1] for alarm in quick[0]}
     for mine, theirs in zip(quick, slow, strict=True):
         assert mine == theirs
