@@ -20,6 +20,8 @@ _MOST_STEPS = 60
 ROOM_PERSON = "room_person"
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _MINUTE_MS = 60_000
+TOGETHER_MS = 86_400_000
+"""What one message speaks for was written at most so long before it (a phone's newest messages are found by an index)."""
 
 
 def _role(name: Any) -> str:

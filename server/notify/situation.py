@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from alarms.rules import Rule
+from server.duty.ladder import TOGETHER_MS
 from server.duty.routing import Recipient, StepContext, e164
 from server.duty.words import POSTS
 from server.notify.texts import AlarmFacts
@@ -139,9 +140,16 @@ def needed(alarm: Alarm, reason: str) -> bool:
 
 
 def wanted(session: Session, row: Notification) -> bool:
-    """Whether a message of the outbox still makes sense."""
-    if row.alarm is None:
+    """Whether a message of the outbox still makes sense, for its alarm or for one that was merged into it."""
+    if row.alarm is None or _makes_sense(session, row):
         return True
+    merged = select(Notification).where(Notification.phone == row.phone, Notification.channel == row.channel, Notification.text == row.text)
+    merged = merged.where(Notification.created_at > row.created_at - TOGETHER_MS, Notification.state == "merged")
+    merged = merged.where(Notification.alarm.is_not(None), Notification.alarm != row.alarm)
+    return any(_makes_sense(session, one) for one in session.scalars(merged))
+
+
+def _makes_sense(session: Session, row: Notification) -> bool:
     reason = "raised" if row.reason in ("escalated", "digest", "summary") else row.reason
     return needed(session.get_one(Alarm, row.alarm), reason)
 

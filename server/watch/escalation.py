@@ -6,9 +6,10 @@ running them.
 
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, exists, insert, select, update
 from sqlalchemy.orm import Session
 
+from server.duty.ladder import TOGETHER_MS
 from server.store.tables import Alarm, EscalationStep, Notification
 
 PENDING, CANCELLED = "pending", "cancelled"
@@ -20,9 +21,15 @@ _HOLD = (
     .where(_STEP.c.alarm == bindparam("of"), _STEP.c.state == PENDING, _STEP.c.reason != SUPERVISE)
     .values(state=CANCELLED)
 )
+_OTHER = _MESSAGE.alias()
+_CARRIES = exists().where(
+    _OTHER.c.state == "merged", _OTHER.c.phone == _MESSAGE.c.phone, _OTHER.c.channel == _MESSAGE.c.channel,
+    _OTHER.c.created_at > _MESSAGE.c.created_at - TOGETHER_MS, _OTHER.c.text == _MESSAGE.c.text, _OTHER.c.alarm != _MESSAGE.c.alarm,
+)  # fmt: skip
+"""A digest or a summary speaks for the alarms that were merged into it as well; whether those still want it is asked when it is sent."""
 _DROP = (
     update(_MESSAGE)  # type: ignore[arg-type]
-    .where(_MESSAGE.c.alarm == bindparam("of"), _MESSAGE.c.state == "queued", _MESSAGE.c.reason != SUPERVISE)
+    .where(_MESSAGE.c.alarm == bindparam("of"), _MESSAGE.c.state == "queued", _MESSAGE.c.reason != SUPERVISE, ~_CARRIES)
     .values(state="dropped")
 )
 

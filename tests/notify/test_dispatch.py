@@ -106,6 +106,22 @@ def test_climate_waits_for_the_morning_and_is_silent_if_it_is_over_by_then(line)
     assert "湿度78%，已超上限510分钟" in line.texts("wang")[0]
 
 
+def test_a_digest_that_waits_for_the_provider_outlives_the_alarm_that_carries_it(line):
+    """The other room is still damp, and its only message is the digest."""
+    line.desk.now += 13 * HOUR
+    damp = {"rule": "humidity_high", "kind": "threshold", "quantity": "humidity", "level": "urgent", "value": 78.0}
+    for key in "12":
+        line.desk.annunciate(**damp, key=key)
+    line.run(8 * 60 + 29, every_s=60)
+    for _ in range(4):
+        line.sms.order("rate")
+    line.run(1)
+    [carrier] = {note.alarm for note in line.desk.notes() if note.state == "queued"}
+    line.desk.clear(carrier)
+    line.run(10, every_s=30)
+    assert {message["to"] for message in line.sms.messages()} == {line.desk.phone("wang"), line.desk.phone("li")}
+
+
 @pytest.mark.parametrize(
     ("rule", "kind", "quantity", "level"),
     [
