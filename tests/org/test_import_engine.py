@@ -188,6 +188,22 @@ def test_an_undo_takes_back_what_is_still_as_the_import_left_it(db: Database) ->
     assert "又有改动" in kept[0]
 
 
+def test_an_undo_keeps_what_was_edited_where_the_file_said_nothing(db: Database) -> None:
+    made = load(db, "rooms", ROOMS)
+    staff = load(db, "people", f"code,name,phone,unit,duty\nP8,新来的,,{COUNTY},\nP9,又一个,,{COUNTY},\n")
+    with db.write() as session:
+        session.execute(update(Room).where(Room.code == ROOM).values(location="三楼"))
+        session.execute(update(Person).where(Person.code == "P8").values(last_seen_at=T0))
+        session.execute(update(Person).where(Person.code == "P9").values(ways=["email"], email="n@example.cn"))
+    done, kept, _ = imports.undo(db, made.run, by="x", reason="", now=T0 + 1)
+    assert (done, kept) == (0, [f"用房 东街1号库（{ROOM}）：导入后又有改动，保持现状"])
+    done, kept, _ = imports.undo(db, staff.run, by="x", reason="", now=T0 + 1)
+    assert (done, len(kept)) == (1, 1), "a sign of life is no edit, an address is"
+    with db.read() as session:
+        assert (session.get_one(Room, ROOM).location, people.get(session, "P8")) == ("三楼", None)
+        assert people.get(session, "P9").ways == ["email"]
+
+
 def test_an_undo_keeps_what_is_in_use_and_retires_it(db: Database) -> None:
     made = load(db, "rooms", ROOMS)
     with db.write() as session:
