@@ -1,6 +1,6 @@
 """本年变更: limits, pauses, moved sensors, stages and everything else that people changed, out of the audit log. Acts of duty are left out."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import CompoundSelect, String, and_, cast, func, literal, or_, select, union_all
@@ -10,6 +10,7 @@ from server.org.audit_words import ACTIONS, DETAILS, ROLES
 from server.reports.paper import Block, Column, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.sources import Sources
+from server.store import naming
 from server.store.functions import AfterColon, PlaceNamed
 from server.store.tables import Alarm, AuditEntry, Room, Unit
 from server.store.units import below
@@ -118,8 +119,7 @@ def _inside(session: Session, unit: str, period: Period) -> CompoundSelect[int]:
 def listing(session: Session, found: Sequence[Chosen]) -> list[Change]:
     """The chosen entries in words, in their order."""
     entries = {entry.id: entry for entry in _entries(session, [one.ident for one in found])}
-    named = {str(entry.detail["unit"]) for entry in entries.values() if entry.detail.get("unit")}
-    places = _places(session, {entry.subject for entry in entries.values()} | named)
+    places = naming.names(session, entries.values())
     return [_change(entries[one.ident], places) for one in found]
 
 
@@ -132,26 +132,10 @@ def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
 
 
-def _places(session: Session, subjects: Iterable[str]) -> dict[str, str]:
-    """What the subjects of entries are called: room or unit by name; itself where it is neither."""
-    idents = {subject: subject.partition(":")[2] or subject for subject in subjects}
-    alarms = [int(ident) for subject, ident in idents.items() if subject.startswith("alarm:") and ident.isdigit()]
-    for part in _parts(alarms):
-        for ident, room, unit in session.execute(select(Alarm.id, Alarm.room, Alarm.unit).where(Alarm.id.in_(part))):
-            idents[f"alarm:{ident}"] = room or unit
-    rooms, units = (_names(session, table, {ident[:length] for ident in idents.values()}) for table, length in ((Room, 15), (Unit, 12)))
-    return {subject: rooms.get(ident[:15]) or units.get(ident[:12]) or subject for subject, ident in idents.items()}
-
-
-def _names(session: Session, table: type[Room | Unit], codes: set[str]) -> dict[str, str]:
-    return {
-        code: name for part in _parts(sorted(codes)) for code, name in session.execute(select(table.code, table.name).where(table.code.in_(part)))
-    }
-
-
 def _change(entry: AuditEntry, places: Mapping[str, str]) -> Change:
     word = ACTIONS.get(entry.action, entry.action)
-    return Change(entry.at, entry.actor, word, places[entry.subject], _detail(entry.detail, places), entry.id, group_of(entry.action))
+    place = places.get(entry.subject, entry.subject)
+    return Change(entry.at, entry.actor, word, place, _detail(entry.detail, places), entry.id, group_of(entry.action))
 
 
 def table(sources: Sources, unit: str, period: Period, title: str = "") -> Block:
@@ -202,8 +186,6 @@ def _value(key: str, value: object, places: Mapping[str, str]) -> str:
             return f"{local(value):%m-%d %H:%M}"
         case "role":
             return ROLES.get(str(value), str(value))
-        case "unit":
-            return places.get(str(value), str(value))
         case "sha256":
             return str(value)[:12]
-    return str(value)
+    return places.get(str(value), str(value))

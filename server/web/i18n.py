@@ -29,6 +29,7 @@ def load(language: str) -> Mapping[str, str]:
 
 _VALUES = {"role": "role", "via": "via", "before": "alarm_state", "after": "alarm_state", "ways": "channel"}
 """Particulars of the audit log whose values are codes, and the table of their words."""
+_NAMELESS: Mapping[str, str] = {}
 
 
 class Words:
@@ -70,10 +71,15 @@ class Words:
         word = self.event(name, kind, quantity)
         return name if word == self.of("event", "other") else word
 
-    def changed(self, kind: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
-        """What an entry of the audit log changed: particular, before, after. `kind` is the table of the books it is about, or anything else."""
+    def changed(
+        self, kind: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, names: Mapping[str, str] = _NAMELESS
+    ) -> list[tuple[str, str, str]]:
+        """What an entry of the audit log changed: particular, before, after. `kind` is the table of the books it is about, or anything else, `names`
+        what codes are called (see told).
+        """
         old, new = before or {}, after or {}
-        return [(self.field(kind, name), self._cell(kind, name, old.get(name)), self._cell(kind, name, new.get(name))) for name in {**old, **new}]
+        cells = ((name, self._cell(kind, name, old.get(name), names), self._cell(kind, name, new.get(name), names)) for name in {**old, **new})
+        return [(self.field(kind, name), was, becomes) for name, was, becomes in cells]
 
     def field(self, kind: str, name: str) -> str:
         """What a particular is called; `kind` is the table of the books that it belongs to, or anything else."""
@@ -86,28 +92,33 @@ class Words:
         """What a field of a form is called; one that has no word stands for itself."""
         return self.of("form", name) if name in labels.FORM else self.field("", name)
 
-    def _cell(self, kind: str, name: str, value: object) -> str:
+    def _cell(self, kind: str, name: str, value: object, names: Mapping[str, str]) -> str:
         column = labels.COLUMNS.get((kind, name))
         if name == "demanded":
             return self.listed(map(self.quantity, str(value or "—").split(";")))
         if column is not None and column.words and value:
             return self.of(column.words, str(value))
-        return self.told(name, value)
+        return self.told(name, value, names)
 
-    def told(self, name: str, value: object) -> str:
-        """A value of an entry of the audit log by the name it has there, whatever it is; nothing is a dash."""
+    def told(self, name: str, value: object, names: Mapping[str, str] = _NAMELESS) -> str:
+        """A value of an entry of the audit log by the name it has there, whatever it is; nothing is a dash. A code that `names` knows (of a unit, a
+        room, a person) stands beside what it is called.
+        """
         if value in ("", None, [], {}):
             return "—"
         match value:
             case list():
-                return self.listed(self.told(name, one) for one in value)
+                return self.listed(self.told(name, one, names) for one in value)
             case dict() if name == "moved":
                 return self.listed(f"{self.of('moved', table)} {count}" for table, count in value.items() if table in labels.TABLES["moved"])
             case dict():
-                return self.listed(f"{self.field('', key)} {self.told(key, one)}" for key, one in value.items())
-            case str() if name in _VALUES:
-                return self.of(_VALUES[name], value)
-        return str(value)
+                return self.listed(f"{self.field('', key)} {self.told(key, one, names)}" for key, one in value.items())
+        return self.of(_VALUES[name], value) if name in _VALUES and isinstance(value, str) else self._called(str(value), names)
+
+    def _called(self, code: str, names: Mapping[str, str]) -> str:
+        if code not in names:
+            return code
+        return f"{names[code]}（{code}）" if self.language == SOURCE else f"{names[code]} ({code})"
 
     def source(self, text: str) -> str:
         """Where a rule comes from; the name of an operator's own file stays as it is."""

@@ -13,7 +13,7 @@ from server.commands.remote import TOKEN_FILE
 from server.org import search as search_text
 from server.store import audit
 from server.store.lock import StoreLock
-from server.store.tables import AuditEntry, Person, Room
+from server.store.tables import AuditEntry, Person, Room, Unit
 from server.store.tables_org import OrgChange
 from tests.web.house import CITY, COUNTY, OTHER, PROVINCE, ROOM, SERVICE_KEY, SISTER, T0, House, serving
 
@@ -58,7 +58,7 @@ def test_an_import_reaches_the_board_without_a_restart_and_is_taken_back(house: 
     form = system.post(f"/imports/{again['id']}/undo", data={"reason": "错了"})
     page = system.get(form.headers["location"]).text
     assert "撤销 0 处，保留 1 处" in page
-    assert f"用房 {COUNTY}-07：导入后又有改动，保持现状" in page, "what stays is named where the page says so"
+    assert f"用房 七号旧库（{COUNTY}-07）：导入后又有改动，保持现状" in page, "what stays is named where the page says so"
     assert house.client("system").get("/api/v1/imports").json()["items"] == [], "the province's imports are not the county's"
     assert system.get("/api/v1/imports/templates/rooms").content.startswith(b"PK")
 
@@ -222,6 +222,21 @@ def test_an_entry_of_the_audit_log_is_told_whatever_it_holds(house: House) -> No
     assert page.status_code == 200
     for told in ("之前 平面图 a、通知方式 短信、语音", "之后 —", "角色 单位 —", "转入 用房 2 → —"):
         assert told in page.text, told
+
+
+def test_the_audit_log_calls_units_rooms_people_and_accounts_by_their_names(house: House) -> None:
+    with house.db.write() as session:
+        session.add(Person(code="P-0002", name="陈二", unit=COUNTY))
+    change(house.client("system"), "rooms", {"code": ROOM}, {"person": "P-0002"}).raise_for_status()
+    with house.db.write() as session:
+        audit.append(session, "cli", "account_add", "x", {"unit": COUNTY}, house.now, unit=COUNTY)
+        audit.append(session, "某", "person.ways", "person:P-0001", {}, house.now, unit=COUNTY)
+        room, unit = session.get_one(Room, ROOM).name, session.get_one(Unit, COUNTY).name
+        first, second = (session.query(Person).filter_by(code=code).one().name for code in ("P-0001", "P-0002"))
+    page = house.client("audit").get("/audit").text
+    for told in (f"{unit}（{COUNTY}）", f'{room}<small class="code">rooms:{ROOM}</small>', f"{second}（P-0002）", f"{first}<small"):
+        assert told in page, told
+    assert f"{unit} ({COUNTY})" in house.client("audit").get("/audit?lang=en").text
 
 
 def test_people_are_found_by_name_pinyin_and_code(house: House) -> None:

@@ -8,7 +8,7 @@ from fastapi import Depends, Query, Request
 from starlette.responses import Response
 
 from server import watermark
-from server.store import anchors, audit, notifications, rooms, units
+from server.store import anchors, audit, naming, notifications, rooms, units
 from server.web import labels
 from server.web.api.audit import Auditor, Chosen
 from server.web.api.common import Cursor, decode_id, encode_cursor
@@ -50,10 +50,11 @@ def log(request: Request, screens: ScreensOf, services: ServicesOf, who: Auditor
     """审计日志, newest first: what concerns the auditor's unit and those below."""
     with services.db.read() as session:
         found = list(audit.page(session, before=decode_id(cursor), limit=PER_PAGE + 1, wanted=chosen))
+        names = naming.names(session, found[:PER_PAGE])
     more = encode_cursor(found[PER_PAGE - 1].id) if len(found) > PER_PAGE else None
     query = {name: value for name, value in request.query_params.items() if name in ("actor", "action", "q", "from", "to") and value}
-    actions = labels.AUDIT_ACTIONS
-    return screens.page(request, "audit.html", who=who, entries=found[:PER_PAGE], more=more, query=query, link=urlencode(query), actions=actions)
+    link, actions = urlencode(query), labels.AUDIT_ACTIONS
+    return screens.page(request, "audit.html", who=who, entries=found[:PER_PAGE], names=names, more=more, query=query, link=link, actions=actions)
 
 
 @router.get("/audit/anchors")
