@@ -64,7 +64,7 @@ class Agent:
         self._stamper = Stamper(self._folder / "clock")
         self._intake = Intake(plan.devices, self._stamper, powered_since(self._started_at))
         self._stills = _stills(plan)
-        self._rules = Rules(self._folder / "rules.json")
+        self._rules = Rules(self._folder / "rules.json", lambda reason: self._tell("rules_refused", wall_ms(), reason=reason))
         self._guard = Guard(settings.guard, self._rules, plan.points)
         self._sounder = Sounder(self._folder / "local-alarms.jsonl", settings.guard.command)
         self._rehearsal = Rehearsal(plan.points, self._test_siren)
@@ -305,7 +305,12 @@ class Agent:
             "devices_version": self._plan.version,
             "storage_alive": self._thread.is_alive(),
             **self._outlet.snapshot,
-            "guard": {"on_duty": self._guard.on_duty, "rules": self._rules.version},
+            "guard": {
+                "on_duty": self._guard.on_duty,
+                "rules": self._rules.version,
+                "rules_refused": self._rules.refused,
+                "rules_trouble": self._rules.trouble,
+            },
             "buses": {loop.name: self._bus_status(loop) for loop in self._loops},
             "devices": {name: health.word for loop in self._loops for name, health in loop.health.items()},
             "stills": None if self._stills is None else asdict(self._stills.counters) | {"trouble": self._stills.trouble},

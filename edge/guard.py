@@ -6,7 +6,7 @@ those that the product ships with hold. Threshold, state, rate, heat and stale r
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,13 +28,15 @@ _log = logging.getLogger("edge.guard")
 _INTERVALS: Final = 3  # silence that makes a point stale
 _LEAST_SILENCE_MS: Final = 20_000
 _LARGEST_RULES: Final = 64 * 1024
+_LONGEST_REASON: Final = 300
 
 
 class Rules:
-    """The rule set in force, and its file."""
+    """The rule set in force, and its file. `tell` hears why one that the server sent is not taken: once, however often it is sent."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, tell: Callable[[str], None] = lambda _reason: None) -> None:
+        self._path, self._tell, self._told = path, tell, ""
+        self.refused, self.trouble = 0, ""
         try:
             self.current = parse_rules(path.read_text(encoding="utf-8"), path.name, tried=True)
         except FileNotFoundError:
@@ -50,20 +52,28 @@ class Rules:
 
     def take(self, text: str) -> bool:
         """Adopt a rule set that the server sent; False, and everything stays, when it cannot be used."""
-        if len(text.encode()) > _LARGEST_RULES:
-            _log.warning("服务器发来的告警规则超过 64 KiB，未采用")
-            return False
         try:
+            if len(text.encode()) > _LARGEST_RULES:
+                raise ValueError("more than 64 KiB")  # noqa: TRY301
             sent = parse_rules(text, "Node Control/Rules", tried=True)
             with_smoke(sent)
-            self.current = sent
+            self.current, self.trouble, self._told = sent, "", ""
             write_atomic(self._path, text, durable=True)
         except ValueError as error:
-            _log.warning("服务器发来的告警规则不能用：%s", error)
+            self._refuse(text, str(error)[:_LONGEST_REASON])
             return False
         except OSError as error:
             _log.warning("告警规则已采用，但没能保存：%s", error.strerror)
         return True
+
+    def _refuse(self, text: str, reason: str) -> None:
+        """A newer centre may write what this program does not know: half of a rule set is not followed, the one before is, and people are told."""
+        self.refused += 1
+        self.trouble = f"中心发来的告警规则本网关读不懂，仍用原来的；请把网关程序升级到与中心相同的版本（{reason}）"
+        if text != self._told:
+            self._told = text
+            _log.warning("%s", self.trouble)
+            self._tell(reason)
 
 
 @dataclass(frozen=True, slots=True)

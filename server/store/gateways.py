@@ -38,10 +38,10 @@ def watermarks(session: Session, codes: Sequence[str]) -> dict[str, tuple[str, i
     return {row.gateway: (row.epoch, row.upto, row.lost) for row in session.scalars(query)}
 
 
-def own_watches(session: Session, kind: str, since: int) -> list[tuple[str, str, list[tuple[str, str]]]]:
+def own_watches(session: Session, kind: str, now: int) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Of each claimed gateway that is there and watches by itself: code, version of its rules, and its rooms with their units; without those that
-    were sent a command of a kind since an instant."""
-    told = select(GatewayCommand.gateway).where(GatewayCommand.kind == kind, GatewayCommand.created_at > since)
+    have a command of a kind that has not run out."""
+    told = select(GatewayCommand.gateway).where(GatewayCommand.kind == kind, GatewayCommand.expires_at > now)
     query = select(Gateway.code, Gateway.rules_version).where(Gateway.unit.is_not(None), Gateway.online, Gateway.rules_version != "")
     found = session.execute(query.where(Gateway.code.not_in(told)).order_by(Gateway.code)).all()
     rooms: dict[str, list[tuple[str, str]]] = {}

@@ -179,6 +179,21 @@ def test_rules_that_cannot_be_used_change_nothing(tmp_path: Path, text: str) -> 
     assert not (tmp_path / "rules.json").exists()
 
 
+def test_what_a_newer_centre_writes_is_refused_once_aloud_and_counted(tmp_path: Path) -> None:
+    told: list[str] = []
+    rules = Rules(tmp_path / "rules.json", told.append)
+    assert rules.take(RULES)
+    kept = rules.version
+    newer = RULES.replace("rules:", "rules:\n  - {name: later, kind: threshold, quantity: humidity, ladder: {warn: {above: 60}}, moonlight: 3}", 1)
+    assert [rules.take(newer), rules.take(newer)] == [False, False]
+    assert (rules.version, rules.refused, len(told)) == (kept, 2, 1)
+    assert "moonlight" in told[0]
+    assert "升级" in rules.trouble
+    assert Rules(tmp_path / "rules.json").version == kept
+    assert rules.take(RULES)
+    assert rules.trouble == ""
+
+
 def test_a_spoilt_file_falls_back_to_the_rules_of_the_product(tmp_path: Path) -> None:
     (tmp_path / "rules.json").write_bytes(b"\xff{")
     assert Rules(tmp_path / "rules.json").version == default_rules().version

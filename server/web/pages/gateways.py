@@ -6,6 +6,7 @@ from fastapi import Depends, Form, Query, Request
 from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
+from server.org import gateway_rules
 from server.store import gateway_access as queries
 from server.store import gateways, organisation, units
 from server.web.api import claims
@@ -34,7 +35,8 @@ def _page(request: Request, screens: Screens, services: Services, who: Principal
         listed = found[:PER_PAGE]
         codes = [row.code for row in listed]
         context = {
-            "points": gateways.points(session, codes), "access": queries.states(session, codes),
+            "points": gateways.points(session, codes), "untaken": gateway_rules.not_taken(session, codes, now),
+            "access": queries.states(session, codes),
             "names": units.names(session, [row.unit for row in listed if row.unit]),
             "waiting": claims.seen(session, who, now) if who.may(Action.ORGANISE) else [],
         }  # fmt: skip
