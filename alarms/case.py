@@ -141,6 +141,7 @@ def _event(order: Mapping[str, Any]) -> life.Event:
         "unsuppressed": life.Unsuppress(note),
         "out_of_service": life.OutOfService(first, note or "—", second),
         "returned": life.ReturnToService(by),
+        "withdrawn": life.Withdraw(),
     }
     if order["do"] not in made:
         raise CaseError(f"复演包里有不认识的操作 {order['do']}。")
@@ -149,7 +150,7 @@ def _event(order: Mapping[str, Any]) -> life.Event:
 
 ORDERS = (
     "acknowledged", "unacknowledged", "take_over_expired", "shelved", "unshelved", "reset", "suppressed", "unsuppressed", "out_of_service",
-    "returned", "re_alarmed",
+    "returned", "re_alarmed", "withdrawn",
 )  # fmt: skip
 """Transitions that somebody or the system asked for; all others follow from samples and time."""
 REMARKS = ("comment", "progress", "assist", "decline", "seen", "no_danger", "reopen", "also_acknowledged")

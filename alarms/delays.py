@@ -50,7 +50,7 @@ def settle(rule: Rule, state: AlarmState, at: int, value: float | None) -> Moved
         return state, ()
     holding = [rung.level for rung in rule.ladder if held(state, rung) and not _lasted(_release(state, rung.level), rule.off_delay_ms, at)]
     if not holding:
-        return _clear(rule, state, at, value)
+        return clear(rule, state, at, value)
     if max(holding) == state.level:
         return state, ()
     level = max(holding)
@@ -84,7 +84,8 @@ def _raise(state: AlarmState, level: Level, at: int, value: float | None) -> Mov
     return after, (changed(name, state, after, at, value=seen, annunciate=told),)
 
 
-def _clear(rule: Rule, state: AlarmState, at: int, value: float | None) -> Moved:
+def clear(rule: Rule, state: AlarmState, at: int, value: float | None, name: str = "") -> Moved:
+    """The condition is gone: what nobody was told about closes, what people have seen too; the rest waits for them. `name`: another than its own."""
     after = replace(
         state,
         tripped=False,
@@ -94,7 +95,7 @@ def _clear(rule: Rule, state: AlarmState, at: int, value: float | None) -> Moved
         onsets=(),
         releases=(),
     )
-    changes: tuple[Change, ...] = (changed("latched" if rule.latch else "cleared", state, after, at, value=value),)
+    changes: tuple[Change, ...] = (changed(name or ("latched" if rule.latch else "cleared"), state, after, at, value=value),)
     if after.shelve_one_shot:
         after, more = lift(after, replace(after, shelved_until=None, shelve_one_shot=False), "shelf_expired", at)
         changes += more
@@ -114,6 +115,18 @@ def run(rule: Rule, state: AlarmState, horizon: int, now: int) -> Moved:
         else:
             return state, changes
         changes += more
+
+
+def rewound(state: AlarmState, now: int) -> AlarmState:
+    """After a clock that was ahead has been put back to `now`: delays that run have begun by now, and readings from the future are forgotten."""
+    return replace(
+        state,
+        onsets=tuple(replace(onset, since=min(onset.since, now)) for onset in state.onsets),
+        releases=tuple(replace(release, since=min(release.since, now)) for release in state.releases),
+        cleared_at=None if state.cleared_at is None else min(state.cleared_at, now),
+        acked_at=None if state.acked_at is None else min(state.acked_at, now),
+        memory=() if max(state.memory, default=0) > now else state.memory,
+    )
 
 
 def delays(rule: Rule, state: AlarmState) -> list[int]:

@@ -15,34 +15,46 @@ _PART = re.compile(r"(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))? (?P<begin>\d\d:
 Hours = tuple[tuple[frozenset[int], time, time], ...]
 
 
-def forced(options: Options, memory: Memory, at: int, quantity: str, value: float, _source: int = 0) -> Judged:
+def forced(options: Options, memory: Memory, at: int, quantity: str, value: float, source: int = 0) -> Judged:
     """1 while a door stands open that was opened without a grant in the last `within`; 0 else.
 
     A grant that comes up to two seconds after the contact still counts (two devices, two clocks). Until a reader was heard nothing is
-    judged: a room without access control would cry at each visit. Memory: last grant (-1 never, 0 reader heard), opened at (-1 shut), forced.
+    judged: a room without access control would cry at each visit. A room may have several doors, and each is judged by its own opening.
+    Memory: last grant (-1 never, 0 reader heard), then (door, opened at, forced) of each that stands open.
     """
-    grant, opened, is_forced = memory or (-1.0, -1.0, 0.0)
+    grant, doors = _doors(memory)
     if quantity == "grant":
         grant = float(at) if value > 0 else max(grant, 0.0)
-        if is_forced and value > 0 and at - opened <= _LATE_GRANT_MS:
-            is_forced = 0.0
-    elif value > 0 and opened < 0:
-        opened, is_forced = float(at), float(at - grant > float(options["within"]))
+        if value > 0:
+            doors = {door: (opened, 0.0 if at - opened <= _LATE_GRANT_MS else broken) for door, (opened, broken) in doors.items()}
+    elif value > 0 and source not in doors:
+        doors[float(source)] = (float(at), float(at - grant > float(options["within"])))
     elif value <= 0:
-        opened, is_forced = -1.0, 0.0
-    after = (grant, opened, is_forced)
-    return (memory if after == memory else after), None if grant < 0 else is_forced
+        doors.pop(source, None)
+    after = (grant, *(number for door, opening in sorted(doors.items()) for number in (door, *opening)))
+    return (memory if after == memory else after), _worst(grant, doors)
 
 
-def forced_still(_options: Options, memory: Memory, _inputs: Inputs, quantity: str, _source: int) -> Still | None:
+def forced_still(_options: Options, memory: Memory, _inputs: Inputs, quantity: str, source: int) -> Still | None:
     """A door that stays as it is, and a reader that grants nothing."""
     if not memory or (quantity == "grant" and memory[0] < 0):
         return None
-    grant, opened, is_forced = memory
-    judged = None if grant < 0 else is_forced
-    if quantity == "grant" or opened < 0:
+    grant, doors = _doors(memory)
+    judged = _worst(grant, doors)
+    if quantity == "grant" or source not in doors:
         return Still(high=0.0, judged=judged)
     return Still(low=math.nextafter(0.0, math.inf), judged=judged)
+
+
+def _doors(memory: Memory) -> tuple[float, dict[float, tuple[float, float]]]:
+    """The last grant, and by door (its source) since when it stands open and whether it was forced."""
+    grant, *rest = memory or (-1.0,)
+    whole = rest if len(rest) % 3 == 0 else []  # a memory of a version that knew one door: it is opened anew by its next reading
+    return grant, {whole[i]: (whole[i + 1], whole[i + 2]) for i in range(0, len(whole), 3)}
+
+
+def _worst(grant: float, doors: dict[float, tuple[float, float]]) -> float | None:
+    return None if grant < 0 else max((broken for _, broken in doors.values()), default=0.0)
 
 
 _LATE_GRANT_MS = 2_000

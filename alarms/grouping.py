@@ -17,6 +17,7 @@ FLOOD_STARTS_ABOVE, FLOOD_ENDS_BELOW = 10, 5
 ALONE = frozenset({"smoke", "smoke_density", "smoke_concentration", "leak", "motion", "tamper"})
 _DOOR_LEFT_OPEN = ("held", "open_long")
 _ABSENCE = ("stale", "stuck", "camera")
+_FAST_HEAT = ("rate", "heat")
 _LEAST_ROOMS, _LEAST_ALARMS = 3, 2
 
 
@@ -69,7 +70,7 @@ def stands_alone(rule: str, kind: str, quantity: str, level: Level) -> bool:
         return False
     if quantity == "door":
         return not any(word in rule or word in kind for word in _DOOR_LEFT_OPEN)
-    return quantity in ALONE or (quantity == "temperature" and (kind == "rate" or level is Level.CRITICAL))
+    return quantity in ALONE or (quantity == "temperature" and (kind in _FAST_HEAT or level is Level.CRITICAL))
 
 
 def cause_of(rule: str, kind: str, quantity: str, level: Level) -> str:

@@ -14,7 +14,7 @@ Where the standard leaves a choice:
 
 from dataclasses import replace
 
-from alarms.delays import clocks, delays, judge, run, settle
+from alarms.delays import clear, clocks, delays, judge, run, settle
 from alarms.inhibits import Moved
 from alarms.kinds import KINDS
 from alarms.model import Level, Rule
@@ -40,12 +40,13 @@ from alarms.state import (
     Unacknowledge,
     Unshelve,
     Unsuppress,
+    Withdraw,
 )
 
 __all__ = [
     "INITIAL", "UNACKNOWLEDGE_MS", "Acknowledge", "AlarmState", "AskAgain", "Change", "Event", "Expire", "Level", "NotAllowedError", "OutOfService",
-    "Reset", "ReturnToService", "Seen", "Shelve", "Step", "Suppress", "Tick", "Unacknowledge", "Unshelve", "Unsuppress", "advance", "next_due",
-    "step",
+    "Reset", "ReturnToService", "Seen", "Shelve", "Step", "Suppress", "Tick", "Unacknowledge", "Unshelve", "Unsuppress", "Withdraw", "advance",
+    "next_due", "step",
 ]  # fmt: skip
 
 
@@ -60,7 +61,10 @@ def step(rule: Rule, state: AlarmState, event: Event, now: int) -> Step:
     if isinstance(event, Tick):
         after, changes = _tick(rule, state, event, now)
         return Step(after, changes, next_due(rule, after, fresh=_horizon(event, now) >= now))
-    after, changes = command(rule, state, event, now)
+    if isinstance(event, Withdraw):
+        after, changes = clear(rule, state, now, None, "withdrawn") if state.tripped else (state, ())
+    else:
+        after, changes = command(rule, state, event, now)
     return Step(after, changes, next_due(rule, after))
 
 

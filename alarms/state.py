@@ -241,9 +241,15 @@ class ReturnToService:
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """The rule or the sensor behind an alarm is no more: nothing can clear it, so this does."""
+
+
 Event = (
-    Seen | Tick | Acknowledge | Unacknowledge | Expire | AskAgain | Shelve | Unshelve | Reset | Suppress | Unsuppress | OutOfService | ReturnToService
-)
+    Seen | Tick | Acknowledge | Unacknowledge | Expire | AskAgain | Shelve | Unshelve | Reset | Suppress | Unsuppress | OutOfService
+    | ReturnToService | Withdraw
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ TRANSITIONS = {
     "no_danger": "现场无险情",
     "also_acknowledged": "另有人答复接手",
     "take_over_expired": "接手超时，重新通知",
+    "withdrawn": "规则或测点已撤，不再判定",
 }
 SUPPRESSIONS = {"maintenance": "维护", "gateway_offline": "网关离线", "chronic": "长期不达标"}
 """Why the program itself holds an alarm back: the note of such a transition."""

@@ -173,6 +173,7 @@ ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "no_danger": "现场无险情",
         "also_acknowledged": "另有人答复接手",
         "take_over_expired": "接手超时，重新通知",
+        "withdrawn": "规则或测点已撤，不再判定",
         "still_view": "查看画面",
         "still_original": "取画面原件",
         "still_mask": "设置画面遮挡",

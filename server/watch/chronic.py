@@ -49,7 +49,7 @@ class Standing:
             ended = update(Chronic).where(Chronic.alarm == alarm.id, Chronic.ended_at.is_(None)).values(ended_at=self._steps.now)
             self._steps.session.execute(ended)
             if state is not None and CHRONIC in state.suppressed:
-                self._feed(key, Unsuppress(CHRONIC))
+                self._steps.known(key, Unsuppress(CHRONIC))
 
     def _worse(self, alarm: Alarm) -> bool:
         return any(name == "escalated" for name in changes(self._tx, alarm))
@@ -64,15 +64,7 @@ class Standing:
             return
         row = {"alarm": alarm.id, "since": alarm.raised_at, "declared_at": self._steps.now, "ended_at": None}
         self._steps.session.execute(insert(Chronic).values(row))
-        self._feed(key, Suppress(CHRONIC))
-
-    def _feed(self, key: Key, event: Suppress | Unsuppress) -> None:
-        kind, _, ident = key.subject.partition(":")
-        rule = self._world.rule(key)
-        if rule is not None and kind == "point":
-            self._steps.point(self._world.points[int(ident)], rule, event, self._steps.now)
-        elif rule is not None and kind == "room":
-            self._steps.room(self._world.rooms[ident], rule, event, self._steps.now)
+        self._steps.known(key, Suppress(CHRONIC))
 
 
 def changes(tx: Transaction, alarm: Alarm) -> list[str]:

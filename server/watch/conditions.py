@@ -40,6 +40,6 @@ def expire(world: World, tx: Transaction) -> None:
 def release(world: World, tx: Transaction, alarm: Alarm) -> None:
     """Nobody has an alarm any more: it asks anew, of everybody."""
     key = Key(alarm.subject, alarm.rule)
-    memory, rule = world.memory.get(key), world.rule(key)
-    if memory is not None and rule is not None and memory.alarm == alarm.id:
+    memory, rule = world.memory.get(key), world.rule_or_rest(key)
+    if memory is not None and memory.alarm == alarm.id:
         tx.apply(Subject(key, alarm.unit, alarm.room, alarm.quantity), rule, memory, step(rule, memory.state, Expire(), tx.now))

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from alarms.builtin import GROUP_QUANTITY, GROUPS
 from alarms.grouping import CAUSES, Open, cause_of, fold, level_of, scope_of, smallest_unit
-from alarms.lifecycle import AskAgain, Event, NotAllowedError, Seen, Tick, next_due, step
+from alarms.lifecycle import AskAgain, Event, NotAllowedError, Seen, next_due, step
 from alarms.model import Level, Rule
 from contract.sample import Quality
 from server.store.coverage import watched_since
@@ -58,12 +58,6 @@ class Groups:
             if (group := self._world.groups.get(ident)) is not None:
                 self._restate(group)
 
-    def timer(self, key: Key, rule: Rule, due: int) -> None:
-        """A shelf of a group's alarm has ended."""
-        group = next((group for group in self._world.groups.values() if group.key == key), None)
-        if group is not None:
-            self._feed(group, rule, Tick(fresh=True), due)
-
     def follow(self, alarm: Alarm, event: Event, via: str = "group") -> None:
         """What a person does with a group's alarm (take over, take back) holds for its members, those that have cleared included."""
         members = (
@@ -74,11 +68,11 @@ class Groups:
         )
         for row in self._session.scalars(members.order_by(Alarm.id)).all():
             key = Key(row.subject, row.rule)
-            memory, rule = self._world.memory.get(key), self._world.rule(key)
-            if memory is None or rule is None or memory.alarm != row.id or (row.group_alarm is None and memory.state.tripped):
+            memory = self._world.memory.get(key)
+            if memory is None or memory.alarm != row.id or (row.group_alarm is None and memory.state.tripped):
                 continue  # a member that has been released speaks for itself
             try:
-                result = step(rule, memory.state, event, self._steps.now)
+                result = step(rule := self._world.rule_or_rest(key), memory.state, event, self._steps.now)
             except NotAllowedError:
                 continue  # e.g. one that a person has taken over himself
             self._tx.apply(self._subject_of(row, key), rule, memory, result, via=via)

@@ -4,6 +4,8 @@ The parts: samples.py (samples and silence), late.py, gateways.py, ledger.py (co
 after smoke), and behind everything groups.py, floods.py and chronic.py; all feed the pure core through steps.py.
 """
 
+import logging
+
 from sqlalchemy import insert, select, update
 
 from server.metrics import Metrics
@@ -25,9 +27,12 @@ from server.watch.samples import Samples
 from server.watch.spools import Mark
 from server.watch.state import World
 from server.watch.steps import Steps
+from server.watch.strays import Strays
 from server.watch.works import Works
 
 PULSE_MS, OUTAGE_MS = 1000, 2500
+
+log = logging.getLogger("server.watch")
 
 
 class Judge:
@@ -39,9 +44,13 @@ class Judge:
         self._ledger, self._lost = Ledger(self._steps), Lost(self._steps)
         self.rooms, self.groups = Rooms(self._steps, self._ledger), Groups(self._steps)
         self.works = Works(self._steps, self._ledger, self.rooms)
+        self._strays = Strays(self._steps)
         self._samples = Samples(self._steps, self._ledger, self._lost)
         self._gateways = Gateways(self._steps, self._ledger, self._lost)
         self._marks: set[tuple[str, int]] = set()
+        if tx.now < world.pulse_at - OUTAGE_MS:
+            log.error("the clock went back by %.0f s; nothing waits until it is there again", (world.pulse_at - tx.now) / 1000)
+            world.rewind(tx.now)
 
     # -- inputs -------------------------------------------------------------------------------------------------------------------------
 
@@ -97,6 +106,10 @@ class Judge:
         self._metrics.refused.labels("wrong_group").inc()
         return Receipt(claimed=False)
 
+    def reread(self) -> None:
+        """Rows or rules were read again: what they had bound is let go."""
+        self._strays.mend()
+
     def end_drill(self, alarm: Alarm) -> None:
         """A drill is over; its alarm clears and closes."""
         Drills(self._steps).end(alarm)
@@ -110,6 +123,7 @@ class Judge:
             self._session.execute(insert(ServerOutage).values(began=alive, ended=self._tx.now))
             self._world.outages.append((alive, self._tx.now))
             self._ledger.outage(alive, self._tx.now)
+        self._strays.mend()
 
     def tick(self) -> None:
         """Everything that time alone makes due."""
@@ -121,19 +135,18 @@ class Judge:
         self.works.due()
 
     def _timer(self, key: Key, due: int) -> None:
-        rule = self._world.rule(key)
-        if rule is None or key not in self._world.memory:
+        world, rule = self._world, self._world.rule(key)
+        if key not in world.memory:
             return
         kind, _, ident = key.subject.partition(":")
-        match kind:
-            case "point":
-                self._samples.timer(self._world.points[int(ident)], rule, key, due)
-            case "room":
-                self.rooms.timer(self._world.rooms[ident], rule, due)
-            case "gateway":
-                self._gateways.timer(self._world.gateways[ident], rule, key, due)
-            case _:
-                self.groups.timer(key, rule, due)
+        if rule is not None and kind == "point" and (point := world.points.get(int(ident))) is not None:
+            self._samples.timer(point, rule, key, due)
+        elif rule is not None and kind == "room" and (room := world.rooms.get(ident)) is not None:
+            self.rooms.timer(room, rule, due)
+        elif rule is not None and kind == "gateway" and (gateway := world.gateways.get(ident)) is not None:
+            self._gateways.timer(gateway, rule, key, due)
+        else:
+            self._strays.timer(key, due)
 
     def finish(self) -> int:
         """Fold what has a common cause, and write what was collected. Returns the number of samples."""

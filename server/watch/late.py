@@ -67,7 +67,11 @@ class Late:
         subject = self._steps.subject(point, key, rule)
         alone = stands_alone(rule.name, rule.kind, subject.quantity, raised.level or Level.WARN)
         if live is not None and live.alarm is not None:
-            self._add(self._steps.session.get_one(Alarm, live.alarm), late, raised)
+            alarm = self._steps.session.get_one(Alarm, live.alarm)
+            if alone and live.state.isa == "latched_acked" and raised.at > (live.state.acked_at or 0):
+                self._again(subject, live, alarm, late, raised)
+            else:
+                self._add(alarm, late, raised)
         elif late.alarm is not None and not (alone and raised.name == "re_raised"):
             # The record of this very event has been closed by a person in the meantime: what else is found belongs to it.
             self._add(self._steps.session.get_one(Alarm, late.alarm), late, raised)
@@ -79,6 +83,15 @@ class Late:
         if alarm.known_late and raised.at < alarm.raised_at:
             alarm.raised_at, alarm.raised_value = raised.at, raised.value
         self._tx.add_transition(alarm, "known_late", by="", via="", value=raised.value)
+
+    def _again(self, subject: Subject, live: Memory, alarm: Alarm, late: LateState, raised: Change) -> None:
+        """The one before was answered and waits for its reset: this is another, and nobody has looked after it."""
+        late.alarm = alarm.id
+        live.state = dataclasses.replace(live.state, acknowledged=False, acked_at=None, acked_by="", announced=True)
+        ident = self._tx.add_transition(alarm, "known_late", by="", via="", annunciated=True, value=raised.value)
+        alarm.state, alarm.acked_at, alarm.acked_by = live.state.isa, None, ""
+        self._tx.escalation.ask(alarm, ident, "raised", self._steps.now)
+        self._tx.store(subject.key, live, alarm)
 
     def _open(self, subject: Subject, rule: Rule, late: LateState, raised: Change, alone: bool) -> None:
         """Whether it still holds only a live sample can say: the record starts as "gone before anybody took it".

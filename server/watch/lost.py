@@ -41,14 +41,15 @@ class Lost:
         self._steps.room(room, self._world.builtin[SMOKE_LOST], Seen(at, 1, Quality.GOOD), at)
 
     def _burning(self, point: PointInfo, at: int) -> bool:
-        for rule in point.rules:
-            memory = self._world.memory.get(Key(point.subject, rule.name))
+        for subject, rule in self._steps.fed(point):  # those of its room too: a forced door is one
+            key = Key(subject, rule.name)
+            memory = self._world.memory.get(key)
             if memory is None or MAINTENANCE in memory.state.suppressed:
                 continue
             state = memory.state
             over = WITHIN_MS + 1 if state.cleared_at is None else at - state.cleared_at
             level = state.level or Level.WARN
-            if (state.tripped or over <= WITHIN_MS) and stands_alone(rule.name, rule.kind, point.key.quantity, level):
+            if (state.tripped or over <= WITHIN_MS) and stands_alone(rule.name, rule.kind, self._steps.subject(point, key, rule).quantity, level):
                 return True
         return False
 

@@ -41,9 +41,13 @@ def obey(world: World, tx: Transaction, judge: Judge, command: commands.Command)
         case commands.Report():
             return _report(world, tx, judge, command)
         case commands.Reload():
-            return reload(world, tx, command)
+            outcome = reload(world, tx, judge.rooms, command)
+            judge.reread()
+            return outcome
         case commands.NewRules():
-            return adopt(world, tx, command.rules)
+            outcome = adopt(world, tx, judge.rooms, command.rules)
+            judge.reread()
+            return outcome
         case commands.Condition():
             return conditions.judge(world, tx, command)
     if not isinstance(command, commands.AlarmCommand):
@@ -61,8 +65,8 @@ def obey(world: World, tx: Transaction, judge: Judge, command: commands.Command)
 
 def _step(world: World, tx: Transaction, judge: Judge, alarm: Alarm, command: commands.AlarmCommand) -> commands.Outcome:
     key = Key(alarm.subject, alarm.rule)
-    memory, rule = world.memory.get(key), world.rule(key)
-    if memory is None or rule is None or alarm.id not in (memory.alarm, _just_closed(memory, alarm, command, tx.now)):
+    memory, rule = world.memory.get(key), world.rule_or_rest(key)
+    if memory is None or alarm.id not in (memory.alarm, _just_closed(memory, alarm, command, tx.now)):
         return NOT_FOUND
     try:
         result = step(replace(rule, two_persons=needs_two(rule, alarm.quantity)), memory.state, _event(command), tx.now)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from sqlalchemy import or_, select, update
 
 from alarms.lifecycle import next_due
-from alarms.rules import RuleSet
+from alarms.rules import Rule, RuleSet
 from server.live.facts import RoomFact, UnitFact
 from server.store import rule_sets
 from server.store.tables import Alarm, Gateway, GatewayCommand, Point, Room, Unit
@@ -21,6 +21,7 @@ from server.watch.commit import Transaction
 from server.watch.facts import gateway_fact, point_fact, room_fact
 from server.watch.infos import RoomInfo
 from server.watch.loading import path_of
+from server.watch.rooms import Rooms
 from server.watch.state import World, gateway_info
 
 Item = TypeVar("Item")
@@ -28,21 +29,21 @@ _CHUNK = 400
 _REBIRTH_MS = 24 * 3_600_000
 
 
-def reload(world: World, tx: Transaction, command: Reload) -> Outcome:
+def reload(world: World, tx: Transaction, people: Rooms, command: Reload) -> Outcome:
     """Read the named rows again and tell the board; a row that is gone is forgotten."""
     moved = _units(world, tx) if command.units else set()
     rooms = {code for code, room in world.rooms.items() if room.unit in moved} | set(command.rooms)
     gateways = {code for code, gateway in world.gateways.items() if gateway.unit in moved} | set(command.gateways)
     _follow(tx, _rooms(world, tx, rooms), _gateways(world, tx, gateways))
     points = {ident for code in rooms if code in world.rooms for ident in world.rooms[code].points} | set(command.points)
-    _points(world, tx, gateways, points)
+    _points(world, tx, people, gateways, points)
     for code in rooms & world.rooms.keys():
         world.rooms[code].next_change = tx.now
         heapq.heappush(world.room_changes, (tx.now, code))
     return Outcome(state="reloaded")
 
 
-def adopt(world: World, tx: Transaction, rules: RuleSet) -> Outcome:
+def adopt(world: World, tx: Transaction, people: Rooms, rules: RuleSet) -> Outcome:
     """Judge by another rule set from now on. Delays that run go on; a limit that has moved shows at the next sample or instant."""
     rule_sets.keep(tx.session, rules, tx.now)
     world.rule_set, world.by_name = rules, {rule.name: rule for rule in rules.rules}
@@ -52,7 +53,9 @@ def adopt(world: World, tx: Transaction, rules: RuleSet) -> Outcome:
         gateway.rules = rules.for_gateway(gateway.path) if gateway.path else ()
     for point in world.points.values():
         if (place := world.rooms.get(point.room or "")) is not None:
-            point.rules = world.point_rules(point, place)
+            before, point.rules = point.rules, world.point_rules(point, place)
+            if point.silent and _of_silence(point.rules) != _of_silence(before):
+                people.listen(point)
         point.loud()  # what was quiet under the old rules may not be under these
     for key, memory in world.memory.items():
         rule = world.rule(key)
@@ -127,7 +130,11 @@ def _gateways(world: World, tx: Transaction, codes: Iterable[str]) -> dict[str, 
     return moved
 
 
-def _points(world: World, tx: Transaction, gateways: Iterable[str], idents: Iterable[int]) -> None:
+def _of_silence(rules: Iterable[Rule]) -> set[str]:
+    return {rule.name for rule in rules if rule.kind == "stale"}
+
+
+def _points(world: World, tx: Transaction, people: Rooms, gateways: Iterable[str], idents: Iterable[int]) -> None:
     known = {ident for code in gateways if code in world.gateways for ident in world.gateways[code].points} | set(idents)
     found: dict[int, Point] = {}
     for part in _parts(sorted(gateways)):
@@ -138,10 +145,15 @@ def _points(world: World, tx: Transaction, gateways: Iterable[str], idents: Iter
         _forget(world, tx, ident)
     touched = set(gateways)
     for ident, row in sorted(found.items()):
-        fresh = ident not in world.points
+        before = world.points.get(ident)
+        silent, left = () if before is None else before.rules, world.rooms.get((before.room if before is not None else "") or "")
         point = world.add_point(row)
-        if fresh:
+        if before is None:
             heapq.heappush(world.deadlines, (tx.now + point.deadline_ms, ident))
+        elif point.silent and _of_silence(point.rules) != _of_silence(silent):
+            people.listen(point)
+        if left is not None and left.code != point.room and not left.connected:
+            people.returned(point)
         tx.facts.append(point_fact(point, world.gateways.get(row.gateway)))
         touched.add(row.gateway)
     tx.facts += [gateway_fact(world, world.gateways[code]) for code in sorted(touched) if code in world.gateways]

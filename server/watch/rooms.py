@@ -11,7 +11,7 @@ from server.org.vocabulary import quieter
 from server.store.tables import Room
 from server.store.tables_watch import RoomReport
 from server.watch.facts import room_fact
-from server.watch.infos import UNCONNECTED, Key, RoomInfo
+from server.watch.infos import UNCONNECTED, Key, PointInfo, RoomInfo
 from server.watch.ledger import Ledger
 from server.watch.steps import Steps
 
@@ -53,11 +53,22 @@ class Rooms:
             room.rules = self._world.room_rules(room)
             for ident in room.points:
                 point = self._world.points[ident]
-                point.rules, point.silent = self._world.point_rules(point, room), False
-                point.loud()
-                point.grace_until = self._steps.now + point.deadline_ms
-                self._world.watch_deadline(point)
+                point.rules = self._world.point_rules(point, room)
+                self.listen(point)
         self._ledger.cover(room, self._steps.now)
+
+    def listen(self, point: PointInfo) -> None:
+        """More is expected of a point from now on: it has a full deadline to report, then its silence is told, however long that has lasted."""
+        point.silent = False
+        point.loud()
+        point.grace_until = self._steps.now + point.deadline_ms
+        self._world.watch_deadline(point)
+
+    def returned(self, point: PointInfo) -> None:
+        """It stood in a room of which nothing was expected and stands in another one now: what went out of service with that room is back."""
+        for rule in point.rules:
+            if Key(point.subject, rule.name) in self._world.memory:
+                self._steps.point(point, rule, ReturnToService(""), self._steps.now)
 
     def report(self, room: RoomInfo, by: str, via: str, note: str) -> int:
         """A named person is there and has looked: until when that counts as watched by a person."""

@@ -4,8 +4,9 @@ import heapq
 from collections.abc import Mapping, Sequence
 
 from alarms.builtin import builtin
+from alarms.delays import rewound
 from alarms.grouping import Flood
-from alarms.lifecycle import Tick
+from alarms.lifecycle import Tick, next_due
 from alarms.rules import Rule, RuleSet
 from contract.sample import PointKey
 from server.settings import WatchSettings
@@ -123,6 +124,10 @@ class World:
             return None if real is None else drilled(real)
         return next((rule for rule in candidates if rule.name == key.rule), self.builtin.get(key.rule))
 
+    def rule_or_rest(self, key: Key) -> Rule:
+        """The rule behind a key; of one that was taken away what its alarm still needs to be answered, shelved and closed."""
+        return self.rule(key) or Rule(key.rule, "threshold", "", ())
+
     def loud(self, key: Key) -> None:
         """A state has changed: the points that feed it are no longer quiet."""
         kind, _, ident = key.subject.partition(":")
@@ -147,6 +152,34 @@ class World:
         heard = point.last_usable_at or point.since
         deaf = sum(ended - max(began, heard) for began, ended in self.outages if ended > heard)
         return max(heard + point.deadline_ms + deaf, self.started_at + int(self.settings.restart_holdoff_s * 1000), point.grace_until)
+
+    def rewind(self, now: int) -> None:
+        """The server's clock was ahead and has been put back: nothing may wait until it is there again.
+
+        Otherwise every sample would be older than the newest known one, and no silence would be noticed, for as long as the clock had been ahead.
+        """
+        self.started_at, self.absent_at = min(self.started_at, now), min(self.absent_at, now)
+        self.pulse_at, self.lazy_written_at = min(self.pulse_at, now), min(self.lazy_written_at, now)
+        self.outages = [(began, min(ended, now)) for began, ended in self.outages if began < now]
+        for gateway in self.gateways.values():
+            gateway.last_seen_at, gateway.saved_seen_at = min(gateway.last_seen_at, now), min(gateway.saved_seen_at, now)
+            gateway.falls, gateway.steady_at = (), None if gateway.steady_at is None else now
+        for group in self.groups.values():
+            group.joined_at = min(group.joined_at, now)
+        for point in self.points.values():
+            point.last_at, point.last_usable_at = min(point.last_at, now), min(point.last_usable_at, now)
+            point.last_good_at, point.since = min(point.last_good_at, now), min(point.since, now)
+            point.grace_until = min(point.grace_until, now + point.deadline_ms)
+            point.loud()
+            self.watch_deadline(point)
+        for room in self.rooms.values():
+            room.next_change = now
+            self.room_changes.append((now, room.code))
+        heapq.heapify(self.room_changes)
+        for key, memory in self.memory.items():
+            memory.state = rewound(memory.state, now)
+            rule = self.rule(key)
+            self.timers.set(key, None if rule is None else next_due(rule, memory.state))
 
     def tick(self, point: PointInfo, now: int) -> Tick:
         """Time passes for a point: the pure core wants to know until when its last usable sample counts."""

@@ -55,6 +55,16 @@ class Steps:
         memory = self.world.memory.get(subject.key)
         return self._keep(subject, rule, memory, step(rule, memory.state if memory is not None else INITIAL, event, at))
 
+    def known(self, key: Key, event: Event) -> Alarm | None:
+        """One event, now, for a rule of a point or a room by its key; None where either is no more."""
+        kind, _, ident = key.subject.partition(":")
+        rule = self.world.rule(key)
+        if rule is not None and kind == "point" and (point := self.world.points.get(int(ident))) is not None:
+            return self.point(point, rule, event, self.now)
+        if rule is not None and kind == "room" and (room := self.world.rooms.get(ident)) is not None:
+            return self.room(room, rule, event, self.now)
+        return None
+
     def _keep(self, subject: Subject, rule: Rule, memory: Memory | None, result: Step) -> Alarm | None:
         if memory is None:
             if result.state is INITIAL and not result.transitions:

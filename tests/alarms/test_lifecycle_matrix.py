@@ -26,6 +26,7 @@ from alarms.lifecycle import (
     Unacknowledge,
     Unshelve,
     Unsuppress,
+    Withdraw,
     step,
 )
 from alarms.model import Level, Rule, Rung
@@ -64,6 +65,7 @@ EVENTS: dict[str, Event] = {
     "unsuppress": Unsuppress("maintenance"),
     "retire": OutOfService("li", "送检"),
     "return": ReturnToService("li"),
+    "withdraw": Withdraw(),
     "shelf ends": Tick(True, NOW + 100_000),
     "re-alarm time": Tick(True, NOW + 1000),
 }
@@ -93,13 +95,14 @@ suppress      | suppressed     | suppressed      | suppressed      | suppressed 
 unsuppress    | -              | -               | -               | -               | -               | -               | -               | active_unacked  | -
 retire        | out_of_service | out_of_service  | out_of_service  | out_of_service  | out_of_service  | out_of_service  | out_of_service  | out_of_service  | -
 return        | -              | -               | -               | -               | -               | -               | -               | -               | active_unacked
+withdraw      | -              | cleared_unacked | normal          | -               | -               | -               | shelved         | suppressed      | out_of_service
 shelf ends    | -              | -               | -               | -               | -               | -               | active_unacked  | -               | -
 re-alarm time | -              | -               | active_unacked  | -               | -               | -               | shelved         | suppressed      | out_of_service
 """  # noqa: E501 - a table is read across
 NAMES = {
     "breach": "re_raised", "clear": "cleared", "acknowledge": "acknowledged", "unacknowledge": "unacknowledged", "shelve": "shelved",
     "unshelve": "unshelved", "reset": "reset", "suppress": "suppressed", "unsuppress": "unsuppressed", "retire": "out_of_service",
-    "return": "returned", "expire": "take_over_expired",
+    "return": "returned", "withdraw": "withdrawn", "expire": "take_over_expired",
     "ask again": "re_alarmed", "shelf ends": "shelf_expired", "re-alarm time": "re_alarmed",
 }  # fmt: skip
 

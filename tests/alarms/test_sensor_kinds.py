@@ -148,6 +148,17 @@ tests:
       - {at: 606s, alarm: forced, state: normal}
       - {at: 607s, alarm: forced, state: active_unacked, level: urgent}
       - {at: 630s, alarm: forced, state: latched_unacked}
+  - name: each of two doors by its own opening, whatever the other one says
+    interval: 10s
+    series:
+      - {room: R1, quantity: grant, values: '0x3 1 0x60'}
+      - {room: R1, quantity: door, channel: front, values: '0x4 1x60'}
+      - {room: R1, quantity: door, channel: back, values: '0x40 1x5 0x19'}
+    expect:
+      - {at: 390s, alarm: forced, state: normal}
+      - {at: 403s, alarm: forced, state: active_unacked}
+      - {at: 450s, alarm: forced, state: latched_unacked}
+      - {at: 640s, alarm: forced, state: latched_unacked}
 """
 
 
