@@ -18,6 +18,7 @@ from server.store.tables_org import EmergencyAccess
 from server.store.tables_security import AccountSecurity
 
 _SEEN_EVERY_MS = 60_000
+_USED_EVERY_MS: Final = 3_600_000
 _WRONG: Final = "登录名或密码不对。"
 
 log = logging.getLogger("server.accounts")
@@ -83,12 +84,22 @@ def vouch(db: Database, login: str, password: str, now: int, limits: SignInLimit
     """
     ident = _proven(db, login, password, now, limits, code, by_pin=by_pin)
     with db.read() as session:
-        account = session.get_one(Account, ident)
-        failed, found = account.failures, _identity(account, now, now=now)
-    if failed:  # what locks is failures in a row
-        with db.write() as session:
-            session.get_one(Account, ident).failures = 0
+        found = _identity(session.get_one(Account, ident), now, now=now)
+    _used(db, ident, now)
     return found
+
+
+def _used(db: Database, ident: int, now: int) -> None:
+    """He is who he says, without a session: whoever acts at terminals alone is no sleeper, and what locks is failures in a row."""
+    with db.read() as session:
+        account = session.get_one(Account, ident)
+        known = not account.failures and account.used_at is not None and now - account.used_at < _USED_EVERY_MS
+    if not known:
+        with db.write() as session:
+            account = session.get_one(Account, ident)
+            account.failures, account.used_at = 0, now
+            if account.person is not None:
+                session.get_one(Person, account.person).last_seen_at = now
 
 
 def reprove(db: Database, ident: int, password: str, now: int, limits: SignInLimits) -> None:
@@ -140,7 +151,9 @@ def holder(db: Database, subject: str, now: int) -> Identity:
         extra = session.get(AccountSecurity, account.id) if account is not None else None
         if account is None or not credentials.is_open(extra, now):
             raise SignInRefusedError("这张证书没有对应的账号。")
-        return _identity(account, now, extra=extra, now=now)
+        found = _identity(account, now, extra=extra, now=now)
+    _used(db, found.account, now)
+    return found
 
 
 def sign_in_by_code(db: Database, code: str, now: int, limits: SignInLimits, *, strong: bool, agent: str = "") -> tuple[str, Identity]:

@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from server.org import calibration, dormancy, emergency, feed, people, review
+from server.org import notices as org_notices
 from server.org.checks import CheckError
 from server.org.feed import directory, drop
 from server.settings import LdapSettings
@@ -159,8 +160,27 @@ def test_an_account_sleeps_after_ninety_days_but_not_the_last_of_its_kind(db: Da
         assert asleep == {"lin", "sec"}
         assert session.query(WebSession).count() == 0
     assert state(db, "P1") == (False, 0), "the person is told of alarms as before"
-    assert sorted(level for level, _ in notices(db, "dormant")) == ["alarm", "warn", "warn"]
+    assert sorted(level for level, _ in notices(db, "dormant")) == ["alarm", "warn", "warn"], "what was foretold has come true and is gone"
     assert any("最后一个账号" in sentence and "sys" in sentence for _, sentence in notices(db, "dormant"))
+
+
+def test_sleep_is_foretold_for_two_weeks_until_he_signs_in_or_somebody_has_seen_to_it(db: Database, accounts: dict[str, int]) -> None:
+    def told(day: float) -> list[str]:
+        with db.write() as session:
+            dormancy.run_once(session, T0 + round(day * DAY))
+        return [sentence for _, sentence in notices(db, "dormant") if "lin（" in sentence]
+
+    assert told(75) == []
+    assert "已 76 天没有登录，再过 14 天" in told(76)[0]
+    assert "再过 4 天" in told(86)[0]
+    with db.write() as session:
+        session.get_one(Account, accounts["lin"]).used_at = T0 + 87 * DAY
+    assert told(88) == []
+    assert len(told(87 + 80)) == 1
+    with db.write() as session:
+        row = session.scalars(select(Notice).where(Notice.subject == f"account:{accounts['lin']}", Notice.closed_at.is_(None))).one()
+        org_notices.close(session, row, "某", T0 + 168 * DAY)
+    assert told(87 + 82) == []
 
 
 # -- the review -----------------------------------------------------------------------------------------------------------------------------

@@ -66,13 +66,20 @@ POINTS = (
 
 
 class House:
-    """Everything that serves the screens. `now` is the server's clock (UTC ms); tests set it."""
+    """Everything that serves the screens. `now` is the server's clock (UTC ms); tests set it. `url`: of an empty database, SQLite without."""
 
     def __init__(
-        self, folder: Path, *, now: int | None = T0, limits: SignInLimits | None = None, banner: str | None = None, ping_ms: int = 5_000
+        self,
+        folder: Path,
+        *,
+        now: int | None = T0,
+        limits: SignInLimits | None = None,
+        banner: str | None = None,
+        ping_ms: int = 5_000,
+        url: str | None = None,
     ) -> None:
         self.folder, self._fixed = folder, now
-        self.db = Database(fresh(folder / "aw.db"))
+        self.db = Database(url or fresh(folder / "aw.db"))
         self._populate()
         self.store = open_store("embedded", folder / "series")
         self.board = Board()
@@ -201,7 +208,7 @@ class House:
                     Unit(code=code, parent=parent, level=min(level, 3), name=names[code], short_name=names[code][:2], duty_phone="0591-87550110")
                 )
                 session.flush()
-            session.add(Person(id=1, code="P-0001", name="林一", phone="+8613900001234", unit=COUNTY, duty="person_in_charge"))
+            session.add(Person(code="P-0001", name="林一", phone="+8613900001234", unit=COUNTY, duty="person_in_charge"))
             session.flush()
             for code, name in ((ROOM, "一号库房"), (OTHER, "二号库房"), (QUIET, "三号库房"), (FOREIGN, "档案库房")):
                 session.add(_room(code, name))

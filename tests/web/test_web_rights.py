@@ -4,6 +4,7 @@ by hand says what the roles may do with the routes of the outside surface.
 
 import ast
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -115,6 +116,17 @@ def town(tmp_path: Any) -> Iterator[Town]:
     made = Town(tmp_path)
     yield made
     made.close()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1_200)
+def test_every_route_answers_on_postgresql_as_well(postgres_url: str, tmp_path: Any) -> None:
+    with contextlib.closing(Town(tmp_path, url=postgres_url)) as town:
+        before = town.rows_of("city")
+        found = walked(town)
+        assert found.faults == [], "\n".join(found.faults[:40])
+        assert town.rows_of("city") == before
+        assert [route for route, roles in found.reached.items() if not roles and route not in WALK_PUBLIC] == []
 
 
 @pytest.mark.timeout(400)  # thousands of requests

@@ -158,8 +158,11 @@ def test_acting_at_a_terminal_asks_for_a_pin_in_place_and_leaves_nobody_signed_i
     wrong = terminal.post(address, data={"actor_login": "duty", "actor_pin": "000000"}, headers=HTML)
     assert "登录名或 PIN 不对" in wrong.text, "not: a wrong password"
     assert "请填写自己的登录名和 PIN" in terminal.post(address, data={"note": "已到门外"}, headers=HTML).text, "not: a wrong password"
+    house.now += 7_200_000
     done = terminal.post(address, data={"actor_login": "duty", "actor_pin": PIN, "note": "已到门外"})
     assert done.status_code == 303, done.text
+    with house.db.read() as session:
+        assert session.query(Account).filter_by(login="duty").one().used_at == house.now, "whoever acts at terminals alone is no sleeper"
     assert (house.alarm(ROOM, "smoke").acked_by, terminal.get("/api/v1/session").json()["role"]) == ("陈值班", "kiosk")
     assert house.client().post("/api/v1/session", json={"login": "duty", "password": PIN}).status_code == 401, "a PIN opens no session"
     assert terminal.post(f"/alarms/{alarm}/comment", data={"actor_login": "sister-duty", "actor_pin": PIN, "note": "x"}).status_code == 403

@@ -42,9 +42,9 @@ UNCLAIMED = "GW-999999-01"
 class Town(House):
     """The house with more units; `places` by key, `up` is the county above the two stations."""
 
-    def __init__(self, folder: Path, *, ping_ms: int = 5_000) -> None:
+    def __init__(self, folder: Path, *, ping_ms: int = 5_000, url: str | None = None) -> None:
         self.places: dict[str, Place] = {}
-        super().__init__(folder, ping_ms=ping_ms)
+        super().__init__(folder, ping_ms=ping_ms, url=url)
         self.birth()
         for room in (ROOM, OTHER):
             self.calm(room)
