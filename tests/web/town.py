@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, inspect, select
 from sqlalchemy.orm import Session
 
 from contract.claiming import claim_code
@@ -231,7 +231,7 @@ class Town(House):
         """Every row of every table that mentions one of these places, as text: what nobody from elsewhere may have changed."""
         marks = [mark for key in keys for mark in (self.places[key].unit, self.places[key].gateway)]
         with self.db.read() as session:
-            tables = [row[0] for row in session.connection().exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            tables = inspect(session.connection()).get_table_names()
             rows = {table: [repr(tuple(row)) for row in session.connection().exec_driver_sql(f'SELECT * FROM "{table}"')] for table in tables}
         # A rule set names every changed limit in force, wherever somebody changed one.
         skipped = ("audit", "web_session", "journal", "refused", "rule_set")
