@@ -144,6 +144,7 @@ COLUMNS = {(name, column.name): column for name, kind in KINDS.items() for colum
 """Columns of the books, by kind and name."""
 
 FORM = {
+    "actor_login": "登录名", "actor_pin": "PIN（有证书时可不填）",
     "again": "再输一次", "anchor": "从哪天起轮", "at": "时间", "begin": "开始", "code": "动态码", "days": "天数", "end": "结束",
     "hours": "小时数", "humidity": "湿度", "kind": "种类", "level": "级别", "limit": "限值", "measures": "处置措施", "minutes": "分钟数",
     "new": "新密码", "old": "原密码", "other": "编号", "password": "本人密码", "people": "人员", "period": "时段", "place": "库房或单位编号",

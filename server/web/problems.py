@@ -104,8 +104,11 @@ async def _validation(request: Request, error: Exception) -> Response:
 
 
 async def _to_be_mended(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """A form that cannot be taken as it is comes back with what was typed and the fields that are wrong, to be sent again."""
-    if body["status"] != HTTPStatus.UNPROCESSABLE_ENTITY or (typed := await kept.packed(request)) is None:
+    """A form that cannot be taken as it is comes back with what was typed and the fields that are wrong, to be sent again; so does one of a terminal
+    with a wrong PIN.
+    """
+    mendable = body["status"] == HTTPStatus.UNPROCESSABLE_ENTITY or (body["status"], body["code"]) == (HTTPStatus.FORBIDDEN, "pin_refused")
+    if not mendable or (typed := await kept.packed(request)) is None:
         return answer(request, body, headers)
     return answer(request, body, headers, typed=kept.unpacked(typed), secrets=await kept.secrets(request))
 

@@ -100,7 +100,12 @@ class Screens:
     def error(self, request: Request, body: dict[str, Any], typed: Sequence[tuple[str, str]] = (), secrets: Sequence[str] = ()) -> Response:
         """A problem as a page; with the fields that were `typed` into a form, those that are wrong and the `secrets` can be typed anew."""
         named = [str(error["where"]).rpartition(".")[2] for error in body["errors"]]
-        form = {"typed": typed, "secrets": secrets, "wrong": [name for name in dict.fromkeys(named) if name in dict(typed)]}
+        form = {
+            "typed": typed,
+            "secrets": secrets,
+            "proof": "actor_pin" in secrets,
+            "wrong": [name for name in dict.fromkeys(named) if name in dict(typed)],
+        }
         return self.page(request, "error.html", int(body["status"]), who=principal_or_none(request), problem=body, back=_left(request), **form)
 
     def words(self, request: Request) -> Words:

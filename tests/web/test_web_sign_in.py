@@ -155,8 +155,10 @@ def test_acting_at_a_terminal_asks_for_a_pin_in_place_and_leaves_nobody_signed_i
     address = f"/alarms/{alarm}/acknowledge"
     for actor in ({}, {"actor_login": "duty", "actor_pin": "000000"}, {"actor_login": "duty", "actor_pin": PASSWORD[:12]}):
         assert terminal.post(address, data=actor).status_code == 403
-    wrong = terminal.post(address, data={"actor_login": "duty", "actor_pin": "000000"}, headers=HTML)
+    wrong = terminal.post(address, data={"actor_login": "duty", "actor_pin": "864209", "note": "已到二楼"}, headers=HTML)
     assert "登录名或 PIN 不对" in wrong.text, "not: a wrong password"
+    assert 'name="note" value="已到二楼"' in wrong.text, "what was typed is not lost"
+    assert (wrong.text.count('name="actor_pin"'), "864209" in wrong.text) == (1, False)
     assert "请填写自己的登录名和 PIN" in terminal.post(address, data={"note": "已到门外"}, headers=HTML).text, "not: a wrong password"
     house.now += 7_200_000
     done = terminal.post(address, data={"actor_login": "duty", "actor_pin": PIN, "note": "已到门外"})

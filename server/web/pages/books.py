@@ -125,7 +125,7 @@ async def edit(request: Request, screens: ScreensOf, services: ServicesOf, who: 
     """The one form of all edits: kind, key.*, cell.*, reason, back. A script gets the refusal into the form, so that nothing typed is lost."""
     form = await request.form()
     back = _field(form, "back")
-    back = back if back.startswith("/") and not back.startswith("//") else "/units"
+    back = back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/units"
     try:
         done = await run_in_threadpool(_edit, services, who, form)
     except ProblemError as problem:
