@@ -51,9 +51,9 @@ def _foretell(session: Session, now: int) -> None:
             keys.add(key)
             about = f"账号 {account.login}（{account.display_name}）已 {DAYS - left} 天没有登录，再过 {left} 天自动停用；本人仍在用时登录一次即可"
             notices.put_up(session, key=key, kind=KIND, level="warn", unit=account.unit, subject=subject, sentence=about, now=now)
-    for key in session.scalars(select(Notice.open_key).where(Notice.open_key.startswith(f"{_SOON}:"))).all():
-        if key not in keys:
-            notices.take_down(session, str(key), now)
+    for standing in session.scalars(select(Notice.open_key).where(Notice.open_key.startswith(f"{_SOON}:"))).all():
+        if standing is not None and standing not in keys:
+            notices.take_down(session, standing, now)
 
 
 def _put_out(session: Session, account: Account, now: int) -> bool:
