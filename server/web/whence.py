@@ -1,4 +1,4 @@
-"""From where a request comes: the address behind trusted proxies, kept for the audit log and the limits of the same request."""
+"""From where a request comes: the address and the scheme behind trusted proxies, kept for the audit log and the limits of the same request."""
 
 import ipaddress
 import re
@@ -19,6 +19,13 @@ def address(scope: Scope, trusted: Sequence[str]) -> str:
     while hops and is_trusted(here, trusted):
         here = hops.pop()
     return here[:45]
+
+
+def scheme(scope: Scope, trusted: Sequence[str]) -> str:
+    """By which scheme the client came: what a trusted proxy says in X-Forwarded-Proto, which ends TLS, else the connection's own."""
+    peer = scope.get("client")
+    said = ",".join(Headers(scope=scope).getlist("x-forwarded-proto")).rpartition(",")[2].strip().lower()
+    return said if said in ("http", "https") and is_trusted(str(peer[0]) if peer else "", trusted) else str(scope["scheme"])
 
 
 def verified_subject(request: Request, trusted: Sequence[str]) -> str:
@@ -45,7 +52,9 @@ def is_trusted(here: str, trusted: Sequence[str]) -> bool:
 
 
 class Whence:
-    """ASGI: opens an origin for each request; who asks is filled in once he is known (auth.principal)."""
+    """ASGI: opens an origin for each request; who asks is filled in once he is known (auth.principal). The connection's own peer stays what it is:
+    whether a certificate is believed depends on who handed it on.
+    """
 
     def __init__(self, app: ASGIApp, trusted: Sequence[str] = ()) -> None:
         self.app, self._trusted = app, trusted
@@ -56,6 +65,7 @@ class Whence:
             await self.app(scope, receive, send)
             return
         origin = audit.Origin(address=address(scope, self._trusted))
+        scope["scheme"] = scheme(scope, self._trusted)
         scope["state"] = {**scope.get("state", {}), "origin": origin}
         with audit.acting(origin):
             await self.app(scope, receive, send)

@@ -30,8 +30,12 @@ def test_a_password_is_stored_as_argon2id_and_a_token_as_a_hash(house: House) ->
     assert sessions.sign_in(house.db, "new", PASSWORD, T0 + 5, LIMITS)[1].last_login_at == T0
 
 
-def test_an_unknown_login_and_a_wrong_password_get_the_same_answer(house: House) -> None:
+def test_an_unknown_login_and_a_wrong_password_get_the_same_answer(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr(sessions, "verify", lambda stored, _password: bool(checked.append(stored.rsplit("$", 2)[0])))
     assert str(fail(house)) == str(fail(house, "nobody"))
+    assert len(checked) == 2, "a hash is worked out for either, so that neither answers sooner"
+    assert checked[1] == sessions.DUMMY.rsplit("$", 2)[0]
 
 
 def test_an_account_locks_after_failures_and_opens_by_time(house: House) -> None:

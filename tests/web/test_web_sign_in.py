@@ -23,7 +23,7 @@ from server.store.tables import Account, AuditEntry, Person
 from server.store.tables_incident import Incident
 from server.web import site
 from simulators.oidc_provider import OidcProvider
-from tests.web.house import COUNTY, OTHER, PASSWORD, ROOM, SISTER, T0, House
+from tests.web.house import COUNTY, OTHER, PASSWORD, ROOM, SISTER, T0, House, serving
 from tests.web.test_web_security import extra
 
 HTML = {"accept": "text/html"}
@@ -237,6 +237,22 @@ def test_a_certificate_in_place_acts_without_a_pin(house: House, terminal: TestC
     assert behind.post(address, headers={**header, "X-Client-Verify": "NONE"}).status_code == 403
     assert behind.post(address, headers=header, follow_redirects=False).status_code == 303
     assert house.alarm(ROOM, "smoke").acked_by == "陈值班"
+
+
+def test_a_proxy_on_this_machine_is_believed_if_it_is_named_and_only_then(house: House, free_port: int) -> None:
+    extra(house, "duty", certificate="CN=duty-0001")
+    handed = {"X-Forwarded-For": "10.1.2.3", "X-Forwarded-Proto": "https", "X-Client-Verify": "SUCCESS", "X-Client-Subject": "CN=duty-0001"}
+    unnamed = house.app
+    house.app = site.build(replace(house.services, settings=replace(house.settings, trusted_proxies=("127.0.0.1",))))
+    with serving(house, free_port) as url:
+        answer = httpx.get(f"{url}/login/certificate", headers=handed, trust_env=False)
+    assert (answer.status_code, "; secure" in answer.headers["set-cookie"].lower()) == (303, True)
+    assert "strict-transport-security" in answer.headers
+    with house.db.read() as session:
+        assert session.query(AuditEntry).filter_by(action="session.open").one().address == "10.1.2.3"
+    client = TestClient(unnamed, client=("127.0.0.1", 1), headers={"Sec-Fetch-Site": "same-origin"})
+    cookie = client.post("/api/v1/session", json={"login": "duty", "password": PASSWORD}, headers=handed).headers["set-cookie"]
+    assert "secure" not in cookie.lower()
 
 
 def test_a_certificate_is_bound_on_the_own_page(house: House) -> None:
