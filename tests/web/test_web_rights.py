@@ -149,7 +149,7 @@ def test_nobody_reads_or_changes_anything_outside_his_subtree(town: Town) -> Non
     # The walk asks for papers as CSV, since a paper is the same data in every format; a PDF of each kind is read here.
     for kind in ("register", "climate", "inspection", "scorecard", "changes"):
         [who] = [one for one in town.characters() if one.name == "own-in_charge"]
-        target = f"/api/v1/reports/{kind}?code={who.own.unit}&period=2026-09&format=pdf"
+        target = f"/api/v1/reports/{kind}?unit={who.own.unit}&period=2026-09&format=pdf"
         paper = asyncio.run(walk.ask(town.app, "GET", target, who.headers))
         assert (paper.status, paper.body[:4]) == (200, b"%PDF"), paper.text
         assert not [mark for mark in who.forbidden if mark in paper.text]
