@@ -45,6 +45,7 @@ class Works:
             if row.until <= self._steps.now:
                 row.state, row.ended_at = "missed", self._steps.now
             elif row.since <= self._steps.now:
+                self._close(room, row.planned_by)
                 self._pause(room, row.until, person=row.person, reason=row.reason, by=row.planned_by, second=row.second)
                 row.state = "running"
         self._look_ahead(room)
@@ -76,6 +77,7 @@ class Works:
             return refusal
         else:
             self._close(room, command.by)
+            self._session.add(_row(command, now, now, "running"))
             self._pause(room, command.until, person=command.person, reason=command.reason, by=command.by, second=command.second)
         self._audit(command, "maintenance", room, {"until": command.until, "reason": command.reason, "second": command.second})
         return Outcome(state="maintenance")
@@ -91,10 +93,7 @@ class Works:
             return Outcome(code="not_allowed", sentence="开始时间须晚于现在，最多提前一年。")
         if any(row.since < command.until and command.since < row.until for row in works.planned(self._session, room.code)):
             return Outcome(code="conflict", sentence="与这间库房已安排的维护时间重叠。")
-        row = Work(
-            room=room.code, since=command.since, until=command.until, reason=command.reason, person=command.person, second=command.second,
-            planned_by=command.by[:60], planned_at=now, state="planned",
-        )  # fmt: skip
+        row = _row(command, command.since, now, "planned")
         self._session.add(row)
         self._look_ahead(room)
         said = {"work": row.id, "since": row.since, "until": row.until, "reason": row.reason, "person": row.person, "second": row.second}
@@ -149,6 +148,14 @@ def expect(world: World, room: RoomInfo) -> None:
     """Have a room looked at when its work begins or ends."""
     for turn in room.work_turns():
         heapq.heappush(world.works, (turn, room.code))
+
+
+def _row(command: commands.Maintenance, since: int, now: int, state: str) -> Work:
+    """Work as people see it listed, whether it was announced or begins at once."""
+    return Work(
+        room=command.room, since=since, until=command.until, reason=command.reason, person=command.person, second=command.second,
+        planned_by=command.by[:60], planned_at=now, state=state,
+    )  # fmt: skip
 
 
 def _refused(command: commands.Maintenance, since: int) -> Outcome | None:

@@ -100,7 +100,9 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this type
     errors = [{"where": ".".join(str(part) for part in item["loc"]), "message": item["msg"]} for item in error.errors()]
-    return await _to_be_mended(request, document(request, 422, "内容不符合要求，请看各项说明。", errors=errors))
+    strange = [str(item["loc"][-1])[:60] for item in error.errors() if item["type"] == "extra_forbidden"]
+    detail = f"没有这些项，请核对名称：{'、'.join(strange)}。" if strange else "内容不符合要求，请看各项说明。"
+    return await _to_be_mended(request, document(request, 422, detail, errors=errors))
 
 
 async def _to_be_mended(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:

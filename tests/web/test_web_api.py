@@ -1,7 +1,10 @@
 """What the interface answers: shapes, units, times, pages, problems."""
 
 import dataclasses
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -242,6 +245,10 @@ def test_life_signs(house: House) -> None:
     assert metrics.headers["content-type"].startswith("text/plain")
 
 
+def _bodies(description: dict[str, Any]) -> list[dict[str, Any]]:
+    return [op["requestBody"] for ops in description["paths"].values() for op in ops.values() if "requestBody" in op]
+
+
 def test_the_interface_describes_itself(house: House) -> None:
     client = house.client()
     description = client.get("/api/v1/openapi.json").json()
@@ -250,6 +257,17 @@ def test_the_interface_describes_itself(house: House) -> None:
     assert len(idents) == len(set(idents)) >= 30
     bodies = {op["operationId"]: op["responses"] for ops in description["paths"].values() for op in ops.values() if "requestBody" in op}
     assert [name for name, answers in bodies.items() if not {"400", "422"} <= answers.keys()] == [], "a body that cannot be read is an answer too"
+    shapes = description["components"]["schemas"]
+    of_bodies = {ref for op in _bodies(description) for ref in re.findall(r"schemas/(\w+)", json.dumps(op["content"].get("application/json", {})))}
+    assert [name for name in sorted(of_bodies) if shapes[name].get("additionalProperties") is not False] == ["Enrolment"], (
+        "what is mistyped is refused, but of a newer gateway"
+    )
     assert client.post("/api/v1/session", content=b"{", headers={"content-type": "application/json"}).status_code in (400, 422)
     assert client.get("/docs").status_code == 404
     assert client.get("/redoc").status_code == 404
+
+
+def test_a_mistyped_key_is_refused_by_its_name_and_does_nothing(house: House) -> None:
+    body = {"untill": "2099-01-01T00:00:00Z", "until": "2099-01-01T00:00:00Z", "reason": "消杀", "person": "王工"}
+    answer = house.client("duty").post(f"/api/v1/rooms/{ROOM}/maintenance", json=body)
+    assert (answer.status_code, answer.json()["detail"]) == (422, "没有这些项，请核对名称：untill。")

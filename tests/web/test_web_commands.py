@@ -254,8 +254,12 @@ def test_maintenance_from_the_room_page(house: House) -> None:
     client = house.client("duty")
     answer = client.post(f"/rooms/{ROOM}/maintenance", data={"minutes": "60", "reason": "空调检修", "person": ""})
     assert answer.status_code == 303
+    assert "空调检修" in client.get("/duty", headers={"Accept": "text/html"}).text, "the duty sees where people work now"
     assert client.post(f"/rooms/{ROOM}/maintenance", data={"minutes": "60", "reason": ""}, headers={"Accept": "text/html"}).status_code == 422
     assert client.post(f"/rooms/{ROOM}/maintenance", data={"minutes": "0"}).status_code == 303
+    [listed] = client.get("/api/v1/maintenance").json()["items"]
+    assert (listed["state"], listed["reason"], listed["planned_by"]) == ("over", "空调检修", listed["ended_by"])
+    assert "空调检修" not in client.get("/duty", headers={"Accept": "text/html"}).text
     entries = house.client("province-audit").get("/api/v1/audit").json()["items"]
     works = [entry for entry in entries if entry["action"] == "maintenance"]
     assert [entry["detail"]["until"] - T0 for entry in works] == [0, 3_600_000]

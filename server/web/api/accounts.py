@@ -11,6 +11,7 @@ from server.org.checks import CheckError
 from server.store.tables import Account
 from server.web import problems
 from server.web.api.common import PROBLEMS
+from server.web.api.models import Body
 from server.web.api.people import person_of
 from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.problems import ProblemError, invalid
@@ -23,7 +24,7 @@ router = api_router("accounts", refusals=PROBLEMS)
 Granter = Annotated[Principal, Depends(require(Action.GRANT))]
 
 
-class AccountOrder(BaseModel):
+class AccountOrder(Body):
     """The account's role, at a unit where the person holds it, and why."""
 
     role: str = Field(max_length=16)
@@ -31,14 +32,14 @@ class AccountOrder(BaseModel):
     reason: str = Field(min_length=1, max_length=200)
 
 
-class RenewOrder(BaseModel):
+class RenewOrder(Body):
     """Why a new password; `second_factor`: the authenticator is lost as well and has to be enrolled anew."""
 
     reason: str = Field(min_length=1, max_length=200)
     second_factor: bool = False
 
 
-class EndOrder(BaseModel):
+class EndOrder(Body):
     """Why the account ends."""
 
     reason: str = Field(min_length=1, max_length=200)

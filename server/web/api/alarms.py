@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
-from pydantic import BaseModel, StringConstraints
+from pydantic import StringConstraints
 from starlette.concurrency import run_in_threadpool
 
 from server.store import alarms, incidents
@@ -14,7 +14,7 @@ from server.web import door, labels
 from server.web.api import views
 from server.web.api.alarm_models import AlarmDetail, AlarmView, EscalationView
 from server.web.api.common import PROBLEMS, Cursor, From, Instant, Limit, To, Viewer, at, decode_id, ms, page
-from server.web.api.models import CommandResult, Page
+from server.web.api.models import Body, CommandResult, Page
 from server.web.api.rosters import names_on_duty
 from server.web.auth import Principal, ServicesOf, check, require_alarm, require_unit
 from server.web.behalf import Said, said
@@ -37,7 +37,7 @@ Reason = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_wh
 Via = Annotated[str, StringConstraints(pattern="^(page|api|sms|voice)$")]
 
 
-class Remark(BaseModel):
+class Remark(Body):
     """A note, which may be empty."""
 
     note: Note = ""
@@ -51,7 +51,7 @@ class TakeOver(Remark):
     code: Annotated[str, StringConstraints(max_length=32, strip_whitespace=True)] = ""
 
 
-class Pause(BaseModel):
+class Pause(Body):
     """暂停提醒 until an instant, with a reason. `one_shot`: for this occurrence only, it ends with the alarm's return to normal."""
 
     until: Instant
@@ -59,7 +59,7 @@ class Pause(BaseModel):
     one_shot: bool = False
 
 
-class Permit(BaseModel):
+class Permit(Body):
     """停用: the permit or reason. Smoke is taken out of service by two people: `second` is the other one's login, proven by his own password."""
 
     reason: Reason
@@ -68,7 +68,7 @@ class Permit(BaseModel):
     second_code: Annotated[str, StringConstraints(max_length=8)] = ""
 
 
-class Comment(BaseModel):
+class Comment(Body):
     """A remark on the record."""
 
     note: Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]

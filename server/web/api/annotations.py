@@ -16,6 +16,7 @@ from server.store.tables import Alarm, Point
 from server.store.tables_series import Annotation
 from server.web.api.common import PROBLEMS, From, Instant, To, Viewer, at, at_or_none, ms, span
 from server.web.api.history import DAY_MS, answering
+from server.web.api.models import Body
 from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
@@ -86,7 +87,7 @@ class RoomEvents(BaseModel):
     cut: bool = Field(description=f"of alarms and changes the first {MOST} are given")
 
 
-class NewAnnotation(BaseModel):
+class NewAnnotation(Body):
     """A remark to add."""
 
     since: Instant

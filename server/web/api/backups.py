@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from server.history import backup, carry
 from server.series import SeriesError
 from server.store import audit
 from server.web.api.common import PROBLEMS
+from server.web.api.models import Body
 from server.web.auth import Principal, ServicesOf, require
 from server.web.problems import ProblemError
 from server.web.rights import Action
@@ -18,7 +19,7 @@ from server.web.routers import api_router
 router = api_router("backup", refusals=PROBLEMS)
 
 
-class Target(BaseModel):
+class Target(Body):
     """A new or empty folder of the server's machine, as an absolute path."""
 
     folder: str = Field(min_length=1, max_length=1000)

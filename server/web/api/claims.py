@@ -15,6 +15,7 @@ from server.store.tables import Gateway
 from server.store.tables_gateway import GatewayEnrolment
 from server.web import edits, problems
 from server.web.api.common import PROBLEMS, at
+from server.web.api.models import Body
 from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
@@ -54,7 +55,7 @@ class WaitingView(BaseModel):
     last_seen_at: datetime
 
 
-class ClaimBody(BaseModel):
+class ClaimBody(Body):
     """Which box (by the code that it shows) goes to which unit."""
 
     code: str = Field(max_length=20)
@@ -72,7 +73,7 @@ class ClaimView(BaseModel):
     group: str
 
 
-class Reasoned(BaseModel):
+class Reasoned(Body):
     """Why."""
 
     reason: str = Field(min_length=1, max_length=200)

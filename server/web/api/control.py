@@ -15,7 +15,7 @@ from server.store import audit, gateway_events, units
 from server.store.tables import Gateway, GatewayCommand
 from server.web import problems
 from server.web.api.common import PROBLEMS, Cursor, Limit, at, decode_id, page
-from server.web.api.models import Page
+from server.web.api.models import Body, Page
 from server.web.auth import Principal, ServicesOf, require
 from server.web.problems import ProblemError
 from server.web.rights import Action
@@ -31,7 +31,7 @@ Controller = Annotated[Principal, Depends(require(Action.CONTROL))]
 Looker = Annotated[Principal, Depends(require(Action.GATEWAYS))]
 
 
-class WriteOrder(BaseModel):
+class WriteOrder(Body):
     """What to write: a write of the device's profile and its value. `two_people` holds it until somebody else confirms it."""
 
     device: str = Field(min_length=1, max_length=60)
@@ -41,7 +41,7 @@ class WriteOrder(BaseModel):
     two_people: bool = False
 
 
-class Confirmation(BaseModel):
+class Confirmation(Body):
     """The order that a second person confirms."""
 
     order: int = Field(ge=1, lt=1 << 53)

@@ -12,7 +12,7 @@ from server.duty import watch_checks
 from server.store import drills
 from server.store.tables_drill import Drill, DrillCampaign, WatchCheck
 from server.web.api.common import PROBLEMS, Cursor, Limit, Viewer, at, at_or_none, decode_id, page
-from server.web.api.models import Page
+from server.web.api.models import Body, Page
 from server.web.auth import Principal, ServicesOf, require, require_room, require_unit
 from server.web.problems import ProblemError
 from server.web.rights import Action
@@ -26,7 +26,7 @@ Handling = Annotated[Principal, Depends(require(Action.HANDLE))]
 Unit = Annotated[str, StringConstraints(max_length=12)]
 
 
-class DrillOrder(BaseModel):
+class DrillOrder(Body):
     """演练 of one room, or of every room in service of a unit and below it."""
 
     room: Annotated[str, StringConstraints(max_length=16)] = ""
@@ -41,7 +41,7 @@ class DrillOrder(BaseModel):
         return self
 
 
-class StandingOrder(BaseModel):
+class StandingOrder(Body):
     """Every room of a unit once in `every_days`; 0 ends it."""
 
     unit: Unit
@@ -93,13 +93,13 @@ class CheckView(BaseModel):
     answer: float | None
 
 
-class Question(BaseModel):
+class Question(Body):
     """查岗 of a unit's desk."""
 
     unit: Unit
 
 
-class Answer(BaseModel):
+class Answer(Body):
     """What the desk reads on its board."""
 
     value: float = Field(allow_inf_nan=False)

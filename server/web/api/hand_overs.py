@@ -10,6 +10,7 @@ from sqlalchemy import select
 from server.duty import handover
 from server.store.tables_duty import HandOver
 from server.web.api.common import PROBLEMS, at, at_or_none
+from server.web.api.models import Body
 from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.problems import ProblemError
 from server.web.rights import Action
@@ -21,7 +22,7 @@ Handling = Annotated[Principal, Depends(require(Action.HANDLE))]
 Telling = Annotated[Principal, Depends(require(Action.NOTIFICATIONS))]
 
 
-class SignBody(BaseModel):
+class SignBody(Body):
     """A signature under the sheet."""
 
     remark: Annotated[str, StringConstraints(max_length=500, strip_whitespace=True)] = ""

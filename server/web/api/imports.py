@@ -13,7 +13,7 @@ from server.store import organisation, units
 from server.store.tables_org import ImportRun
 from server.web import edits, problems
 from server.web.api.common import PROBLEMS, Cursor, Limit, at, at_or_none, decode_id, page
-from server.web.api.models import Page
+from server.web.api.models import Body, Page
 from server.web.auth import Principal, ServicesOf, require
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
@@ -47,7 +47,7 @@ class RunView(BaseModel):
     finished_at: datetime | None
 
 
-class Undo(BaseModel):
+class Undo(Body):
     """Why an import is taken back."""
 
     reason: str = Field(min_length=1, max_length=200)

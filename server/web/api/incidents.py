@@ -13,7 +13,7 @@ from server.duty import incident_work as duty
 from server.store import incidents, rooms, units
 from server.store.tables_incident import Incident
 from server.web.api.common import PROBLEMS, Cursor, From, Limit, Viewer, at, at_or_none, decode_id, ms, page
-from server.web.api.models import Page
+from server.web.api.models import Body, Page
 from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.problems import NO_RIGHT, ProblemError
 from server.web.rights import Action
@@ -100,19 +100,19 @@ class IncidentDetail(IncidentView):
     dossier_sha256: str | None
 
 
-class Tick(BaseModel):
+class Tick(Body):
     """A step done, or taken back."""
 
     done: bool = True
 
 
-class Line(BaseModel):
+class Line(Body):
     """A line of the work log."""
 
     text: Annotated[str, StringConstraints(min_length=1, max_length=1000, strip_whitespace=True)]
 
 
-class Report(BaseModel):
+class Report(Body):
     """报告处置结论: the closing code and the measures taken."""
 
     code: str = Field(description=", ".join(duty.CODES))

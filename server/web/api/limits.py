@@ -16,7 +16,7 @@ from server.store.places import Place, places
 from server.store.tables_alarms import LimitChange
 from server.web.api.common import PROBLEMS, Cursor, From, Instant, Limit, To, Viewer, at, at_or_none, decode_id, ms, page, span
 from server.web.api.history import DAY_MS
-from server.web.api.models import Page
+from server.web.api.models import Body, Page
 from server.web.auth import Principal, ServicesOf, require, require_room, require_unit
 from server.web.i18n import Words
 from server.web.problems import ProblemError, invalid
@@ -33,7 +33,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^
 Why = Annotated[str, StringConstraints(min_length=2, max_length=200, strip_whitespace=True)]
 
 
-class Tightening(BaseModel):
+class Tightening(Body):
     """A tighter limit for one level of one rule, in a room or in a unit and everything below it. It can never loosen anything."""
 
     rule: Name
@@ -78,7 +78,7 @@ class Preview(BaseModel):
     sentence: str
 
 
-class Backtest(BaseModel):
+class Backtest(Body):
     """A rule file to be judged on stored history."""
 
     rules: Annotated[str, StringConstraints(min_length=1, max_length=200_000)]

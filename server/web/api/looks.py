@@ -17,7 +17,7 @@ from server.store.tables_duty import LookCall, LookItem
 from server.watch import commands
 from server.web import door
 from server.web.api.common import PROBLEMS, at, at_or_none
-from server.web.api.models import Done
+from server.web.api.models import Body, Done
 from server.web.auth import Principal, ServicesOf, require, require_alarm, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
@@ -31,14 +31,14 @@ Telling = Annotated[Principal, Depends(require(Action.NOTIFICATIONS))]
 Words = Annotated[str, StringConstraints(max_length=200, strip_whitespace=True)]
 
 
-class LookBody(BaseModel):
+class LookBody(Body):
     """派查: which rooms; none named means all of the unit and below that are blind."""
 
     rooms: list[Annotated[str, StringConstraints(max_length=16)]] = Field(default_factory=list, max_length=2000)
     note: Words = ""
 
 
-class LookAnswer(BaseModel):
+class LookAnswer(Body):
     """What somebody said by phone about one room, recorded by the desk."""
 
     room: Annotated[str, StringConstraints(max_length=16)]

@@ -13,7 +13,7 @@ from server.watch import commands
 from server.web import door
 from server.web.api.alarms import Reason
 from server.web.api.common import PROBLEMS, Cursor, Instant, Limit, Viewer, at, at_or_none, decode_id, ms, page
-from server.web.api.models import CommandResult, Page
+from server.web.api.models import Body, CommandResult, Page
 from server.web.auth import Principal, ServicesOf, require, require_room, require_unit
 from server.web.rights import Action
 from server.web.routers import api_router
@@ -23,7 +23,7 @@ router = api_router("rooms", refusals=PROBLEMS)
 Silencing = Annotated[Principal, Depends(require(Action.SILENCE))]
 
 
-class WorkOrder(BaseModel):
+class WorkOrder(Body):
     """维护: until when, why, and who answers for it. An `until` that has passed ends it; with `since` it begins then.
 
     Smoke and what else needs two people is paused only with a second one, who proves it by his own password.

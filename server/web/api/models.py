@@ -1,11 +1,17 @@
-"""Shapes of answers. Instants are ISO 8601 in UTC, durations seconds, values in the unit that stands beside them."""
+"""Shapes of answers, and what all bodies share. Instants are ISO 8601 in UTC, durations seconds, values in the unit beside them."""
 
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 Item = TypeVar("Item")
+
+
+class Body(BaseModel):
+    """What somebody asks for. A key that is not known is refused: whoever mistypes `until` must not be told that it is done."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Done(BaseModel):

@@ -12,7 +12,7 @@ from server.store import organisation, units
 from server.store.tables_org import ChangeRequest, Notice
 from server.web import edits, problems
 from server.web.api.common import PROBLEMS, Cursor, Limit, Viewer, at, at_or_none, decode_id, page
-from server.web.api.models import Page
+from server.web.api.models import Body, Page
 from server.web.auth import Principal, ServicesOf, require
 from server.web.problems import ProblemError
 from server.web.rights import Action
@@ -24,7 +24,7 @@ Proposer = Annotated[Principal, Depends(require(Action.PEOPLE))]
 Organiser = Annotated[Principal, Depends(require(Action.ORGANISE))]
 
 
-class Edit(BaseModel):
+class Edit(Body):
     """A change: `kind` of row (units, people, rooms, devices, holdings, calibrations) or deed (leave, disable, enable, merge, sheet, strike)."""
 
     kind: str = Field(max_length=16)
@@ -41,7 +41,7 @@ class EditResult(BaseModel):
     sentence: str
 
 
-class Decision(BaseModel):
+class Decision(Body):
     """Approve or refuse, with a remark."""
 
     approve: bool

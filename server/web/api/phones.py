@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import Depends, Path
-from pydantic import BaseModel, Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator
 from sqlalchemy.orm import Session
 
 from server.duty import phones
@@ -11,7 +11,7 @@ from server.notify.texts import default_texts
 from server.store import people, units
 from server.store.tables import Person
 from server.web.api.common import PROBLEMS
-from server.web.api.models import Done
+from server.web.api.models import Body, Done
 from server.web.auth import Principal, ServicesOf, require
 from server.web.problems import NO_RIGHT, ProblemError
 from server.web.rights import Action
@@ -21,13 +21,13 @@ router = api_router("duty", refusals=PROBLEMS)
 Phoning = Annotated[Principal, Depends(require(Action.PHONES))]
 
 
-class CodeBody(BaseModel):
+class CodeBody(Body):
     """The code that came by text or call."""
 
     code: Annotated[str, StringConstraints(min_length=4, max_length=12, strip_whitespace=True)]
 
 
-class WaysBody(BaseModel):
+class WaysBody(Body):
     """Ways in order; each at most once."""
 
     ways: Annotated[list[Literal["sms", "voice", "email"]], Field(max_length=3)]

@@ -11,7 +11,7 @@ from server.org.readings import DoubtfulError, Entry, ReadingError
 from server.store import manual
 from server.store.tables_papers import ManualReading
 from server.web.api.common import PROBLEMS, Cursor, Instant, Limit, Viewer, at, decode_id, ms, page
-from server.web.api.models import Page
+from server.web.api.models import Body, Page
 from server.web.auth import Principal, ServicesOf, require, require_room, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
@@ -23,7 +23,7 @@ router = api_router("readings", refusals=PROBLEMS)
 Recorder = Annotated[Principal, Depends(require(Action.HANDLE))]
 
 
-class ReadingBody(BaseModel):
+class ReadingBody(Body):
     """A reading. `key` is any text that is new for each reading: sent twice with the same key, it is one."""
 
     taken_at: Instant

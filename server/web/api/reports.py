@@ -4,7 +4,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from sqlalchemy.orm import Session
 from starlette.responses import FileResponse, Response
 
@@ -18,7 +18,7 @@ from server.store import exports, units
 from server.store.tables import Unit
 from server.store.tables_papers import ExportJob
 from server.web.api.common import PROBLEMS, Cursor, Limit, Viewer, at, at_or_none, decode_cursor, decode_id, page
-from server.web.api.models import Page
+from server.web.api.models import Body, Page
 from server.web.api.paper_models import ExportView, ScorePartView, ScoreView
 from server.web.auth import Principal, ServicesOf, require_room, require_unit
 from server.web.problems import ProblemError, invalid
@@ -32,7 +32,7 @@ Ident = Annotated[int, Path(ge=1, lt=1 << 63)]
 PeriodText = Annotated[str, Query(max_length=32, description="2026-10, 2026-Q3, 2026 or 2026-10-01..2026-10-15; left out: this month")]
 
 
-class HistoryOptions(BaseModel):
+class HistoryOptions(Body):
     """What of the history is wanted; left out: temperature and humidity over the whole period, every sample."""
 
     model_config = ConfigDict(populate_by_name=True)
@@ -44,7 +44,7 @@ class HistoryOptions(BaseModel):
     until: int | None = Field(None, alias="to", ge=0, lt=1 << 53, description="UTC ms")
 
 
-class OrderBody(BaseModel):
+class OrderBody(Body):
     """An order for a paper or a data export."""
 
     kind: str = Field(max_length=24, description="register, climate, inspection, scorecard, … or history")

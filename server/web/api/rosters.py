@@ -17,7 +17,7 @@ from server.store import audit, people, units
 from server.store.tables import Person
 from server.store.tables_duty import Roster, RosterChange, UnitPair
 from server.web.api.common import PROBLEMS, From, To, Viewer, at, span
-from server.web.api.models import Done
+from server.web.api.models import Body, Done
 from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
@@ -65,7 +65,7 @@ class GapView(BaseModel):
     empty: bool
 
 
-class RosterBody(BaseModel):
+class RosterBody(Body):
     """A shift of a unit and its rotation. `people`: personnel numbers in the order of their turns; a list within the list is a turn of several."""
 
     name: Name
@@ -78,7 +78,7 @@ class RosterBody(BaseModel):
     people: list[str | list[str]] = Field(max_length=200)
 
 
-class DayBody(BaseModel):
+class DayBody(Body):
     """Other people for one day of a shift; an empty list: it does not take place."""
 
     name: Name
@@ -87,7 +87,7 @@ class DayBody(BaseModel):
     why: Words = ""
 
 
-class PairBody(BaseModel):
+class PairBody(Body):
     """结对代管: the code of the unit that stands in, empty for none."""
 
     stand_in: Annotated[str, StringConstraints(max_length=12, strip_whitespace=True)] = ""

@@ -12,7 +12,7 @@ from server import trials
 from server.store.tables_alarms import ShadowRun
 from server.web.api.common import PROBLEMS, Cursor, Instant, Limit, Viewer, at, at_or_none, decode_id, ms, page
 from server.web.api.limits import Setter
-from server.web.api.models import Page
+from server.web.api.models import Body, Page
 from server.web.auth import Principal, ServicesOf, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.routers import api_router
@@ -23,7 +23,7 @@ router = api_router("limits", refusals=PROBLEMS)
 TrialId = Annotated[int, Path(ge=1, lt=1 << 63)]
 
 
-class NewTrial(BaseModel):
+class NewTrial(Body):
     """A rule file to be tried in a unit and everything below it."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]

@@ -3,12 +3,12 @@
 from typing import Annotated
 
 from fastapi import Request, Response
-from pydantic import AliasChoices, BaseModel, Field, StringConstraints
+from pydantic import AliasChoices, Field, StringConstraints
 
 from server.org import sessions
 from server.web import rights
 from server.web.api.common import PROBLEMS, Asker, at_or_none
-from server.web.api.models import SessionInfo
+from server.web.api.models import Body, SessionInfo
 from server.web.auth import COOKIE, ServicesOf
 from server.web.problems import ProblemError
 from server.web.routers import api_router
@@ -17,7 +17,7 @@ from server.web.services import Services
 router = api_router("session")
 
 
-class SignIn(BaseModel):
+class SignIn(Body):
     """Login and password."""
 
     login: Annotated[str, StringConstraints(min_length=1, max_length=60), Field(validation_alias=AliasChoices("login", "username"))]

@@ -3,14 +3,14 @@
 from typing import Annotated, Literal
 
 from fastapi import Depends
-from pydantic import BaseModel, StringConstraints
+from pydantic import StringConstraints
 from starlette.concurrency import run_in_threadpool
 
 from server.watch import commands
 from server.watch.commands import STAGES
 from server.web import door
 from server.web.api.common import PROBLEMS
-from server.web.api.models import CommandResult
+from server.web.api.models import Body, CommandResult
 from server.web.auth import Principal, ServicesOf, require, require_room
 from server.web.rights import Action
 from server.web.routers import api_router
@@ -21,7 +21,7 @@ __all__ = ["STAGES", "ReportBody", "StageBody", "report", "router", "stage"]
 router = api_router("rooms", refusals=PROBLEMS)
 
 
-class StageBody(BaseModel):
+class StageBody(Body):
     """阶段 with the reason for the change. A room with smoke is retired by two people: `second` is the other one's login, with his own password."""
 
     stage: Literal["not_connected", "commissioning", "trial", "in_use", "retired"]
@@ -31,7 +31,7 @@ class StageBody(BaseModel):
     second_code: Annotated[str, StringConstraints(max_length=8)] = ""
 
 
-class ReportBody(BaseModel):
+class ReportBody(Body):
     """现场报告."""
 
     note: Annotated[str, StringConstraints(max_length=500, strip_whitespace=True)] = ""

@@ -13,7 +13,7 @@ from server.org.still_keeping import LONGEST_DAYS, MOST_AREAS
 from server.store import audit, snapshots
 from server.store.tables import AuditEntry, Snapshot
 from server.web.api.common import PROBLEMS, Cursor, Limit, at, decode_id, page
-from server.web.api.models import Page
+from server.web.api.models import Body, Page
 from server.web.api.snapshots import Picturing, original
 from server.web.auth import Principal, ServicesOf, require, require_room, require_unit
 from server.web.problems import ProblemError, invalid
@@ -42,7 +42,7 @@ class StillView(BaseModel):
     until: datetime | None
 
 
-class Area(BaseModel):
+class Area(Body):
     """A rectangle as shares of the picture's width and height, from its upper left corner."""
 
     left: Share
@@ -51,7 +51,7 @@ class Area(BaseModel):
     height: Share
 
 
-class MaskBody(BaseModel):
+class MaskBody(Body):
     """What is covered from now on in all pictures of a camera; an empty list uncovers it."""
 
     gateway: Annotated[str, StringConstraints(min_length=1, max_length=40)]
@@ -71,7 +71,7 @@ class MaskView(BaseModel):
     by: str
 
 
-class PolicyBody(BaseModel):
+class PolicyBody(Body):
     """How long a unit and those below it keep stills; null: as the unit above."""
 
     keep_days: Annotated[int, Field(ge=1, le=LONGEST_DAYS)] | None
@@ -99,7 +99,7 @@ class LookView(BaseModel):
     reason: str
 
 
-class OriginalBody(BaseModel):
+class OriginalBody(Body):
     """Why the original is needed."""
 
     reason: Reason

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from server.org import visitors
 from server.web.api.common import PROBLEMS, at, ms
+from server.web.api.models import Body
 from server.web.auth import Principal, ServicesOf, require, require_unit
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
@@ -19,7 +20,7 @@ router = api_router("accounts", refusals=PROBLEMS)
 Granter = Annotated[Principal, Depends(require(Action.GRANT))]
 
 
-class VisitorOrder(BaseModel):
+class VisitorOrder(Body):
     """A visit: who, where, from when until when (at most 30 days), why."""
 
     login: str = Field(min_length=1, max_length=60)
