@@ -9,9 +9,10 @@ from server.duty.calendar import Workdays
 from server.notify.outage import outages
 from server.notify.texts import default_texts
 from server.store.session import Database
-from server.store.tables import Unit
+from server.store.tables import Alarm, Unit
 from server.watch.commands import Command, Condition
 
+_OUTAGE = "channel_outage"
 AGAIN_MS = 5 * 60_000
 """A condition that holds is repeated at this pace, in case the watch did not get it; one that does not is said once."""
 
@@ -47,14 +48,15 @@ class DutyConditions:
             top = session.scalar(select(Unit.code).where(Unit.parent.is_(None)).order_by(Unit.code).limit(1))
             vacancies = vacancy.look(session, self._workdays, now)
             broken = outages(session, self._channels, now)
+            gone = set(session.scalars(select(Alarm.subject).where(Alarm.rule == _OUTAGE, Alarm.closed_at.is_(None))))
         found = [
             Condition(subject=one.subject, rule=vacancy.RULE, active=one.active, unit=one.unit, level=one.level, note=one.note, by="系统")
             for one in vacancies
         ]
         if top is not None:
             found += [
-                Condition(subject=f"channel:{name}", rule="channel_outage", active=name in broken, unit=top, level="urgent", by="系统")
-                for name in self._channels
+                Condition(subject=subject, rule=_OUTAGE, active=subject.removeprefix("channel:") in broken, unit=top, level="urgent", by="系统")
+                for subject in sorted(gone | {f"channel:{name}" for name in self._channels})  # also one that the settings no longer name
             ]
         return found
 

@@ -135,8 +135,8 @@ class Claims:
             self._count(row.channel, "dropped")
 
     def give_up(self, session: Session, row: Notification, sentence: str, now: int) -> None:
-        """It will never go by this channel: the next one, else the next person."""
-        row.state, row.claimed_until, row.error = "failed", None, sentence[:200]
+        """It will never go by this channel: the next one, else the next person. `due` says from then on when it was given up."""
+        row.state, row.claimed_until, row.error, row.due = "failed", None, sentence[:200], now
         self._count(row.channel, "failed")
         if wanted(session, row):
             self._fallback.go_on(session, row, now, late=now - row.created_at >= self._settings.validity_ms)

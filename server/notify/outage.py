@@ -2,27 +2,44 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, and_, distinct, func, or_, select
 from sqlalchemy.orm import Session
 
+from server.notify.throttle import THROTTLED
 from server.store.tables import Notification
 
 AFTER_MS = 60_000
-TRIES = 3
-_RECENT_MS = 15 * 60_000
+_TRIES, _PHONES = 3, 2
+_IN_DOUBT_MS = 30_000
+"""A refusal comes with the answer to the request; what was given up so long after it was looked for in vain."""
+_GIVEN_UP = ("failed", "dropped")
 
 
 def outages(session: Session, channels: Iterable[str], now: int) -> dict[str, int]:
-    """Channels that have failed for a minute and several tries with nothing sent since, and since when (UTC ms)."""
+    """Channels by which nothing has gone since something failed a minute ago or earlier, and since when (UTC ms).
+
+    One message is enough while it is still tried: at night there may be only one to be told. Of what was given up one refusal may be the number's
+    fault: there it takes two numbers, three tries, or a look for it in vain. It holds until something is sent: that nobody tried is no recovery.
+    """
     found = {}
     for channel in channels:
         mine = Notification.channel == channel
-        tried = select(func.min(Notification.created_at), func.sum(Notification.attempts)).where(
-            mine, Notification.state.in_(("queued", "claimed", "failed")), Notification.attempts > 0, Notification.error != "",
-            Notification.created_at > now - _RECENT_MS,
-        )  # fmt: skip
         sent = session.scalar(select(func.max(Notification.sent_at)).where(mine)) or 0
-        since, tries = session.execute(tried.where(Notification.created_at > sent)).one()
-        if since is not None and now - since >= AFTER_MS and (tries or 0) >= TRIES:
+        tried = and_(
+            mine, Notification.created_at > sent, Notification.attempts > 0, Notification.error.not_in(("", THROTTLED)),
+            Notification.state.in_(("queued", "claimed", *_GIVEN_UP)),
+        )  # fmt: skip
+        facts = func.min(Notification.created_at), func.sum(Notification.attempts), func.count(distinct(Notification.phone))
+        since, tries, phones = session.execute(select(*facts).where(tried)).one()
+        if since is None or now - since < AFTER_MS:
+            continue
+        if tries >= _TRIES or phones >= _PHONES or _in_vain(session, select(Notification.id).where(tried), now):
             found[channel] = int(since)
     return found
+
+
+def _in_vain(session: Session, tried: Select[tuple[int]], now: int) -> bool:
+    """Whether one of the messages is still tried after a minute, or was given up without a refusal."""
+    waits = and_(Notification.state.not_in(_GIVEN_UP), Notification.created_at <= now - AFTER_MS)
+    lost = and_(Notification.state == "failed", Notification.due - Notification.claimed_at >= _IN_DOUBT_MS)
+    return session.scalar(tried.where(or_(waits, lost)).limit(1)) is not None

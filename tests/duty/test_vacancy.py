@@ -97,6 +97,14 @@ def test_a_provider_that_takes_nothing_for_a_minute_is_told_to_the_top(db):
     assert (outage.subject, outage.active, outage.unit, outage.level) == ("channel:sms", True, PROVINCE, "urgent")
 
 
+def test_an_outage_of_a_channel_that_is_no_longer_used_ends(db):
+    told = []
+    put(db, person(), Alarm(id=1, open_key="k", subject="channel:modem", rule="channel_outage", unit=PROVINCE, state="active_unacked", level="urgent",
+                            raised_at=NOW, kind="state", quantity="", number="1"))  # fmt: skip
+    conditions(db, told).run_once(NOW)
+    assert {(one.subject, one.active) for one in told if one.rule == "channel_outage"} == {("channel:sms", False), ("channel:modem", False)}
+
+
 def test_a_roster_with_an_empty_shift_is_vacant_although_others_could_be_called(db):
     put(db, person(), Roster(unit=HERE, name="夜班", starts_min=1080, minutes=840, anchor="2026-11-01", people=[]))
     with db.read() as session:

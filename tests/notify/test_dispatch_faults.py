@@ -9,6 +9,7 @@ from server.notify.channels.http_gateway import sign
 from server.notify.channels.twilio_sms import TwilioSms
 from server.notify.dispatch import Dispatcher, DispatchSettings
 from server.notify.outage import outages
+from server.store.tables import Person
 from simulators.http_sink import HttpSink
 from simulators.modem import SimulatedModem
 from tests.duty.ladders import ten_minutes
@@ -169,6 +170,44 @@ def test_the_second_channel_takes_over_after_a_minute_of_whatever_error(desk, sm
     assert [note.state for note in notes] == ["sent", "sent"]
     assert all(note.sent_at - began <= 80_000 for note in notes), "before the next people are told at all"
     assert sms.messages() == []
+
+
+@pytest.mark.parametrize("kind", ["rate", "reset"])
+def test_one_message_at_night_shows_that_the_provider_is_out_and_nobody_trying_is_no_recovery(desk, sms, channel, kind):
+    """reset: the request is cut and not found afterwards; after a minute it goes by the next channel, tried once and never refused."""
+    desk.set(Person, 2, phone="")
+    sms.order(kind, count=-1, on="create")
+    dispatcher = Dispatcher(desk.db, [channel, desk.file_channel()], ten_minutes(), count=desk.counts)
+    desk.annunciate()
+    seen = []
+    for _ in range(20):
+        dispatcher.run_once(desk.now)
+        with desk.db.read() as session:
+            seen.append(set(outages(session, ["twilio_sms", "outbox_file"], desk.now)))
+        desk.now += 5_000
+    assert seen[:12] == [set()] * 12
+    assert seen[15:] == [{"twilio_sms"}] * 5
+    desk.now += 3_600_000
+    with desk.db.read() as session:
+        assert set(outages(session, ["twilio_sms"], desk.now)) == {"twilio_sms"}
+    sms.core.faults.clear()
+    desk.annunciate(key="next")
+    dispatcher.run_once(desk.now)
+    dispatcher.close()
+    with desk.db.read() as session:
+        assert outages(session, ["twilio_sms"], desk.now) == {}
+
+
+def test_one_wrong_number_is_no_outage(desk, sms, channel):
+    desk.set(Person, 2, phone="")
+    sms.order("invalid_number", count=-1, to=desk.phone("wang"))
+    dispatcher = Dispatcher(desk.db, [channel], ten_minutes(), count=desk.counts)
+    desk.annunciate()
+    dispatcher.run_once(desk.now)
+    desk.now += 3 * 60_000
+    with desk.db.read() as session:
+        assert outages(session, ["twilio_sms"], desk.now) == {}
+    dispatcher.close()
 
 
 def test_texts_reach_the_modem_when_both_platforms_answer_with_errors(desk, sms, channel):
