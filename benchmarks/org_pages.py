@@ -49,7 +49,8 @@ PAGES = {
         f"/api/v1/audit/history?subject=rooms:{_ROOM}",
     ),
     "in_charge": (
-        "/", "/alarms", "/sms", "/incidents", "/incidents?view=closed", "/duty", "/duty/hand-over", "/duty/load", "/duty/looks", "/drills",
+        "/", "/alarms", "/take-over?alarm=500", "/sms",
+        "/incidents", "/incidents?view=closed", "/duty", "/duty/hand-over", "/duty/load", "/duty/looks", "/drills",
         "/readings", "/texts", f"/rooms/{_ROOM}/readings", f"/rooms/{_ROOM}/history", f"/rooms/{_ROOM}/stills",
         "/api/v1/alarms", "/api/v1/alarms?state=closed", "/api/v1/alarms/500", "/api/v1/alarms/500/explanation", "/api/v1/alarms/500/trace",
         "/api/v1/notifications", "/api/v1/incidents", "/api/v1/drills", "/api/v1/watch-checks", "/api/v1/chronic", "/api/v1/kpi",

@@ -79,7 +79,7 @@ class Situation:
             level=self.level, rule=alarm.rule, kind=alarm.kind, quantity=alarm.quantity, number=alarm.number, drill=alarm.drill,
             place=self.room.sms_place if self.room is not None else self.unit.short_name,
             at=alarm.raised_at if alarm.known_late and self.step.reason == "raised" else self.annunciated_at,
-            since=alarm.raised_at, value=self.value, minutes=(waited + before) // _MINUTE_MS,
+            since=alarm.raised_at, now=now, value=self.value, minutes=(waited + before) // _MINUTE_MS,
             time=alarm.note[:5] if alarm.rule == "duty_vacancy" and CLOCK.fullmatch(alarm.note[:5]) else None, acked=alarm.state.endswith("_acked"),
             backup_minutes=knowledge.backup_minutes(self.room.code) if self.room is not None and alarm.quantity == "power" else None,
         )  # fmt: skip

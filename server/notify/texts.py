@@ -22,6 +22,7 @@ from server.duty.routing import BEIJING
 
 SINGLE, JOINED = 70, 67
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
+_SAME_DAY_MS = 12 * 3_600_000
 _LINK = re.compile(r"https?:|www\.|[A-Za-z0-9]\.[A-Za-z]{2,}")
 _FOLLOW = (
     "escalated", "again", "taken", "cleared", "assist", "reopened", "drill", "drill_taken", "digest", "summary", "supervise", "supervise_taken",
@@ -38,8 +39,8 @@ class AlarmFacts:
     """What a text may say about an alarm. Instants are UTC ms; `minutes` is how long it has lasted or waited; `place` is the 短信地点.
 
     `value` is the number that the rule judged; of an alarm over many rooms it is their count. `time` (hh:mm) stands for 时间 where the text is
-    about another instant than the call, e.g. the begin of a shift; `post` is the office of who has it, never a name; `count` what a summary counts,
-    `over` how many of the night are over.
+    about another instant than the call, e.g. the begin of a shift; `now` is when it is said; `post` is the office of who has it, never a name;
+    `count` what a summary counts, `over` how many of the night are over.
     """
 
     level: str
@@ -55,6 +56,7 @@ class AlarmFacts:
     backup_minutes: int | None = None
     drill: bool = False
     time: str | None = None
+    now: int | None = None
     acked: bool = False
     post: str = ""
     count: int | None = None
@@ -179,7 +181,7 @@ class Catalogue(_Frozen):
             "区域": clean(facts.place, self.variables["区域"]) or "本单位",
             "事项": choice.matter,
             "测量": QUANTITIES[facts.quantity].zh if facts.quantity in QUANTITIES else None,
-            "时间": facts.time or clock(facts.since if choice.time == "since" else facts.at),
+            "时间": facts.time or when(facts.since if choice.time == "since" else facts.at, facts.now),
             "数值": self._number(facts),
             "分钟": None if minutes is None else str(min(max(minutes, 1), 999)),
             "数量": self._count(facts),
@@ -209,6 +211,15 @@ class Catalogue(_Frozen):
 def clock(at: int) -> str:
     """hh:mm in Beijing."""
     return datetime.fromtimestamp(at / 1000, BEIJING).strftime("%H:%M")
+
+
+def when(at: int, now: int | None) -> str:
+    """hh:mm where that cannot be taken for another day, else 昨日hh时 or how many days ago: all within the width of 时间 that carriers registered."""
+    if now is None or now - at < _SAME_DAY_MS:
+        return clock(at)
+    then, today = (datetime.fromtimestamp(ms / 1000, BEIJING) for ms in (at, now))
+    days = (today.date() - then.date()).days
+    return clock(at) if days < 1 else f"昨日{then:%H}时" if days == 1 else f"{min(days, 999)}天前"
 
 
 def clean(text: str, width: int) -> str:

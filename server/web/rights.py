@@ -29,6 +29,7 @@ class Action(StrEnum):
     EMERGENCY = "emergency"
     CLOSE_NOTICE = "close_notice"
     DRILL = "drill"
+    WATCH_CHECK = "watch_check"
     BACKUP = "backup"
     LIMITS = "limits"
     PRIVACY = "privacy"
@@ -37,13 +38,13 @@ class Action(StrEnum):
 
 _READ = frozenset({Action.VIEW, Action.PICTURES, Action.NOTIFICATIONS, Action.GATEWAYS, Action.PEOPLE})
 _BOOKS = frozenset({Action.VIEW, Action.GATEWAYS, Action.PEOPLE})
-_DUTY = _READ | {Action.HANDLE, Action.SILENCE, Action.RESET, Action.PHONES, Action.CONTROL, Action.CLOSE_NOTICE}
+_DUTY = _READ | {Action.HANDLE, Action.SILENCE, Action.RESET, Action.PHONES, Action.CONTROL, Action.CLOSE_NOTICE, Action.WATCH_CHECK}
 
 ROLES: Mapping[str, frozenset[Action]] = MappingProxyType(
     {
         "duty": _DUTY,
         "in_charge": _DUTY | {Action.OUT_OF_SERVICE, Action.PROPOSE, Action.DRILL, Action.LIMITS, Action.PRIVACY, Action.ORIGINAL},
-        "inspector": _READ,
+        "inspector": _READ | {Action.WATCH_CHECK},
         "keeper": _BOOKS | {Action.PHONES, Action.PROPOSE},
         "system": _BOOKS | {Action.PHONES, Action.ORGANISE, Action.VIEW_AS, Action.CLOSE_NOTICE, Action.EMERGENCY},
         "security": frozenset(
@@ -55,7 +56,8 @@ ROLES: Mapping[str, frozenset[Action]] = MappingProxyType(
         "gateway": frozenset({Action.UPLOAD}),
     }
 )
-"""The administrators hold no duty action beside their own; an inspector reads and never changes; keys of gateways only deliver stills."""
+"""The administrators hold no duty action beside their own; an inspector reads, asks desks (查岗) and never changes;
+keys of gateways only deliver stills."""
 
 
 SENSITIVE = frozenset({Action.PICTURES, Action.ORIGINAL, Action.NOTIFICATIONS, Action.AUDIT, Action.PHONES})

@@ -98,6 +98,9 @@ def test_a_rotation_is_put_together_by_name_and_pinyin(desk: Desk) -> None:
         field.press("Enter")
     form.get_by_role("button", name="保存班次").click()
     expect(page.locator(".month")).to_contain_text("周夜 吴昼", timeout=WAIT)
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.reload()
+    expect(page.locator(".month th.today")).to_be_in_viewport(ratio=0.9)
     with desk.house.db.read() as session:
         assert session.scalars(select(Roster)).one().people == [[900, 901], [901]]
     page.locator(".month a", has_text="夜班").click()

@@ -44,6 +44,7 @@ def test_a_call_reads_the_text_twice_with_the_number_in_words_and_the_keys(voice
     assert call["said"][0] == call["said"][1] == spoken(TEXT, "483925")
     assert "档案值守特急。鼓楼东街01库于23点41分烟感告警" in call["said"][0]
     assert "编号四八三，九二五。接手按1，去不了按2，重听按9。本系统是辅助值守，火灾报警以消防控制室和119为准。" in call["said"][0]
+    assert "于12点09分漏水" in spoken("于12:09漏水。编号483925", "483925")
     assert spoken(TEXT, "483925", drill=True).startswith("这是演练，不要拨打119。")
 
 

@@ -172,6 +172,17 @@ def test_lengths_are_counted_as_the_network_counts():
     assert [segments("库" * length) for length in (70, 71, 134, 135)] == [1, 2, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("waited_h", "words"),
+    [(0, "自12:09起"), (11, "自12:09起"), (12, "自昨日12时起"), (35, "自昨日12时起"), (36, "自2天前起"), (24 * 1200, "自999天前起")],
+)
+def test_an_hour_of_another_day_is_not_taken_for_one_of_today(waited_h, words):
+    since = at(12, 9)
+    text = default_texts().first(facts(rule="room_blind", kind="stale", quantity="", since=since, now=since + waited_h * 3_600_000))
+    assert words in text
+    assert utf16(text) <= 70
+
+
 def test_times_are_beijing_times():
     assert clock(0) == "08:00"
 

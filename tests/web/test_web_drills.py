@@ -247,6 +247,18 @@ def test_a_watch_check_compares_the_answer_with_the_sensor(field: Range) -> None
     assert field.chief.post("/api/v1/watch-checks", json={"unit": COUNTY}).status_code == 409, "old readings are no basis for a question"
 
 
+def test_a_desk_is_asked_by_those_above_it_and_by_inspectors_and_never_by_itself(field: Range) -> None:
+    house, body = field.house, {"unit": COUNTY}
+    assert [house.client(role).post("/api/v1/watch-checks", json=body).status_code for role in ("duty", "keeper", "sister-duty")] == [403, 403, 403]
+    for role in ("inspector", "in_charge", "province-duty", "province-inspector"):
+        asked = house.client(role).post("/api/v1/watch-checks", json=body)
+        assert asked.status_code == 201, role
+        assert house.client(role).post("/api/v1/watch-checks", json=body).status_code == 409, "one question at a time"
+        assert 'action="/watch-checks"' in house.client(role).get("/drills", headers={"accept": "text/html"}).text
+        assert field.desk.post(f"/api/v1/watch-checks/{asked.json()['id']}/answer", json={"value": 21}).status_code == 200
+    assert house.client("inspector").post("/api/v1/drills", json={"unit": COUNTY}).status_code == 403
+
+
 def test_staffed_desks_are_asked_about_as_often_as_set(field: Range) -> None:
     house = field.house
     checks = WatchChecks(house.db, lambda *_: 21.0, Settings(per_day=24), random.Random(7))

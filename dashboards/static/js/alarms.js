@@ -20,6 +20,12 @@ function reload() {
   if (!owed) location.reload();
 }
 
+// One tick for all of the page.
+list.addEventListener('change', ({ target }) => {
+  if (!target.dataset.all) return;
+  for (const box of list.querySelectorAll(`input[name="${target.dataset.all}"]`)) box.checked = target.checked;
+});
+
 if (watched) {
   // One alarm, or those of an incident: the commands change with them, so the page as a whole.
   document.addEventListener('aw:alarm', (event) => watched.includes(String(event.detail.alarm.id)) && reload());

@@ -3,14 +3,17 @@ import { tick } from './clock.js';
 
 const GAP_MS = 1000;
 
+const tickOf = (box) => `input[type="checkbox"][name="${CSS.escape(box.name)}"][value="${CSS.escape(box.value)}"]`;
+
 function focusKey(part) {
   const active = document.activeElement;
-  if (!part.contains(active) || !active.getAttribute('href')) return null;
-  return active.getAttribute('href');
+  if (!part.contains(active)) return null;
+  if (active.matches('[type="checkbox"]')) return tickOf(active);
+  return active.getAttribute('href') ? `[href="${CSS.escape(active.getAttribute('href'))}"]` : null;
 }
 
 function typedInto(part) {
-  return part.contains(document.activeElement) && document.activeElement.matches('input, textarea, select');
+  return part.contains(document.activeElement) && document.activeElement.matches('input:not([type="checkbox"]), textarea, select');
 }
 
 async function load(part) {
@@ -18,10 +21,13 @@ async function load(part) {
   const answer = await fetch(part.dataset.part, { headers: { 'X-Part': '1' } });
   if (answer.redirected || answer.status === 401) return location.reload();
   if (!answer.ok) return undefined;
+  const fresh = await answer.text();
   const focused = focusKey(part);
-  part.innerHTML = await answer.text();
+  const ticked = [...part.querySelectorAll('input[type="checkbox"]:checked')].map(tickOf);
+  part.innerHTML = fresh;
+  for (const box of ticked.map((one) => part.querySelector(one))) if (box) box.checked = true;
   if (window.htmx) window.htmx.process(part);
-  if (focused) part.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+  if (focused) part.querySelector(focused)?.focus();
   tick(part);
   return undefined;
 }

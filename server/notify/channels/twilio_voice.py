@@ -42,7 +42,7 @@ def status_word(status: str) -> str:
 def spoken(text: str, number: str, *, reason: str = "raised", drill: bool = False) -> str:
     """What is read out: the registered text without brackets, times and the number in words that are heard rightly, and the keys."""
     body = text.removeprefix("【档案值守】").removesuffix(f"编号{number}").replace("回1接手2转交", "")
-    body = re.sub(r"(\d{1,2}):(\d\d)", lambda m: f"{int(m[1])}点{int(m[2])}分", body).replace("：", "。", 1)
+    body = re.sub(r"(\d{1,2}):(\d\d)", lambda m: f"{int(m[1])}点{m[2]}分", body).replace("：", "。", 1)
     said = "".join(_DIGITS[int(digit)] for digit in number)
     words = f"档案值守{body}编号{said[:3]}，{said[3:]}。{_KEYS_OF.get(reason, _SHORT_KEYS)}{_FIRE}"
     return f"{_DRILL}{words}{_DRILL}" if drill else words

@@ -22,6 +22,7 @@ from server.web.services import Services
 router = api_router("drills", refusals=PROBLEMS)
 Ident = Annotated[int, Path(ge=1, lt=1 << 63)]
 Ordering = Annotated[Principal, Depends(require(Action.DRILL))]
+Asking = Annotated[Principal, Depends(require(Action.WATCH_CHECK))]
 Handling = Annotated[Principal, Depends(require(Action.HANDLE))]
 Unit = Annotated[str, StringConstraints(max_length=12)]
 
@@ -162,10 +163,14 @@ def checks(who: Viewer, services: ServicesOf) -> list[CheckView]:
 
 
 @router.post("/watch-checks", operation_id="askWatchCheck", status_code=201)
-def ask(body: Question, who: Ordering, services: ServicesOf) -> CheckView:
-    """Put a question to a desk now."""
+def ask(body: Question, who: Asking, services: ServicesOf) -> CheckView:
+    """Put a question to a desk now: by an inspector, whoever answers for the unit, or a desk above; nobody at a desk asks his own."""
+    if body.unit == who.unit and who.may(Action.HANDLE) and not who.may(Action.DRILL):
+        raise ProblemError(403, "本单位的值班台由上级值班员、检查人员或本单位负责人查岗。")
     with services.db.write() as session:
         require_unit(session, who, body.unit)
+        if drills.open_check(session, body.unit) is not None:
+            raise ProblemError(409, "这个值班台还有一次查岗没有答复。")
         try:
             return check_view(watch_checks.ask(session, body.unit, who.name, present(services), services.clock()))
         except watch_checks.NothingToAskError as error:

@@ -36,7 +36,7 @@ def _text(form: FormData, name: str, longest: int = 500) -> str:
     return text
 
 
-def _note(form: FormData) -> str:
+def note_of(form: FormData) -> str:
     """Ticked notes and free text in one line."""
     ticked = [value for value in form.getlist("canned") if isinstance(value, str) and value in labels.NOTES]
     return "；".join([*ticked, *filter(None, [_text(form, "note")])])
@@ -62,18 +62,18 @@ def _until(form: FormData, now: int, offered: Mapping[int, str]) -> int:
 
 
 BUILD: Mapping[str, Build] = {
-    "acknowledge": lambda base, form, _: commands.Acknowledge(**base, note=_note(form), on_behalf_of=_behalf(form)),
+    "acknowledge": lambda base, form, _: commands.Acknowledge(**base, note=note_of(form), on_behalf_of=_behalf(form)),
     "unacknowledge": lambda base, _, __: commands.Unacknowledge(**base),
-    "decline": lambda base, form, _: commands.Decline(**base, note=_note(form)),
-    "progress": lambda base, form, _: commands.Progress(**base, note=_note(form)),
-    "assist": lambda base, form, _: commands.Assist(**base, note=_note(form)),
-    "no-danger": lambda base, form, _: commands.NoDanger(**base, note=_note(form)),
-    "comment": lambda base, form, _: commands.Comment(**base, note=_note(form)),
+    "decline": lambda base, form, _: commands.Decline(**base, note=note_of(form)),
+    "progress": lambda base, form, _: commands.Progress(**base, note=note_of(form)),
+    "assist": lambda base, form, _: commands.Assist(**base, note=note_of(form)),
+    "no-danger": lambda base, form, _: commands.NoDanger(**base, note=note_of(form)),
+    "comment": lambda base, form, _: commands.Comment(**base, note=note_of(form)),
     "shelve": lambda base, form, now: commands.Shelve(
         **base, until=_until(form, now, labels.SHELVES), reason=_reason(form), one_shot=form.get("one_shot") == "1"
     ),
     "unshelve": lambda base, _, __: commands.Unshelve(**base),
-    "reset": lambda base, form, _: commands.Reset(**base, note=_note(form)),
+    "reset": lambda base, form, _: commands.Reset(**base, note=note_of(form)),
     "out-of-service": lambda base, form, _: commands.OutOfService(**base, reason=_reason(form)),
     "return-to-service": lambda base, _, __: commands.ReturnToService(**base),
 }

@@ -60,7 +60,7 @@ def listing(
     name = "_alarm_list.html" if part == "list" else "alarms.html"
     return screens.page(
         request, name, who=who, rows=shown, counts=counts, view=view, views=VIEWS, cursor=cursor,
-        more=None if more is None else encode_cursor(more), paged=view in _PAGED, flood=flood,
+        more=None if more is None else encode_cursor(more), paged=view in _PAGED, flood=flood, ticks=True,
     )  # fmt: skip
 
 

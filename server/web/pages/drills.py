@@ -58,7 +58,7 @@ async def begin(request: Request, services: ServicesOf, who: Annotated[Principal
 
 
 @router.post("/watch-checks")
-async def ask(request: Request, services: ServicesOf, who: Annotated[Principal, Depends(require(Action.DRILL))]) -> Response:
+async def ask(request: Request, services: ServicesOf, who: Annotated[Principal, Depends(require(Action.WATCH_CHECK))]) -> Response:
     """查岗 from the form."""
     unit = str((await request.form()).get("unit", "")).strip()
     await run_in_threadpool(api.ask, api.Question(unit=unit[:12]), who, services)

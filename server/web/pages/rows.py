@@ -18,6 +18,7 @@ from server.web.behalf import called
 from server.web.labels import SHELVES
 from server.web.rights import Action
 from server.web.services import Services
+from server.web.several import one_by_one
 from server.web.shelves import Shelf, shelf
 
 B = TypeVar("B", Alarm, Brief)
@@ -77,6 +78,11 @@ class AlarmRow:
     def offers(self, action: str) -> bool:
         """Whether he may do it, or somebody at this terminal may who proves who he is."""
         return self.who.offers(RIGHTS[action])
+
+    @property
+    def together(self) -> bool:
+        """Whether he may take it over together with others."""
+        return self.may("acknowledge") and not one_by_one(self.alarm)
 
     @property
     def shelves(self) -> dict[int, str]:
