@@ -30,6 +30,7 @@ PAGES = {
         "/units", f"/units/{PROVINCE}", f"/units/{CITY}", f"/units/{COUNTY}", f"/units/{CITY}/children", "/rooms", "/rooms?q=gl", "/rooms?kind=store",
         f"/rooms?unit={CITY}", f"/rooms/{_ROOM}", f"/rooms/{_ROOM}/sheet", "/people", "/people?q=lgj", "/people?q=zzzz",
         "/people?role=person_in_charge", "/people?role=installer", f"/people?unit={CITY}", "/people/500", "/devices", "/devices?due=90", "/gateways",
+        "/first-shift",
         "/imports", "/imports/2", "/changes", "/notices", "/roles", "/emergency", "/trials", "/limits", "/search?q=gulou", "/search?q=lin",
         "/search?q=zzzz", "/", "/?q=gl", "/alarms", "/alarms?view=closed", "/alarms/500", "/help", "/me", "/me/security", "/papers",
         "/papers/changes",

@@ -15,6 +15,7 @@ from server.store import alarms, drills, units
 from server.store.tables import Alarm, Unit
 from server.web.auth import Principal, ServicesOf, principal, require_unit
 from server.web.pages.common import ScreensOf
+from server.web.pages.first_shift import missing
 from server.web.pages.rows import WAITING
 from server.web.problems import NO_ACTION, ProblemError
 from server.web.rights import Action
@@ -85,6 +86,7 @@ def board(
         request,
         "_grid.html" if part == "grid" else "board.html",
         who=who,
+        unready=part != "grid" and missing(services, who),
         tiles=on_page,
         check=check,
         flood=flood,
