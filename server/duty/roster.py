@@ -148,14 +148,29 @@ def present(book: Book, shift: Shift, at: int) -> Iterator[OnDuty]:
 
 def gaps(book: Book, unit: str, start: int, end: int, reaches: Reaches) -> list[Gap]:
     """Shifts that go on at `start` or begin before `end` and in which somebody cannot be counted on, the empty ones first."""
+    return gaps_of(book, unit, shifts(book, unit, start, end), start, reaches)
+
+
+def gaps_of(book: Book, unit: str, ahead: Iterable[Shift], start: int, reaches: Reaches) -> list[Gap]:
+    """The same of shifts that are known already."""
     found = []
-    for shift in shifts(book, unit, start, end):
+    for shift in ahead:
         at = max(shift.since, start)
         doubts = [_doubt(book, shift, ident, at, reaches) for ident in shift.planned]
         reasons = tuple(dict.fromkeys(doubt for doubt in doubts if doubt)) or (() if doubts else ("nobody",))
         if reasons:
             found.append(Gap(unit, shift.since, shift, reasons, empty="" not in doubts))
     return sorted(found, key=lambda gap: (not gap.empty, gap.since))
+
+
+def hole(ahead: Iterable[Shift], start: int, end: int) -> int | None:
+    """The first instant of start ≤ t < end in which no shift takes place (they come in order of time); None when they follow each other."""
+    covered = start
+    for shift in ahead:
+        if shift.since > covered:
+            break
+        covered = max(covered, shift.until)
+    return covered if covered < end else None
 
 
 def _doubt(book: Book, shift: Shift, ident: int, at: int, reaches: Reaches) -> str:

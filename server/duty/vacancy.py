@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from server.duty import book as books
 from server.duty.calendar import Workdays
 from server.duty.clock import local
-from server.duty.roster import Gap, gaps
+from server.duty.roster import Gap, gaps_of, hole, shifts
 from server.duty.routing import e164, landline
 from server.store import people
 from server.store.tables import Alarm, Person, Room, Unit
@@ -25,6 +25,7 @@ REASONS = {
     "unverified": "号码未验证", "undrilled": "还没有参加过演练",
 }  # fmt: skip
 UNWATCHED = "没有值班表，也没有可以呼叫的值班员、值班室电话或结对单位"
+LEFT_OUT = "值班表没有排到这个时段，也没有可以呼叫的值班员、值班室电话或结对单位"
 _DUTIES = ("duty_officer", "person_in_charge", "duty_leader")
 
 
@@ -49,12 +50,15 @@ def reaches(phone: str | None) -> bool:
 
 
 def look(session: Session, workdays: Workdays, now: int) -> list[Vacancy]:
-    """The gaps of all units within the next day, the units with rooms in use that have nobody to call, and those where that is over."""
-    units = rostered(session)
+    """The gaps of all units within the next day, the units with rooms in use that have nobody to call (without a roster, or in hours that it leaves
+    out: a roster of working days on a holiday), and those where that is over."""
+    units, until = rostered(session), now + AHEAD_MS
     book = books.load(session, units, workdays, now)
-    planned = ((unit, [gap for gap in gaps(book, unit, now, now + AHEAD_MS, reaches) if gap.empty]) for unit in units)
-    vacant = {unit: _vacancy(unit, found, now) for unit, found in planned if found}
-    vacant |= {unit: Vacancy(unit, True, "alarm", f"{EVENING} 起：{UNWATCHED}") for unit in unwatched(session, units, now)}
+    ahead = {unit: shifts(book, unit, now, until) for unit in units}
+    holes = {unit: since for unit, found in ahead.items() if (since := hole(found, now, until)) is not None}
+    planned = ((unit, [gap for gap in gaps_of(book, unit, found, now, reaches) if gap.empty]) for unit, found in ahead.items())
+    vacant = {unit: _left_out(unit, holes.get(unit), now) for unit in unwatched(session, [unit for unit in units if unit not in holes], now)}
+    vacant |= {unit: _vacancy(unit, found, now) for unit, found in planned if found}
     standing = session.scalars(select(Alarm.unit).where(Alarm.rule == RULE, Alarm.open_key.is_not(None), Alarm.cleared_at.is_(None))).all()
     return [*vacant.values(), *(Vacancy(unit, active=False) for unit in standing if unit not in vacant)]
 
@@ -85,6 +89,14 @@ def _phones(session: Session, units: set[str], now: int) -> list[tuple[str, str 
     rooms = select(Room.unit, Person.phone).join(Person, Person.id == Room.person).where(Room.unit.in_(units), Person.disabled_at.is_(None))
     held = [(holder.unit, holder.person.phone) for holder in people.on_duty(session, list(units), _DUTIES, now)]
     return [*((row[0], row[1]) for found in (own, session.execute(rooms)) for row in found), *held]
+
+
+def _left_out(unit: str, since: int | None, now: int) -> Vacancy:
+    """A unit on its own: from the evening, or from when its roster leaves hours out."""
+    if since is None:
+        return Vacancy(unit, True, "alarm", f"{EVENING} 起：{UNWATCHED}")
+    begins = local(since)
+    return Vacancy(unit, True, "urgent" if since - now <= SOON_MS else "alarm", f"{begins:%H:%M} {begins.month}月{begins.day}日起：{LEFT_OUT}")
 
 
 def _vacancy(unit: str, found: Sequence[Gap], now: int) -> Vacancy:

@@ -30,6 +30,8 @@ Count = Callable[[str, str], None]
 REPEAT_MS = 10 * 60_000
 """The same words are not said again to the same phone within this."""
 _NEWS_REPEAT_MS = 24 * 3_600_000
+_NOBODY_MS, _NOBODY_MOST_MS = 60_000, 900_000
+"""So long after nobody at all was found it is looked again: from a minute on, rarer the longer it lasts."""
 WATCH_STEPS = "expire"
 """Steps of this reason are carried out by the watch, which alone changes alarms."""
 
@@ -103,12 +105,18 @@ class Expander:
         org = directory.organisation(found.unit, found.room)
         lines, begun = self._lines, situation.begun(session, found.step)
         context = found.context(lines.channel, told, voice=lines.voice, email=lines.email, begun=begun)
-        return told, plan(context, org, self._table, now, self._workdays)
+        outcome = plan(context, org, self._table, now, self._workdays)
+        if outcome.nobody and found.step.step > 0:  # asked anew: somebody may have come to a step before
+            first = plan(replace(context, step=0), org, self._table, now, self._workdays)
+            tried = situation.tried(session, found.step)
+            if new := tuple(one for one in first.recipients if one.phone not in tried):
+                outcome = replace(outcome, recipients=new, nobody=False)
+        return told, outcome
 
     def follow(self, session: Session, draft: Draft, outcome: Plan, now: int) -> None:
         """What a step that is being told brings with it: the next one, and with the first the supervision line."""
         found = draft.found
-        self._report_gaps(draft, outcome)
+        self._report_gaps(draft, outcome, now)
         if outcome.next_due is not None:
             # What came with the digest goes on together: the next level gets one message as well, not one for each room.
             step, due = self._carried(session, found, now) or (outcome.step + 1, outcome.next_due)
@@ -118,15 +126,16 @@ class Expander:
             for number, due in enumerate(supervisions(context, self._table)):
                 draft.plan(session, number, due, reason="supervise", held=found.step.held)
 
-    def _report_gaps(self, draft: Draft, outcome: Plan) -> None:
+    def _report_gaps(self, draft: Draft, outcome: Plan, now: int) -> None:
+        """An alarm that has reached nobody is never given up: somebody may be put on the roster, or get a number, at any minute."""
         found = draft.found
-        for index in outcome.skipped:
+        for index in () if outcome.nobody else outcome.skipped:
             draft.counts.append((self._lines.channel, "no_recipient"))
             log.warning("alarm %s, step %d: nobody to tell in unit %s, next level at once", found.alarm.number, index, found.unit.code)
         if outcome.nobody:
-            draft.state = "blocked"
+            draft.wait(now + min(max((now - found.annunciated_at) // 2, _NOBODY_MS), _NOBODY_MOST_MS), held=False)
             draft.counts.append((self._lines.channel, "nobody"))
-            log.error("alarm %s: there is nobody at all to tell, from unit %s upwards", found.alarm.number, found.unit.code)
+            log.error("alarm %s: there is nobody at all to tell, from unit %s upwards; looking again", found.alarm.number, found.unit.code)
 
     def call_text(self, session: Session, found: Situation, facts: AlarmFacts, one: Recipient, told: frozenset[str]) -> str:
         """Drills say so always; who hears of it first is told what happened, others that nobody has answered."""

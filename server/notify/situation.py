@@ -214,6 +214,13 @@ def begun(session: Session, step: EscalationStep) -> int | None:
     return session.scalar(query.where(EscalationStep.reason == "raised", EscalationStep.step == 0))
 
 
+def tried(session: Session, step: EscalationStep) -> frozenset[str]:
+    """Addresses that an annunciation has tried, whatever became of it."""
+    query = select(Notification.phone).join(EscalationStep, EscalationStep.id == Notification.escalation_step)
+    query = query.where(EscalationStep.alarm == step.alarm, EscalationStep.annunciation == step.annunciation)
+    return frozenset(session.scalars(query))
+
+
 def told_of(session: Session, alarm: int, reason: str) -> list[Recipient]:
     """Who got a message of one reason because of an alarm."""
     rows = session.scalars(

@@ -6,7 +6,7 @@ import pytest
 
 from server.duty import vacancy
 from server.duty.calendar import Workdays
-from server.duty.clock import midnight
+from server.duty.clock import local, midnight
 from server.jobs_duty import AGAIN_MS, DutyConditions
 from server.store.schema import Base
 from server.store.session import Database
@@ -110,3 +110,36 @@ def test_a_roster_with_an_empty_shift_is_vacant_although_others_could_be_called(
     with db.read() as session:
         [found] = vacancy.look(session, Workdays(), NOW)
     assert (found.unit, found.level, found.note[:5]) == (HERE, "alarm", "18:00")
+
+
+@pytest.mark.parametrize(("days", "minutes", "begins"), [("work", 540, "17:30"), ("rest", 1440, None), ("all", 1440, "")])
+def test_hours_that_a_roster_leaves_out_are_vacant_where_nobody_else_could_be_called(db, days, minutes, begins):
+    """Working days 08:30-17:30 only: at night nobody. Rest days only: nobody now. Round the clock: no hole."""
+    put(
+        db,
+        person(duty="", phone_verified_at=1),
+        Roster(unit=HERE, name="班", starts_min=510, minutes=minutes, anchor="2026-11-01", days=days, people=[1]),
+    )
+    drill = {
+        "subject": "x",
+        "rule": "smoke",
+        "unit": HERE,
+        "state": "normal",
+        "level": "critical",
+        "raised_at": 1,
+        "kind": "state",
+        "quantity": "smoke",
+    }
+    put(db, Alarm(id=1, drill=True, number="1", **drill))
+    put(db, Notification(reason="raised", step=0, unit=HERE, phone="1", channel="sms", number="1", text="x", created_at=1, due=1, state="delivered",
+                         person=1, alarm=1))  # fmt: skip
+    with db.read() as session:
+        found = {one.unit: one for one in vacancy.look(session, Workdays(), NOW) if vacancy.LEFT_OUT in one.note}
+        now = local(NOW)
+    assert bool(found) == (begins != "")
+    if found:
+        assert found[HERE].note.startswith(begins or f"{now:%H:%M}")
+        assert found[HERE].level == ("alarm" if begins else "urgent")
+        put(db, person(ident=2))
+        with db.read() as session:
+            assert not [one for one in vacancy.look(session, Workdays(), NOW) if vacancy.LEFT_OUT in one.note]

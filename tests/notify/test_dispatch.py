@@ -188,13 +188,19 @@ def test_nobody_at_the_unit_means_the_next_level_at_once(line):
     assert len(line.texts("lin")) == 1
 
 
-def test_an_alarm_that_reaches_nobody_at_all_is_blocked_and_counted(line):
+def test_an_alarm_that_reaches_nobody_at_all_is_counted_and_looks_for_somebody_until_there_is_one(line):
     for ident in range(1, 6):
         line.desk.set(Person, ident, phone=None)
     alarm = line.desk.annunciate()
     line.run(30)
-    assert [step.state for step in line.desk.steps(alarm)] == ["blocked"]
-    assert line.desk.counts["nobody"] == 1
+    assert [step.state for step in line.desk.steps(alarm)] == ["pending"]
+    assert 3 <= line.desk.counts["nobody"] <= 12, "rarer the longer it lasts"
+    line.desk.set(Person, 2, phone=line.desk.phone("li"))
+    line.run(15)
+    assert line.texts("li")[0][6:9] == "特急："
+    counted = line.desk.counts["nobody"]
+    line.run(30)
+    assert line.desk.counts["nobody"] == counted
 
 
 def test_a_landline_is_not_a_recipient_but_the_duty_rooms_mobile_is(line):

@@ -136,13 +136,23 @@ def test_when_nobody_of_a_step_can_be_reached_the_next_one_is_due_at_once(desk, 
     assert [step.step for step in desk.steps(alarm) if step.state == "pending"] == [3]
 
 
-def test_when_nobody_at_all_can_be_reached_it_ends_blocked(desk, sms, impatient):
+def test_when_nobody_at_all_can_be_reached_it_waits_for_somebody_new_and_tries_no_refused_number_again(desk, sms, impatient):
     sms.order("landline", count=-1)
     alarm = desk.annunciate()
     impatient.run_once(desk.now)
-    assert [step.state for step in desk.steps(alarm)][-1] == "blocked"
-    assert desk.counts["nobody"] == 1
-    assert sms.messages() == []
+    tried = len(desk.notes())
+    for _ in range(10):
+        desk.now += 60_000
+        impatient.run_once(desk.now)
+    assert [step.state for step in desk.steps(alarm)][-1] == "pending"
+    assert desk.counts["nobody"] > 1
+    assert (sms.messages(), len(desk.notes())) == ([], tried)
+    sms.core.faults.clear()
+    desk.set(Person, 1, phone="13912345678")
+    for _ in range(15):
+        desk.now += 60_000
+        impatient.run_once(desk.now)
+    assert [message["to"] for message in sms.messages()] == ["+8613912345678"]
 
 
 def test_the_second_channel_takes_over_what_the_first_can_never_deliver(desk, sms, channel):
