@@ -51,6 +51,7 @@ def test_the_page_names_how_many_and_which_and_says_what_became_of_each(house: H
     assert re.findall(r'type="hidden" name="alarm" value="(\d+)"', asked) == [*boxes]
     assert "不在其中" in asked
     house.client("in_charge").post(f"/api/v1/alarms/{second}/acknowledge", json={})
+    assert "没有选中告警" in client.get("/take-over", headers={"accept": "text/html"}).text
     late = client.get("/take-over", params={"alarm": [first, second]}, headers={"accept": "text/html"}).text
     assert "接手 1 条告警" in late, "what somebody else has taken over meanwhile is not among them"
     told = client.post("/take-over", data={"alarm": [str(first), str(smoke)], "canned": "已到场查看"}).text

@@ -23,7 +23,7 @@ Acting = Annotated[Principal, Depends(in_place.Acting(Action.HANDLE))]
 def confirm(request: Request, screens: ScreensOf, services: ServicesOf, who: Acting, alarm: Annotated[tuple[int, ...], Query()] = ()) -> Response:
     """What was ticked, worst first, and apart from it what cannot be taken over together."""
     with services.db.read() as session:
-        found = rows(session, services, worst_first(several.chosen(services, who, alarm)), who, services.clock())
+        found = rows(session, services, worst_first(several.chosen(services, who, alarm) if alarm else []), who, services.clock())
     able = [row for row in found if row.together]
     return screens.page(
         request, "take_over.html", who=who, rows=able, others=[row for row in found if row not in able], results=None,
