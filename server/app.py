@@ -100,7 +100,8 @@ class Parts:
         self.incidents = Incidents(self.db, self.store, self.cards, self._reopen)
         self.drills = Drills(self.db, self._end_drill, self.workdays)
         names = self.dispatcher.channel_names if self.dispatcher is not None else ()
-        self.duty = DutyConditions(self.db, self.workdays, names, self.watch.submit)
+        texts = [one.name for one in self.dispatcher.channels if one.abilities.receipts and one.abilities.way == "sms"] if self.dispatcher else []
+        self.duty = DutyConditions(self.db, self.workdays, names, self.watch.submit, texts)
         self.checks = WatchChecks(
             self.db,
             lambda room, quantity: self.board.present(room, quantity, self.clock()),

@@ -18,10 +18,13 @@ AGAIN_MS = 5 * 60_000
 
 
 class DutyConditions:
-    """Looks and tells. `run_once(now)` returns how many conditions were told; `channels` are those whose provider may be out."""
+    """Looks and tells. `run_once(now)` returns how many conditions were told; `channels` are those whose provider may be out,
+    `receipts` those of them that tell what became of a text."""
 
-    def __init__(self, db: Database, workdays: Workdays, channels: Iterable[str], tell: Callable[[Command], object]) -> None:
-        self._db, self._workdays, self._channels, self._tell = db, workdays, tuple(channels), tell
+    def __init__(
+        self, db: Database, workdays: Workdays, channels: Iterable[str], tell: Callable[[Command], object], receipts: Iterable[str] = ()
+    ) -> None:
+        self._db, self._workdays, self._channels, self._tell, self._receipts = db, workdays, tuple(channels), tell, tuple(receipts)
         self._text = default_texts().with_marks("test", "number")
         self._told: dict[tuple[str, str], tuple[Condition, int]] = {}
 
@@ -47,7 +50,7 @@ class DutyConditions:
         with self._db.read() as session:
             top = session.scalar(select(Unit.code).where(Unit.parent.is_(None)).order_by(Unit.code).limit(1))
             vacancies = vacancy.look(session, self._workdays, now)
-            broken = outages(session, self._channels, now)
+            broken = outages(session, self._channels, now, tell=self._receipts)
             gone = set(session.scalars(select(Alarm.subject).where(Alarm.rule == _OUTAGE, Alarm.closed_at.is_(None))))
         found = [
             Condition(subject=one.subject, rule=vacancy.RULE, active=one.active, unit=one.unit, level=one.level, note=one.note, by="系统")

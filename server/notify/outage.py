@@ -9,19 +9,21 @@ from server.notify.throttle import THROTTLED
 from server.store.tables import Notification
 
 AFTER_MS = 60_000
-_TRIES, _PHONES = 3, 2
+_TRIES, _PHONES, _LOST_PHONES = 3, 2, 3
+_LATELY_MS = 86_400_000
 _IN_DOUBT_MS = 30_000
 """A refusal comes with the answer to the request; what was given up so long after it was looked for in vain."""
 _GIVEN_UP = ("failed", "dropped")
 
 
-def outages(session: Session, channels: Iterable[str], now: int) -> dict[str, int]:
+def outages(session: Session, channels: Iterable[str], now: int, *, tell: Iterable[str] = ()) -> dict[str, int]:
     """Channels by which nothing has gone since something failed a minute ago or earlier, and since when (UTC ms).
 
     One message is enough while it is still tried: at night there may be only one to be told. Of what was given up one refusal may be the number's
     fault: there it takes two numbers, three tries, or a look for it in vain. It holds until something is sent: that nobody tried is no recovery.
+    Of channels that `tell` what became of a text: also those that take everything and deliver nothing, to three numbers one after the other.
     """
-    found = {}
+    found = {channel: since for channel in tell if (since := _undelivered(session, channel, now)) is not None}
     for channel in channels:
         mine = Notification.channel == channel
         sent = session.scalar(select(func.max(Notification.sent_at)).where(mine)) or 0
@@ -43,3 +45,16 @@ def _in_vain(session: Session, tried: Select[tuple[int]], now: int) -> bool:
     waits = and_(Notification.state.not_in(_GIVEN_UP), Notification.created_at <= now - AFTER_MS)
     lost = and_(Notification.state == "failed", Notification.due - Notification.claimed_at >= _IN_DOUBT_MS)
     return session.scalar(tried.where(or_(waits, lost)).limit(1)) is not None
+
+
+def _undelivered(session: Session, channel: str, now: int) -> int | None:
+    """Since when nothing that a channel took has arrived."""
+    lost = select(Notification.phone, Notification.sent_at).where(Notification.state == "undelivered", Notification.channel == channel)
+    rows = session.execute(lost.where(Notification.sent_at > now - _LATELY_MS)).all()
+    if len({phone for phone, _ in rows}) < _LOST_PHONES:
+        return None
+    arrived = select(func.max(Notification.sent_at)).where(Notification.channel == channel, Notification.state == "delivered")
+    last = session.scalar(arrived.where(Notification.sent_at > now - _LATELY_MS)) or 0
+    since = [(phone, sent) for phone, sent in rows if sent > last]
+    enough = len({phone for phone, _ in since}) >= _LOST_PHONES
+    return min(sent for _, sent in since) if enough else None

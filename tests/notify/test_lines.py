@@ -8,7 +8,7 @@ from server.notify.channels import ChannelSettings, open_channel
 from server.notify.dispatch import Dispatcher
 from server.notify.lines import Broadcast
 from server.notify.outage import outages
-from server.store.tables import Person, Room, Unit
+from server.store.tables import Notification, Person, Room, Unit
 from server.store.tables_duty import Roster, UnitPair
 from simulators.http_sink import HttpSink
 from tests.notify.conftest import MINUTE, SENDER, Line, beijing
@@ -211,6 +211,27 @@ def test_a_provider_that_takes_nothing_is_seen(night):
     night.run(1.5)
     with night.desk.db.read() as session:
         assert outages(session, ("twilio_sms", "twilio_voice"), night.desk.now) == {}, "something was sent since"
+
+
+def test_a_provider_that_takes_everything_and_delivers_nothing_is_seen(night):
+    night.desk.now = DAY
+    night.sms.order("undelivered", count=-1)
+    night.desk.annunciate(**LEAK)
+    seen = []
+    for _ in range(40):
+        night.desk.now += 30_000
+        night.sms.core.run_once(night.desk.now)
+        night.dispatcher.poll_receipts(night.desk.now)
+        night.run()
+        with night.desk.db.read() as session:
+            seen.append(set(outages(session, ["twilio_sms"], night.desk.now, tell=["twilio_sms"])))
+    assert seen[0] == set()
+    assert seen[-1] == {"twilio_sms"}
+    with night.desk.db.write() as session:
+        note = session.query(Notification).filter_by(channel="twilio_sms", state="undelivered").order_by(Notification.id.desc()).first()
+        note.state, note.receipt, note.sent_at = "delivered", "delivered", night.desk.now
+    with night.desk.db.read() as session:
+        assert outages(session, ["twilio_sms"], night.desk.now, tell=["twilio_sms"]) == {}, "one has arrived"
 
 
 def test_before_acceptance_nobody_above_is_told(night):
