@@ -40,7 +40,7 @@ def outages(session: Session, channels: Iterable[str], now: int, *, tell: Iterab
     return found
 
 
-def _in_vain(session: Session, tried: Select[tuple[int]], now: int) -> bool:
+def _in_vain(session: Session, tried: Select[int], now: int) -> bool:
     """Whether one of the messages is still tried after a minute, or was given up without a refusal."""
     waits = and_(Notification.state.not_in(_GIVEN_UP), Notification.created_at <= now - AFTER_MS)
     lost = and_(Notification.state == "failed", Notification.due - Notification.claimed_at >= _IN_DOUBT_MS)
@@ -55,6 +55,5 @@ def _undelivered(session: Session, channel: str, now: int) -> int | None:
         return None
     arrived = select(func.max(Notification.sent_at)).where(Notification.channel == channel, Notification.state == "delivered")
     last = session.scalar(arrived.where(Notification.sent_at > now - _LATELY_MS)) or 0
-    since = [(phone, sent) for phone, sent in rows if sent > last]
-    enough = len({phone for phone, _ in since}) >= _LOST_PHONES
-    return min(sent for _, sent in since) if enough else None
+    since = {phone: sent for phone, sent in rows if sent is not None and sent > last}
+    return min(since.values()) if len(since) >= _LOST_PHONES else None
