@@ -320,7 +320,8 @@ RECORDED_AS = {
     "POST /api/v1/imports/{ident}/undo": "import_undo", "POST /imports/{ident}/undo": "import_undo",
     "POST /api/v1/people/{code}/phone/confirm": "phone.verified", "POST /api/v1/rule-trials": "rules.trial.start",
     "POST /trials/{trial_id}/end": "rules.trial.end", "POST /api/v1/units/{code}/looks": "look", "POST /duty/looks": "look",
-    "POST /api/v1/watch-checks": "watch_check.ask", "POST /watch-checks/{ident}/answer": "watch_check.answer",
+    "POST /api/v1/watch-checks": "watch_check.ask", "POST /watch-checks": "watch_check.ask",
+    "POST /watch-checks/{ident}/answer": "watch_check.answer",
     "POST /api/v1/rooms/{code}/stage": "stage", "POST /rooms/{code}/stage": "stage",  # leaving "in use" takes two people
     "POST /changes/{ident}/decision": "change_refused", "POST /drills": "drill.plan", "POST /duty/day": "roster.day",
     "POST /rooms/{code}/maintenance/{work}/cancel": "maintenance.cancel",
