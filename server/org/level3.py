@@ -16,6 +16,7 @@ from server.org.checks import ZONE
 from server.org.sessions import SignInLimits
 from server.store import anchors, audit
 from server.store.tables import Account, Gateway
+from server.store.tables_gateway import GatewayCredential
 from server.store.tables_security import AccountSecurity
 
 OK, WRONG, PEOPLE = "ok", "wrong", "people"
@@ -148,9 +149,15 @@ def _https(_session: Session, running: Running) -> tuple[bool, tuple[Said, ...]]
 
 
 def _claimed(session: Session, _running: Running) -> tuple[bool, tuple[Said, ...]]:
+    claimed = select(Gateway.code).where(Gateway.unit.is_not(None))
     total = session.scalar(select(func.count()).select_from(Gateway)) or 0
     waiting = session.scalar(select(func.count()).select_from(Gateway).where(Gateway.unit.is_(None))) or 0
-    return True, (_say("网关 %(n)s 台，其中 %(waiting)s 台未认领：其数据不评价、不确认", n=total, waiting=waiting),)
+    own = select(GatewayCredential.gateway).where(GatewayCredential.revoked_at.is_(None))
+    shared = session.scalar(select(func.count()).select_from(claimed.where(Gateway.code.not_in(own)).subquery())) or 0
+    said = [_say("网关 %(n)s 台，其中 %(waiting)s 台未认领：其数据不评价、不确认", n=total, waiting=waiting)]
+    if shared:
+        said.append(_say("%(n)s 台没有本系统发的凭据：用客户端证书接入的请人工核对", n=shared))
+    return not shared, tuple(said)
 
 
 CHECKS: Mapping[str, tuple[str, Check]] = {

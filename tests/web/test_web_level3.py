@@ -16,7 +16,8 @@ from server.org.level3 import Running, lines
 from server.org.sessions import SignInLimits
 from server.settings import Settings
 from server.store import anchors, audit
-from server.store.tables import Account
+from server.store.tables import Account, Gateway
+from server.store.tables_gateway import GatewayCredential
 from server.store.tables_org import ChainCheck, Notice
 from server.web import site
 from server.web.services import Rates
@@ -41,12 +42,16 @@ def test_each_line_follows_what_is_true(house: House) -> None:
         logins = [row.login for row in session.query(Account).filter(Account.role.in_(("system", "security", "audit")))]
         audit.append(session, "示例", "comment", "alarm:1", {}, house.now - 86_400_000, unit="350102000000")
         anchors.make(session, house.now)
+        for number, box in enumerate(session.query(Gateway)):
+            key = {"mosquitto": "x", "nats": "x", "token": str(number), "made_at": house.now, "made_by": "x"}
+            session.add(GatewayCredential(gateway=box.code, **key))
     for login in logins:
         extra(house, login, totp_since=house.now)
     limits = SignInLimits()
     assert limits.idle_ms == Settings().sign_in.idle_h * 3_600_000, "what is set when nobody sets anything is what passes"
     after = states(house, limits=limits)
     assert [section for section, state in after.items() if state == "wrong"] == []
+    assert (before["8.4.2.1"], after["8.4.2.1"]) == ("wrong", "ok"), "a gateway without a credential of its own"
     assert states(house, limits=limits, https=False)["8.1.4.1 c"] == "wrong"
     assert states(house, limits=replace(limits, failures=50))["8.1.4.1 b-1"] == "wrong"
     with house.db.write() as session:
