@@ -65,7 +65,7 @@ def change(session: Session, asked: Asked, who: Asker, now: int, *, write: bool 
     """Check a change and (with `write`) carry it out inside the caller's transaction. Raises CheckError with a sentence for the person."""
     if not asked.reason.strip():
         raise CheckError("请写明原因")
-    context = Context(session=session, now=now, scope=_scope(session, who), by=who.name, grants=who.grants)
+    context = Context(session=session, now=now, scope=_scope(session, who), by=who.name, grants=who.grants, why=asked.reason.strip()[:200])
     applied = deeds.DEEDS[asked.kind](context, asked.key, asked.after, write) if asked.kind in deeds.DEEDS else _row(context, asked, write)
     found = Applied(unit=applied[0], before=applied[1], after=applied[2], touched=applied[3])
     if write:

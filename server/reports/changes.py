@@ -119,7 +119,7 @@ def _inside(session: Session, unit: str, period: Period) -> CompoundSelect[int]:
 def listing(session: Session, found: Sequence[Chosen]) -> list[Change]:
     """The chosen entries in words, in their order."""
     entries = {entry.id: entry for entry in _entries(session, [one.ident for one in found])}
-    places = naming.names(session, entries.values())
+    places = naming.of_entries(session, entries.values())
     return [_change(entries[one.ident], places) for one in found]
 
 

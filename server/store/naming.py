@@ -1,6 +1,6 @@
-"""What the codes in entries of the audit log are called: units, rooms, people, gateways, accounts and alarms, looked up together."""
+"""What the codes in entries of the audit log and in proposals are called: units, rooms, people, gateways, accounts and alarms, looked up together."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -15,16 +15,19 @@ _DIGITS = 18
 """What a key can hold."""
 
 
-def names(session: Session, entries: Iterable[AuditEntry]) -> dict[str, str]:
-    """Names by whole subject and by code, of whatever the entries speak of; what is called nothing (a file, something that is gone) is missing."""
-    texts, subjects = set[str](), set[str]()
-    for entry in entries:
-        subjects.add(entry.subject)
-        for document in (entry.detail, entry.before, entry.after):
-            texts.update(_texts(document))
+def of_entries(session: Session, entries: Collection[AuditEntry]) -> dict[str, str]:
+    """What entries of the audit log speak of, see `names`."""
+    documents = [document for entry in entries for document in (entry.detail, entry.before, entry.after)]
+    return names(session, [entry.subject for entry in entries], documents)
+
+
+def names(session: Session, subjects: Iterable[str], documents: Iterable[object]) -> dict[str, str]:
+    """Names by whole subject and by code, of whatever subjects and documents speak of; what is called nothing (a file, something that is gone) is
+    missing.
+    """
     tails = {subject: subject.partition(":")[2] or subject for subject in subjects}
-    found = _looked_up(session, {*texts, *tails.values()})
-    numbered = _accounts(session, subjects) | _alarms(session, subjects)
+    found = _looked_up(session, {*_texts(list(documents)), *tails.values()})
+    numbered = _accounts(session, tails) | _alarms(session, tails)
     for subject, tail in tails.items():
         name = numbered.get(subject) or _first(found, (tail, tail[:_ROOM], tail[:_UNIT], tail.partition("/")[0]))
         if name:

@@ -93,7 +93,9 @@ def test_a_keeper_proposes_and_only_the_level_above_decides(house: House) -> Non
     assert own.post(f"/api/v1/changes/{ident}/decision", json={"approve": True}).status_code == 403
     [row] = above.get("/api/v1/changes?state=open").json()["items"]
     assert (row["before"], row["after"]) == ({"phone": "+8613900001234"}, {"phone": "13900005555"})
-    assert "手机号码 +8613900001234 → 13900005555" in above.get("/changes").text, "what is approved is said by its name"
+    page = above.get("/changes").text
+    assert "手机号码 +8613900001234 → 13900005555" in page, "what is approved is said by its name"
+    assert '人员 林一<small class="code">P-0001</small>' in page
     assert above.post(f"/api/v1/changes/{ident}/decision", json={"approve": True}).json()["state"] == "approved"
     assert above.post(f"/api/v1/changes/{ident}/decision", json={"approve": True}).status_code == 409
     with house.db.read() as session:
@@ -222,6 +224,14 @@ def test_an_entry_of_the_audit_log_is_told_whatever_it_holds(house: House) -> No
     assert page.status_code == 200
     for told in ("之前 平面图 a、通知方式 短信、语音", "之后 —", "角色 单位 —", "转入 用房 2 → —"):
         assert told in page.text, told
+
+
+def test_the_history_of_a_unit_keeps_the_reason_that_was_given(house: House) -> None:
+    system = house.client("province-system")
+    assert change(system, "units", {"code": SISTER}, {"name": "台江新局"}, "机构改革").status_code == 200
+    with house.db.read() as session:
+        assert session.query(OrgChange).filter_by(subject=f"unit:{SISTER}").one().why == "机构改革"
+    assert "机构改革" in system.get(f"/units/{SISTER}").text
 
 
 def test_the_audit_log_calls_units_rooms_people_and_accounts_by_their_names(house: House) -> None:

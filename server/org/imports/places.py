@@ -69,7 +69,7 @@ def _follow(context: Context, plan: Plan, code: str, old: Mapping[str, Any], val
     for column, kind in _FOLLOWED.items():
         if old[column] != values[column]:
             change = {
-                "subject": f"unit:{code}", "kind": kind, "valid_from": context.now, "recorded_at": context.now, "by": context.by, "why": "导入",
+                "subject": f"unit:{code}", "kind": kind, "valid_from": context.now, "recorded_at": context.now, "by": context.by, "why": context.why,
                 "before": {column: old[column]}, "after": {column: values[column]},
             }  # fmt: skip
             plan.put(_CHANGE, {}, None, change, new={})

@@ -91,6 +91,8 @@ class Context:
     by: str
     grants: bool = True
     """Whether the importer may appoint administrators."""
+    why: str = "导入"
+    """The reason, as the history of units and people keeps it."""
 
     def may(self, unit: str) -> None:
         """Raises CheckError for a unit outside the importer's rights."""

@@ -86,7 +86,7 @@ def _transfer(context: Context, old: dict[str, Any], unit: str) -> dict[str, Any
     """The entry in the history of a person who moves to another unit."""
     return {
         "subject": f"person:{old['id']}", "kind": "transfer", "valid_from": context.now, "recorded_at": context.now, "by": context.by,
-        "before": {"unit": old["unit"]}, "after": {"unit": unit}, "why": "",
+        "before": {"unit": old["unit"]}, "after": {"unit": unit}, "why": context.why,
     }  # fmt: skip
 
 

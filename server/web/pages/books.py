@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from server import stills
 from server.org import checks, imports, last_sign_in, notices
-from server.store import organisation, people, units
+from server.store import naming, organisation, people, units
 from server.store.tables import Account, Person
 from server.store.tables_org import ImportRun, Notice
 from server.web import edits, problems
@@ -103,8 +103,9 @@ def proposals(request: Request, screens: ScreensOf, services: ServicesOf, who: R
     with services.db.read() as session:
         found = organisation.requests(session, who.unit, state="", before=decode_id(cursor), limit=PER_PAGE + 1)
         names = units.names(session, [row.unit for row in found])
+        called = naming.names(session, [row.subject for row in found], [document for row in found for document in (row.before, row.after)])
     more = encode_cursor(found[PER_PAGE - 1].id) if len(found) > PER_PAGE else None
-    return screens.page(request, "proposals.html", who=who, found=found[:PER_PAGE], names=names, more=more, said=said)
+    return screens.page(request, "proposals.html", who=who, found=found[:PER_PAGE], names=names, called=called, more=more, said=said)
 
 
 @router.post("/changes/{ident}/decision")

@@ -50,7 +50,7 @@ def log(request: Request, screens: ScreensOf, services: ServicesOf, who: Auditor
     """审计日志, newest first: what concerns the auditor's unit and those below."""
     with services.db.read() as session:
         found = list(audit.page(session, before=decode_id(cursor), limit=PER_PAGE + 1, wanted=chosen))
-        names = naming.names(session, found[:PER_PAGE])
+        names = naming.of_entries(session, found[:PER_PAGE])
     more = encode_cursor(found[PER_PAGE - 1].id) if len(found) > PER_PAGE else None
     query = {name: value for name, value in request.query_params.items() if name in ("actor", "action", "q", "from", "to") and value}
     link, actions = urlencode(query), labels.AUDIT_ACTIONS
