@@ -304,15 +304,6 @@ def build(settings: Settings) -> tuple[FastAPI, Parts]:
     return site.build(services, lifespan=lifespan), parts
 
 
-def listening(app: FastAPI, host: str, port: int) -> uvicorn.Config:
-    """How the server listens. What proxies say is for `server.web.whence` alone: uvicorn believes every proxy on this machine, and puts the client in
-    the place of the proxy, after which no certificate that it hands on would be believed.
-    """
-    return uvicorn.Config(
-        app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=5, server_header=False, proxy_headers=False
-    )
-
-
 class _Server(uvicorn.Server):
     """Says goodbye on the streams before it waits for connections to end."""
 
@@ -337,7 +328,7 @@ def run(settings: Settings) -> int:
             app, parts = build(settings)
         except ValueError as error:  # what a module says of a setting that it cannot use is a sentence
             raise SettingsError(f"按 server.yaml 起不来：{error}") from error
-        server = _Server(listening(app, settings.host, settings.port), parts.hub)
+        server = _Server(site.listening(app, settings.host, settings.port), parts.hub)
         log.info("serving on http://%s", settings.listen)
         server.run()
     return 0 if server.started else 1

@@ -1,10 +1,11 @@
-"""Builds the FastAPI application from services: routes, errors, pages, static files. Opens and closes nothing."""
+"""Builds the FastAPI application from services: routes, errors, pages, static files; and how it listens. Opens and closes nothing."""
 
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.types import Lifespan
@@ -49,3 +50,12 @@ def build(services: Services, *, lifespan: Lifespan[Any] | None = None, dashboar
     app.add_middleware(SameOrigin, most_body=MOST_BODY)
     app.add_middleware(Whence, trusted=services.settings.trusted_proxies)
     return app
+
+
+def listening(app: FastAPI, host: str, port: int) -> uvicorn.Config:
+    """How the server listens. What proxies say is for `whence` alone: uvicorn believes every proxy on this machine, and puts the client in
+    the place of the proxy, after which no certificate that it hands on would be believed.
+    """
+    return uvicorn.Config(
+        app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=5, server_header=False, proxy_headers=False
+    )

@@ -22,7 +22,6 @@ from alarms.rules import default_rules
 from contract.batch import Outbox, PointDeclaration
 from contract.offers import Offers
 from contract.sample import PointKey, Quality, Sample
-from server.app import listening
 from server.duty.calendar import Workdays
 from server.duty.escalation import default_escalation
 from server.history import History
@@ -256,7 +255,7 @@ def _metric(metric: str, room: str) -> str:
 @contextlib.contextmanager
 def serving(house: House, port: int) -> Iterator[str]:
     """The house behind a real HTTP server, with the hub running in its loop; yields the address."""
-    config = listening(house.app, "127.0.0.1", port)
+    config = site.listening(house.app, "127.0.0.1", port)
     config.lifespan, config.timeout_graceful_shutdown = "off", 2
     server = uvicorn.Server(config)
     failure: list[BaseException] = []

@@ -11,7 +11,7 @@ import pytest
 
 from tests.web.house import ROLES
 from tests.web.town import Town
-from tests.web.walk import Route, ask, routes, targets
+from tests.web.walk import Route, ask, in_line, routes, targets
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]+")
 LATIN = re.compile(r"(?<![\w.-])[A-Za-z][A-Za-z0-9.+_-]*[A-Za-z0-9]")
@@ -126,7 +126,9 @@ def test_every_page_speaks_one_language_but_for_names_and_data(town: Town, langu
     names = [text for text in data_of(town) if foreign.search(text)]
     found: list[str] = []
     seen = 0
-    for where, page in pages(town, language):
+    with in_line():
+        shown = list(pages(town, language))
+    for where, page in shown:
         seen += 1
         wrong: set[str] = set()
         for piece in Spoken(page).pieces:
