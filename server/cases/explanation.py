@@ -6,13 +6,23 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from alarms.explain import explain_rule
+from server.duty.events import event_of
+from server.duty.words import EVENTS
 from server.instants import instant
-from server.store import alarms, limits, rule_sets, units
+from server.store import alarms, limits, rooms, rule_sets, units
 from server.store.tables import Alarm, Room, Transition
 from server.store.tables_alarms import RuleSetVersion
 
 Place = tuple[str, tuple[str, ...], str]
 """(medium, unit path, room): a gateway and a group have neither medium nor room."""
+
+
+def _called(session: Session, alarm: Alarm) -> str:
+    """The room with its unit, else the unit."""
+    if alarm.room is not None and (found := rooms.names(session, [alarm.room])):
+        name, unit = found[alarm.room]
+        return f"{unit} {name}"
+    return units.names(session, [alarm.unit]).get(alarm.unit, alarm.unit)
 
 
 def explain_alarm(session: Session, ident: int) -> dict[str, Any] | None:
@@ -26,7 +36,8 @@ def explain_alarm(session: Session, ident: int) -> dict[str, Any] | None:
     books = {version: _book(session, version, alarm, place, told) for version in versions}
     return {
         "alarm": alarm.id, "number": alarm.number, "rule": alarm.rule, "kind": alarm.kind, "quantity": alarm.quantity, "subject": alarm.subject,
-        "room": alarm.room, "unit": alarm.unit, "medium": place[0], "unit_path": list(place[1]),
+        "room": alarm.room, "unit": alarm.unit, "event": EVENTS[event_of(alarm.rule, alarm.kind, alarm.quantity)], "place": _called(session, alarm),
+        "medium": place[0], "unit_path": list(place[1]),
         "transitions": [_transition(row, books[row.rule_set], told) for row in changes],
         "rule_sets": [book for book in books.values() if book is not None],
     }  # fmt: skip

@@ -33,13 +33,15 @@ def alarms_explain(args: argparse.Namespace) -> int:
 
 def explained(found: dict[str, Any]) -> str:
     """The same as text: a line per change, the reason below it."""
-    lines = [f"告警 {found['alarm']}（编号 {found['number']}）{found['rule']} · {found['room'] or found['subject']}"]
+    lines = [
+        f"告警 {found['alarm']}（编号 {found['number']}）{found['event']} · {found['place']}（{found['rule']}，{found['room'] or found['subject']}）"
+    ]
     for change in found["transitions"]:
         said = [f"{TRANSITIONS.get(change['name'], change['name'])} → {ALARM_STATES.get(change['after'], change['after'])}"]
         said += [LEVELS.get(change["level"], ""), change["by"], SUPPRESSIONS.get(change["note"], change["note"])]
         lines.append(f"{clock(change['at'])}  {' · '.join(filter(None, said))}")
         if change["limit"] is not None and change["name"] in ("raised", "re_raised", "escalated"):
-            lines.append(f"    {_because(change)}")
+            lines.append(f"    {_because(change) if found['kind'] != 'group' else '同一原因的几条告警合成一条；为什么，看其中各条'}")
     return "\n".join([*lines, *(f"规则版本 {book['version'][:12]}，{clock(book['since'])} 起" for book in found["rule_sets"])])
 
 

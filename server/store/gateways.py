@@ -27,6 +27,16 @@ def points(session: Session, codes: Sequence[str]) -> dict[str, int]:
     return {code: int(count) for code, count in session.execute(query)}
 
 
+def roomless(session: Session, codes: Sequence[str]) -> dict[str, list[str]]:
+    """Per gateway the points (device/quantity) that stand in no room, and so are judged by no rule; those outdoors are meant to."""
+    query = select(Point.gateway, Point.device, Point.quantity).where(Point.gateway.in_(codes), Point.room.is_(None))
+    query = query.where(Point.device != "outdoor", Point.channel != "outdoor").order_by(Point.gateway, Point.device, Point.quantity)
+    found: dict[str, list[str]] = {}
+    for gateway, device, quantity in session.execute(query):
+        found.setdefault(gateway, []).append(f"{device}/{quantity}")
+    return found
+
+
 def devices(session: Session, code: str) -> Sequence[str]:
     """Names of the devices that a gateway declared, in order."""
     return session.scalars(select(Point.device).where(Point.gateway == code).distinct().order_by(Point.device)).all()

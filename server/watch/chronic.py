@@ -59,10 +59,13 @@ class Standing:
         if memory is None or memory.alarm is None or not memory.state.tripped or CHRONIC in memory.state.suppressed:
             return
         alarm = self._steps.session.get_one(Alarm, memory.alarm)
-        if self._steps.now - alarm.raised_at < due_after(self._world):
-            watch(self._world, key, alarm)
+        since = alarm.raised_at  # late samples may have found an earlier beginning of the first occurrence; a later one began when it was raised
+        if memory.state.occurrence > 1 and memory.state.raised_at is not None:
+            since = memory.state.raised_at
+        if self._steps.now - since < due_after(self._world):
+            heapq.heappush(self._world.chronic, (since + due_after(self._world), key))
             return
-        row = {"alarm": alarm.id, "since": alarm.raised_at, "declared_at": self._steps.now, "ended_at": None}
+        row = {"alarm": alarm.id, "since": since, "declared_at": self._steps.now, "ended_at": None}
         self._steps.session.execute(insert(Chronic).values(row))
         self._steps.known(key, Suppress(CHRONIC))
 

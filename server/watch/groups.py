@@ -224,9 +224,16 @@ class Groups:
         if rooms:
             alarm.raised_value = float(len(rooms))
         else:
+            alarm.raised_value = float(self._widest(group))
             self._session.execute(update(AlarmGroup).where(AlarmGroup.id == group.id).values(ended_at=self._steps.now))
             del self._world.groups[group.id]
         self._tx.say(alarm)
+
+    def _widest(self, group: GroupInfo) -> int:
+        """How many rooms it was about in all: once it is over nobody wants to know which one came back last."""
+        members = select(Alarm.room, Alarm.subject).join(AlarmGroupMember, AlarmGroupMember.alarm == Alarm.id)
+        rows = self._session.execute(members.where(AlarmGroupMember.group_id == group.id)).all()
+        return len({room for place, subject in rows for room in _rooms_of(self._world, place, subject)})
 
     # -- helpers --------------------------------------------------------------------------------------------------------------------------
 
@@ -254,7 +261,9 @@ def foldable(world: World, session: Session, key: Key, alarm: Alarm) -> Foldable
         return None
     if cause == "offline" and world.outages and 0 <= alarm.raised_at - world.started_at < RESTART_MS:
         cause = "restart"
-    return Foldable(alarm.id, key, cause, _rooms_of(world, alarm), world.units.get(alarm.unit, (alarm.unit,)), alarm.raised_at, level)
+    return Foldable(
+        alarm.id, key, cause, _rooms_of(world, alarm.room, alarm.subject), world.units.get(alarm.unit, (alarm.unit,)), alarm.raised_at, level
+    )
 
 
 def _moved(world: World, session: Session, alarm: Alarm) -> bool:
@@ -266,9 +275,9 @@ def _moved(world: World, session: Session, alarm: Alarm) -> bool:
     return room.watched_since is not None and alarm.raised_at - room.watched_since > CAUSES["weather"].burst_ms
 
 
-def _rooms_of(world: World, alarm: Alarm) -> tuple[str, ...]:
-    if alarm.room is not None:
-        return (alarm.room,)
-    gateway = world.gateways.get(alarm.subject.partition(":")[2])
+def _rooms_of(world: World, room: str | None, subject: str) -> tuple[str, ...]:
+    if room is not None:
+        return (room,)
+    gateway = world.gateways.get(subject.partition(":")[2])
     points = map(world.points.__getitem__, gateway.points) if gateway is not None else ()
     return tuple(sorted({point.room for point in points if point.room}))

@@ -91,6 +91,7 @@ def test_a_group_grows_over_the_county_and_clears_exactly_with_the_last_member(c
     born(county, "GW-5", [])
     [group] = groups(county)
     assert (group.state, group.cleared_at) == ("cleared_unacked", before + 5000)
+    assert group.raised_value == 7, "all its rooms (the births have given one gateway another), not those that came back last"
     assert [row.ended_at for row in county.rows(AlarmGroup)] == [before + 5000]
     assert all(row.left_at for row in county.rows(AlarmGroupMember))
 
@@ -238,6 +239,17 @@ def test_climate_out_of_band_for_days_becomes_a_standing_state_that_asks_again_o
     assert slice_.rows(Alarm)[0].state == "cleared_unacked"
     with slice_.db.read() as session:
         assert all(c.ended_at is not None for c in session.scalars(select(Chronic)))
+
+
+def test_a_room_that_was_back_in_band_is_not_chronic_because_nobody_has_answered_for_the_first_time(slice_):
+    slice_.settings = slice_.settings.model_copy(update={"chronic_after_h": 0.05})
+    slice_.start()
+    slice_.birth([("th1/humidity", slice_.ROOM)])
+    for value in (*[62.0] * 4, *[50.0] * 18, *[62.0] * 6):
+        slice_.send(("th1/humidity", value))
+        slice_.run(11)
+    [alarm] = slice_.rows(Alarm)
+    assert (alarm.state, alarm.occurrence) == ("active_unacked", 2)
 
 
 def damp(made, seconds_before):

@@ -87,7 +87,10 @@ def test_the_commands_open_the_store_when_no_server_holds_it(explained: tuple[Ho
     assert main(["alarms", "explain", str(alarm), "--json", *where]) == 0
     assert json.loads(capsys.readouterr().out)["alarm"] == alarm
     assert main(["alarms", "explain", str(alarm), *where]) == 0
-    assert "测值 58 高于 57，持续 60 秒；限值来自 in_charge 调整：汛期加严" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "）湿度过高 · " in said
+    assert f"（humidity_high，{ROOM}）" in said
+    assert "测值 58 高于 57，持续 60 秒；限值来自 in_charge 调整：汛期加严" in said
     assert main(["rules", "explain", ROOM, "humidity", *where]) == 0
     said = capsys.readouterr().out
     assert "→ 全省规则：提示 高于 60，持续" in said

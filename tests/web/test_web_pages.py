@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from server.store.tables import Point
 from server.web import site
 from server.web.labels import FIRE_SENTENCE
-from tests.web.house import OTHER, PASSWORD, QUIET, ROOM, T0, House
+from tests.web.house import GATEWAY, OTHER, PASSWORD, QUIET, ROOM, T0, House
 
 HTML = {"accept": "text/html"}
 DASHBOARDS = Path(__file__).parents[2] / "dashboards"
@@ -182,3 +183,12 @@ def test_a_table_stands_under_each_chart(house: House) -> None:
     assert text.count("<summary>表格") == 4
     assert text.count('class="gap"') > 40
     assert "data-history=" in text
+
+
+def test_the_page_of_gateways_names_the_points_that_no_rule_judges(house: House) -> None:
+    with house.db.write() as session:
+        session.add(Point(gateway=GATEWAY, device="smoke9", quantity="smoke", room=None, interval_ms=10_000, created_at=T0))
+        session.add(Point(gateway=GATEWAY, device="roof", quantity="temperature", channel="outdoor", room=None, interval_ms=10_000, created_at=T0))
+    text = page(house, "/gateways")
+    assert "1 个测点没有房间，不判告警" in text
+    assert "smoke9/smoke" in text

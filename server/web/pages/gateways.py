@@ -35,7 +35,8 @@ def _page(request: Request, screens: Screens, services: Services, who: Principal
         listed = found[:PER_PAGE]
         codes = [row.code for row in listed]
         context = {
-            "points": gateways.points(session, codes), "untaken": gateway_rules.not_taken(session, codes, now),
+            "points": gateways.points(session, codes), "roomless": gateways.roomless(session, [row.code for row in listed if row.unit]),
+            "untaken": gateway_rules.not_taken(session, codes, now),
             "access": queries.states(session, codes),
             "names": units.names(session, [row.unit for row in listed if row.unit]),
             "waiting": claims.seen(session, who, now) if who.may(Action.ORGANISE) else [],
