@@ -21,7 +21,7 @@ def _called(session: Session, alarm: Alarm) -> str:
     """The room with its unit, else the unit."""
     if alarm.room is not None and (found := rooms.names(session, [alarm.room])):
         name, unit = found[alarm.room]
-        return f"{unit} {name}"
+        return name if name.startswith(unit) else f"{unit} {name}"
     return units.names(session, [alarm.unit]).get(alarm.unit, alarm.unit)
 
 

@@ -1,13 +1,14 @@
 """Pages as HTML: complete without scripts, honest about what is not known, in two languages."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-from server.store.tables import Point
+from server.store.tables import Alarm, Point
 from server.web import site
 from server.web.labels import FIRE_SENTENCE
 from tests.web.house import GATEWAY, OTHER, PASSWORD, QUIET, ROOM, T0, House
@@ -192,3 +193,16 @@ def test_the_page_of_gateways_names_the_points_that_no_rule_judges(house: House)
     text = page(house, "/gateways")
     assert "1 个测点没有房间，不判告警" in text
     assert "smoke9/smoke" in text
+
+
+def test_no_limit_stands_beside_a_reading_that_it_is_not_a_limit_of(house: House) -> None:
+    with house.db.write() as session:
+        for rule, kind, limit in (("humidity_swing", "swing", 5.0), ("humidity_high", "threshold", 51.0)):
+            session.add(
+                Alarm(
+                    open_key=rule, subject=f"room:{ROOM}", rule=rule, kind=kind, quantity="humidity", room=ROOM, unit=ROOM[:12], limit=limit,
+                    state="active_unacked", level="warn", raised_at=T0, raised_value=6.0, number=rule[:6],
+                )
+            )  # fmt: skip
+    cells = re.findall(r'<td class="number a-limit[^>]*>([^<]*)', page(house, "/alarms"))
+    assert sorted(cell.strip() for cell in cells) == ["51.0 %RH", "—"]
