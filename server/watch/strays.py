@@ -24,9 +24,13 @@ class Strays:
 
     def mend(self) -> None:
         """After rows or rules were read again: withdraw what nothing can clear any more, let go what nobody works at."""
-        for key, memory in list(self._world.memory.items()):
-            rule = self._world.rule(key)
-            if rule is None:
+        concerned = [  # of a hundred thousand that mostly remember readings
+            (key, memory)
+            for key, memory in self._world.memory.items()
+            if memory.state.suppressed or (memory.alarm is not None and memory.state.tripped)
+        ]
+        for key, memory in concerned:
+            if self._world.rule(key) is None:
                 if memory.alarm is not None and memory.state.tripped:
                     self._withdraw(key, memory, self._steps.session.get_one(Alarm, memory.alarm))
                 continue
