@@ -71,6 +71,7 @@ ACTIONS = {
     "privacy": "画面遮挡和保存期限",
     "original": "取画面原件",
     "drill": "下达演练",
+    "watch_check": "查岗",
     "limits": "收紧限值",
     "backup": "备份",
 }
