@@ -254,7 +254,7 @@ def _failed(db: Database, ident: int, login: str, now: int, limits: SignInLimits
             account.failures, account.locked_until = 0, now + limits.lock_ms
         audit.append(session, login, "session.locked" if left <= 0 else "session.refused", f"account:{account.id}", {}, now, unit=account.unit)
         if left <= 0:
-            return SignInRefusedError("密码连续输错，账号已锁定，请稍后再试。", account.locked_until)
+            return SignInRefusedError("密码或 PIN 连续输错，账号已锁定，请稍后再试。", account.locked_until)
     return SignInRefusedError(wrong)
 
 
