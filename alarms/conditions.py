@@ -28,6 +28,8 @@ NO_LIMIT = -1e9
 _MINUTE_MS = 60_000
 _RATE_KEEP_WINDOWS = 5
 _MOULD_HOLD_HOURS = 3.0
+_GOLDEN = (math.sqrt(5) - 1) / 2
+"""Its multiples modulo 1 lie evenly, however many there are."""
 
 
 class Itself(Enum):
@@ -47,6 +49,16 @@ class Still(NamedTuple):
 
 Leaves = Callable[[Options, Memory, Inputs, str, int], Still | None]
 """(options, memory, inputs, quantity, source) -> what the evaluator leaves alone now; None: nothing."""
+
+
+def next_look(last: float, every: float, source: int) -> float:
+    """When the readings of a source, looked at last at `last` (UTC ms), are looked at again: `every` ms later, or a little before, so that it falls
+    on the source's own turn. After a restart the sensors of a province speak within seconds; without turns they would all be looked at in the same
+    second, and again in each `every` from then on, and an alarm would wait behind that.
+    """
+    due = last + every
+    turn = due - (due - source * _GOLDEN % 1.0 * every) % every if every else due
+    return turn if turn > last else due
 
 
 def value_itself(_options: Options, memory: Memory, _at: int, _quantity: str, value: float, _source: int = 0) -> Judged:
@@ -111,14 +123,14 @@ def heat_still(options: Options, memory: Memory, inputs: Inputs, quantity: str, 
     return still and still._replace(judged=Itself.ITSELF)
 
 
-def swing(options: Options, memory: Memory, at: int, _quantity: str, value: float, _source: int = 0) -> Judged:
+def swing(options: Options, memory: Memory, at: int, _quantity: str, value: float, source: int = 0) -> Judged:
     """How far the quantity has strayed today (Asia/Shanghai): from the set point `around`, or, without one, half of the range so far.
 
     The day's mean is not known before midnight, but nothing can lie further from it on both sides than half the range: what is reported is
-    certain. A moving median over `window`, of one reading each `every`, keeps one spike from spoiling a day. Memory: day, lowest, highest, then the
-    window's readings.
+    certain. A moving median over `window`, of one reading each `every` (next_look), keeps one spike from spoiling a day. Memory: day, lowest,
+    highest, then the window's readings.
     """
-    if len(memory) > 3 and at - memory[-2] < float(options["every"]):
+    if len(memory) > 3 and at < next_look(memory[-2], float(options["every"]), source):
         return memory, None
     day = float(day_of(at)[0])
     known = memory and memory[0] == day
@@ -131,9 +143,9 @@ def swing(options: Options, memory: Memory, at: int, _quantity: str, value: floa
     return (day, low, high, *_flat(recent)), stray
 
 
-def swing_still(options: Options, memory: Memory, _inputs: Inputs, _quantity: str, _source: int) -> Still | None:
+def swing_still(options: Options, memory: Memory, _inputs: Inputs, _quantity: str, source: int) -> Still | None:
     """Readings that come too early are not looked at."""
-    return Still(until=memory[-2] + float(options["every"])) if len(memory) > 3 else None
+    return Still(until=next_look(memory[-2], float(options["every"]), source)) if len(memory) > 3 else None
 
 
 def stuck(options: Options, memory: Memory, at: int, _quantity: str, value: float, _source: int = 0) -> Judged:

@@ -6,7 +6,7 @@ Evaluators as in conditions.py; `source` tells the sensors apart.
 import math
 from statistics import median
 
-from alarms.conditions import NO_LIMIT, Inputs, Judged, Memory, Options, Still
+from alarms.conditions import NO_LIMIT, Inputs, Judged, Memory, Options, Still, next_look
 
 BAD_READING = math.inf
 """What an evaluator that judges quality gets for an unusable reading."""
@@ -20,7 +20,7 @@ def deviation(options: Options, memory: Memory, at: int, _quantity: str, value: 
     Memory: (source, instant, value) per sensor.
     """
     known = {memory[i]: (memory[i + 1], memory[i + 2]) for i in range(0, len(memory), 3)}
-    if source in known and at - known[source][0] < float(options["every"]):
+    if source in known and at < next_look(known[source][0], float(options["every"]), source):
         return memory, None
     known[source] = (float(at), value)
     fresh = {who: seen for who, seen in known.items() if at - seen[0] <= float(options["within"])}
@@ -38,7 +38,7 @@ def deviation(options: Options, memory: Memory, at: int, _quantity: str, value: 
 def deviation_still(options: Options, memory: Memory, _inputs: Inputs, _quantity: str, source: int) -> Still | None:
     """Readings of a sensor that come too early are not looked at."""
     known = next((memory[i + 1] for i in range(0, len(memory), 3) if memory[i] == source), None)
-    return None if known is None else Still(until=known + float(options["every"]))
+    return None if known is None else Still(until=next_look(known, float(options["every"]), source))
 
 
 def voting(options: Options, memory: Memory, _at: int, _quantity: str, value: float, source: int = 0) -> Judged:
@@ -72,17 +72,17 @@ def implausible_still(options: Options, memory: Memory, _inputs: Inputs, _quanti
     return None if memory else Still(float(options["low"]), float(options["high"]), judged=0.0)
 
 
-def step(options: Options, memory: Memory, at: int, _quantity: str, value: float, _source: int = 0) -> Judged:
+def step(options: Options, memory: Memory, at: int, _quantity: str, value: float, source: int = 0) -> Judged:
     """How far the reading has jumped from the one before. Of readings closer than `every` only the first is looked at; after a gap longer than
     `window` nothing is compared. Memory: instant and value.
     """
-    if memory and at - memory[0] < float(options["every"]):
+    if memory and at < next_look(memory[0], float(options["every"]), source):
         return memory, None
     if not memory or at - memory[0] > float(options["window"]):
         return (float(at), value), None
     return (float(at), value), abs(value - memory[1])
 
 
-def step_still(options: Options, memory: Memory, _inputs: Inputs, _quantity: str, _source: int) -> Still | None:
+def step_still(options: Options, memory: Memory, _inputs: Inputs, _quantity: str, source: int) -> Still | None:
     """Readings that come too early are not looked at."""
-    return Still(until=memory[0] + float(options["every"])) if memory else None
+    return Still(until=next_look(memory[0], float(options["every"]), source)) if memory else None

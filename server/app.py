@@ -6,7 +6,6 @@ import gc
 import logging
 import signal
 import threading
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
@@ -217,7 +216,7 @@ class Parts:
         if self.dispatcher is not None:
             self.metrics.outbox_oldest.set(self.dispatcher.oldest_waiting_ms(now) / 1000)
         with giving_way(self._leaving.wait):
-            counts = Counter(tile.state for tile in self.board.each(now))
+            counts = self.board.states(now)
         for state in STATES:
             self.metrics.rooms.labels(state).set(counts[state])
 

@@ -13,7 +13,7 @@ COLLECT: Final = (20_000, 20, 1_000)
 """Python's garbage collector looks at everything that lives: with the memory of a province half a second in which nothing else runs. What stands
 after the start is put out of its sight, and the rest is looked at seldom: hardly anything here forms cycles."""
 WORK_S: Final = 0.003
-REST_S: Final = 0.012
+REST_S: Final = 0.047
 
 
 def tune() -> None:

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from contract.batch import event_ack
 from contract.sparkplug import encode
 from contract.topics import Kind, Topic
-from server.ingest.frames import REBIRTH, Armful, Heard, Keys, Logbook, Poison, Readings, Settled, unpack
+from server.ingest.frames import REBIRTH, Armful, Heard, Logbook, Poison, Readings, Settled, unpack
 from server.metrics import Metrics
 from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath, Receipt
 
@@ -41,12 +41,6 @@ class WatchDoor(Protocol):
         """Keep poison for a person to look at."""
 
 
-class _KeysOf(dict[str, Keys]):
-    def __missing__(self, gateway: str) -> Keys:
-        keys = self[gateway] = Keys(gateway)
-        return keys
-
-
 class Acceptor:
     """Takes what was heard. `settle` acknowledges, `send(topic, payload)` publishes, `events(gateway, entries, now)` keeps what a logbook says and
     returns the ids that it has.
@@ -64,7 +58,6 @@ class Acceptor:
     ) -> None:
         self._watch, self._settle, self._send, self._metrics, self._acknowledge = watch, settle, send, metrics, acknowledge
         self._events = events
-        self._keys = _KeysOf()
         self._aside: queue.Queue[Poison | Logbook] = queue.Queue(ASIDE)
 
     def hear(self, armful: Armful) -> None:
@@ -72,7 +65,7 @@ class Acceptor:
         for reason, number in armful.counts.items():
             self.count(reason, number)
         for item in armful.heard:
-            self.take(unpack(item, self._keys[item.gateway]) if isinstance(item, Readings) else item)
+            self.take(unpack(item) if isinstance(item, Readings) else item)
         while self._watch.backlog() > BACKLOG:
             time.sleep(BACKLOG_S)
 

@@ -1,15 +1,12 @@
 """What goes through the pipes between the server and the process that talks to the broker (line.py)."""
 
-from typing import Final
-
 import msgspec
 
 from contract.batch import Ack, Outbox, outbox_ack
-from contract.sample import PointKey, Quality, Sample
 from contract.sparkplug import encode
 from contract.topics import Kind, Topic
 from server.ingest.mqtt import Connection
-from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath
+from server.watch.inputs import Columns, GatewayBirth, GatewayData, GatewayDeath
 
 REBIRTH = "rebirth"
 """Counted beside the reasons for which a message was refused: a node was asked for a birth."""
@@ -38,8 +35,7 @@ Heard = GatewayBirth | GatewayData | GatewayDeath | Poison | Logbook
 
 
 class Readings(msgspec.Struct, frozen=True, tag=True, gc=False):
-    """The samples of one message in columns, a quarter as long as one by one; `special` are quality, reason and whether it is historical, by place,
-    of those that are not simply good."""
+    """The samples of one message as they go through the pipe: in columns, a quarter as long as one by one."""
 
     gateway: str
     group: str
@@ -48,57 +44,22 @@ class Readings(msgspec.Struct, frozen=True, tag=True, gc=False):
     urgent: bool
     outbox: Outbox | None
     gap: str | None
-    metrics: list[str]
-    taken_at: list[int]
-    values: list[float | None]
-    special: dict[int, tuple[Quality, str, bool]]
-
-
-_PLAIN: Final = (Quality.GOOD, "", False)
+    samples: Columns
 
 
 def pack(data: GatewayData) -> Readings:
     """As it goes through the pipe."""
-    found = [(sample.quality, sample.reason, sample.historical) for sample in data.samples]
-    return Readings(
-        data.gateway,
-        data.group,
-        data.received_at,
-        data.offset_ms,
-        data.urgent,
-        data.outbox,
-        data.gap,
-        [sample.point.metric for sample in data.samples],
-        [sample.taken_at for sample in data.samples],
-        [sample.value for sample in data.samples],
-        {place: one for place, one in enumerate(found) if one != _PLAIN},
-    )
+    samples = data.samples if isinstance(data.samples, Columns) else Columns.of(data.samples)
+    return Readings(data.gateway, data.group, data.received_at, data.offset_ms, data.urgent, data.outbox, data.gap, samples)
 
 
-class Keys(dict[str, PointKey]):
-    """The points of a gateway by their metrics, remembered: thirty thousand a second would be made anew."""
-
-    def __init__(self, gateway: str) -> None:
-        super().__init__()
-        self._gateway = gateway
-
-    def __missing__(self, metric: str) -> PointKey:
-        key = self[metric] = PointKey.of(self._gateway, metric)
-        return key
-
-
-def unpack(data: Readings, keys: Keys) -> GatewayData:
-    """As the watch takes it; `keys` are those of the gateway."""
-    columns = zip(data.metrics, data.taken_at, data.values, strict=True)
-    if data.special:
-        samples = [Sample(keys[metric], at, value, *data.special.get(place, _PLAIN)) for place, (metric, at, value) in enumerate(columns)]
-    else:
-        samples = [Sample(keys[metric], at, value) for metric, at, value in columns]
+def unpack(data: Readings) -> GatewayData:
+    """As the watch takes it."""
     return GatewayData(
         gateway=data.gateway,
         group=data.group,
         received_at=data.received_at,
-        samples=tuple(samples),
+        samples=data.samples,
         outbox=data.outbox,
         gap=data.gap,
         offset_ms=data.offset_ms,

@@ -4,7 +4,8 @@ A tile is normal only while every demanded quantity has a good sample within its
 degraded or blind, whatever the last fact said.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable
 from threading import RLock
 
 from server.live.facts import (
@@ -19,7 +20,7 @@ from server.live.facts import (
     RoomFact,
     UnitFact,
 )
-from server.live.tiles import STATES, PointView, RoomTile, alarm_order, cause_of, data_state, severity, state_of, view_of
+from server.live.tiles import FRESH, STATES, PointView, RoomTile, alarm_order, cause_of, data_state, quality_of, severity, state_of, view_of
 
 __all__ = [
     "OUTDOOR",
@@ -109,13 +110,19 @@ class Board:
 
     def rooms(self, now: int, scope: str | None = None) -> list[RoomTile]:
         """Tiles of the subtree `scope` (a unit code; None means all), in the order of their codes."""
-        return list(self.each(now, scope))
-
-    def each(self, now: int, scope: str | None = None) -> Iterator[RoomTile]:
-        """The same one by one, made when it is asked for: who only counts shall not hold the tiles of a province at once."""
         with self._lock:
             codes = sorted(code for code, fact in self._rooms.items() if scope is None or scope in fact.unit_path)
-        return (tile for code in codes if (tile := self.room(code, now)) is not None)
+        return [tile for code in codes if (tile := self.room(code, now)) is not None]
+
+    def states(self, now: int) -> Counter[str]:
+        """How many rooms are in which state, without making tiles."""
+        with self._lock:
+            facts = list(self._rooms.values())
+        counts: Counter[str] = Counter()
+        for fact in facts:
+            with self._lock:
+                counts[self._state(fact, data_state(fact.demanded, self._missing(fact, now)), now)] += 1
+        return counts
 
     def overview(self, now: int, scope: str | None = None) -> list[RoomTile]:
         """Like `rooms`, for counting, sorting and filtering: all but the ages of readings holds at `now`. Cheap where nothing has changed."""
@@ -268,15 +275,27 @@ class Board:
     def _next_change(self, code: str) -> int:
         return min((end for end in self._ends(code) if end > self._ticked), default=_NEVER)
 
+    def _missing(self, fact: RoomFact, now: int) -> tuple[str, ...]:
+        points, readings = self._points, self._readings
+        fresh = {
+            point.quantity
+            for ident in self._room_points.get(fact.code, ())
+            if (point := points[ident]).channel != OUTDOOR and quality_of(point, readings.get(ident), now) == FRESH
+        }
+        return tuple(quantity for quantity in fact.demanded if quantity not in fresh)
+
+    def _state(self, fact: RoomFact, data: str, now: int) -> str:
+        resting = "maintenance" if fact.maintenance_until is not None and now < fact.maintenance_until else "normal"
+        alarms = self._room_alarms.get(fact.code, {}).values()
+        return min((data, resting, *(state_of(alarm) for alarm in alarms if not alarm.drill)), key=severity)
+
     def _tile(self, fact: RoomFact, now: int) -> RoomTile:
         points = sorted((self._points[i] for i in self._room_points.get(fact.code, ())), key=lambda p: (p.quantity, p.device, p.channel))
         views = tuple(view_of(point, self._readings.get(point.point_id), now) for point in points)
         alarms = tuple(sorted(self._room_alarms.get(fact.code, {}).values(), key=alarm_order))
-        fresh = {view.quantity for view in views if view.fresh and view.channel != OUTDOOR}
-        missing = tuple(quantity for quantity in fact.demanded if quantity not in fresh)
+        missing = self._missing(fact, now)
         data = data_state(fact.demanded, missing)
-        resting = "maintenance" if fact.maintenance_until is not None and now < fact.maintenance_until else "normal"
-        state = min((data, resting, *(state_of(alarm) for alarm in alarms if not alarm.drill)), key=severity)
+        state = self._state(fact, data, now)
         coverage = self._coverage.get(fact.code)
         gateways = tuple(self._gateways[code] for code in sorted({point.gateway for point in points}) if code in self._gateways)
         since = coverage.since if coverage and state in ("blind", "degraded") and coverage.state == state else None

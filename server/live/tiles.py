@@ -10,6 +10,9 @@ STATES = ("critical", "urgent", "alarm", "blind", "degraded", "warn", "maintenan
 UNCONNECTED_STAGES = ("not_connected", "retired")
 """Stages of a room in which nothing is expected from it: counted apart, neither good nor blind."""
 
+FRESH = "good"
+"""The one quality that proves that a quantity is watched."""
+
 # A silenced alarm is still open, and a room with something open is not normal.
 _SILENCED = {"shelved": "warn", "suppressed": "maintenance", "out_of_service": "maintenance"}
 _RANK = {state: rank for rank, state in enumerate(STATES)}
@@ -45,7 +48,7 @@ class PointView:
     @property
     def fresh(self) -> bool:
         """Whether it proves that its quantity is watched."""
-        return self.quality == "good"
+        return self.quality == FRESH
 
     @property
     def key(self) -> str:
@@ -105,12 +108,15 @@ def state_of(alarm: AlarmFact) -> str:
     return _SILENCED.get(alarm.state, alarm.level)
 
 
+def quality_of(point: PointFact, reading: ReadingFact | None, now: int) -> str:
+    """What its newest reading is worth at `now`: past its deadline it is stale, whatever it said."""
+    if reading is None:
+        return "missing"
+    return "stale" if now >= reading.at + point.deadline_ms else reading.quality
+
+
 def view_of(point: PointFact, reading: ReadingFact | None, now: int) -> PointView:
-    """A point with its newest reading as it may be shown at `now`: past its deadline it is stale, whatever the reading said."""
-    deadline = None if reading is None else reading.at + point.deadline_ms
-    quality = "missing" if reading is None else reading.quality
-    if deadline is not None and now >= deadline:
-        quality = "stale"
+    """A point with its newest reading as it may be shown at `now`."""
     return PointView(
         point_id=point.point_id,
         gateway=point.gateway,
@@ -119,12 +125,12 @@ def view_of(point: PointFact, reading: ReadingFact | None, now: int) -> PointVie
         channel=point.channel,
         unit=point.unit,
         value=None if reading is None else reading.value,
-        quality=quality,
+        quality=quality_of(point, reading, now),
         reason="" if reading is None else reading.reason,
         taken_at=None if reading is None else reading.taken_at,
         at=None if reading is None else reading.at,
         age_ms=None if reading is None else max(0, now - reading.at),
-        deadline_at=deadline,
+        deadline_at=None if reading is None else reading.at + point.deadline_ms,
         acknowledges=point.acknowledges,
     )
 

@@ -20,16 +20,13 @@ log = logging.getLogger("server.journal")
 KEEP_MS = 24 * 3_600_000
 QUALITIES = (Quality.BAD, Quality.UNCERTAIN, Quality.GOOD, Quality.STALE)
 QUALITY_CODE: Mapping[Quality, int] = {quality: code for code, quality in enumerate(QUALITIES)}
+_GOOD = bytes([QUALITY_CODE[Quality.GOOD]])
 _FORMAT = 1
 _ORDER_LOCK = 0x41575F4A  # "AW_J", any constant that no other advisory lock of the application uses
 
 
 class JournalRow(msgspec.Struct, frozen=True, gc=False):
-    """One sample as the journal keeps it: instants in UTC ms, `quality` 0 bad, 1 uncertain, 2 good, 3 stale; `value` None only when bad.
-
-    Out of the garbage collector's sight, as there is one for every sample of the province: counted among what may form cycles, they alone would have
-    it look at everything three times a second.
-    """
+    """One sample as the journal keeps it: instants in UTC ms, `quality` 0 bad, 1 uncertain, 2 good, 3 stale; `value` None only when bad."""
 
     point_id: int
     taken_at: int
@@ -38,6 +35,46 @@ class JournalRow(msgspec.Struct, frozen=True, gc=False):
     historical: bool
     received_at: int
     reason: str = ""
+
+
+class Gathered:
+    """What becomes one entry, gathered column by column in the order in which it is to be read."""
+
+    def __init__(self, rows: Iterable[JournalRow] = ()) -> None:
+        self.point_ids: list[int] = []
+        self.taken_at: list[int] = []
+        self.values: list[float | None] = []
+        self.qualities = bytearray()
+        self.historical = bytearray()
+        self.received_at: list[int] = []
+        self.words = {"": 0}
+        self.reasons: list[int] = []
+        for row in rows:
+            self.add(*msgspec.structs.astuple(row))
+
+    def __len__(self) -> int:
+        return len(self.point_ids)
+
+    def add(self, point_id: int, taken_at: int, value: float | None, quality: int, historical: bool, received_at: int, reason: str = "") -> None:
+        """One row. Raises ValueError when the quality code is outside 0 … 255."""
+        self.qualities.append(quality)
+        self.point_ids.append(point_id)
+        self.taken_at.append(taken_at)
+        self.values.append(value)
+        self.historical.append(historical)
+        self.received_at.append(received_at)
+        self.reasons.append(self.words.setdefault(reason, len(self.words)))
+
+    def good(self, point_ids: Sequence[int], taken_at: Sequence[int], values: Sequence[float | None], received_at: int) -> None:
+        """Good live rows that came together."""
+        number = len(point_ids)
+        self.point_ids += point_ids
+        self.taken_at += taken_at
+        self.values += values
+        self.qualities += _GOOD * number
+        self.historical += bytes(number)
+        self.received_at += [received_at] * number
+        self.reasons += bytes(number)
 
 
 class JournalDamagedError(ValueError):
@@ -86,22 +123,22 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Columns)
 
 
-def encode(rows: Sequence[JournalRow]) -> bytes:
+def encode(rows: Gathered | Iterable[JournalRow]) -> bytes:
     """Pack rows into a body. Raises ValueError when there are none or a quality code is outside 0 … 255."""
-    if not rows:
+    gathered = rows if isinstance(rows, Gathered) else Gathered(rows)
+    if not gathered:
         raise ValueError("a journal row needs at least one sample")
-    words = {"": 0}
-    index = [words.setdefault(row.reason, len(words)) for row in rows]
+    words, reasons = list(gathered.words), gathered.reasons
     columns = Columns(
         _FORMAT,
-        [row.point_id for row in rows],
-        _distances([row.taken_at for row in rows]),
-        [row.value for row in rows],
-        bytes([row.quality for row in rows]),
-        bytes([row.historical for row in rows]),
-        _distances([row.received_at for row in rows]),
-        list(words),
-        bytes(index) if len(words) <= 256 else index,
+        gathered.point_ids,
+        _distances(gathered.taken_at),
+        gathered.values,
+        bytes(gathered.qualities),
+        bytes(gathered.historical),
+        _distances(gathered.received_at),
+        words,
+        bytes(reasons) if len(words) <= 256 else reasons,
     )
     return zlib.compress(_encoder.encode(columns), 1)
 
@@ -117,7 +154,7 @@ def decode(body: bytes) -> Columns:
     return msgspec.structs.replace(packed, taken_at=_instants(packed.taken_at), received_at=_instants(packed.received_at))
 
 
-def append(session: Session, rows: Sequence[JournalRow], now: int) -> int:
+def append(session: Session, rows: Gathered | Sequence[JournalRow], now: int) -> int:
     """Write one batch within the caller's transaction; returns its journal id. `now` is its time of acceptance, UTC ms."""
     if session.get_bind().dialect.name == "postgresql":
         # Ids are drawn before the commit; without this lock a reader could see id 8, move on, and never see a later commit of id 7.

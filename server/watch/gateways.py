@@ -87,7 +87,7 @@ class Gateways:
         """The row of a declared point that has to be written. The server's own assignment of a room wins; a proposed one must lie in the unit."""
         key = PointKey.of(gateway.code, declaration.metric)
         interval = int(declaration.interval_s * 1000) if declaration.interval_s is not None else None
-        known = self._world.by_key.get(key)
+        known = self._world.by_metric[key.gateway].get(key.metric)
         room = self._world.rooms.get(declaration.room)
         accepted = room.code if room is not None and gateway.unit in room.path else None
         if known is None:

@@ -10,7 +10,7 @@ from alarms.lifecycle import INITIAL, AlarmState
 from alarms.model import Level, Rung
 from alarms.quiet import Quiet
 from alarms.rules import Rule
-from contract.sample import PointKey, Quality, Sample
+from contract.sample import PointKey, Quality
 from server.store import journal
 
 GOOD = journal.QUALITIES.index(Quality.GOOD)
@@ -136,17 +136,6 @@ class PointInfo:
         else:
             self.bands.clear()
         self.until = -math.inf
-
-    def calm(self, sample: Sample, at: int) -> bool:
-        """Whether a sample of it, taken at `at` by the server's clock, is live and good and changes nothing that is judged."""
-        value = sample.value
-        return (
-            value is not None
-            and self.low <= value <= self.high
-            and self.last_at < at < self.until
-            and sample.quality is Quality.GOOD
-            and not (self.restless or sample.historical or sample.reason)
-        )
 
 
 @dataclass(slots=True)

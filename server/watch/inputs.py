@@ -3,11 +3,46 @@
 A Birth or Data input of a gateway that nobody has claimed is answered without an acknowledgement: its spool keeps everything.
 """
 
+from collections.abc import Sequence
+from typing import Final, Self
+
 import msgspec
 
 from contract.batch import Outbox, PointDeclaration
 from contract.offers import Offers
-from contract.sample import Sample
+from contract.sample import PointKey, Quality, Sample
+
+_PLAIN: Final = (Quality.GOOD, "", False)
+
+
+class Columns(msgspec.Struct, frozen=True, gc=False):
+    """The samples of one message in columns: to make an object of each of a province's costs more than to judge them, as nearly all change nothing.
+
+    `taken_at` by the sender's clock, UTC ms; `special` are quality, reason and whether it is historical, by place, of those that are not simply good.
+    """
+
+    metrics: list[str]
+    taken_at: list[int]
+    values: list[float | None]
+    special: dict[int, tuple[Quality, str, bool]]
+
+    def __len__(self) -> int:
+        return len(self.metrics)
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> Self:
+        """The same samples."""
+        found = [(sample.quality, sample.reason, sample.historical) for sample in samples]
+        return cls(
+            [sample.point.metric for sample in samples],
+            [sample.taken_at for sample in samples],
+            [sample.value for sample in samples],
+            {place: one for place, one in enumerate(found) if one != _PLAIN},
+        )
+
+    def sample(self, place: int, point: PointKey) -> Sample:
+        """The sample at a place, which is one of `point`. Raises ValueError (Sample)."""
+        return Sample(point, self.taken_at[place], self.values[place], *self.special.get(place, _PLAIN))
 
 
 class GatewayBirth(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, gc=False):
@@ -41,7 +76,7 @@ class GatewayData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
     gateway: str
     received_at: int
-    samples: tuple[Sample, ...]
+    samples: tuple[Sample, ...] | Columns
     outbox: Outbox | None = None
     gap: str | None = None
     offset_ms: int = 0

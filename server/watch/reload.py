@@ -164,7 +164,7 @@ def _forget(world: World, tx: Transaction, ident: int) -> None:
     point = world.points.pop(ident, None)
     if point is None:
         return
-    world.by_key.pop(point.key, None)
+    world.by_metric[point.key.gateway].pop(point.key.metric, None)
     for holder in (world.rooms.get(point.room or ""), world.gateways.get(point.key.gateway)):
         if holder is not None and ident in holder.points:
             holder.points.remove(ident)

@@ -5,7 +5,7 @@ raised becomes a known-late alarm (late.py). It never lowers or clears what is t
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from alarms.lifecycle import INITIAL, Seen, Tick, Unsuppress, advance, step
 from alarms.quiet import ALWAYS, NEVER, quiet
@@ -13,15 +13,18 @@ from alarms.rules import Rule
 from contract.drill import drill_of
 from contract.sample import Quality, Sample
 from server.live.facts import ReadingFact
-from server.store.journal import QUALITY_CODE, JournalRow
+from server.store.journal import QUALITY_CODE, Gathered
 from server.watch.drills import Drills
 from server.watch.gateways import OFFLINE
 from server.watch.infos import GOOD, UNCERTAIN, Key, PointInfo
-from server.watch.inputs import GatewayData
+from server.watch.inputs import Columns, GatewayData
 from server.watch.late import Late
 from server.watch.ledger import Ledger
 from server.watch.lost import Lost
 from server.watch.steps import Steps
+
+_GOOD = Quality.GOOD
+"""By its own name: to look it up among the qualities takes as long as to judge a calm sample."""
 
 
 class Samples:
@@ -31,31 +34,47 @@ class Samples:
         self._steps, self._ledger, self._lost, self.late = steps, ledger, lost, Late(steps)
         self._drills = Drills(steps)
         self._world, self._tx = steps.world, steps.tx
-        self.rows: list[JournalRow] = []
+        self.rows = Gathered()
 
     def take(self, item: GatewayData) -> None:
         """All samples of one message, in order. The coverage of their rooms is brought up to the receipt before, and judged anew behind it."""
-        known = [(self._world.by_key.get(sample.point), sample) for sample in item.samples]
-        rooms = {point.room for point, _ in known if point is not None and point.room is not None}
+        columns = item.samples if isinstance(item.samples, Columns) else Columns.of(item.samples)
+        points = list(map(self._world.by_metric[item.gateway].get, columns.metrics))
+        rooms = {point.room for point in points if point is not None and point.room is not None}
         self._ledger.before(rooms, item.received_at)
-        for point, sample in known:
+        place = 0
+        while (place := self._calm(item, columns, points, place)) < len(points):
+            point = points[place]
             if point is None:
                 self._steps.metrics.refused.labels("unknown_point").inc()
-                continue
-            at = min(sample.taken_at + item.offset_ms, item.received_at)
-            if point.calm(sample, at):
-                self._calm(point, sample, item.received_at, at)
             else:
-                self._one(point, sample, item, at)
+                self._one(point, columns.sample(place, point.key), item, min(columns.taken_at[place] + item.offset_ms, item.received_at))
+            place += 1
         self._ledger.after(rooms, item.received_at)
 
-    def _calm(self, point: PointInfo, sample: Sample, received_at: int, at: int) -> None:
-        """A sample that changes nothing but what is known of its point: nearly all of a province are such, so no more is done for them."""
-        value, taken_at = sample.value, sample.taken_at
-        self.rows.append(JournalRow(point.id, taken_at, value, GOOD, False, received_at))
-        point.last_at = point.last_usable_at = point.last_good_at = at
-        point.value, point.quality, point.reason, point.taken_at, point.received_at = value, GOOD, "", taken_at, received_at
-        self._tx.facts.append(ReadingFact(point.id, value, Quality.GOOD, taken_at, received_at, "", at))
+    def _calm(self, item: GatewayData, columns: Columns, points: Sequence[PointInfo | None], start: int) -> int:
+        """Samples from `start` on that are live and good and change nothing but what is known of their points: nearly all of a province are such, so
+        no more is done for them. Returns the place of the first that is not one of them."""
+        offset, received_at, special = item.offset_ms, item.received_at, columns.special
+        taken, values, end = columns.taken_at, columns.values, len(points)
+        facts, idents, place = self._tx.facts, list[int](), start
+        while place < end:
+            point, value, taken_at = points[place], values[place], taken[place]
+            if point is None or value is None or (special and place in special):
+                break
+            at = taken_at + offset
+            at = min(at, received_at)
+            if not (point.low <= value <= point.high and point.last_at < at < point.until) or point.restless:
+                break
+            ident = point.id
+            idents.append(ident)
+            point.last_at = point.last_usable_at = point.last_good_at = at
+            point.value, point.quality, point.reason, point.taken_at, point.received_at = value, GOOD, "", taken_at, received_at
+            facts.append(ReadingFact(ident, value, _GOOD, taken_at, received_at, "", at))
+            place += 1
+        if idents:
+            self.rows.good(idents, taken[start:place], values[start:place], received_at)
+        return place
 
     def _one(self, point: PointInfo, sample: Sample, item: GatewayData, at: int) -> None:
         drill = drill_of(sample) if sample.reason else None
@@ -64,7 +83,7 @@ class Samples:
             return
         code = QUALITY_CODE[sample.quality]
         live = at > point.last_at and not sample.historical
-        self.rows.append(JournalRow(point.id, sample.taken_at, sample.value, code, not live, item.received_at, sample.reason))
+        self.rows.add(point.id, sample.taken_at, sample.value, code, not live, item.received_at, sample.reason)
         if live:
             self._live(point, sample, item, at, code)
         else:

@@ -1,6 +1,7 @@
 """The watch's memory: what it must know to judge a sample without asking the database."""
 
 import heapq
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from alarms.builtin import builtin
@@ -41,7 +42,8 @@ class World:
         self.rooms: dict[str, RoomInfo] = {}
         self.gateways: dict[str, GatewayInfo] = {}
         self.points: dict[int, PointInfo] = {}
-        self.by_key: dict[PointKey, PointInfo] = {}
+        self.by_metric: defaultdict[str, dict[str, PointInfo]] = defaultdict(dict)
+        """The points of each gateway by their metrics, as messages name them."""
         self.memory: dict[Key, Memory] = {}
         self.lazy: dict[Key, Memory] = {}
         self.writing: dict[Key, Memory] = {}
@@ -69,12 +71,12 @@ class World:
     def add_point(self, row: Point) -> PointInfo:
         """Register or refresh a point from its row."""
         key = PointKey(row.gateway, row.device, row.quantity, row.channel)
-        info = self.by_key.get(key)
+        info = self.by_metric[key.gateway].get(key.metric)
         if info is None:
             info = PointInfo(
                 row.id, key, row.room, row.interval_ms, 0, last_at=row.last_at or 0, last_usable_at=row.last_at or 0, since=row.created_at
             )
-            self.points[row.id] = self.by_key[key] = info
+            self.points[row.id] = self.by_metric[key.gateway][key.metric] = info
             if (gateway := self.gateways.get(row.gateway)) is not None:
                 gateway.points.append(row.id)
         elif info.room is not None and info.room in self.rooms and row.id in self.rooms[info.room].points:

@@ -1,7 +1,9 @@
 """Kinds over several sensors, over the trust in one, and about doors; and that a kind is one row and one evaluator."""
 
 import ast
+from collections import Counter
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 import alarms
 from alarms import doors, sensors, timeline
-from alarms.conditions import NO_LIMIT, Memory, Still, heat
+from alarms.conditions import NO_LIMIT, Memory, Still, heat, next_look
 from alarms.kinds import KINDS, Kind
 from alarms.model import RuleError
 from alarms.rules import default_rules, parse_rules
@@ -62,6 +64,26 @@ def test_deviation_forgets_a_sensor_that_fell_silent_and_looks_once_each_interva
     again, value = sensors.deviation(DEVIATION | {"every": 5.0 * M}, memory, M, "humidity", 99, 1)
     assert again is memory
     assert value is None
+
+
+@given(every=st.sampled_from((1_000.0, 60_000.0, 300_000.0)), pace=st.integers(1, 90), source=st.integers(0, 1 << 40))
+def test_a_sensor_is_looked_at_in_its_turn_never_later_than_agreed_and_then_evenly(every: float, pace: int, source: int) -> None:
+    first, step = 1_790_000_000_123.0, every * pace / 100
+    seen, due = [first], next_look(first, every, source)
+    for at in (first + n * step for n in range(1, 400)):
+        if at >= due:
+            seen.append(at)
+            due = next_look(at, every, source)
+    gaps = [after - before for before, after in pairwise(seen)]
+    assert 0 < next_look(first, every, source) - first <= every
+    assert all(every - step <= gap < every + step for gap in gaps[1:])
+    assert sum(gaps[1:]) == pytest.approx(every * len(gaps[1:]), abs=2 * step)  # no drift, whatever the pace of the readings
+
+
+def test_sensors_that_first_speak_in_one_second_are_not_looked_at_in_one_second_ever_after() -> None:
+    every, first = 60_000.0, 1_790_000_000_000.0
+    turns = Counter(int((next_look(first, every, source) - first) // 1_000) for source in range(1, 30_001))
+    assert max(turns.values()) < 2 * 30_000 / 60
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from([0.0, 1.0])), max_size=40))

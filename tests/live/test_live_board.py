@@ -230,5 +230,6 @@ def test_the_overview_says_what_the_tiles_say(steps: list[tuple]) -> None:
         else:
             now += what[0] * 1_000
         [seen], [made] = board.overview(now), board.rooms(now)
+        assert board.states(now) == {made.state: 1}
         assert (seen.state, seen.group, seen.missing, seen.cause, seen.alarms) == (made.state, made.group, made.missing, made.cause, made.alarms)
         assert [(view.at, view.quality) for view in seen.points] == [(view.at, view.quality) for view in made.points]

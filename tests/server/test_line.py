@@ -17,10 +17,10 @@ from contract.sample import PointKey, Sample
 from contract.sparkplug import decode, encode
 from contract.topics import read_state
 from server.ingest import line as line_module
-from server.ingest.frames import Armful, Keys, Poison, Readings, Settled, unpack
+from server.ingest.frames import Armful, Poison, Readings, Settled
 from server.ingest.line import Line
 from server.ingest.mqtt import Connection
-from server.watch.inputs import GatewayBirth
+from server.watch.inputs import Columns, GatewayBirth
 from simulators.broker import Broker
 
 WAIT = 60.0
@@ -131,7 +131,7 @@ def test_readings_come_out_and_are_acknowledged_and_an_old_birth_is_refused(brok
     assert isinstance(birth, GatewayBirth)
     assert (birth.bd_seq, [declared.metric for declared in birth.points]) == (8, ["s1/smoke"])
     assert isinstance(readings, Readings)
-    assert unpack(readings, Keys("g")).samples == (sample,)
+    assert readings.samples == Columns.of([sample])
     assert readings.urgent
     assert listener.counts == {"replayed": 1}
     line.settle(Settled("350100", "g", 5, 1, now))
