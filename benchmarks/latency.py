@@ -189,7 +189,7 @@ LANES = {"urgent": "smoke", "climate": "climate"}
 
 def rows(folder: Path, quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The four figures with their goals, and everything behind them."""
-    probes, seconds = (60, 10) if quick else (400, 60)
+    probes, seconds = (60, 10) if quick else (400, 180)
     found = {
         IDLE: measure(folder / "idle", gateways=0, points=POINTS, probes=probes, seconds=seconds),
         LOADED: measure(folder / "loaded", gateways=GATEWAYS, points=POINTS, probes=probes, seconds=seconds),
