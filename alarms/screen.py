@@ -119,7 +119,7 @@ class ScreenedCore:
             self.screen.set(point, [NEVER], True)
 
     def _one(self, point: int, at: int, value: float, usable: bool) -> None:
-        event = Seen(at, value if usable else None, Quality.GOOD if usable else Quality.BAD)
+        event = Seen(at, value if usable else None, Quality.GOOD if usable else Quality.BAD, source=point)
         bands, silent = self._bands[point], at > self.screen.last_usable_at[point] + self._allowed[point]
         for index, rule in enumerate(self._rules[point]):
             if not silent and (bands[index].holds(at, value) if usable else not KINDS[rule.kind].judges_bad):
@@ -131,7 +131,7 @@ class ScreenedCore:
             for change in result.transitions:
                 self._report(point, rule, change)
             if usable or KINDS[rule.kind].judges_bad:
-                bands[index] = quiet(rule, result.state, value)
+                bands[index] = quiet(rule, result.state, value, source=point)
         self.screen.took(point, at, usable)
         self.screen.set(point, bands, self._judges_bad[point])
 

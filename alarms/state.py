@@ -132,7 +132,8 @@ INITIAL = AlarmState()
 class Seen:
     """A sample on the alarm time axis. The caller hands the samples of a point over in order. `quantity` matters to rules with several inputs.
 
-    `source` tells the points of one quantity apart (any number that is theirs alone); it matters to rules over several sensors.
+    `source` tells the points of one quantity apart (any number that is theirs alone); it matters to rules over several sensors, and to when a sensor
+    has its turn (next_look).
     """
 
     at: int

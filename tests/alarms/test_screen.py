@@ -77,7 +77,7 @@ def plainly(mine: list[Rule], samples: list[tuple[int, int, float | None]], end:
                 if who == point:
                     for result in (advance(rule, state, at, deadline),):
                         state, changes = result.state, changes + list(result.transitions)
-                    result = step(rule, state, Seen(at, value, Quality.GOOD if value is not None else Quality.BAD), at)
+                    result = step(rule, state, Seen(at, value, Quality.GOOD if value is not None else Quality.BAD, source=who), at)
                     state, changes = result.state, changes + list(result.transitions)
                     deadline = at + ALLOWED if value is not None else deadline
             result = advance(rule, state, end, deadline)
