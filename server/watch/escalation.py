@@ -90,5 +90,16 @@ class Escalations:
         )
         self._session.execute(dropped.values(state="queued"))
 
+    def rewind(self, now: int, by: int) -> None:
+        """The server's clock was ahead by so many ms and has been put back to `now`: what is due later is due so much sooner, or the next level would
+        be called only when the clock is there again. What waits for a time of day (held) keeps it."""
+        steps = update(EscalationStep).where(EscalationStep.state == PENDING, EscalationStep.due > now, EscalationStep.held.is_(False))
+        self._session.execute(steps.values(due=EscalationStep.due - by))
+        waiting = update(Notification).where(Notification.state == "queued", Notification.due > now)
+        self._session.execute(waiting.values(due=Notification.due - by))
+        claimed = update(Notification).where(Notification.state == "claimed", Notification.claimed_until > now)
+        self._session.execute(claimed.values(claimed_until=Notification.claimed_until - by))
+        self.asked = True
+
     def _run(self, statement: Any, values: dict[str, Any]) -> None:
         self._session.connection().execute(statement, values)

@@ -75,7 +75,6 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
         world.room_changes.append((info.next_change, code))
     heapq.heapify(world.room_changes)
     _hushed(world)
-    _ahead(world, now)
     return world
 
 
@@ -110,7 +109,7 @@ def _absences(world: World, session: Session, now: int) -> None:
     outages = session.scalars(select(ServerOutage).where(ServerOutage.ended > now - _OUTAGES_MS).order_by(ServerOutage.began))
     world.outages = [(outage.began, outage.ended) for outage in outages]
     signs = (session.scalar(select(WatchPulse.at)), session.scalar(select(func.max(Journal.received_at))))
-    world.pulse_at = min(max((sign for sign in signs if sign is not None), default=0), now)
+    world.pulse_at = max((sign for sign in signs if sign is not None), default=0)
 
 
 def _floods(world: World, session: Session, now: int) -> None:
@@ -118,12 +117,6 @@ def _floods(world: World, session: Session, now: int) -> None:
     for at, unit in session.execute(asked.where(Annunciation.at > now - FLOOD_WINDOW_MS).order_by(Annunciation.at)):
         for code in world.units.get(unit, ()):
             world.floods[code] = flood_step(world.floods.get(code, Flood()), at, 1)[0]
-
-
-def _ahead(world: World, now: int) -> None:
-    """The clock may have been put back while the server was down."""
-    if max((point.last_at for point in world.points.values()), default=0) > now:
-        world.rewind(now)
 
 
 def _hushed(world: World) -> None:

@@ -82,7 +82,9 @@ class Samples:
             self._drills.take(point, sample, drill)
             return
         code = QUALITY_CODE[sample.quality]
-        live = at > point.last_at and not sample.historical
+        # Of a clock that is ahead every sample of a message counts as taken at its receipt: then the sender's own order decides.
+        newer = at > point.last_at or (at == point.last_at and sample.taken_at > point.taken_at)
+        live = newer and not sample.historical
         self.rows.add(point.id, sample.taken_at, sample.value, code, not live, item.received_at, sample.reason)
         if live:
             self._live(point, sample, item, at, code)

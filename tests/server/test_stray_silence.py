@@ -4,12 +4,14 @@ import pytest
 from sqlalchemy import update
 
 from alarms.rules import parse_rules
-from server.store.tables import Alarm, EscalationStep, Point, Room, Transition
+from contract.batch import Outbox
+from contract.sample import PointKey, Quality, Sample
+from server.store.tables import Alarm, EscalationStep, Notification, Point, Room, Transition
 from server.watch import commands
 from server.watch.commands import NewRules, Reload
-from server.watch.inputs import GatewayDeath
+from server.watch.inputs import GatewayData, GatewayDeath
 
-COUNTY = "350102000000"
+COUNTY, GATEWAY = "350102000000", "GW-350102-01"
 MINUTE = 60_000
 DAMP = (("th1/humidity", 80.0), ("th1/temperature", 20.0), ("smoke1/smoke", 0))
 FORCED = """
@@ -226,6 +228,51 @@ def test_a_clock_that_is_put_back_hides_neither_smoke_nor_silence_nor_a_delay_th
     assert states(slice_, "humidity_high") == ["active_unacked"]
     assert states(slice_, "fast") == ["active_unacked"]
     assert states(slice_, "sensor_stale") == ["active_unacked"], "the detector has fallen silent"
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_when_the_clock_is_put_back_nobody_waits_to_be_called_until_it_is_there_again(slice_, restart):
+    hour, minute = 3_600_000, MINUTE
+    slice_.now += hour
+    slice_.start()
+    slice_.birth()
+    slice_.send(("smoke1/smoke", 1))
+    [first] = slice_.rows(EscalationStep)
+    rows = {"state": "done"}, {"step": 1, "due": slice_.now + 2 * minute}, {"step": 2, "due": slice_.now + 5 * minute, "held": True}
+    with slice_.db.write() as session:
+        session.execute(update(EscalationStep).values(**rows[0]))
+        session.add_all(EscalationStep(alarm=first.alarm, annunciation=first.annunciation, reason="raised", **row) for row in rows[1:])
+        session.flush()
+        call = {
+            "alarm": first.alarm,
+            "escalation_step": first.id,
+            "step": 0,
+            "reason": "raised",
+            "channel": "sms",
+            "number": "100001",
+            "text": "烟感",
+        }
+        call["created_at"] = slice_.now
+        session.add(Notification(phone="+8613900000001", state="queued", due=slice_.now + minute, **call))
+        session.add(Notification(phone="+8613900000002", state="claimed", due=slice_.now, claimed_until=slice_.now + minute, **call))
+    slice_.now -= hour
+    if restart:
+        slice_.start()
+    slice_.run(1)
+    put_back = slice_.now - 1_000
+    assert [step.due - put_back for step in slice_.rows(EscalationStep)] == [hour, 2 * minute, hour + 5 * minute]
+    assert [call.due - put_back for call in slice_.rows(Notification)] == [minute, hour]
+    assert slice_.rows(Notification)[1].claimed_until - put_back == minute
+
+
+def test_of_a_clock_that_is_ahead_the_last_reading_of_a_message_is_the_newest(slice_):
+    slice_.birth()
+    slice_.send(("smoke1/smoke", 0))
+    slice_.run(10)
+    ahead = [Sample(PointKey.of(GATEWAY, "smoke1/smoke"), slice_.now + 1_000 + n, float(n), Quality.GOOD) for n in range(2)]
+    slice_.watch.offer(GatewayData(gateway=GATEWAY, received_at=slice_.now, samples=tuple(ahead), outbox=Outbox(77, 2, 3)))
+    slice_.run()
+    assert [(alarm.state, alarm.known_late) for alarm in slice_.rows(Alarm, rule="smoke")] == [("active_unacked", False)]
 
 
 @pytest.mark.parametrize("stage", ["retired", "in_use"])

@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from server.web import several
 from server.web.api.common import PROBLEMS
+from server.web.api.models import Body
 from server.web.auth import Principal, ServicesOf, require
 from server.web.rights import Action
 from server.web.routers import api_router
@@ -15,7 +16,7 @@ from server.web.routers import api_router
 router = api_router("alarms", refusals=PROBLEMS)
 
 
-class TakeOvers(BaseModel):
+class TakeOvers(Body):
     """Which alarms, by id; the note is kept with each."""
 
     alarms: list[Annotated[int, Field(ge=1, lt=1 << 63)]] = Field(min_length=1, max_length=several.MOST)
