@@ -215,8 +215,7 @@ class Parts:
             self.metrics.gateways_offline.set(session.scalar(offline) or 0)
         if self.dispatcher is not None:
             self.metrics.outbox_oldest.set(self.dispatcher.oldest_waiting_ms(now) / 1000)
-        with giving_way(self._leaving.wait):
-            counts = self.board.states(now)
+        counts = self.board.states(now)  # not giving way: it would rest with the board's lock in its hands, for which the watch waits
         for state in STATES:
             self.metrics.rooms.labels(state).set(counts[state])
 
