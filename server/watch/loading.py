@@ -6,7 +6,7 @@ The newest sample of each point is not stored on its own: it is found by walking
 import heapq
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from alarms.builtin import SMOKE_LOST
@@ -108,7 +108,7 @@ def _absences(world: World, session: Session, now: int) -> None:
     """The server's own absences, and when it was last alive: a commit of samples proves that too."""
     outages = session.scalars(select(ServerOutage).where(ServerOutage.ended > now - _OUTAGES_MS).order_by(ServerOutage.began))
     world.outages = [(outage.began, outage.ended) for outage in outages]
-    signs = (session.scalar(select(WatchPulse.at)), session.scalar(select(func.max(Journal.received_at))))
+    signs = (session.scalar(select(WatchPulse.at)), session.scalar(select(Journal.received_at).order_by(Journal.id.desc()).limit(1)))
     world.pulse_at = max((sign for sign in signs if sign is not None), default=0)
 
 

@@ -62,8 +62,7 @@ class Samples:
             point, value, taken_at = points[place], values[place], taken[place]
             if point is None or value is None or (special and place in special):
                 break
-            at = taken_at + offset
-            at = min(at, received_at)
+            at = min(taken_at + offset, received_at)
             if not (point.low <= value <= point.high and point.last_at < at < point.until) or point.restless:
                 break
             ident = point.id

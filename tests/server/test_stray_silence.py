@@ -263,6 +263,10 @@ def test_when_the_clock_is_put_back_nobody_waits_to_be_called_until_it_is_there_
     assert [step.due - put_back for step in slice_.rows(EscalationStep)] == [hour, 2 * minute, hour + 5 * minute]
     assert [call.due - put_back for call in slice_.rows(Notification)] == [minute, hour]
     assert slice_.rows(Notification)[1].claimed_until - put_back == minute
+    slice_.send(("smoke1/smoke", 1))
+    slice_.start()
+    slice_.run(1)
+    assert slice_.rows(EscalationStep)[1].due - put_back == 2 * minute, "put back once, not again by each start"
 
 
 def test_of_a_clock_that_is_ahead_the_last_reading_of_a_message_is_the_newest(slice_):
