@@ -56,8 +56,8 @@ def _of_units(session: Session, scope: str | None, _channels: Sequence[str], _no
     child = aliased(Unit)
     empty = ~exists().where(Room.unit == Unit.code) & ~exists().where(child.parent == Unit.code)
     mine = units.inside(session, Unit.code, scope)
-    found = session.execute(select(Unit.code, Unit.name).where(mine, empty).order_by(Unit.code).limit(EXAMPLES)).all()
     total, missing = _counts(session, Unit.code, mine, empty)
+    found = session.execute(select(Unit.code, Unit.name).where(mine, empty).order_by(Unit.code).limit(EXAMPLES)).all() if missing else []
     return Step("units", total, missing, tuple(Lacking(code, name, f"/units/{code}") for code, name in found))
 
 
@@ -68,8 +68,8 @@ def _of_rooms(key: str, lacks: Callable[[], ColumnElement[bool]], address: str, 
         stage = Room.stage == "in_use" if in_use else Room.stage != "retired"
         mine = units.inside(session, Room.unit, scope) & stage
         query = select(Room.code, Room.name, Unit.short_name).join(Unit, Unit.code == Room.unit).where(mine, lacks()).order_by(Room.code)
-        found = session.execute(query.limit(EXAMPLES)).all()
         total, missing = _counts(session, Room.code, mine, lacks())
+        found = session.execute(query.limit(EXAMPLES)).all() if missing else []
         return Step(key, total, missing, tuple(Lacking(code, f"{unit} {name}", address.format(code)) for code, name, unit in found))
 
     return step
@@ -77,11 +77,11 @@ def _of_rooms(key: str, lacks: Callable[[], ColumnElement[bool]], address: str, 
 
 def _of_duty(session: Session, scope: str | None, _channels: Sequence[str], now: int) -> Step:
     mine = units.inside(session, Room.unit, scope) & (Room.stage == "in_use")
-    used = set(session.scalars(select(Room.unit).where(mine).distinct()))
-    lacking = [code for code in vacancy.unwatched(session, vacancy.rostered(session), now) if code in used]
+    total = session.scalar(select(func.count(Room.unit.distinct())).where(mine)) or 0
+    lacking = vacancy.unwatched(session, vacancy.rostered(session), now, among=mine)
     names = units.names(session, lacking[:EXAMPLES])
     found = tuple(Lacking(code, names.get(code, code), f"/duty?unit={code}") for code in lacking[:EXAMPLES])
-    return Step("duty", len(used), len(lacking), found)
+    return Step("duty", total, len(lacking), found)
 
 
 def _of_phones(session: Session, scope: str | None, _channels: Sequence[str], _now: int) -> Step:
@@ -116,8 +116,8 @@ def _sent(channel: str) -> ColumnElement[bool]:
 
 
 def _counts(session: Session, column: Any, mine: ColumnElement[bool], lacks: ColumnElement[bool]) -> tuple[int, int]:
-    """How many there are, and how many of them lack something."""
-    total, missing = (session.scalar(select(func.count(column)).where(*conditions)) or 0 for conditions in ((mine,), (mine, lacks)))
+    """How many there are, and how many of them lack something, in one walk."""
+    total, missing = session.execute(select(func.count(column), func.count(column).filter(lacks)).where(mine)).one()
     return total, missing
 
 

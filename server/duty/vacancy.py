@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, or_, select, true
 from sqlalchemy.orm import Session
 
 from server.duty import book as books
@@ -44,6 +45,7 @@ class Vacancy:
         return f"unit:{self.unit}"
 
 
+@lru_cache(maxsize=8_192)
 def reaches(phone: str | None) -> bool:
     """Whether a number as written can be called."""
     return e164(phone) is not None or landline(phone) is not None
@@ -68,18 +70,21 @@ def rostered(session: Session) -> Sequence[str]:
     return session.scalars(select(Roster.unit).where(Roster.ended_at.is_(None)).distinct().order_by(Roster.unit)).all()
 
 
-def unwatched(session: Session, rostered: Iterable[str], now: int, *, unit: str | None = None) -> list[str]:
-    """Units (or this one alone) with rooms in use, without a roster of their own or of a paired unit, and without anybody who could be called."""
-    in_use = select(Room.unit).where(Room.stage == "in_use").distinct()
-    used = set(session.scalars(in_use if unit is None else in_use.where(Room.unit == unit))) - set(rostered)
+def unwatched(session: Session, rostered: Iterable[str], now: int, *, among: ColumnElement[bool] | None = None) -> list[str]:
+    """Units with rooms in use, without a roster of their own or of a paired unit, and without anybody who could be called. `among`: what else is
+    asked of the rooms (a unit, a subtree).
+    """
+    in_use = select(Room.unit).where(Room.stage == "in_use", true() if among is None else among)
+    used = set(session.scalars(in_use.distinct())) - set(rostered)
     if not used:
         return []
-    pairs = {row.unit: row.stand_in for row in session.scalars(select(UnitPair).where(UnitPair.unit.in_(used)))}
+    pairs = {row.unit: row.stand_in for row in session.scalars(select(UnitPair).where(UnitPair.unit.in_(in_use))) if row.unit in used}
     asked = used | set(pairs.values())
-    desks = session.execute(select(Unit.code, Unit.duty_phone).where(Unit.code.in_(asked)))
+    desks = session.execute(select(Unit.code, Unit.duty_phone).where(or_(Unit.code.in_(in_use), Unit.code.in_(sorted(pairs.values())))))
     able = set(rostered) | {unit for unit, phone in desks if reaches(phone)}
     # Most units have a duty room: only of the others is everybody looked through, four times a minute in a province of sixty thousand people.
-    able |= {unit for unit, phone in _phones(session, asked - able, now) if reaches(phone)}
+    if silent := asked - able:
+        able |= {unit for unit, phone in _phones(session, silent, now) if reaches(phone)}
     return sorted(unit for unit in used if unit not in able and pairs.get(unit) not in able)
 
 

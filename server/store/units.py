@@ -9,8 +9,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from server.store.tables import Room, Unit
 from server.store.tree import UnitTree
 
-_FEW = 200
-"""So many units are named in a query; of more, a whole city, it asks for the subtree."""
+_FEW = 60
+"""So many units are named in a query, those of a county; of more, a whole city, it asks for the subtree: two hundred names in each of a page's dozen
+queries cost PostgreSQL and its driver more to take in than to answer."""
 
 
 def below(scope: str | None) -> Select[str]:

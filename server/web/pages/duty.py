@@ -14,7 +14,7 @@ from server.duty import handover, load, vacancy
 from server.duty.clock import local, midnight
 from server.org.search import of_person
 from server.store import rooms, units, works
-from server.store.tables import Person, Unit
+from server.store.tables import Person, Room, Unit
 from server.store.tables_duty import Roster
 from server.web.api import duty as api
 from server.web.api import hand_overs, looks, rosters
@@ -62,7 +62,7 @@ def desk(
         here = rosters.duty_now(session, top.code, services.workdays, now)
         below = units.children(session, top.code)
         partner = rosters.pair_of(session, top.code)
-        unwatched = bool(vacancy.unwatched(session, vacancy.rostered(session), now, unit=top.code))
+        unwatched = bool(vacancy.unwatched(session, vacancy.rostered(session), now, among=Room.unit == top.code))
         neighbours = _neighbours(session, top, who)
         planned = works.ahead(session, top.code)
         places = rooms.names(session, [work.room for work in planned])
