@@ -99,7 +99,9 @@ class Parts:
         self.incidents = Incidents(self.db, self.store, self.cards, self._reopen)
         self.drills = Drills(self.db, self._end_drill, self.workdays)
         names = self.dispatcher.channel_names if self.dispatcher is not None else ()
-        texts = [one.name for one in self.dispatcher.channels if one.abilities.receipts and one.abilities.way == "sms"] if self.dispatcher else []
+        told = self.dispatcher is not None and (settings.sms.poll_receipts or settings.sms.status_callback is not None)
+        channels = self.dispatcher.channels if self.dispatcher is not None and told else ()
+        texts = [one.name for one in channels if one.abilities.receipts and one.abilities.way == "sms"]
         self.duty = DutyConditions(self.db, self.workdays, names, self.watch.submit, texts)
         self.checks = WatchChecks(
             self.db,

@@ -137,8 +137,11 @@ class Dispatcher:
             try:
                 if self._steps.run_once(now) + self._sender.fall_backs(now):
                     self._wake.set()
-                self._submit(clock)
             except Exception:  # the thread that tells people must not die of anything
+                log.exception("this pass over the escalation failed; trying again")
+            try:  # what is in the outbox already goes out in any case
+                self._submit(clock)
+            except Exception:
                 log.exception("this pass over the outbox failed; trying again")
             if self._settings.poll_receipts and now - polled >= _POLL_EVERY_MS and (polling is None or polling.done()):
                 polled, polling = now, self._polling.submit(self._poll, now)

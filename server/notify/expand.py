@@ -32,6 +32,9 @@ REPEAT_MS = 10 * 60_000
 _NEWS_REPEAT_MS = 24 * 3_600_000
 _NOBODY_MS, _NOBODY_MOST_MS = 60_000, 900_000
 """So long after nobody at all was found it is looked again: from a minute on, rarer the longer it lasts."""
+_TRY_AGAIN_MS = 1_800_000
+"""Where nobody at all was reached, those who could not be are tried again after this: a provider that was out for hours comes back, a number of
+yesterday's may work today."""
 WATCH_STEPS = "expire"
 """Steps of this reason are carried out by the watch, which alone changes alarms."""
 
@@ -106,11 +109,11 @@ class Expander:
         lines, begun = self._lines, situation.begun(session, found.step)
         context = found.context(lines.channel, told, voice=lines.voice, email=lines.email, begun=begun)
         outcome = plan(context, org, self._table, now, self._workdays)
-        if outcome.nobody and found.step.step > 0:  # asked anew: somebody may have come to a step before
+        if outcome.nobody and found.step.step > 0:  # asked anew: somebody may have come to a step before, or the provider may be back
             first = plan(replace(context, step=0), org, self._table, now, self._workdays)
-            tried = situation.tried(session, found.step)
+            tried = situation.tried(session, found.step, now - _TRY_AGAIN_MS)
             if new := tuple(one for one in first.recipients if one.phone not in tried):
-                outcome = replace(outcome, recipients=new, nobody=False)
+                outcome = replace(outcome, recipients=new, nobody=False, step=found.step.step)  # the step behind it is new then
         return told, outcome
 
     def follow(self, session: Session, draft: Draft, outcome: Plan, now: int) -> None:

@@ -39,10 +39,10 @@ class Morning:
     def __init__(self, expander: Expander) -> None:
         self._expander = expander
 
-    def prepare(self, session: Session, now: int) -> list[tuple[Draft, list[Item]]]:
-        """What every step that has waited comes to. Only reads: a thousand of them take seconds, in which alarms must be written."""
-        directory = self._expander.directory(session, now)
-        return [self._step(session, Due(*row), now, directory) for row in session.execute(_held(now))]
+    @staticmethod
+    def due(session: Session, now: int) -> list[Due]:
+        """Every step that has waited and is due."""
+        return [Due(*row) for row in session.execute(_held(now))]
 
     def run(self, session: Session, prepared: Sequence[tuple[Draft, list[Item]]], now: int) -> list[Draft]:
         """One transaction, so that a crash leaves all or nothing; each alarm keeps a row of its own (state merged), for its record and its next
@@ -57,7 +57,8 @@ class Morning:
         Draft.write(session, taken)
         return list(taken)
 
-    def _step(self, session: Session, due: Due, now: int, directory: Directory) -> tuple[Draft, list[Item]]:
+    def prepare(self, session: Session, due: Due, now: int, directory: Directory) -> tuple[Draft, list[Item]]:
+        """What one of them comes to. Only reads: a thousand of them take seconds, in which alarms must be written."""
         draft = Draft(due, situation.load(session, session.get_one(EscalationStep, due.step)))
         found = draft.found
         if not situation.needed(found.alarm, found.step.reason) or situation.superseded(session, found.step):

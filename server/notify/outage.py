@@ -14,6 +14,8 @@ _LATELY_MS = 86_400_000
 _IN_DOUBT_MS = 30_000
 """A refusal comes with the answer to the request; what was given up so long after it was looked for in vain."""
 _GIVEN_UP = ("failed", "dropped")
+_KEPT, _KEPT_MS = ("accepted", "scheduled", "queued"), 10 * 60_000
+"""Words of a provider that has not handed a message on; a long code sends one a second, so some minutes of it are no outage."""
 
 
 def outages(session: Session, channels: Iterable[str], now: int, *, tell: Iterable[str] = ()) -> dict[str, int]:
@@ -21,7 +23,8 @@ def outages(session: Session, channels: Iterable[str], now: int, *, tell: Iterab
 
     One message is enough while it is still tried: at night there may be only one to be told. Of what was given up one refusal may be the number's
     fault: there it takes two numbers, three tries, or a look for it in vain. It holds until something is sent: that nobody tried is no recovery.
-    Of channels that `tell` what became of a text: also those that take everything and deliver nothing, to three numbers one after the other.
+    Of channels that `tell` what became of a text: also those that take everything and deliver nothing, to three numbers one after the other, or that
+    keep it to themselves.
     """
     found = {channel: since for channel in tell if (since := _undelivered(session, channel, now)) is not None}
     for channel in channels:
@@ -48,8 +51,9 @@ def _in_vain(session: Session, tried: Select[int], now: int) -> bool:
 
 
 def _undelivered(session: Session, channel: str, now: int) -> int | None:
-    """Since when nothing that a channel took has arrived."""
-    lost = select(Notification.phone, Notification.sent_at).where(Notification.state == "undelivered", Notification.channel == channel)
+    """Since when nothing that a channel took has arrived: it says so, or still keeps it long after it took it."""
+    kept = and_(Notification.state == "sent", Notification.receipt.in_(_KEPT), Notification.sent_at <= now - _KEPT_MS)
+    lost = select(Notification.phone, Notification.sent_at).where(Notification.channel == channel, or_(Notification.state == "undelivered", kept))
     rows = session.execute(lost.where(Notification.sent_at > now - _LATELY_MS)).all()
     if len({phone for phone, _ in rows}) < _LOST_PHONES:
         return None

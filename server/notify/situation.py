@@ -214,10 +214,10 @@ def begun(session: Session, step: EscalationStep) -> int | None:
     return session.scalar(query.where(EscalationStep.reason == "raised", EscalationStep.step == 0))
 
 
-def tried(session: Session, step: EscalationStep) -> frozenset[str]:
-    """Addresses that an annunciation has tried, whatever became of it."""
+def tried(session: Session, step: EscalationStep, since: int) -> frozenset[str]:
+    """Addresses that an annunciation has tried since an instant, whatever became of it. What was given up counts from then."""
     query = select(Notification.phone).join(EscalationStep, EscalationStep.id == Notification.escalation_step)
-    query = query.where(EscalationStep.alarm == step.alarm, EscalationStep.annunciation == step.annunciation)
+    query = query.where(EscalationStep.alarm == step.alarm, EscalationStep.annunciation == step.annunciation, Notification.due > since)
     return frozenset(session.scalars(query))
 
 

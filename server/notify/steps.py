@@ -1,23 +1,40 @@
 """Due steps are worked out beside the writers and written in short transactions; one that cannot be is set aside and holds up nobody."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from sqlalchemy import update
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from server.notify import situation
-from server.notify.draft import Draft
+from server.notify.draft import Draft, Due
 from server.notify.expand import Count, Expander
 from server.notify.morning import Morning
 from server.store.session import Database
 from server.store.tables import EscalationStep
+
+T = TypeVar("T")
 
 log = logging.getLogger("server.notify")
 
 _STEPS = 8
 """Worked out at a time: few enough that the first messages leave at once, enough that a thousand alarms do not cost a thousand commits."""
 _SET_ASIDE_MS = 60_000
+
+
+def _each(due: Sequence[Due], work: Callable[[Due], T]) -> tuple[list[T], list[int]]:
+    """What each step comes to, and those that break the program: one of them may not keep a thousand people from hearing of the others."""
+    done, broken = list[T](), list[int]()
+    for one in due:
+        try:
+            done.append(work(one))
+        except DBAPIError:
+            raise
+        except Exception:
+            log.exception("escalation step %d cannot be worked out; set aside for a minute", one.step)
+            broken.append(one.step)
+    return done, broken
 
 
 class Steps:
@@ -29,20 +46,12 @@ class Steps:
 
     def run_once(self, now: int) -> int:
         """Work out what is due and write it, the digest when nothing else is. Returns how many steps were dealt with."""
-        broken, drafts = list[int](), list[Draft]()
         with self._db.read() as session:
             due = self._expander.due(session, now, _STEPS)
             directory = self._expander.directory(session, now)
             if due:
                 situation.prefetch(session, [one.step for one in due], [one.alarm for one in due])
-            for one in due:
-                try:
-                    drafts.append(self._expander.expand(session, one, now, directory))
-                except SQLAlchemyError:
-                    raise
-                except Exception:
-                    log.exception("escalation step %d cannot be expanded; set aside for a minute", one.step)
-                    broken.append(one.step)
+            drafts, broken = _each(due, lambda one: self._expander.expand(session, one, now, directory))
         for ident in broken:
             self._set_aside(ident, now)
         if drafts:
@@ -68,13 +77,19 @@ class Steps:
     def _digest(self, now: int) -> int:
         """What waited for the morning."""
         with self._db.read() as session:
-            prepared = self._morning.prepare(session, now)
-        if not prepared:
-            return 0
-        with self._db.write() as session:
-            taken = self._morning.run(session, prepared, now)
+            due = self._morning.due(session, now)
+            if not due:
+                return 0
+            directory = self._expander.directory(session, now)
+            prepared, broken = _each(due, lambda one: self._morning.prepare(session, one, now, directory))
+        for ident in broken:
+            self._set_aside(ident, now)
+        taken = list[Draft]()
+        if prepared:
+            with self._db.write() as session:
+                taken = self._morning.run(session, prepared, now)
         self._told(taken)
-        return len(taken)
+        return len(taken) + len(broken)
 
     def _told(self, drafts: Sequence[Draft]) -> None:
         for channel, result in (count for draft in drafts for count in draft.counts):

@@ -16,9 +16,10 @@ def take(session: Session, sid: str, phone: str, text: str, said_at: int, now: i
     """Put a reply on record within the caller's write transaction. Returns its id, None when it is there already."""
     if session.scalar(select(Reply.id).where(Reply.sid == sid[:80])) is not None:
         return None
-    row = Reply(sid=sid[:80], channel=channel, phone=phone[:20], text=text[:500], said_at=said_at, taken_at=now)
+    text = text.replace("\0", "")[:500]  # PostgreSQL takes none, and one such text would keep all others out
+    row = Reply(sid=sid[:80], channel=channel, phone=phone[:20], text=text, said_at=said_at, taken_at=now)
     session.add(row)
-    audit.append(session, phone[:60], "sms_reply", f"sms:{sid}"[:120], {"via": "sms", "note": text[:500]}, now)
+    audit.append(session, phone[:60], "sms_reply", f"sms:{sid}"[:120], {"via": "sms", "note": text}, now)
     session.flush()
     return row.id
 

@@ -4,6 +4,7 @@ An answer acts only when it is attributable: from a number that is registered an
 the own code of somebody who was called. Any other is on the record as 已看到 and stops nothing.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from server.watch import commands
 from server.web import door
 from server.web.problems import ProblemError
 from server.web.services import Services
+
+log = logging.getLogger("server.web")
 
 _WAITING = ("active_unacked", "active_acked", "latched_unacked", "latched_acked", "cleared_unacked")
 _COMMANDS: Mapping[str, type[commands.AlarmCommand]] = {
@@ -37,6 +40,7 @@ _REFUSED = {
     403: "现在不能这样答复，请致电值班室。",
 }
 _LATER = "没有记录成功，请再试一次，或致电值班室。"
+_SEVERAL = "你有几件事等着答复，请加上短信末尾的编号再回，例如：1 483925。"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +54,22 @@ class Caller:
 
 
 def caller(session: Session, phone: str) -> Caller:
-    """Whose number this is."""
-    short = phone.removeprefix("+86")
-    for person in session.scalars(select(Person).where(Person.phone.in_((phone, short)), Person.disabled_at.is_(None)).order_by(Person.id)):
-        if e164(person.phone) == phone:
-            return Caller(person.name, phone, person.id, person.phone_verified_at is not None)
+    """Whose number this is. Of several who share it: for whom it is proven, then who was called last."""
+    same = select(Person).where(Person.phone.in_((phone, phone.removeprefix("+86"))), Person.disabled_at.is_(None)).order_by(Person.id)
+    owners = [person for person in session.scalars(same) if e164(person.phone) == phone]
+    if owners:
+        called = _called_last(session, phone) if len(owners) > 1 else None
+        person = min(owners, key=lambda one: (one.phone_verified_at is None, one.id != called))
+        return Caller(person.name, phone, person.id, person.phone_verified_at is not None)
     for unit in session.scalars(select(Unit).where(Unit.duty_phone.is_not(None))):
         if phone in (landline(unit.duty_phone), e164(unit.duty_phone)):
             return Caller(words.desk(unit.short_name), phone, None, proven=True)
     return Caller(phone, phone, None, proven=False)
+
+
+def _called_last(session: Session, phone: str) -> int | None:
+    query = select(Notification.person).where(Notification.phone == phone, Notification.alarm.is_not(None))
+    return session.scalar(query.order_by(Notification.id.desc()).limit(1))
 
 
 def _speaker(session: Session, phone: str, answer: Answer) -> Caller:
@@ -77,7 +88,10 @@ async def take(services: Services, phone: str, answer: Answer, via: str, notific
     with services.db.read() as session:
         who = _speaker(session, phone, answer)
         item = looks.waiting_for(session, phone, answer.number, notification)
-        alarm = None if item is not None else _alarm(session, who, answer.number, notification)
+        exact = bool(answer.number) or notification is not None
+        alarm = None if item is not None and exact else _alarm(session, who, answer.number, notification)
+    if item is not None and alarm is not None:
+        return _SEVERAL  # 1 would be 接手 of the one and 平安 of the other
     if item is not None:
         return await _looked(services, item, answer.digit, who, via)
     if alarm is None and answer.digit == 1 and await run_in_threadpool(_tested, services, phone, answer.number, who):
@@ -97,15 +111,18 @@ async def _looked(services: Services, item: int, digit: int, who: Caller, via: s
     sentence, rooms = await run_in_threadpool(looks.answered, services.db, item, digit, who.name, via, who.proven, services.clock())
     if looks.ANSWERS.get(digit) == "normal" and who.proven:
         for room in rooms:
-            await door.submit(services, commands.Report(room=room, by=who.name, via=via, note="派查：平安"))
+            try:
+                await door.submit(services, commands.Report(room=room, by=who.name, via=via, note="派查：平安"))
+            except ProblemError as problem:  # the answer stands; one room that is gone meanwhile keeps no other from counting as watched
+                log.warning("the answer of %s about room %s is on record, but it does not count as watched: %s", who.name, room, problem.detail)
     return sentence
 
 
 async def _act(services: Services, alarm: int, digit: int, who: Caller, via: str) -> str:
-    if not who.proven:
-        await door.submit(services, commands.Seen(alarm=alarm, by=who.name, via=via, note=f"答复 {digit}，号码未验证"))
-        return "已看到。你的号码还没有验证，请致电值班室接手。"
     try:
+        if not who.proven:
+            await door.submit(services, commands.Seen(alarm=alarm, by=who.name, via=via, note=f"答复 {digit}，号码未验证"))
+            return "已看到。你的号码还没有验证，请致电值班室接手。"
         await door.submit(services, _COMMANDS[ASKS[digit]](alarm=alarm, by=who.name, via=via, person_id=who.person))
     except ProblemError as problem:
         return _REFUSED.get(problem.status, _LATER)  # the watch's own sentence may name a person, which no message may
@@ -126,5 +143,5 @@ def _alarm(session: Session, who: Caller, number: str, notification: int | None)
         query = query.where(Alarm.number == number)
     found = session.scalars(query.order_by(Alarm.id.desc()).limit(2)).all()
     if len(found) > 1 and not number:
-        return "你有几条未办结的告警，请加上短信末尾的编号再回，例如：1 483925。"
+        return _SEVERAL
     return found[0] if found else None

@@ -46,12 +46,13 @@ class Replies:
     def run_once(self, now: int) -> int:
         """Fetch and act. Returns how many replies were acted upon."""
         for name, inbox in self._inboxes.items():
-            self._fetch(name, inbox, now)
+            try:
+                self._fetch(name, inbox, now)
+            except Exception:  # whoever answers by another way must be heard
+                log.exception("channel %s: what it holds cannot be taken; trying again", name)
         with self._services.db.read() as session:
             rows = replies.waiting(session, now, _CALLBACK_MS)
-        for row in rows:
-            self._act(row, now)
-        return len(rows)
+        return sum(self._heard(row, now) for row in rows)
 
     def _fetch(self, name: str, inbox: Inbox, now: int) -> None:
         """All that came since the last look that succeeded; what overlaps is known by its id."""
@@ -66,6 +67,15 @@ class Replies:
                     replies.take(session, one.id, one.phone, one.text, one.at, now, name)
             inbox.forget([one.id for one in found])
         self._seen[name] = now
+
+    def _heard(self, row: Reply, now: int) -> bool:
+        """Act upon one; what it does to the program keeps nobody else from being heard, and it is tried again."""
+        try:
+            self._act(row, now)
+        except Exception:
+            log.exception("reply %d cannot be acted upon; trying again", row.id)
+            return False
+        return True
 
     def _act(self, row: Reply, now: int) -> None:
         sentence = asyncio.run(act(self._services, row))

@@ -155,6 +155,21 @@ def test_when_nobody_at_all_can_be_reached_it_waits_for_somebody_new_and_tries_n
     assert [message["to"] for message in sms.messages()] == ["+8613912345678"]
 
 
+def test_whoever_could_not_be_reached_for_hours_is_called_when_the_provider_is_back(desk, sms, impatient):
+    """A provider that refuses everything for some hours: that may not be the last word about smoke that still asks."""
+    sms.order("landline", count=-1, on="create")
+    alarm = desk.annunciate()
+    for _ in range(12):
+        impatient.run_once(desk.now)
+        desk.now += 15 * 60_000
+    assert [step.state for step in desk.steps(alarm)][-1] == "pending"
+    sms.core.faults.clear()
+    for _ in range(6):
+        impatient.run_once(desk.now)
+        desk.now += 15 * 60_000
+    assert {desk.phone("wang"), desk.phone("li")} <= {message["to"] for message in sms.messages()}
+
+
 def test_the_second_channel_takes_over_what_the_first_can_never_deliver(desk, sms, channel):
     sms.order("landline", to=desk.phone("wang"))
     dispatcher = Dispatcher(desk.db, [channel, desk.file_channel()], ten_minutes(), count=desk.counts)

@@ -9,6 +9,7 @@ from server.notify.throttle import Cap
 from server.store.tables import Alarm, Transition
 from server.store.tables import Notification as Note
 from tests.duty.ladders import ten_minutes
+from tests.notify.conftest import beijing
 
 HOUR = 3_600_000
 SHORT = "levels: {critical: [{after: 0s, to: [unit_duty]}], urgent: [{after: 0s, to: [unit_duty]}], alarm: [], warn: []}"
@@ -100,6 +101,20 @@ def test_a_step_that_breaks_the_program_holds_up_nobody(desk, sms, channel):
     dispatcher.close()
     assert len(sms.messages()) == 1
     assert desk.counts["broken"] == 1
+    assert [step.state for step in desk.steps(broken)] == ["pending"]
+
+
+def test_a_step_of_the_morning_that_breaks_the_program_holds_up_nobody_s_digest(line):
+    desk, damp = line.desk, {"rule": "humidity_high", "kind": "threshold", "quantity": "humidity", "level": "urgent", "value": 80.0}
+    desk.now = beijing("2026-11-23 23:00")
+    broken, sound = desk.annunciate(**damp), desk.annunciate(key="2", **damp)
+    line.run()
+    with desk.db.write() as session:
+        session.query(Transition).filter_by(alarm=broken).update({"level": "unheard-of"})
+    desk.now = beijing("2026-11-24 07:31")
+    smoke = desk.annunciate()
+    line.run(minutes=0.5)
+    assert {note.alarm for note in desk.notes(state="sent")} == {smoke, sound}
     assert [step.state for step in desk.steps(broken)] == ["pending"]
 
 

@@ -213,6 +213,25 @@ def test_a_provider_that_takes_nothing_is_seen(night):
         assert outages(session, ("twilio_sms", "twilio_voice"), night.desk.now) == {}, "something was sent since"
 
 
+def test_a_provider_that_takes_everything_and_keeps_it_is_seen(night):
+    """Every text stays "queued" there: nothing is refused, nothing undelivered, and nobody hears of anything."""
+    night.desk.now = DAY
+    night.desk.annunciate(**LEAK)
+    seen = {}
+    for minute in range(30):
+        night.run()
+        with night.desk.db.read() as session:
+            seen[minute] = set(outages(session, ["twilio_sms"], night.desk.now, tell=["twilio_sms"]))
+        night.desk.now += 60_000
+    assert (seen[9], seen[29]) == (set(), {"twilio_sms"})
+    night.sms.core.run_once(night.desk.now)
+    night.sms.core.run_once(night.desk.now + 60_000)
+    night.desk.now += 120_000
+    night.dispatcher.poll_receipts(night.desk.now)
+    with night.desk.db.read() as session:
+        assert outages(session, ["twilio_sms"], night.desk.now, tell=["twilio_sms"]) == {}
+
+
 def test_a_provider_that_takes_everything_and_delivers_nothing_is_seen(night):
     night.desk.now = DAY
     night.sms.order("undelivered", count=-1)

@@ -75,7 +75,11 @@ def roster(client, **changes):
         ("1 016907", Answer(1, "016907")), ("016 907 去不了", Answer(2, "016907")), ("１", Answer(1)), ("3", Answer(3)), ("我已到场", Answer(3)),
         ("求援016907", Answer(4, "016907")), ("现场无险情", Answer(5)), ("好的", Answer(None)), ("016908", Answer(None)), ("119", Answer(None)),
         ("1 016907 d901", Answer(1, "016907", "d901")), ("去不了 P350102-0017 016907", Answer(2, "016907", "P350102-0017")),
-        ("1-016907", Answer(1, "016907")),
+        ("1-016907", Answer(1, "016907")), ("1016907", Answer(1, "016907")), ("4 016907。", Answer(4, "016907")), ("４", Answer(4)),
+        (" 1。", Answer(1)), ("1、接手", Answer(1)), ("回1", Answer(1)), ("接手 5分钟后到", Answer(1)), ("到场了，没有险情", Answer(5)),
+        ("到场，需要支援", Answer(4)), ("5分钟后到", Answer(None)), ("3楼没人", Answer(None)), ("2 点再看", Answer(None)), ("1.5小时", Answer(None)),
+        ("去不了，请别人接手", Answer(2)), ("无法到场", Answer(None)), ("还没到场", Answer(None)), ("不能接手", Answer(None)),
+        ("谁来接手？", Answer(None)), ("接手了吗", Answer(None)), ("回1接手2转交", Answer(None)), ("1 去不了", Answer(None)), ("2 接手", Answer(None)),
     ],
 )  # fmt: skip
 def test_replies_are_read(text, answer):
@@ -253,6 +257,47 @@ def test_one_click_sends_somebody_to_look_and_answers_fill_the_list(duty):
     assert rows(duty, LookItem)[0].answered_by.startswith("王工（")
     assert client.post(f"/api/v1/units/{COUNTY}/looks", json={"rooms": ["350199000000-01"]}).status_code == 422
     assert len(rows(duty, CoverageSpan)) > 0
+
+
+def replied(house, phone, text, sid):
+    return said(posted(house, "/callbacks/sms/inbound", MessageSid=sid, From=phone, Body=text))[0]
+
+
+def test_a_reply_that_could_mean_an_alarm_or_a_call_to_look_is_asked_for_its_number(duty):
+    """Yesterday's 派查 was never answered; tonight 1 is 接手 of smoke and not 平安 of another room."""
+    desk = "+8613900003333"
+    with duty.db.write() as session:
+        session.get_one(Unit, COUNTY).duty_phone = desk
+    duty.client("duty").post(f"/api/v1/units/{COUNTY}/looks", json={"rooms": [OTHER]})
+    duty.tell(duty.smoke())
+    [alarm] = rows(duty, Alarm, Alarm.rule == "smoke")
+    called(duty, alarm.id, phone=desk, person=None)
+    assert replied(duty, desk, "1", "SM1").startswith("你有几件事等着答复，请加上短信末尾的编号")
+    assert (rows(duty, LookItem)[0].state, rows(duty, Alarm)[0].state) == ("waiting", "active_unacked")
+    assert replied(duty, desk, f"1{alarm.number}", "SM2").startswith("已记录：接手")
+    assert replied(duty, desk, f"1 {rows(duty, LookItem)[0].number}", "SM3").startswith("已记录：平安")
+    assert rows(duty, Alarm)[0].state == "active_acked"
+
+
+def test_of_two_who_share_a_telephone_the_proven_one_has_answered_and_of_those_who_was_called(duty):
+    with duty.db.write() as session:
+        session.add(Person(id=899, code="d899", name="旧人", phone="13900001111", unit=COUNTY))
+        session.add(Person(id=902, code="d902", name="郑替", phone="+8613900001111", unit=COUNTY, phone_verified_at=1))
+    duty.tell(duty.smoke())
+    [alarm] = rows(duty, Alarm, Alarm.rule == "smoke")
+    called(duty, alarm.id, person=902)
+    assert replied(duty, PHONE, "接手", "SM1").startswith("已记录：接手")
+    assert rows(duty, Alarm)[0].acked_by == "郑替"
+
+
+def test_a_key_that_comes_after_the_end_is_answered_with_a_sentence(duty):
+    duty.tell(duty.smoke())
+    [alarm] = rows(duty, Alarm, Alarm.rule == "smoke")
+    note, _ = called(duty, alarm.id, phone="+8613900004444", person=None)
+    with duty.db.write() as session:
+        session.get_one(Alarm, alarm.id).closed_at = duty.now
+    answer = posted(duty, f"/callbacks/voice/{note}", CallSid="CA1", To="+8613900004444", Digits="1")
+    assert (answer.status_code, said(answer)[0]) == (200, "没有这条告警，或已经办结。")
 
 
 def test_a_number_is_proven_by_its_code(duty, monkeypatch):

@@ -12,6 +12,7 @@ from server.notify.channels.twilio_sms import TwilioSms
 from server.store import replies
 from server.store.tables import Alarm, Notification, Person
 from server.store.tables_duty import Reply
+from server.web import answers
 from server.web.inbox import Replies, inboxes
 from simulators.http_sink import HttpSink
 from simulators.modem import SimulatedModem, deliver
@@ -176,6 +177,26 @@ def test_what_a_modem_lists_is_read_as_the_network_lays_it_out():
     assert (place, one.phone, one.text) == (3, "+31641600986", "How are you?")
     assert datetime.fromtimestamp(one.at / 1000, UTC) == datetime(2002, 8, 26, 19, 37, 41, tzinfo=UTC)
     assert (broken, nothing.text) == (4, "")
+
+
+def test_a_reply_that_breaks_the_program_and_a_provider_that_answers_nonsense_keep_nobody_from_being_heard(called, provider, monkeypatch):
+    house, number = called
+    gateway, channel = provider
+    with house.db.write() as session:
+        replies.take(session, "poison", PHONE, "1", house.now - 1, house.now, "modem")
+    take = answers.take
+
+    async def breaks(services, phone, answer, via, notification=None):
+        if not answer.number:
+            raise RuntimeError("a bug")
+        return await take(services, phone, answer, via, notification)
+
+    monkeypatch.setattr(answers, "take", breaks)
+    with HttpSink((200, {"messages": [7]})) as sink:
+        nonsense = open_channel("http", ChannelSettings(name="gov", base_url=sink.url, token="t", options={"inbox_url": f"{sink.url}/replies"}))
+        gateway.reply(PHONE, f"1 {number}\0")
+        assert look(house, nonsense, channel).run_once(house.now) == 1
+    assert state(house) == ("active_acked", "周夜")
 
 
 def test_a_gateway_that_lists_replies(called):
