@@ -66,6 +66,10 @@ class Performance(NamedTuple):
     top: tuple[tuple[str, int], ...]
     floods: tuple[tuple[int, int], ...]
 
+    def share(self, level: str) -> float | None:
+        """What share of the annunciations had a level, in percent; the four add up to 100.0."""
+        return next(figure.value for figure in self.figures if figure.name == f"{level}_share")
+
 
 def measure(
     asked: Iterable[Asked], held: Sequence[Held], start: int, end: int, *, chattering: int = 0, fleeting: int = 0, unauthorised: int = 0
@@ -81,7 +85,8 @@ def measure(
     top = tuple(sorted(tags.items(), key=lambda item: (-item[1], item[0]))[:TOP])
     hours = (end - start) / HOUR_MS
     levels = {level: sum(one.level == level for one in rows) for level in LEVELS}
-    share = [100 * part / whole if whole else None for part, whole in _shares(rows, windows, count, floods, top, levels, end - start)]
+    share = [100 * part / whole if whole else None for part, whole in _shares(rows, windows, count, floods, top, end - start)]
+    share += mix(list(levels.values()))
     figures = (
         Figure("per_hour", len(rows) / hours, 6, 12, "1/h"),
         Figure("per_10_minutes", len(rows) / hours / 6, 1, 2, "1/10 min"),
@@ -103,14 +108,25 @@ def measure(
 
 
 def _shares(
-    rows: Sequence[Asked], windows: Counter[int], count: int, floods: Sequence[tuple[int, int]], top: Sequence[tuple[str, int]],
-    levels: dict[str, int], span: int,
+    rows: Sequence[Asked], windows: Counter[int], count: int, floods: Sequence[tuple[int, int]], top: Sequence[tuple[str, int]], span: int
 ) -> Iterable[tuple[int, int]]:  # fmt: skip
-    """Parts and wholes of the percentages: of windows, of time, of annunciations, of annunciations."""
+    """Parts and wholes of the percentages: of windows, of time, of annunciations."""
     yield sum(found > FLOOD_STARTS_ABOVE for found in windows.values()), count
     yield sum(until - since for since, until in floods), span
     yield sum(found for _, found in top), len(rows)
-    yield from ((levels[level], len(rows)) for level in LEVELS)
+
+
+def mix(counts: Sequence[int]) -> list[float | None]:
+    """Shares in percent to a tenth that add up to 100.0 (largest remainders); what there is has at least a tenth, so that nothing looks complete."""
+    whole = sum(counts)
+    if not whole:
+        return [None] * len(counts)
+    exact = [1000 * count / whole for count in counts]
+    tenths = [max(int(part), 1 if part else 0) for part in exact]
+    while (rest := 1000 - sum(tenths)) != 0:
+        place = max(range(len(exact)), key=lambda n: (exact[n] - tenths[n]) * rest if tenths[n] > 1 or rest > 0 else -1000)
+        tenths[place] += 1 if rest > 0 else -1
+    return [part / 10 for part in tenths]
 
 
 def _floods(instants: Sequence[int], start: int, end: int) -> Iterable[tuple[int, int]]:

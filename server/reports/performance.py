@@ -12,7 +12,7 @@ from server.duty.words import EVENTS, LEVELS
 from server.reports.paper import DASH, Block, Cell, Column, Sheet, Table, Text
 from server.reports.period import Period, local
 from server.reports.sources import Sources
-from server.reports.words import denominators, duration
+from server.reports.words import DENOMINATORS, FIGURES, GRADES, denominators, duration
 from server.store import performance
 from server.store.performance import Desk, Place
 from server.store.tables import Alarm, Gateway, Room, Transition, Unit
@@ -21,38 +21,14 @@ from server.store.units import below, inside
 TITLE = "告警系统绩效报告"
 _LEAST_DAYS = 30
 _MOST_ROWS = 40
-FIGURES = {
-    "per_hour": "每小时告警数（一席）",
-    "per_10_minutes": "每 10 分钟告警数（平均）",
-    "per_day": "每天告警数",
-    "windows_above_10": "超过 10 条的 10 分钟所占比例",
-    "peak_10_minutes": "10 分钟内最多条数",
-    "time_in_flood": "告警泛滥时间所占比例",
-    "top_10_share": "最多的 10 种告警所占比例",
-    "chattering": "频繁跳变的告警（种）",
-    "fleeting": "一闪而过的告警（种）",
-    "stale_worst_day": "持续 24 小时以上的告警（最多时）",
-    "warn_share": "提示所占比例",
-    "alarm_share": "一般所占比例",
-    "urgent_share": "紧急所占比例",
-    "critical_share": "特急所占比例",
-    "unauthorised": "未经批准的抑制或改动",
-}
-_GRADES = {"good": "达到目标", "fair": "可以承受", "poor": "须整改", "none": "没有数据"}
-_WHOLES = {
-    "windows_above_10": "本期全部 10 分钟时段",
-    "time_in_flood": "本期全部时间",
-    **dict.fromkeys(("top_10_share", "warn_share", "alarm_share", "urgent_share", "critical_share"), "要求处置的全部告警"),
-}
-"""What each share is a share of."""
 _MIX = {"warn": "约 80", "alarm": "约 15", "urgent": "约 5", "critical": "低于 1"}
-_MONTHLY = ("每天", "超 10 条的时段 %", "泛滥时间 %", "持续 24 小时以上", "特急占比 %")
+_MONTHLY = ("每天", "超 10 条的时段 %", "高峰时间 %", "持续 24 小时以上", "特急占比 %")
 _ADVICE = {
     "top_10_share": "从下面“最多的 10 种”做起：逐条核对限值、死区和延时。",
     "chattering": "频繁跳变的，加大死区或延时，检查传感器接线。",
     "fleeting": "一闪而过的，加长触发延时。",
     "stale_worst_day": "长期不恢复的，不是告警而是状态：整改库房条件，或按程序调整阶段。",
-    "windows_above_10": "告警泛滥多由停电、断网引起：核对成组合并是否生效。",
+    "windows_above_10": "告警高峰多由停电、断网引起：核对成组合并是否生效。",
     "critical_share": "特急过多会使人麻木：核对哪些告警确实要立即处置。",
 }
 _PAUSES = ("shelved", "out_of_service", "suppressed")
@@ -74,7 +50,7 @@ def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
     return Sheet(
         title=TITLE,
         subject=f"{unit[1]}　{period.label}",
-        pairs=(("单位编号", unit[0]), ("统计天数", f"{desk.performance.days:.1f} 天"), ("要求处置的告警", f"{desk.performance.asked} 条")),
+        pairs=(("单位编号", unit[0]), ("统计天数", f"{desk.performance.days:.1f} 天"), ("提醒", f"{desk.performance.asked} 次")),
         blocks=(
             Text(title="一、结论", paragraphs=conclusions(desk), numbered=True),
             _figures(desk.performance.figures),
@@ -88,7 +64,7 @@ def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> 
         notes=(
             "只统计要求人处置的告警：确认、暂停、演练、成组告警的成员和仅作记录的提示不计；按一个值班席计算。",
             "目标值与上限取自 ISA-18.2 / IEC 62682 的常用指标，统计期宜不少于 30 天；“上限”一栏为空表示标准没有给出。",
-            "告警泛滥：10 分钟内超过 10 条开始，10 分钟内少于 5 条结束。",
+            "告警高峰：10 分钟内超过 10 条开始，10 分钟内少于 5 条结束。",
         ),
         signatures=("编制", "值班负责人", "审核"),
     )
@@ -105,7 +81,7 @@ def conclusions(desk: Desk) -> tuple[str, ...]:
     """The period in sentences: what is red or above its target, and what to do about it."""
     found = desk.performance
     if not found.asked:
-        return ("本期没有要求处置的告警。",)
+        return ("本期没有提醒。",)
     poor = [figure for figure in found.figures if figure.grade == "poor"]
     above = [figure for figure in found.figures if figure.grade == "fair"]
     texts = [f"共 {len(found.figures)} 项指标：{len(poor)} 项须整改，{len(above)} 项高于目标但可以承受。"]
@@ -131,7 +107,7 @@ def _target(bound: float | None, figure: Figure) -> str:
 
 def _figures(figures: Sequence[Figure]) -> Table:
     rows = tuple(
-        (FIGURES[one.name], _value(one), _target(one.target, one), _target(one.limit, one), _WHOLES.get(one.name, DASH), _GRADES[one.grade])
+        (FIGURES[one.name], _value(one), _target(one.target, one), _target(one.limit, one), DENOMINATORS.get(one.name, DASH), GRADES[one.grade])
         for one in figures
     )
     columns = (
@@ -147,13 +123,14 @@ def _figures(figures: Sequence[Figure]) -> Table:
 
 def _mix(desk: Desk) -> Table:
     whole = sum(desk.performance.levels.values())
-    rows = tuple((LEVELS[level], count, 100 * count / whole if whole else None, _MIX[level]) for level, count in desk.performance.levels.items())
+    found = desk.performance
+    rows = tuple((LEVELS[level], count, found.share(level), _MIX[level]) for level, count in found.levels.items())
     return Table(
         title="三、级别分布",
         columns=(Column(title="级别"), Column(title="条数"), Column(title="占比 %"), Column(title="参考 %")),
         rows=rows,
         notes=(
-            denominators(占比=f"本期要求处置的 {whole} 条", 参考="要求处置的全部告警"),
+            denominators(占比=f"{DENOMINATORS['warn_share']}（{whole} 次）", 参考=DENOMINATORS["warn_share"]),
             f"另有迟到数据补记 {desk.known_late} 条，不计入上表。",
             f"现在持续 {desk.standing} 条，暂停提醒 {desk.shelved} 条，长期不达标 {desk.chronic} 项。",
         ),
@@ -171,7 +148,7 @@ def _months(months: Sequence[tuple[str, Desk]]) -> Table:
         Column(title="告警数"),
         *(Column(title=title, decimals=2, width=1.3) for title in _MONTHLY),
     )
-    note = denominators(**{title.removesuffix(" %"): _WHOLES[name] for name, title in zip(names, _MONTHLY, strict=True) if title.endswith("%")})
+    note = denominators(**{title.removesuffix(" %"): DENOMINATORS[name] for name, title in zip(names, _MONTHLY, strict=True) if title.endswith("%")})
     return Table(title="逐月", columns=columns, rows=tuple(rows), small=True, notes=(note,))
 
 
@@ -181,7 +158,9 @@ def _top(desk: Desk, known: Mapping[str, Place], names: Mapping[str, str]) -> Bl
         return Text(title=title, paragraphs=("没有。",))
     rows = tuple((*_tag(tag, known, names), count, 100 * count / desk.performance.asked) for tag, count in desk.performance.top)
     columns = (Column(title="对象", width=3, align="left"), Column(title="规则", width=2), Column(title="条数"), Column(title="占比 %"))
-    return Table(title=title, columns=columns, rows=rows, notes=(denominators(占比=f"本期要求处置的 {desk.performance.asked} 条"),))
+    return Table(
+        title=title, columns=columns, rows=rows, notes=(denominators(占比=f"{DENOMINATORS['top_10_share']}（{desk.performance.asked} 次）"),)
+    )
 
 
 def _tag(tag: str, known: Mapping[str, Place], names: Mapping[str, str]) -> tuple[str, str]:
@@ -197,7 +176,7 @@ def _tag(tag: str, known: Mapping[str, Place], names: Mapping[str, str]) -> tupl
 
 
 def _floods(desk: Desk) -> Block:
-    title, floods = "五、告警泛滥", desk.performance.floods
+    title, floods = "五、告警高峰", desk.performance.floods
     if not floods:
         return Text(title=title, paragraphs=("本期没有发生。",))
     rows = tuple(

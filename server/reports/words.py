@@ -15,6 +15,35 @@ CAUSES = {
     "unknown": "原因未知",
     "": "原因未知",
 }
+FIGURES = {
+    "per_hour": "每小时提醒",
+    "per_10_minutes": "每 10 分钟提醒",
+    "per_day": "每天提醒",
+    "windows_above_10": "超过 10 次的 10 分钟",
+    "peak_10_minutes": "10 分钟内最多",
+    "time_in_flood": "处于告警高峰",
+    "top_10_share": "最多的 10 项",
+    "chattering": "频繁跳变（项）",
+    "fleeting": "一闪而过（项）",
+    "stale_worst_day": "超过 24 小时未恢复（最多时）",
+    "warn_share": "提示级",
+    "alarm_share": "一般级",
+    "urgent_share": "紧急级",
+    "critical_share": "特急级",
+    "unauthorised": "没有审计记录的抑制和设置变更",
+}
+"""The figures of the alarm system; papers and pages call them the same."""
+DENOMINATORS = {
+    "windows_above_10": "期间全部 10 分钟",
+    "time_in_flood": "期间全部时间",
+    "top_10_share": "全部提醒次数",
+    "warn_share": "全部提醒次数",
+    "alarm_share": "全部提醒次数",
+    "urgent_share": "全部提醒次数",
+    "critical_share": "全部提醒次数",
+}
+"""What each share is a share of."""
+GRADES = {"good": "达标", "fair": "可改进", "poor": "须整改", "none": "无数据"}
 _QUANTITIES = {"temperature": ("温度", "℃"), "humidity": ("湿度", "%RH")}
 TIME_WEIGHTED = (
     "达标率按时间加权：范围内时间占有效测量时间的比例，边界算在范围内；没有数据的时间既不算达标也不算不达标，另列覆盖率。"

@@ -2,9 +2,9 @@
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from alarms.lifecycle import INITIAL, AlarmState
 from alarms.model import Level, Rung
@@ -184,12 +184,16 @@ def condition_rule(name: str) -> Rule:
     return Rule(name, "state", "", tuple(Rung(level, "above", level - 0.5) for level in Level))
 
 
+LATE_CALM_MS = 60_000
+"""So long after the newest late sample of a breach nothing more is expected to come of it: what is only listed is listed then."""
+
+
 @dataclass(slots=True)
 class LateState:
     """A machine of the late lane: its state, the instant of its newest sample, and the record that it has led to.
 
     `ahead`: since when news that came ahead of older samples says that the condition holds. `met`: the live alarm that it is known to be the
-    beginning of. `stored`: whether the database has it.
+    beginning of. `worst`: the highest level of what is to be listed and is not yet known to be over. `stored`: whether the database has it.
     """
 
     state: AlarmState = INITIAL
@@ -197,7 +201,18 @@ class LateState:
     alarm: int | None = None
     ahead: int | None = None
     met: int | None = None
+    worst: Level | None = None
     stored: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the database keeps of it beside its alarm and its instant."""
+        return self.state.to_dict() | ({} if self.worst is None else {"worst": int(self.worst)})
+
+    @classmethod
+    def stored_as(cls, body: Mapping[str, Any], last: int, alarm: int | None) -> "LateState":
+        """The reverse."""
+        worst = body.get("worst")
+        return cls(AlarmState.from_dict(body), last, alarm, worst=None if worst is None else Level(worst), stored=True)
 
 
 @dataclass(slots=True)

@@ -131,6 +131,7 @@ class Judge:
         for due, key in list(self._world.timers.pop(self._tx.now)):
             self._timer(key, due)
         self._samples.deadlines()
+        self._samples.late.due()
         self._gateways.absent()
         self._ledger.due()
         self.works.due()

@@ -23,7 +23,7 @@ from server.watch import chronic
 from server.watch.chronic import is_climate
 from server.watch.gateways import OFFLINE
 from server.watch.groups import foldable
-from server.watch.infos import GOOD, UNCERTAIN, GroupInfo, Key, LateState, Memory, PointInfo, RoomInfo
+from server.watch.infos import GOOD, LATE_CALM_MS, UNCERTAIN, GroupInfo, Key, LateState, Memory, PointInfo, RoomInfo
 from server.watch.state import World, gateway_info
 from server.watch.works import expect
 
@@ -59,7 +59,7 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
             room_info.span_counted = span.counted
         for report in session.scalars(select(RoomReport).where(RoomReport.until > now).order_by(RoomReport.until)):
             world.rooms[report.room].manual_until = report.until
-        _late(world, session)
+        _late(world, session, now)
         _groups(world, session)
         _absences(world, session, now)
         _floods(world, session, now)
@@ -78,9 +78,12 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
     return world
 
 
-def _late(world: World, session: Session) -> None:
+def _late(world: World, session: Session, now: int) -> None:
     for row in session.scalars(select(LateMemory)):
-        world.late[Key(row.subject, row.rule)] = LateState(AlarmState.from_dict(row.body), row.last_at, row.alarm, stored=True)
+        key, late = Key(row.subject, row.rule), LateState.stored_as(row.body, row.last_at, row.alarm)
+        world.late[key] = late
+        if late.worst is not None:
+            world.late_waiting[key] = now + LATE_CALM_MS
 
 
 def _groups(world: World, session: Session) -> None:

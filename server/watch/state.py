@@ -50,6 +50,8 @@ class World:
         self.lazy_written_at = 0
         self.marks: dict[tuple[str, int], Mark] = {}
         self.late: dict[Key, LateState] = {}
+        self.late_waiting: dict[Key, int] = {}
+        """From when on what late samples have found is listed, if nothing more comes of it; the earliest first."""
         self.comings: dict[Key, list[int]] = {}
         self.foldable: dict[int, Foldable] = {}
         self.groups: dict[int, GroupInfo] = {}
@@ -166,6 +168,7 @@ class World:
         for gateway in self.gateways.values():
             gateway.last_seen_at, gateway.saved_seen_at = min(gateway.last_seen_at, now), min(gateway.saved_seen_at, now)
             gateway.falls, gateway.steady_at = (), None if gateway.steady_at is None else now
+        self.late_waiting = dict.fromkeys(self.late_waiting, now)
         for group in self.groups.values():
             group.joined_at = min(group.joined_at, now)
         for point in self.points.values():

@@ -80,6 +80,11 @@ class Steps:
             rules += [(room.subject, rule) for rule in room.rules if rule.wants(point.key.quantity)]
         return rules
 
+    def of(self, key: Key, rule: Rule) -> Subject:
+        """Whose alarm one of a known point or room is, by its key."""
+        kind, _, ident = key.subject.partition(":")
+        return self.of_point(self.world.points[int(ident)], key) if kind == "point" else _of_room(self.world.rooms[ident], rule)
+
     def subject(self, point: PointInfo, key: Key, rule: Rule) -> Subject:
         """Whose alarm one of these rules is."""
         return self.of_point(point, key) if key.subject == point.subject else _of_room(self.world.rooms[point.room or ""], rule)

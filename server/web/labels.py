@@ -10,7 +10,7 @@ from server.org.imports import KINDS
 from server.org.vocabulary import MEDIA_TITLES
 from server.reports.kinds import KINDS as REPORTS
 from server.reports.words import CAUSES as PAPER_CAUSES
-from server.reports.words import STAGES
+from server.reports.words import DENOMINATORS, FIGURES, GRADES, STAGES
 from server.web import labels_org
 
 OWN_RULE_FILE = "单位自定规则文件"
@@ -70,33 +70,6 @@ STATES_OF = {
 }
 DRILL_STATES = {"waiting": "等待", "sent": "已下发", "detected": "已测到", "ended": "完成", "failed": "未完成"}
 CHECK_STATES = {"open": "待答复", "right": "相符", "wrong": "不符", "missed": "未答复"}
-FIGURES = {
-    "per_hour": "每小时提醒",
-    "per_10_minutes": "每 10 分钟提醒",
-    "per_day": "每天提醒",
-    "windows_above_10": "超过 10 次的 10 分钟",
-    "peak_10_minutes": "10 分钟内最多",
-    "time_in_flood": "处于告警高峰",
-    "top_10_share": "最多的 10 项",
-    "chattering": "频繁跳变（项）",
-    "fleeting": "一闪而过（项）",
-    "stale_worst_day": "超过 24 小时未恢复（最多时）",
-    "warn_share": "提示级",
-    "alarm_share": "一般级",
-    "urgent_share": "紧急级",
-    "critical_share": "特急级",
-    "unauthorised": "没有审计记录的抑制和设置变更",
-}
-DENOMINATORS = {
-    "windows_above_10": "期间全部 10 分钟",
-    "time_in_flood": "期间全部时间",
-    "top_10_share": "全部提醒次数",
-    "warn_share": "全部提醒次数",
-    "alarm_share": "全部提醒次数",
-    "urgent_share": "全部提醒次数",
-    "critical_share": "全部提醒次数",
-}
-GRADES = {"good": "达标", "fair": "可改进", "poor": "须整改", "none": "无数据"}
 BEHAVIOURS = {"chattering": "频繁跳变", "fleeting": "一闪而过"}
 CHANNELS |= {"email": "邮件", "webhook": "推送", "twilio_voice": "语音", "chat": "群消息", "screen": "屏幕", "siren": "警号"}
 LOOKS = {"waiting": "等待答复", "normal": "平安", "problem": "有情况", "unreachable": "联系不上"}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alarms.performance import DAY_MS, HOUR_MS, WINDOW_MS, Asked, Held, measure
+from alarms.performance import DAY_MS, HOUR_MS, WINDOW_MS, Asked, Held, measure, mix
 
 M, S = 60_000, 1000
 
@@ -12,6 +12,20 @@ M, S = 60_000, 1000
 def figures(*args, **more):
     found = measure(*args, **more)
     return {one.name: (one.value, one.grade) for one in found.figures}, found
+
+
+@pytest.mark.parametrize(
+    ("counts", "shares"),
+    [
+        ((1, 1, 1, 0), [33.4, 33.3, 33.3, 0.0]),
+        ((2999, 0, 0, 1), [99.9, 0.0, 0.0, 0.1]),
+        ((1_000_000, 1, 1, 1), [99.7, 0.1, 0.1, 0.1]),
+        ((0, 7, 0, 0), [0.0, 100.0, 0.0, 0.0]),
+        ((0, 0, 0, 0), [None] * 4),
+    ],
+)
+def test_the_shares_of_the_levels_add_up_and_nothing_looks_complete_that_is_not(counts, shares):
+    assert mix(counts) == shares
 
 
 def test_rates_shares_and_grades_of_a_counted_day():

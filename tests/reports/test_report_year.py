@@ -153,12 +153,12 @@ def test_readings_by_hand_are_told_with_their_grade_and_count_for_nothing_else(s
 def test_the_alarm_system_is_judged_and_who_paused_what_is_listed(sources: Sources) -> None:
     paper = made(sources, "performance", period="2025-07")
     figures = {row[0]: row for row in table(paper, 0, "指标").rows}
-    assert figures["10 分钟内最多条数"][1:] == ("13", "≤ 10", "", "—", "可以承受")
-    assert figures["频繁跳变的告警（种）"][1] == "1"
+    assert figures["10 分钟内最多"][1:] == ("13", "≤ 10", "", "—", "可改进")
+    assert figures["频繁跳变（项）"][1] == "1"
     assert table(paper, 0, "最多的 10 种").rows[0][:3] == ("湿库　湿度", "湿度过高", 13)
-    assert table(paper, 0, "告警泛滥").rows
+    assert table(paper, 0, "告警高峰").rows
     assert table(paper, 0, "暂停与停用").rows[0][1:] == ("暂停提醒", "湿库", "湿度过高", "张三", "除湿机检修")
-    assert made(sources, "performance", period="2025-08").sheets[0].blocks[0].paragraphs == ("本期没有要求处置的告警。",)  # type: ignore[union-attr]
+    assert made(sources, "performance", period="2025-08").sheets[0].blocks[0].paragraphs == ("本期没有提醒。",)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("kind", ["analysis", "performance"])

@@ -129,6 +129,43 @@ def test_the_figures_name_their_denominators_and_what_misbehaves(house: House) -
     assert duty.get("/performance?lang=en", headers=HTML).text.count("Denominator") == 3
 
 
+def test_climate_found_late_is_counted_and_listed_and_waits_for_nobody(house: House) -> None:
+    house.now += 3 * 3_600_000
+    house.calm()
+    for ago in range(170, 100, -1):
+        house.send(ROOM, at=house.now - ago * 60_000, humidity=70 if ago > 110 else 52)
+    house.now += 61_000
+    house.calm()
+    duty = house.client("duty")
+    assert "期间补记 1 条" in duty.get("/performance?days=1", headers=HTML).text
+    assert duty.get("/api/v1/kpi").json()["known_late"] == 1
+    late = duty.get("/alarms?view=late", headers=HTML).text
+    assert "湿度" in late[late.index("<main") :]
+    assert "补记告警" in late
+    [record] = duty.get("/api/v1/alarms?known_late=true").json()["items"]
+    assert record["state"] == "normal"
+    waiting = duty.get("/alarms?view=waiting", headers=HTML).text
+    assert f'/alarms/{record["id"]}"' not in waiting
+    explained = duty.get(f"/alarms/{record['id']}", headers=HTML).text
+    assert "补记" in explained
+    assert "接手</button>" not in explained
+
+
+def test_the_shares_of_the_levels_are_the_same_in_the_table_and_the_line(house: House) -> None:
+    house.send(ROOM, smoke=1)
+    house.send(ROOM, leak=1)
+    house.now += 6_000
+    house.send(ROOM, leak=1)
+    duty = house.client("duty")
+    page = duty.get("/performance?days=1", headers=HTML).text
+    figures = {one["name"]: one["value"] for one in duty.get("/api/v1/kpi").json()["figures"]}
+    shares = [figures[f"{level}_share"] for level in ("warn", "alarm", "urgent", "critical")]
+    assert sum(shares) == pytest.approx(100)
+    for share in shares:
+        assert f"（{share:.1f} %）" in page
+        assert f">{share:.3g} %<" in page
+
+
 def unauthorised(house: House) -> float:
     figures = house.client("duty").get("/api/v1/kpi").json()["figures"]
     return next(one["value"] for one in figures if one["name"] == "unauthorised")
