@@ -91,6 +91,7 @@ def test_the_figures_of_a_desk_leave_out_drills_members_and_what_was_only_listed
     slice_.send(("th1/humidity", 50.0))
     for ago in range(39, 2, -4):
         slice_.send(("th1/humidity", 70.0), ago=ago, historical=True)
+    slice_.run(61)
     with slice_.db.write() as session:
         before = desk(session, "350102000000", slice_.T0 - 1, slice_.now + 1)
         session.query(Alarm).filter_by(rule="smoke").one().drill = True
