@@ -137,6 +137,8 @@ ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "session.close": "退出",
         "session.refused": "登录被拒",
         "session.locked": "账号锁定",
+        "pin.refused": "PIN 被拒",
+        "pin.locked": "PIN 锁定",
         "acknowledge": "接手",
         "unacknowledge": "撤销接手",
         "shelve": "暂停提醒",

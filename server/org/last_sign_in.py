@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from server.org import pins
 from server.store.tables import AuditEntry
 from server.store.tables_tree import WebSession
 
-_FAILED = ("session.refused", "session.locked")
+_FAILED = ("session.refused", "session.locked", pins.REFUSED, pins.LOCKED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from server.org import credentials, emergency
+from server.org import credentials, emergency, pins
 from server.org.accounts import DUMMY, verify
 from server.store import audit
 from server.store.session import Database
@@ -20,6 +20,8 @@ from server.store.tables_security import AccountSecurity
 _SEEN_EVERY_MS = 60_000
 _USED_EVERY_MS: Final = 3_600_000
 _WRONG: Final = "登录名或密码不对。"
+_WRONG_PIN: Final = "登录名或 PIN 不对。"
+_PIN_LOCKED: Final = "PIN 连续输错，暂时不能在终端上用，请稍后再试；登录不受影响。"
 
 log = logging.getLogger("server.accounts")
 
@@ -77,27 +79,52 @@ def sign_in(db: Database, login: str, password: str, now: int, limits: SignInLim
     return _open(db, _proven(db, login, password, now, limits, code), now, limits, agent)
 
 
-def vouch(db: Database, login: str, password: str, now: int, limits: SignInLimits, *, code: str = "", by_pin: bool = False) -> Identity:
-    """Who that is, proven as in sign_in but without a session: the second of two people at one screen, or whoever acts at a terminal (`by_pin`).
-
-    Raises as sign_in.
-    """
-    ident = _proven(db, login, password, now, limits, code, by_pin=by_pin)
+def vouch(db: Database, login: str, password: str, now: int, limits: SignInLimits, *, code: str = "") -> Identity:
+    """Who that is, proven as in sign_in but without a session: the second of two people at one screen. Raises as sign_in."""
+    ident = _proven(db, login, password, now, limits, code)
     with db.read() as session:
         found = _identity(session.get_one(Account, ident), now, now=now)
     _used(db, ident, now)
     return found
 
 
-def _used(db: Database, ident: int, now: int) -> None:
-    """He is who he says, without a session: whoever acts at terminals alone is no sleeper, and what locks is failures in a row."""
+def vouch_by_pin(db: Database, login: str, pin: str, now: int, limits: SignInLimits) -> Identity:
+    """Who acts at a terminal, for one act and so without a second factor. Wrong PINs lock PINs alone (pins.py). Raises SignInRefusedError."""
+    with db.read() as session:
+        account = session.scalar(select(Account).where(Account.login == login, Account.disabled.is_(False)))
+        extra = session.get(AccountSecurity, account.id) if account is not None else None
+        stored = extra.pin_hash if extra is not None and credentials.is_open(extra, now) else ""
+        until = pins.locked_until(session, account.id, now, limits.lock_ms) if account is not None else None
+        found = _identity(account, now, now=now) if account is not None else None
+        tried = pins.tried(session, account, now) if account is not None else 0
+    if until is not None:
+        raise SignInRefusedError(_PIN_LOCKED, until)
+    right = verify(stored or DUMMY, pin)
+    if found is None:
+        log.warning("a PIN for an unknown or disabled login %.60r", login)  # not audited, see _failed
+        raise SignInRefusedError(_WRONG_PIN)
+    if not right:
+        with db.write() as session:
+            until = pins.failed(session, session.get_one(Account, found.account), now, limits.failures, limits.lock_ms)
+        raise SignInRefusedError(_WRONG_PIN if until is None else _PIN_LOCKED, until)
+    _used(db, found.account, now, after=tried)
+    return found
+
+
+def _used(db: Database, ident: int, now: int, *, after: int | None = None) -> None:
+    """He is who he says, without a session: whoever acts at terminals alone is no sleeper, and what locks is failures in a row: those of passwords,
+    or the wrong PINs `after` which a right one came.
+    """
     with db.read() as session:
         account = session.get_one(Account, ident)
-        known = not account.failures and account.used_at is not None and now - account.used_at < _USED_EVERY_MS
+        failed = account.failures if after is None else after
+        known = not failed and account.used_at is not None and now - account.used_at < _USED_EVERY_MS
     if not known:
         with db.write() as session:
             account = session.get_one(Account, ident)
-            account.failures, account.used_at = 0, now
+            account.used_at = now
+            if after is None:
+                account.failures = 0
             if account.person is not None:
                 session.get_one(Person, account.person).last_seen_at = now
 
@@ -120,20 +147,14 @@ def reprove(db: Database, ident: int, password: str, now: int, limits: SignInLim
             session.get_one(Account, ident).failures = 0
 
 
-def _proven(db: Database, login: str, password: str, now: int, limits: SignInLimits, code: str, *, by_pin: bool = False) -> int:
+def _proven(db: Database, login: str, password: str, now: int, limits: SignInLimits, code: str) -> int:
     with db.read() as session:
         account = session.scalar(select(Account).where(Account.login == login))
-        extra = session.get(AccountSecurity, account.id) if account is not None and by_pin else None
-        pin_hash = (extra.pin_hash if extra is not None and credentials.is_open(extra, now) else "") or DUMMY
         found = (account.id, account.password_hash, account.disabled, account.locked_until) if account else (0, DUMMY, True, None)
     ident, stored, disabled, locked_until = found
     if locked_until is not None and locked_until > now:
         raise SignInRefusedError("账号已锁定，请稍后再试。", locked_until)
-    if not verify(pin_hash if by_pin else stored, password) or disabled:
-        raise _failed(db, ident, login, now, limits, "登录名或 PIN 不对。" if by_pin else _WRONG)
-    if by_pin:  # in a room that is locked, for one act: no second factor
-        return ident
-    if not _second_factor(db, ident, code, now):
+    if not verify(stored, password) or disabled or not _second_factor(db, ident, code, now):
         raise _failed(db, ident, login, now, limits)
     return ident
 
@@ -242,20 +263,20 @@ def sign_out(db: Database, token: str, now: int) -> None:
             audit.append(session, account.login, "session.close", f"account:{account.id}", {}, now, unit=account.unit)
 
 
-def _failed(db: Database, ident: int, login: str, now: int, limits: SignInLimits, wrong: str = _WRONG) -> SignInRefusedError:
+def _failed(db: Database, ident: int, login: str, now: int, limits: SignInLimits) -> SignInRefusedError:
     with db.write() as session:
         account = session.get(Account, ident)
         if account is None or account.disabled:
             log.warning("sign-in refused for an unknown or disabled login %.60r", login)  # not audited: anybody could fill the chain
-            return SignInRefusedError(wrong)
+            return SignInRefusedError(_WRONG)
         account.failures += 1
         left = limits.failures - account.failures
         if left <= 0:
             account.failures, account.locked_until = 0, now + limits.lock_ms
         audit.append(session, login, "session.locked" if left <= 0 else "session.refused", f"account:{account.id}", {}, now, unit=account.unit)
         if left <= 0:
-            return SignInRefusedError("密码或 PIN 连续输错，账号已锁定，请稍后再试。", account.locked_until)
-    return SignInRefusedError(wrong)
+            return SignInRefusedError("密码连续输错，账号已锁定，请稍后再试。", account.locked_until)
+    return SignInRefusedError(_WRONG)
 
 
 def _open(db: Database, ident: int, now: int, limits: SignInLimits, agent: str = "") -> tuple[str, Identity]:

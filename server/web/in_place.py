@@ -32,7 +32,7 @@ class Acting:
 def person_at(services: Services, request: Request, asker: Principal, form: Mapping[str, Any], action: Action) -> Principal:
     """Who acts: the asker himself, or at a terminal whoever proves to be there (`actor_login`, `actor_pin`) and may do this.
 
-    Raises ProblemError 403, or 429 while his account is locked.
+    Raises ProblemError 403, or 429 while his PIN is locked.
     """
     if asker.role != "kiosk":
         return asker
@@ -56,7 +56,7 @@ def _proven(services: Services, request: Request, login: str, pin: str) -> sessi
     try:
         if subject and not login:
             return sessions.holder(services.db, subject, now)
-        return sessions.vouch(services.db, login, pin, now, services.settings.limits, by_pin=True)
+        return sessions.vouch_by_pin(services.db, login, pin, now, services.settings.limits)
     except sessions.SignInRefusedError as refusal:
         locked = refusal.locked_until is not None
         raise ProblemError(429 if locked else 403, str(refusal), code="pin_refused") from refusal

@@ -218,11 +218,22 @@ def _pin_of(house: House, login: str) -> str:
         return credentials.security(session, account.id).pin_hash
 
 
-def test_wrong_pins_lock_the_account_and_never_the_board(house: House, terminal: TestClient) -> None:
-    alarm = house.smoke()
-    codes = [terminal.post(f"/alarms/{alarm}/acknowledge", data={"actor_login": "duty", "actor_pin": "999111"}).status_code for _ in range(6)]
-    assert codes == [403] * 4 + [429] * 2
+def test_wrong_pins_lock_pins_at_terminals_never_the_board_nor_a_sign_in(house: House, terminal: TestClient) -> None:
+    address = f"/alarms/{house.smoke()}/comment"
+    wrong, right = ({"actor_login": "duty", "actor_pin": pin, "note": "x"} for pin in ("864209", PIN))
+    house.now += 1
+    assert [terminal.post(address, data=wrong).status_code for _ in range(5)] == [403] * 4 + [429]
+    assert "登录不受影响" in terminal.post(address, data=right, headers=HTML).text, "even the right one, for now"
     assert terminal.get("/", headers=HTML).status_code == 200
+    desk = house.client()
+    assert desk.post("/api/v1/session", json={"login": "duty", "password": PASSWORD}).status_code == 200, "his own desk is open to him"
+    for _ in range(5):
+        desk.post("/api/v1/session", json={"login": "duty", "password": "guessed"})
+    assert desk.post("/api/v1/session", json={"login": "duty", "password": PASSWORD}).status_code == 429, "passwords lock as they did"
+    house.now += 15 * 60_000
+    assert terminal.post(address, data=right).status_code == 303
+    seen = [row["action"] for row in house.client("audit").get("/api/v1/audit").json()["items"] if row["action"].startswith("pin.")]
+    assert sorted(seen) == ["pin.change", "pin.locked", *["pin.refused"] * 4]
 
 
 def test_a_certificate_in_place_acts_without_a_pin(house: House, terminal: TestClient) -> None:
