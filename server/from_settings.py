@@ -77,7 +77,8 @@ def web_settings(settings: Settings) -> WebSettings:
     return WebSettings(
         data_folder=settings.data_dir, limits=limits, tokens=tokens, banner=settings.banner,
         provider_token=secret(settings.sms.token_file) if settings.sms.kind == "twilio" else "", public_url=settings.public_url or "",
-        trusted_proxies=settings.trusted_proxies, rates=Rates(**settings.rates.model_dump()), manual_min=settings.watch.manual_min,
+        trusted_proxies=settings.trusted_proxies, metrics_networks=settings.metrics_networks,
+        gateway_certificates=settings.gateways.client_certificates, rates=Rates(**settings.rates.model_dump()), manual_min=settings.watch.manual_min,
         still_days=settings.stills.keep_days,
         version=version("archivewatch"),
     )  # fmt: skip

@@ -15,6 +15,7 @@ _NEVER = tuple(map(ipaddress.ip_network, ("0.0.0.0/8", "169.254.0.0/16", "224.0.
 
 
 ANYWHERE = ("0.0.0.0/0", "::/0")
+LOCAL = ("127.0.0.0/8", "::1/128")
 """Every network but those that are never called; loopback is not among them, it has to be named."""
 
 

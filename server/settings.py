@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sqlalchemy.engine import make_url
 
 from contract.located_yaml import LocatedYamlError, load_located
-from server.net_guard import ANYWHERE
+from server.net_guard import ANYWHERE, LOCAL
 from server.secret_files import secret
 
 
@@ -37,11 +37,13 @@ class GatewaySettings(_Frozen):
 
     `broker_host` and `broker_port` are those of `broker` unless the gateways see another address; `broker_ca` (PEM) is what they check the broker's
     certificate against. `access` writes the broker's files into `access_folder` whenever credentials change, and then runs `reload`.
+    `client_certificates`: the broker asks every gateway for a certificate of ours, so that nothing else lets in one without credentials made here.
     """
 
     broker_host: str | None = None
     broker_port: int | None = Field(default=None, ge=1, le=65535)
     broker_ca: Path | None = None
+    client_certificates: bool = False
     access: Literal["mosquitto", "nats", "none"] = "none"
     access_folder: Path | None = None
     reload: tuple[str, ...] = Field(default=(), description="program and arguments, e.g. [systemctl, reload, mosquitto]")
@@ -239,6 +241,7 @@ class Settings(_Frozen):
     cards: Path | None = Field(default=None, description="action cards of the operator; the packaged ones unless set")
     gateway_token_file: Path | None = None
     trusted_proxies: tuple[str, ...] = ()
+    metrics_networks: tuple[str, ...] = Field(default=LOCAL, description="who may read /metrics without a sign-in, as addresses or CIDR")
     anchor_folders: tuple[Path, ...] = Field(default=(), description="further folders for the daily audit anchor, e.g. a mount of another machine")
     banner: str | None = Field(default=None, description="shown on every page, e.g. by the demo")
 

@@ -26,11 +26,14 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """What the running system says of itself. `rates_on`: limits per minute are in force; `https`: the outside address is encrypted."""
+    """What the running system says of itself. `rates_on`: limits per minute are in force; `https`: the outside address is encrypted; `certificates`:
+    the broker asks every gateway for a client certificate.
+    """
 
     limits: SignInLimits
     rates_on: bool
     https: bool
+    certificates: bool = False
     now: int
 
 
@@ -65,8 +68,15 @@ Check = Callable[[Session, Running], tuple[bool, tuple[Said, ...]]]
 
 
 def _unique(session: Session, _running: Running) -> tuple[bool, tuple[Said, ...]]:
-    count = session.scalar(select(func.count()).select_from(Account).where(Account.disabled.is_(False))) or 0
-    return count > 0, (_say("在用账号 %(n)s 个，登录名唯一", n=count),)
+    live = Account.disabled.is_(False)
+    count = session.scalar(select(func.count()).select_from(Account).where(live)) or 0
+    if count < 2:
+        return False, (_say("在用账号 %(n)s 个，无从核对：每人应有自己的账号", n=count),)
+    folded = func.lower(Account.login)
+    twins = session.scalars(select(func.min(Account.login)).where(live).group_by(folded).having(func.count() > 1)).all()
+    if twins:
+        return False, (_say("核对了 %(n)s 个在用账号：登录名只差大小写：%(who)s", n=count, who="、".join(sorted(twins)[:5])),)
+    return True, (_say("核对了 %(n)s 个在用账号：登录名不分大小写各不相同", n=count),)
 
 
 def _lockout(_session: Session, running: Running) -> tuple[bool, tuple[Said, ...]]:
@@ -148,16 +158,18 @@ def _https(_session: Session, running: Running) -> tuple[bool, tuple[Said, ...]]
     return running.https, (said,)
 
 
-def _claimed(session: Session, _running: Running) -> tuple[bool, tuple[Said, ...]]:
+def _claimed(session: Session, running: Running) -> tuple[bool, tuple[Said, ...]]:
     claimed = select(Gateway.code).where(Gateway.unit.is_not(None))
     total = session.scalar(select(func.count()).select_from(Gateway)) or 0
     waiting = session.scalar(select(func.count()).select_from(Gateway).where(Gateway.unit.is_(None))) or 0
     own = select(GatewayCredential.gateway).where(GatewayCredential.revoked_at.is_(None))
     shared = session.scalar(select(func.count()).select_from(claimed.where(Gateway.code.not_in(own)).subquery())) or 0
     said = [_say("网关 %(n)s 台，其中 %(waiting)s 台未认领：其数据不评价、不确认", n=total, waiting=waiting)]
-    if shared:
-        said.append(_say("%(n)s 台没有本系统发的凭据：用客户端证书接入的请人工核对", n=shared))
-    return not shared, tuple(said)
+    if shared and running.certificates:
+        said.append(_say("%(n)s 台没有本系统发的凭据，凭客户端证书接入", n=shared))
+    elif shared:
+        said.append(_say("%(n)s 台没有本系统发的凭据；凭客户端证书接入的，要在服务器配置里写明", n=shared))
+    return running.certificates or not shared, tuple(said)
 
 
 CHECKS: Mapping[str, tuple[str, Check]] = {

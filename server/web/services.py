@@ -13,6 +13,7 @@ from server.duty.calendar import Workdays
 from server.duty.cards import Cards, default_cards
 from server.live.board import Board
 from server.live.hub import Hub
+from server.net_guard import LOCAL
 from server.notify.forecast import Forecast
 from server.org.claiming import Reach
 from server.org.import_jobs import ImportJobs
@@ -69,6 +70,10 @@ class WebSettings:
     """Where the outside world finds this server, e.g. https://watch.example.cn; "" when it does not."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or CIDR of reverse proxies whose X-Forwarded-For is believed."""
+    metrics_networks: tuple[str, ...] = LOCAL
+    """Addresses or CIDR that may read /metrics."""
+    gateway_certificates: bool = False
+    """The broker lets gateways in by client certificate alone."""
     rates: Rates = field(default_factory=Rates)
     version: str = ""
     command_timeout_s: float = 10.0

@@ -43,7 +43,7 @@ def readable(subject: str) -> str:
 
 
 def is_trusted(here: str, trusted: Sequence[str]) -> bool:
-    """Whether an address belongs to one of our proxies (addresses or CIDR)."""
+    """Whether an address belongs to one of these (addresses or CIDR), e.g. to our proxies."""
     try:
         found = ipaddress.ip_address(here)
     except ValueError:

@@ -240,9 +240,16 @@ def test_life_signs(house: House) -> None:
     house.reasons["broker"] = "没有连接"
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["reasons"]) == (503, {"broker": "没有连接"})
-    metrics = client.get("/metrics")
+    monitor = TestClient(house.app, client=("127.0.0.1", 1))
+    metrics = monitor.get("/metrics")
     assert "archivewatch_samples_accepted_total 10.0" in metrics.text
     assert metrics.headers["content-type"].startswith("text/plain")
+    assert client.get("/metrics").status_code == 403, "from elsewhere, signed in or not"
+    assert monitor.get("/metrics", headers={"X-Forwarded-For": "10.9.0.7"}).status_code == 403, "a proxy that nobody named hides who asks"
+    named = dataclasses.replace(house.settings, trusted_proxies=("127.0.0.1",), metrics_networks=("10.9.0.0/24",))
+    behind = TestClient(site.build(dataclasses.replace(house.services, settings=named)), client=("127.0.0.1", 1))
+    codes = [behind.get("/metrics", headers={"X-Forwarded-For": asker}).status_code for asker in ("10.9.0.7", "10.8.0.7")]
+    assert codes == [200, 403]
 
 
 def _bodies(description: dict[str, Any]) -> list[dict[str, Any]]:

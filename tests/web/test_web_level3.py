@@ -52,11 +52,32 @@ def test_each_line_follows_what_is_true(house: House) -> None:
     after = states(house, limits=limits)
     assert [section for section, state in after.items() if state == "wrong"] == []
     assert (before["8.4.2.1"], after["8.4.2.1"]) == ("wrong", "ok"), "a gateway without a credential of its own"
+    with house.db.write() as session:
+        session.query(GatewayCredential).delete()
+    assert [states(house, certificates=given)["8.4.2.1"] for given in (False, True)] == ["wrong", "ok"], "certificates let gateways in too"
     assert states(house, limits=limits, https=False)["8.1.4.1 c"] == "wrong"
     assert states(house, limits=replace(limits, failures=50))["8.1.4.1 b-1"] == "wrong"
     with house.db.write() as session:
         session.query(Account).filter_by(role="audit").update({"disabled": True})
     assert states(house, limits=limits)["8.1.5.1"] == "wrong"
+
+
+def test_logins_are_held_against_each_other(house: House) -> None:
+    def said() -> tuple[str, str]:
+        with house.db.read() as session:
+            [line] = [
+                one for one in lines(session, Running(limits=SignInLimits(), rates_on=True, https=True, now=house.now)) if one.title == "身份唯一"
+            ]
+        return line.state, line.found
+
+    assert said()[0] == "ok"
+    with house.db.write() as session:
+        session.query(Account).filter_by(login="audit").one().login = "Duty"
+    assert said() == ("wrong", said()[1])
+    assert "只差大小写：Duty" in said()[1]
+    with house.db.write() as session:
+        session.query(Account).filter(Account.login != "Duty").update({"disabled": True})
+    assert said() == ("wrong", "在用账号 1 个，无从核对：每人应有自己的账号")
 
 
 def test_administrators_are_named_as_people_call_them(house: House) -> None:

@@ -1,12 +1,15 @@
-"""Life signs, for whoever supervises the server. Counts only, nothing that identifies a place, so no sign-in."""
+"""Life signs, for whoever supervises the server. Nothing that identifies a place, so no sign-in; counts go to known addresses alone."""
 
 from typing import Literal
 
-from fastapi import Response
+from fastapi import Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
+from server.store import audit
+from server.web import whence
 from server.web.auth import ServicesOf
+from server.web.problems import ProblemDocument, ProblemError
 from server.web.routers import bare_router
 
 router = bare_router("health")
@@ -39,7 +42,16 @@ def ready(response: Response, services: ServicesOf) -> Readiness:
     return Readiness(status="not_ready" if reasons else "ready", reasons=reasons)
 
 
-@router.get("/metrics", operation_id="metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def metrics(services: ServicesOf) -> Response:
-    """Prometheus text format."""
+@router.get(
+    "/metrics", operation_id="metrics", response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}, 403: {"model": ProblemDocument, "description": "not an address of `metrics_networks`"}},
+)  # fmt: skip
+def metrics(request: Request, services: ServicesOf) -> Response:
+    """Prometheus text format, for this machine and the networks of `metrics_networks`. Raises ProblemError 403."""
+    settings = services.settings
+    peer = request.client.host if request.client else ""
+    # A proxy on this machine that nobody named brings the outside in under our own address.
+    unnamed = "x-forwarded-for" in request.headers and not whence.is_trusted(peer, settings.trusted_proxies)
+    if unnamed or not whence.is_trusted(audit.origin().address, settings.metrics_networks):
+        raise ProblemError(403, "运行指标只给本机和 metrics_networks 里的地址。")
     return Response(generate_latest(services.registry), media_type=CONTENT_TYPE_LATEST)

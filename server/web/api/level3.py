@@ -25,6 +25,7 @@ def running(services: Services) -> level3.Running:
         limits=settings.limits,
         rates_on=bool(rates.sign_in and rates.requests),
         https=settings.public_url.startswith("https://"),
+        certificates=settings.gateway_certificates,
         now=services.clock(),
     )
 
