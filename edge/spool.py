@@ -9,6 +9,10 @@ Damage is looked for: quick_check and the continuity of sequences at start, the 
 CRC-32 per row at each read. A damaged file is set aside and a fresh one, with a new epoch, takes its place; what can be read of the old one is queued
 again by `salvage`, a little at a time. A range that can never be sent becomes a gap row, so that a hole is known.
 
+A disk restored from an old image would number its new readings as those that the server had from it before. What was written since a start and
+before anything was sent (`unsent`) the server cannot know: if it says that it does, the spool is renewed and those readings are sent under new
+sequences.
+
 One thread owns a spool; a lock file keeps a second process out.
 """
 
@@ -60,10 +64,12 @@ class Counters:
 class Spool:
     """See the module. `now` is UTC ms everywhere. Everything may raise SpoolError (edge/spoolfile.py).
 
-    `last` is the highest sequence written, `acknowledged` the server's watermark; `rows` reads.
+    `last` is the highest sequence written, `acknowledged` the server's watermark; `rows` reads. `unsent` is the lowest sequence that nobody can have
+    sent, until `sending` says that it may go out.
     """
 
     rows: RowStore
+    unsent: int | None
 
     def __init__(
         self, folder: Path, gateway: str, settings: SpoolSettings, now: int, new_epoch: Callable[[], int] = lambda: secrets.randbits(64)
@@ -92,6 +98,8 @@ class Spool:
         opened.callback(self._close_file)
         self._load(self._file)
         self.counters.renewed = int(before is not None and before.epoch != self.epoch)
+        if self.last and self.unsent is None:
+            self._note_unsent(self.last + 1)
         try:
             self.counters.lost += self.rows.close_holes(self.acknowledged)
         except SpoolDamagedError as error:
@@ -108,6 +116,7 @@ class Spool:
         mark = self._highwater.mark
         logged: int = file.rows("SELECT COALESCE(MAX(upto), 0) FROM acknowledged")[0][0]
         self.acknowledged = min(self.last, max(logged, mark.acknowledged if mark and mark.epoch == self.epoch else 0))
+        self.unsent = int(file.meta("unsent") or 0) or None
         self._hour: int | None = None  # of the newest row, once it is in the table `written`
         self._unlogged: int | None = None  # minute of an acknowledgement that the next append writes down
         self._task = Task.of(file)
@@ -140,6 +149,19 @@ class Spool:
             _log.warning("watermark not written at close: %s", error)
         self._note_mark()
         self._opened.close()
+
+    def sending(self) -> None:
+        """From here on rows go out: what the server says it has may be of this run."""
+        if self.unsent is not None:
+            self._note_unsent(None)
+
+    def _note_unsent(self, sequence: int | None) -> None:
+        self.unsent = sequence
+        try:
+            with self._file.transaction():
+                self._file.set_meta("unsent", str(sequence or 0))
+        except SpoolFullError as error:  # nothing is lost by it; a restored image is only found by its numbers
+            _log.warning("the start of what is unsent cannot be written: %s", error)
 
     # ---------------------------------------------------------------------------------------------------------------------------- writing
 
@@ -201,10 +223,10 @@ class Spool:
     def acknowledge(self, upto: int, now: int) -> None:
         """The server has everything up to `upto`. A lower watermark than before makes the rows above it unsent again, a hole among them a gap.
 
-        Raises ValueError for a sequence that was never written: then this spool is not the one that the server knows.
+        Raises ValueError for a sequence that was never written, or never sent: then this spool is not the one that the server knows.
         """
-        if upto > self.last:
-            raise ValueError(f"the server acknowledged {upto}, but {self.last} is the last that was written")
+        if not self.knows(upto):
+            raise ValueError(f"the server acknowledged {upto}, but {self.last} is the last that was written, and {self.unsent} was never sent")
         regressed = upto < self.acknowledged
         self.acknowledged = upto
         self._unlogged = now // _MINUTE
@@ -213,6 +235,10 @@ class Spool:
                 db.execute("DELETE FROM acknowledged WHERE upto > ?", (upto,))
             self._note_mark()
             self.rows.close_holes(upto)
+
+    def knows(self, upto: int) -> bool:
+        """Whether the server can have readings of this spool up to a sequence."""
+        return upto <= self.last and (self.unsent is None or upto < self.unsent)
 
     def purge(self, now: int) -> int:
         """Delete rows acknowledged longer ago than the retention; returns their number."""

@@ -32,6 +32,7 @@ _CONNECT_MS: Final = 30_000
 _PATIENCE_MS: Final = 10_000  # until a host that is not online is worth a word
 _RETRY_MS: Final = (1_000, 60_000)
 _REBIRTH_MS: Final = 1_000
+_ANSWER_MS: Final = 2_000  # of patience for the answer to the first birth after a start, before readings are sent all the same
 _IDLE_MS: Final = 60_000
 _TELL_MS: Final = 15_000  # until an entry of the logbook that nobody acknowledged is sent again
 _ENTRIES: Final = 20
@@ -121,6 +122,7 @@ class Uplink:
         self._birth_at: float | None = None  # when a birth is wanted
         self._next_birth = float("-inf")
         self._born_epoch: int | None = None
+        self._answer_by = float("-inf")
         self._ack_stamp = -1
         self._told: tuple[str, ...] = ()
 
@@ -153,6 +155,9 @@ class Uplink:
             if mono < self._birth_at:
                 return self._birth_at  # the host cannot read us until it has our births: sending would only make it ask again
             self._birth(spool, now, mono)
+        if spool.unsent is not None and not self._trusting and self.acknowledged_at is None and mono < self._answer_by:
+            return self._answer_by  # the answer to the birth says whether this spool is the one that the server knows
+        spool.sending()
         more = self.sender.run(spool, now, mono)
         told = self._tell(now, mono)
         return mono if more or self.sender.undeclared else max(mono, min(self.sender.next_due(), told, mono + _IDLE_MS))
@@ -279,8 +284,8 @@ class Uplink:
         if ack.epoch != spool.epoch:
             self.counters.foreign_acknowledgements += 1
             return
-        if ack.upto > spool.last:
-            spool.renew(f"服务器已有第 {ack.upto} 条，本机只写到 {spool.last}：缓存被还原或复制过", now)
+        if not spool.knows(ack.upto):
+            spool.renew(f"服务器已有第 {ack.upto} 条，本机写到 {spool.last}、从第 {spool.unsent or '—'} 条起还没上送：缓存被还原或复制过", now)
             self.sender.restart(spool, mono)
             return
         if ack.upto < spool.acknowledged:
@@ -315,6 +320,7 @@ class Uplink:
         self._link.publish(self._identity.topic(Kind.NBIRTH), sparkplug.encode(payload))
         self.sender.begin(aliases, {point.metric: point.interval_s * 1000 for point in points if point.interval_s is not None})
         self._born_epoch, self._birth_at, self._next_birth = spool.epoch, None, mono + _REBIRTH_MS
+        self._answer_by = mono + _ANSWER_MS
         self.counters.births += 1
         if self._trusting:
             self._failures = 0

@@ -19,12 +19,12 @@ from server.watch.floods import Floods
 from server.watch.gateways import Gateways
 from server.watch.groups import Groups
 from server.watch.infos import Key
-from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath, Receipt
+from server.watch.inputs import Columns, GatewayBirth, GatewayData, GatewayDeath, Receipt
 from server.watch.ledger import Ledger
 from server.watch.lost import Lost
 from server.watch.rooms import Rooms
 from server.watch.samples import Samples
-from server.watch.spools import Mark
+from server.watch.spools import FOREIGN, Mark
 from server.watch.state import World
 from server.watch.steps import Steps
 from server.watch.strays import Strays
@@ -70,6 +70,9 @@ class Judge:
         mark = self._mark(item.gateway, item.outbox.epoch)
         if mark.holds(item.outbox.first, item.outbox.last):
             self._metrics.duplicates.inc()
+            if self._unheard(item):
+                self._samples.take(item)
+                return self._foreign(item.gateway, item.outbox.epoch)
             return Receipt(item.outbox.epoch, mark.upto)
         mark = self._moved(item.gateway, item.outbox.epoch, mark.add(item.outbox.first, item.outbox.last, lost=item.gap is not None))
         self._samples.take(item)
@@ -84,7 +87,10 @@ class Judge:
             return Receipt(claimed=False)
         if item.outbox is None:
             return Receipt()
-        mark = self._mark(item.gateway, item.outbox.epoch).declared(item.outbox.first)
+        mark = self._mark(item.gateway, item.outbox.epoch)
+        if mark.upto <= item.outbox.last < mark.top:  # below the watermark the gateway sees it for itself
+            return self._foreign(item.gateway, item.outbox.epoch)
+        mark = mark.declared(item.outbox.first)
         return Receipt(item.outbox.epoch, self._moved(item.gateway, item.outbox.epoch, mark).upto)
 
     def death(self, item: GatewayDeath) -> Receipt:
@@ -101,6 +107,21 @@ class Judge:
         elif gateway.online:
             self._gateways.gone(gateway, item.at)
         return Receipt()
+
+    def _unheard(self, item: GatewayData) -> bool:
+        """Whether a repeat holds a reading, taken just now, that is newer than any of its point: then it is none, whatever its sequences say."""
+        columns = item.samples if isinstance(item.samples, Columns) else Columns.of(item.samples)
+        points = self._world.by_metric[item.gateway]
+        return any(
+            place not in columns.special and (point := points.get(metric)) is not None and 0 < point.taken_at < columns.taken_at[place]
+            for place, metric in enumerate(columns.metrics)
+        )
+
+    def _foreign(self, gateway: str, epoch: int) -> Receipt:
+        """A gateway restored from an old image gives new readings the numbers of old ones: it is told to begin a new epoch, so that none is lost."""
+        log.error("the spool of %s is not the one that the server knows (restored or copied); it is told to number anew", gateway)
+        self._metrics.refused.labels("reused_sequence").inc()
+        return Receipt(epoch, FOREIGN)
 
     def _wrong_group(self) -> Receipt:
         """A claimed gateway's name under another group is somebody else: neither believed nor acknowledged."""

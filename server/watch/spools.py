@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 Range = tuple[int, int]
 
+FOREIGN = (1 << 62) - 1
+"""Acknowledged where a spool is not the one that its epoch stands for: no spool has written so many, so the gateway begins a new epoch and sends
+what is not acknowledged under new sequences."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -21,6 +25,11 @@ class Mark:
     def holds(self, first: int, last: int) -> bool:
         """Whether the whole range is stored already."""
         return last <= self.upto or any(low <= first and last <= high for low, high in self.ranges)
+
+    @property
+    def top(self) -> int:
+        """The highest sequence stored."""
+        return self.ranges[-1][1] if self.ranges else self.upto
 
     def add(self, first: int, last: int, *, lost: bool = False) -> "Mark":
         """The mark after storing (or giving up) a range. Raises ValueError when last < first."""

@@ -542,6 +542,7 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule(share=st.floats(0, 1))
     def acknowledge(self, share: float) -> None:
         self.acked += round((len(self.sent) - self.acked) * share)
+        self.spool.sending()
         self.spool.acknowledge(self.acked, self.now)
 
     @rule(minutes=st.integers(0, 90))

@@ -3,116 +3,13 @@
 The line is cut, things happen in the room, the line comes back. Nothing of what is sent late is said by hand.
 """
 
-import itertools
-import random
-
 import pytest
 from sqlalchemy import select
 
-from contract.batch import PointDeclaration
-from contract.sample import PointKey, Sample
-from contract.topics import state_payload, state_topic
-from edge.link import Arrived, Down, Up
-from edge.rows import Lane
-from edge.settings import SpoolSettings, UplinkSettings
-from edge.spool import Spool
-from edge.uplink import Identity, Uplink
-from server.ingest.mqtt import Incoming
 from server.store.tables import Alarm, EscalationStep, Transition
 from server.store.tables_watch import LateMemory
 from server.watch import commands
-from tests.server.ingesting import Ingest
-
-SMOKE_S, CLIMATE_S = 5, 10
-
-
-class Line:
-    """The edge's link: what it publishes goes to the server at once, while the line is up."""
-
-    def __init__(self):
-        self.up, self.will, self.sent, self.arriving = False, None, [], []
-
-    def open(self, will_topic, will):
-        self.will = (will_topic, will)
-
-    def publish(self, topic, payload, qos=0):
-        if self.up:
-            self.sent.append((topic, payload))
-
-    def close(self):
-        self.up = False
-
-    def events(self):
-        found, self.arriving = self.arriving, []
-        return found
-
-
-class Station:
-    """A gateway with a smoke detector, a thermo-hygrometer and its spool, the line, and the server behind it."""
-
-    def __init__(self, made, folder):
-        self.made, self.line, self.bd = made, Line(), itertools.count()
-        self.smoke, self.humidity, self._said = 0, 50.0, 0
-        points = [PointDeclaration("th1/humidity", None, made.ROOM, "%RH", CLIMATE_S, "measure"),
-                  PointDeclaration("smoke1/smoke", None, made.ROOM, "", SMOKE_S, "alarm")]  # fmt: skip
-        self.spool = Spool(folder, made.GATEWAY, SpoolSettings(synchronous="off"), made.now)
-        self.spool.remember(points)
-        identity = Identity("350100", made.GATEWAY, "aw")
-        self.uplink = Uplink(identity, UplinkSettings(), self.line, points, lambda: next(self.bd) % 256, noise=random.Random(1))
-        self.connection = 0
-        self.serve()
-
-    def serve(self):
-        """The server's ingest begins anew, as after a restart."""
-        self.acceptor = Ingest(self.made.watch, lambda topic, payload: self.line.arriving.append(Arrived(topic, payload)), self.made.metrics)
-
-    def connect(self):
-        self.line.up = True
-        self.line.arriving += [Up(), Arrived(state_topic("aw"), state_payload(True, self.made.now))]
-
-    def cut(self):
-        """The line breaks: the broker says the Will, and what the server sends goes nowhere."""
-        self.line.close()
-        self.line.sent.clear()
-        self.acceptor.accept(Incoming(*self.line.will, self.made.now, self.connection))
-        self.line.arriving = [Down("连接中断")]
-
-    def live(self, seconds, *, restart_at=None):
-        """Both sides live on; the room is read as often as its sensors are."""
-        for second in range(seconds):
-            self.made.now += 1000
-            if second == restart_at:
-                self.made.start()
-                self.serve()
-                self.connection += 1
-                self.connect()
-            self._read()
-            for _ in range(2 if self.line.up else 1):
-                self.uplink.run_once(self.spool, self.made.now, float(self.made.now - self.made.T0))
-                messages, self.line.sent = self.line.sent, []
-                for topic, payload in messages:
-                    self.acceptor.accept(Incoming(topic, payload, self.made.now, self.connection))
-                self.made.run()
-
-    def _read(self):
-        now, gateway = self.made.now, self.made.GATEWAY
-        elapsed = (now - self.made.T0) // 1000
-        if elapsed % CLIMATE_S == 0:
-            self.spool.append([Sample(PointKey.of(gateway, "th1/humidity"), now, self.humidity)], Lane.NORMAL)
-        if elapsed % SMOKE_S == 0 or self.smoke != self._said:
-            news, self._said = self.smoke != self._said, self.smoke
-            self.spool.append([Sample(PointKey.of(gateway, "smoke1/smoke"), now, self.smoke)], Lane.URGENT if news else Lane.NORMAL)
-
-    def back(self):
-        """The cable is in again; the uplink finds that out by itself (it tries at the latest after a minute)."""
-        for _ in range(90):
-            if self.uplink.phase == "connecting":
-                break
-            self.live(1)
-        self.connect()
-
-    def owed(self):
-        return self.spool.last - self.spool.acknowledged
+from tests.server.station import Station
 
 
 @pytest.fixture
@@ -199,8 +96,7 @@ def test_climate_found_late_is_listed_and_never_sounded(station):
     assert not station.made.order(commands.Acknowledge(alarm=record.id, by="林一")).ok, "there is nothing to take over"
 
 
-@pytest.mark.parametrize("restart", [False, True])
-@pytest.mark.parametrize("holds", [False, True])
+@pytest.mark.parametrize(("holds", "restart"), [(False, True), (True, False), (True, True)])
 def test_one_event_of_the_climate_is_one_record_or_one_live_alarm(station, holds, restart):
     """The server may restart in the middle of the back-fill. What still holds is the live alarm's and no record beside it."""
     station.cut()
