@@ -11,7 +11,7 @@ from alarms.lifecycle import Seen, Suppress, Tick
 from alarms.rules import Rule
 from contract.batch import PointDeclaration
 from contract.sample import PointKey, Quality
-from server.store import lines, steps
+from server.store import declared_rooms, lines, steps
 from server.store.tables import Gateway, Point
 from server.store.tables_series import PointStep
 from server.watch.facts import gateway_fact, point_fact
@@ -59,6 +59,8 @@ class Gateways:
         gateway = self._remember(row)
         if gateway.unit is not None:
             self._declare(gateway, item.points)
+            if item.outbox is not None:
+                self._compare(gateway, item.points)
             self.back(gateway, item.received_at)
         return gateway
 
@@ -105,6 +107,17 @@ class Gateways:
                 self._session.add(PointStep(point=row.id, **steps.until(row.interval_ms, self._steps.now)))
             row.interval_ms, row.room, row.klass = interval, row.room or accepted, declaration.klass
         return row
+
+    def _compare(self, gateway: GatewayInfo, declarations: Iterable[PointDeclaration]) -> None:
+        """Note for which points the gateway names another room than they stand in, where that is news."""
+        here = self._world.by_metric[gateway.code]
+        named = {one.metric: one.room for one in declarations if one.room and (point := here.get(one.metric)) is not None and point.room is not None}
+        differ = {metric: room for metric, room in named.items() if room != here[metric].room}
+        if gateway.named is None:
+            gateway.named = declared_rooms.told(self._session, gateway.code)
+        if differ != gateway.named:
+            declared_rooms.tell(self._session, gateway.code, differ, self._steps.now)
+            gateway.named = differ
 
     def seen(self, gateway: GatewayInfo, at: int) -> None:
         """A sign of life."""

@@ -158,6 +158,8 @@ class GatewayInfo:
     """Its last deaths, for telling a link that flaps."""
     steady_at: int | None = None
     """A flapping link counts as back from here on, if it holds."""
+    named: dict[str, str] | None = None
+    """Rooms by metric that its last birth named otherwise than they are here; None = not looked up since the start."""
     group: str = ""
 
     def strange(self, group: str) -> bool:

@@ -29,6 +29,7 @@ LOGBOOK = {
     "spool_lost": "缓存损坏，丢了读数",
     "clock_offset": "时钟偏差变化",
     "rules_refused": "没有采用中心的规则",
+    "rooms_differ": "自报的房间与中心的不同",
     "line_lost": "线路断开",
     "line_flapping": "线路恢复，但时断时续",
     "line_back": "线路恢复",

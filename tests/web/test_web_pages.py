@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from contract.declarations import Outbox, PointDeclaration
 from server.store.tables import Alarm, Point
+from server.watch.inputs import GatewayBirth
 from server.web import site
 from server.web.labels import FIRE_SENTENCE
 from tests.web.house import GATEWAY, OTHER, PASSWORD, QUIET, ROOM, T0, House
@@ -193,6 +195,27 @@ def test_the_page_of_gateways_names_the_points_that_no_rule_judges(house: House)
     text = page(house, "/gateways")
     assert "1 个测点没有房间，不判告警" in text
     assert "smoke9/smoke" in text
+
+
+def test_a_room_corrected_on_the_gateway_is_named_beside_the_one_that_alarms_go_by(house: House) -> None:
+    """The centre's room stays: a file moves no detector. Whoever corrected the file sees that this is not enough, until both agree."""
+
+    def born(room: str) -> str:
+        house.now += 1_000
+        points = (PointDeclaration(f"smoke1-{ROOM[-2:]}/smoke", 1, room, "", 30, "alarm"),)
+        birth = GatewayBirth(gateway=GATEWAY, group="350100", received_at=house.now, bd_seq=0, outbox=Outbox(7, 1, 0), points=points)
+        house.watch.offer(birth).result(20)
+        return page(house, "/gateways")
+
+    assert "自报的房间" not in born(ROOM)
+    for room in (OTHER, "350102000000-77"):
+        text = born(room)
+        assert "1 个测点自报的房间与中心的不同" in text
+        assert f"网关：{room}；中心：{ROOM}" in text
+    with house.db.read() as session:
+        assert session.query(Point).filter_by(gateway=GATEWAY, device=f"smoke1-{ROOM[-2:]}").one().room == ROOM
+    assert "自报的房间与中心的不同" in page(house, f"/gateways/{GATEWAY}/control")
+    assert "自报的房间" not in born(ROOM)
 
 
 def test_no_limit_stands_beside_a_reading_that_it_is_not_a_limit_of(house: House) -> None:

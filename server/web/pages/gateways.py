@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
 from server.org import gateway_rules
+from server.store import declared_rooms, gateways, organisation, units
 from server.store import gateway_access as queries
-from server.store import gateways, organisation, units
 from server.web.api import claims
 from server.web.api.claims import ClaimBody, Claimer, Reasoned
 from server.web.api.common import Cursor, decode_cursor, encode_cursor
@@ -36,6 +36,7 @@ def _page(request: Request, screens: Screens, services: Services, who: Principal
         codes = [row.code for row in listed]
         context = {
             "points": gateways.points(session, codes), "roomless": gateways.roomless(session, [row.code for row in listed if row.unit]),
+            "differing": declared_rooms.differing(session, codes),
             "untaken": gateway_rules.not_taken(session, codes, now),
             "access": queries.states(session, codes),
             "names": units.names(session, [row.unit for row in listed if row.unit]),
