@@ -106,6 +106,8 @@ class Screens:
             "proof": "actor_pin" in secrets,
             "wrong": [name for name in dict.fromkeys(named) if name in dict(typed)],
         }
+        if "after" in named:  # an edit of the books, whose sentence says which: all that can be wrong
+            form["wrong"] = [name for name, _ in typed if name.startswith("cell.")]
         return self.page(request, "error.html", int(body["status"]), who=principal_or_none(request), problem=body, back=_left(request), **form)
 
     def words(self, request: Request) -> Words:

@@ -148,6 +148,11 @@ def test_a_units_history_says_names_and_a_refused_form_leads_back(house: House) 
         refused = system.post("/edit", data=form, headers={"accept": "text/html", "referer": referer})
         assert (refused.status_code, "返回上一页" in refused.text) == (422, back), referer
         assert (f'href="/units/{SISTER}?a=1"' in refused.text) == back
+    again = dict(re.findall(r'<input[^>]*name="([^"]+)" value="([^"]*)"', refused.text))
+    assert {name: again[name] for name in form} == form, "nothing typed is lost without a script"
+    assert "简称</span><input" in refused.text, "by its word, to be mended"
+    sent = system.post("/edit", data=again | {"cell.short_name": "台江局"})
+    assert sent.headers.get("location") == f"/units/{SISTER}?said=done", sent.text
 
 
 KINDS_OF_ROOM = (
