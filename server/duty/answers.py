@@ -57,7 +57,7 @@ def _meant(rest: str) -> int | None:
         return None
     if digits:
         digit = digits.pop()
-        return None if words and (words[0] == 2) is not (digit == 2) else digit  # noqa: PLR2004 - 2 is 去不了
+        return None if words and (words[0] == 2) is not (digit == 2) else digit
     return words[0] if words else None
 
 

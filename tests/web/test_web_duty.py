@@ -79,7 +79,8 @@ def roster(client, **changes):
         (" 1。", Answer(1)), ("1、接手", Answer(1)), ("回1", Answer(1)), ("接手 5分钟后到", Answer(1)), ("到场了，没有险情", Answer(5)),
         ("到场，需要支援", Answer(4)), ("5分钟后到", Answer(None)), ("3楼没人", Answer(None)), ("2 点再看", Answer(None)), ("1.5小时", Answer(None)),
         ("去不了，请别人接手", Answer(2)), ("无法到场", Answer(None)), ("还没到场", Answer(None)), ("不能接手", Answer(None)),
-        ("谁来接手？", Answer(None)), ("接手了吗", Answer(None)), ("回1接手2转交", Answer(None)), ("1 去不了", Answer(None)), ("2 接手", Answer(None)),
+        ("谁来接手？", Answer(None)), ("接手了吗", Answer(None)), ("回1接手2转交", Answer(None)), ("1 去不了", Answer(None)),
+        ("2 接手", Answer(None)),
     ],
 )  # fmt: skip
 def test_replies_are_read(text, answer):
