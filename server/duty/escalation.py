@@ -13,6 +13,7 @@ A file names roles, never persons: roles are resolved through the unit tree (rou
     special: [{when: {rule: duty_vacancy}, steps: [{after: 0s, to: [unit_charge]}]}]   # ladders of their own
     supervision: {critical: [{after: 0s, to: [county_duty]}]}   # told who has it; an answer of the handler never silences it
     progress: {critical: {ask: 10m, expire: 5m}}           # asked after `ask` without progress, `expire` later the take-over runs out
+    unanswered: {critical: 30m}                            # all were told, nobody answers: the last step again at this pace, for ever
     ways: {critical: [sms, voice]}                         # how people are reached at once; sms where it says nothing
     working_hours: {from: "08:00", until: "18:00", levels: [alarm]}   # day of `levels`; the levels named here wait for working hours
     last_resort: [nearest_duty]                            # when no step reached anybody
@@ -137,11 +138,12 @@ class BeforeAcceptance(Frozen):
 
 
 class EscalationTable(Frozen):
-    """The whole file. `levels` maps a level word to its ladder."""
+    """The whole file. `levels` maps a level word to its ladder; `unanswered` (ms, above 0) how often its last step is said again after its end."""
 
     levels: dict[LevelWord, Annotated[Ladder, BeforeValidator(_ladder)]]
     supervision: dict[LevelWord, Steps] = Field(default_factory=dict)
     progress: dict[LevelWord, Progress] = Field(default_factory=dict)
+    unanswered: dict[LevelWord, Duration] = Field(default_factory=dict)
     ways: dict[LevelWord, tuple[Annotated[str, BeforeValidator(_way)], ...]] = Field(default_factory=dict)
     special: tuple[Special, ...] = ()
     working_hours: WorkingHours | None = None
@@ -154,6 +156,12 @@ class EscalationTable(Frozen):
     def _complete(self) -> Self:
         if missing := [level for level in LEVELS if level not in self.levels]:
             raise ValueError(f"levels must say something about {', '.join(missing)}; [] tells nobody")
+        return self
+
+    @model_validator(mode="after")
+    def _asks_again_in_time(self) -> Self:
+        if any(pace < AT_ONCE_MS for pace in self.unanswered.values()):
+            raise ValueError("unanswered must be a minute or more")
         return self
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ _NUMBERS = 50_000_000 + 50_000  # numbers repeat every 100,000: half a cycle awa
 _PLACE = 9
 """Characters that a place may take in a message (language.md 3.2)."""
 ANSWERS = {1: "normal", 2: "problem"}
+NOT_UNDERSTOOD = "没有听懂。平安回1，有情况回2。"
 _SAID = {"normal": "已记录：平安。谢谢。", "problem": "已记录：有情况，上级值班室会马上联系你。"}
 
 
@@ -115,14 +116,14 @@ def waiting_for(session: Session, phone: str, digits: str, notification: int | N
     return found[0] if len(found) == 1 else None
 
 
-def answered(db: Database, item: int, digit: int, by: str, via: str, proven: bool, now: int, *, alone: bool = False) -> tuple[str, tuple[str, ...]]:
+def answered(db: Database, item: int, digit: int | None, by: str, via: str, proven: bool, now: int, *, alone: bool = False) -> tuple[str, tuple[str, ...]]:
     """Record an answer to a call to look: 1 nothing wrong, 2 something is wrong. It holds for every room of the message, or for one room `alone`.
 
     The last answer counts and all stay in the audit log. Returns the sentence to say back and the rooms.
     """
-    state = ANSWERS.get(digit)
+    state = ANSWERS.get(digit or 0)
     if state is None:
-        return "没有听懂。平安回1，有情况回2。", ()
+        return NOT_UNDERSTOOD, ()
     with db.write() as session:
         rows = [session.get_one(LookItem, item)] if alone else asked_with(session, item)
         for row in rows:

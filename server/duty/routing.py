@@ -231,18 +231,27 @@ def _resolve(step: StepContext, steps: Sequence[Step], org: Org, table: Escalati
     for index in range(step.step, len(steps)):
         people = _people(steps[index].to, org, step, table)
         if people:
-            return Plan(recipients=people, step=index, skipped=tuple(skipped), next_due=_next_due(step, steps, index, now))
+            return Plan(recipients=people, step=index, skipped=tuple(skipped), next_due=_next_due(step, steps, index, table, now))
         skipped.append(index)
     last = len(steps)
+    if step.told and (pace := _pace(step, table)) is not None:
+        people = next((found for one in reversed(steps) if (found := _people(one.to, org, step, table))), ())
+        return Plan(recipients=people, step=max(step.step, last), skipped=tuple(skipped), next_due=now + pace)
     people = _first(table.last_resort, org, step, table) if not step.told and step.step <= last else ()
     return Plan(recipients=people, step=last, skipped=tuple(skipped), nobody=not people and not step.told)
 
 
-def _next_due(step: StepContext, steps: Sequence[Step], index: int, now: int) -> int | None:
-    if index + 1 >= len(steps):
-        return None
+def _next_due(step: StepContext, steps: Sequence[Step], index: int, table: EscalationTable, now: int) -> int | None:
     base = step.due if now - step.due <= LATE_MS else now
+    if index + 1 >= len(steps):
+        pace = _pace(step, table)
+        return None if pace is None else base + pace
     return base + steps[index + 1].after - steps[index].after
+
+
+def _pace(step: StepContext, table: EscalationTable) -> int | None:
+    """How often the last step is said again when everybody was told and nobody has answered; None: never."""
+    return None if step.stage in table.before_acceptance.stages else table.unanswered.get(step.level)
 
 
 def _people(roles: Iterable[str], org: Org, step: StepContext, table: EscalationTable) -> tuple[Recipient, ...]:

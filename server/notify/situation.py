@@ -105,11 +105,12 @@ def load(session: Session, step: EscalationStep) -> Situation:
 
 
 def _value(session: Session, alarm: Alarm, call: Transition | None) -> float | None:
-    """A call that time alone made (the end of a shelf) carries no value: then that with which the occurrence had come to the same level."""
-    if call is not None and call.value is not None:
-        return call.value
+    """A call that time alone made (the end of a shelf) carries no value: then that with which the occurrence had come to the same level. Of a group:
+    how many rooms it has by now."""
     if call is None or alarm.kind == "group":
         return alarm.raised_value
+    if call.value is not None:
+        return call.value
     reached = select(Transition.value).where(
         Transition.alarm == alarm.id, Transition.level == call.level, Transition.value.is_not(None), Transition.at >= alarm.raised_at,
         Transition.id < call.id,

@@ -26,6 +26,8 @@ from server.watch.escalation import Escalations
 from server.watch.infos import DRILL_SUFFIX, Key, Memory
 from server.watch.state import World
 
+GATHER_MS = 5_000
+"""So long the first message about a group waits: it begins with three rooms and has forty a moment later, and the text says how many."""
 _TRANSITION = insert(Transition.__table__).returning(Transition.__table__.c.id)  # type: ignore[arg-type]
 _ANNUNCIATION = insert(Annunciation.__table__)  # type: ignore[arg-type]
 _LAZY_MS, _LAZY_SLICE = 30_000, 100
@@ -178,7 +180,8 @@ class Transaction:
         if change.annunciate:
             self.asked.append((alarm, Asked(ident, change.at, level)))
             self.escalation.hold(alarm)
-            self.escalation.ask(alarm, ident, "raised", self.now)
+            gathers = alarm.kind == "group" and level != "critical"
+            self.escalation.ask(alarm, ident, "raised", self.now + (GATHER_MS if gathers else 0))
             self.raised.append(change.at)
         elif change.name == "acknowledged":
             self.escalation.hold(alarm)

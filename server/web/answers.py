@@ -83,13 +83,13 @@ def _speaker(session: Session, phone: str, answer: Answer) -> Caller:
 
 async def take(services: Services, phone: str, answer: Answer, via: str, notification: int | None = None) -> str:
     """Carry an answer out and say so in one sentence. `notification`: the message or call that it answers, where that is known."""
-    if answer.digit is None:
-        return NOT_UNDERSTOOD
     with services.db.read() as session:
         who = _speaker(session, phone, answer)
         item = looks.waiting_for(session, phone, answer.number, notification)
         exact = bool(answer.number) or notification is not None
         alarm = None if item is not None and exact else _alarm(session, who, answer.number, notification)
+    if answer.digit is None:
+        return looks.NOT_UNDERSTOOD if item is not None and alarm is None else NOT_UNDERSTOOD
     if item is not None and alarm is not None:
         return _SEVERAL  # 1 would be 接手 of the one and 平安 of the other
     if item is not None:

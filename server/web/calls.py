@@ -7,6 +7,7 @@ from fastapi import Path
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from server.duty import looks
 from server.duty.answers import AGAIN, NOT_UNDERSTOOD, Answer
 from server.notify.receipts import apply_receipt
 from server.store.tables import Alarm, Notification
@@ -43,7 +44,7 @@ async def key(notification: Annotated[int, Path(ge=1, lt=1 << 63)], form: Signed
     if digits != str(AGAIN):
         digit = int(digits) if digits in ("1", "2", "3", "4", "5") else None
         sentence = await answers.take(services, phone, Answer(digit), "voice", notification)
-        again = sentence == NOT_UNDERSTOOD
+        again = sentence in (NOT_UNDERSTOOD, looks.NOT_UNDERSTOOD)
         words, action = sentence, action if again else ""
     return Response(twiml(words, action), media_type="text/xml")
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.duty.escalation import parse_escalation
+from server.duty.escalation import default_escalation, parse_escalation
 from server.duty.ladder import LEVELS
 from server.duty.routing import BEIJING, Member, Org, OrgUnit, Recipient, StepContext, addresses, e164, inform, plan
 from tests.duty.ladders import ten_minutes
@@ -105,6 +105,28 @@ def test_when_all_steps_reach_nobody_the_last_resort_does():
     lean = parse_escalation("levels: {critical: [{after: 0s, to: [unit_duty]}], urgent: [], alarm: [], warn: []}\nlast_resort: [nearest_head]", "x")
     outcome = plan(step(), alone, lean, NOON)
     assert (who(outcome), outcome.step, outcome.next_due, outcome.nobody) == ([5], 1, None, False)
+
+
+def test_what_nobody_answers_is_said_again_for_ever_where_the_table_says_so():
+    text = "levels: {critical: [{after: 0s, to: [unit_duty]}, {after: 5m, to: [above_duty]}], urgent: [], alarm: [], warn: []}\n"
+    table, told = parse_escalation(f"{text}unanswered: {{critical: 30m}}", "x.yaml"), frozenset({"+8613800000002"})
+    last = plan(step(1, told=told), FULL, table, NOON)
+    assert (who(last), last.next_due) == ([2], NOON + 30 * MINUTE)
+    again = plan(step(2, due=last.next_due, told=told), FULL, table, last.next_due)
+    assert (who(again), again.step, again.next_due) == ([2], 2, NOON + 60 * MINUTE)
+    assert plan(step(1, told=told), FULL, parse_escalation(text, "x.yaml"), NOON).next_due is None
+
+
+def test_smoke_that_nobody_answers_asks_to_its_end_and_on():
+    table, at, number, told = default_escalation(), NOON, 0, frozenset[str]()
+    hours = []
+    for _ in range(40):
+        outcome = plan(step(number, due=at, told=told, begun=NOON, annunciated_at=NOON), FULL, table, at)
+        hours.append((at - NOON) // (60 * MINUTE))
+        told, number, at = told | {one.phone for one in outcome.recipients}, outcome.step + 1, outcome.next_due
+        assert outcome.recipients
+    assert hours[-1] >= 12
+    assert plan(step(0, stage="trial"), FULL, table, NOON).next_due is None
 
 
 def test_nobody_at_all_is_said():

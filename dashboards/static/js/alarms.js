@@ -35,5 +35,5 @@ if (watched) {
 } else {
   document.addEventListener('aw:alarm', refresh);
   document.addEventListener('aw:snapshot', refresh);
-  setInterval(refresh, 10_000);
+  setInterval(refresh, Number(list.dataset.every ?? 10_000));
 }

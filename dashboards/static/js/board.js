@@ -42,7 +42,7 @@ function writeTile(tile) {
     writeValue(place, quantity, value);
   }
   const alarm = tile.worst_alarm ? `${tile.worst_alarm.id}${tile.worst_alarm.state}` : '';
-  return element.dataset.state !== tile.group || element.dataset.alarm !== alarm;
+  return element.dataset.state !== tile.group || element.dataset.cause !== tile.cause || element.dataset.alarm !== alarm;
 }
 
 function countsDiffer(counts) {

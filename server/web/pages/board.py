@@ -95,6 +95,7 @@ def board(
         counts=Counter(tile.group for tile in tiles),
         watched=sum(not tile.missing for tile in tiles if tile.group != "unconnected"),
         blind=sum(tile.missing == tile.fact.demanded for tile in tiles if tile.group != "unconnected"),
+        manual=sum(tile.cause == "manual" for tile in tiles),
         connected=sum(tile.group != "unconnected" for tile in tiles),
         total=len(tiles),
         found=len(shown),
