@@ -20,6 +20,8 @@ NIGHT = (22 * HOUR_MS, 7 * HOUR_MS)
 ACCEPTABLE_PER_HOUR = 6.0
 """One alarm in ten minutes and operator: "very likely acceptable" in EEMUA 191 (domain.md 3.2). A reference, not a limit."""
 SHORT_MS = 5 * 60_000
+ASLEEP_MS = 10 * 60_000
+"""Messages at night that follow each other within this, a text and the call to it for one, wake somebody once."""
 WORST = 10
 _OF_ALARM = ("id", "rule", "level", "raised_at", "cleared_at", "closed_at", "acked_by", "occurrence")
 _OF_MESSAGE = ("alarm", "person", "person_name", "phone", "sent_at")
@@ -27,7 +29,7 @@ _OF_MESSAGE = ("alarm", "person", "person_name", "phone", "sent_at")
 
 @dataclass(frozen=True, slots=True)
 class PersonLoad:
-    """What one person (or duty room) got: messages, nights on which he was woken, and how often."""
+    """What one person (or duty room) got: messages, how often he was woken at night, and on how many nights."""
 
     name: str
     person: int | None
@@ -91,11 +93,15 @@ def _people(messages: Sequence[Row[Any]]) -> tuple[PersonLoad, ...]:
             continue
         found.setdefault((row.person, row.person_name or row.phone), []).append(row.sent_at or 0)
     loads = (
-        PersonLoad(name, person, len(times), len(woken), len({(at - NIGHT[1]) // (24 * HOUR_MS) for at in woken}))
+        PersonLoad(name, person, len(times), _wakings(woken), len({(at - NIGHT[1]) // (24 * HOUR_MS) for at in woken}))
         for (person, name), times in found.items()
-        for woken in [[at for at in times if night(at)]]
+        for woken in [sorted(at for at in times if night(at))]
     )
     return tuple(sorted(loads, key=lambda one: (-one.night_calls, -one.messages, one.name)))
+
+
+def _wakings(at: Sequence[int]) -> int:
+    return sum(1 for before, one in zip((None, *at), at, strict=False) if before is None or one - before > ASLEEP_MS)
 
 
 def _rules(alarms: Sequence[Row[Any]], messages: Sequence[Row[Any]], hours: Counter[int]) -> tuple[RuleLoad, ...]:

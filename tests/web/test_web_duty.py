@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from server.duty.answers import Answer, read
 from server.duty.cards import default_cards
-from server.duty.clock import local
+from server.duty.clock import local, midnight
 from server.duty.incidents import Incidents
 from server.notify.channels.twilio_voice import spoken
 from server.store.tables import Account, Alarm, CoverageSpan, EscalationStep, Notification, Person, Transition, Unit
@@ -342,6 +342,24 @@ def test_the_load_of_people_and_the_pages(duty):
     form = {"unit": COUNTY, "name": "夜班", "day": local(duty.now).date().isoformat(), "people": "d901", "note": "换"}
     assert client.post("/duty/day", data=form).status_code == 303
     assert "吴昼" in client.get("/duty").text
+
+
+def test_a_text_and_the_call_to_it_wake_somebody_once(duty):
+    duty.tell(duty.smoke())
+    two = midnight(local(duty.now).date()) + 2 * 3_600_000
+    [alarm] = [row.id for row in rows(duty, Alarm, Alarm.rule == "smoke")]
+    with duty.db.write() as session:
+        for at, channel in ((two, "sms"), (two + 20_000, "voice"), (two + 3_600_000, "voice"), (two + 12 * 3_600_000, "sms")):
+            session.add(
+                Notification(
+                    alarm=alarm, unit=COUNTY, reason="raised", step=0, person=900, person_name="周夜", phone=PHONE, channel=channel, number="1",
+                    text="", created_at=at, due=at, sent_at=at, state="sent",
+                )
+            )  # fmt: skip
+    asked = {"from": datetime.fromtimestamp(two / 1000 - 7_200, UTC).isoformat(), "to": datetime.fromtimestamp(two / 1000 + 80_000, UTC).isoformat()}
+    load = duty.client("duty").get(f"/api/v1/units/{COUNTY}/duty/load", params=asked).json()
+    [person] = [one for one in load["people"] if one["name"] == "周夜"]
+    assert (person["messages"], person["night_calls"], person["nights"]) == (4, 2, 1)
 
 
 def alarms_of(duty, alarm):
