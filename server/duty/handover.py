@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, case, or_, select
+from sqlalchemy import and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from alarms.model import Level
@@ -41,21 +41,24 @@ def draft(session: Session, unit: str, now: int, workdays: Workdays) -> tuple[in
 def content(session: Session, unit: str, since: int, until: int, workdays: Workdays) -> dict[str, Any]:
     """The sheet of a time: who was on duty, alarms, actions, what stays open."""
     scope = and_(inside(session, Alarm.unit, unit), Alarm.drill.is_(False))
-    raised = session.scalars(select(Alarm).where(scope, Alarm.raised_at >= since, Alarm.raised_at < until).order_by(Alarm.id).limit(_LISTED)).all()
-    open_ = session.scalars(select(Alarm).where(scope, Alarm.open_key.is_not(None)).order_by(_GRAVEST, Alarm.id).limit(_LISTED)).all()
-    acted = session.execute(
-        select(Transition, Alarm.number).join(Alarm, Alarm.id == Transition.alarm)
-        .where(scope, Transition.at >= since, Transition.at < until, Transition.by != "").order_by(Transition.id).limit(_LISTED)
-    )  # fmt: skip
+    raised = select(Alarm).where(scope, Alarm.raised_at >= since, Alarm.raised_at < until)
+    open_ = select(Alarm).where(scope, Alarm.open_key.is_not(None))
+    acted = select(Transition, Alarm.number).join(Alarm, Alarm.id == Transition.alarm)
+    acted = acted.where(scope, Transition.at >= since, Transition.at < until, Transition.by != "")
+    counted = {"alarms": raised, "open": open_, "actions": acted}
     book = books.load(session, [unit], workdays, since)
     return {
         "on_duty": [
             {"shift": shift.sheet.name, "since": shift.since, "until": shift.until, "people": names_of(book, shift)}
             for shift in shifts(book, unit, since, until)
         ],
-        "alarms": [_alarm(row) for row in raised],
-        "open": [_alarm(row) for row in open_],
-        "actions": [{"at": row.at, "what": row.name, "by": row.by, "via": row.via, "note": row.note, "number": number} for row, number in acted],
+        "counts": {name: session.scalar(select(func.count()).select_from(found.subquery())) or 0 for name, found in counted.items()},
+        "alarms": [_alarm(row) for row in session.scalars(raised.order_by(Alarm.id).limit(_LISTED))],
+        "open": [_alarm(row) for row in session.scalars(open_.order_by(_GRAVEST, Alarm.id).limit(_LISTED))],
+        "actions": [
+            {"at": row.at, "what": row.name, "by": row.by, "via": row.via, "note": row.note, "number": number}
+            for row, number in session.execute(acted.order_by(Transition.id).limit(_LISTED))
+        ],
         "pending": _pending(session, unit, until, workdays),
     }  # fmt: skip
 

@@ -12,7 +12,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from contract.quantities import QUANTITIES
-from server.org import notices
+from server.org import notice_words, notices
 from server.org.rows import day
 from server.store.tables import Gateway, Point, Room
 from server.store.tables_org import Calibration, Notice
@@ -76,8 +76,8 @@ def _remind(session: Session, one: Sensor, level: str, last: Notice | None, now:
         return False  # standing, or closed by a person who knows
     if last is not None and last.open_key is not None:
         notices.take_down(session, last.open_key, now)  # the stage before
-    over = "已于" if one.until <= now else "将于"
-    sentence = f"{one.place} {one.device}（{QUANTITIES[one.quantity].zh}）校准{over} {day(one.until)} 到期"
+    text = notice_words.FELL_DUE if one.until <= now else notice_words.FALLS_DUE
+    sentence = text % {"place": one.place, "device": one.device, "quantity": QUANTITIES[one.quantity].zh, "day": day(one.until)}
     key = f"{RULE}:{one.subject}"
     return notices.put_up(session, key=key, kind=KIND, level=level, unit=one.unit, subject=one.subject, sentence=sentence, now=now)
 

@@ -3,7 +3,7 @@
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from server.org import notices
+from server.org import notice_words, notices
 from server.store import audit, units
 from server.store.session import Database
 from server.store.tables import AuditEntry
@@ -56,5 +56,5 @@ def _tell(session: Session, broken: int | None, now: int) -> None:
     if broken is None:
         notices.take_down(session, _NOTICE, now)
     elif top:
-        sentence = f"审计日志从第 {broken} 条起对不上：有人改过数据库，或数据库损坏。请立即用独立校验脚本和上级的锚核对。"
+        sentence = notice_words.CHAIN % {"row": broken}
         notices.put_up(session, key=_NOTICE, kind="audit", level="urgent", unit=top, subject="audit", sentence=sentence, now=now)

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
-from server.org import notices
+from server.org import notice_words, notices
 from server.org.roles import ADMINISTRATORS
 from server.store import audit
 from server.store.tables import Account, WebSession
@@ -49,7 +49,8 @@ def _foretell(session: Session, now: int) -> None:
         seen_to = select(Notice.id).where(Notice.kind == KIND, Notice.subject == subject, Notice.raised_at >= account.used_at)
         if left > 0 and not _last_of_role(session, account) and session.scalar(seen_to.where(Notice.closed_at.is_not(None)).limit(1)) is None:
             keys.add(key)
-            about = f"账号 {account.login}（{account.display_name}）已 {DAYS - left} 天没有登录，再过 {left} 天自动停用；本人仍在用时登录一次即可"
+            who = {"login": account.login, "name": account.display_name}
+            about = notice_words.ASLEEP_SOON % {**who, "days": DAYS - left, "left": left}
             notices.put_up(session, key=key, kind=KIND, level="warn", unit=account.unit, subject=subject, sentence=about, now=now)
     for standing in session.scalars(select(Notice.open_key).where(Notice.open_key.startswith(f"{_SOON}:"))).all():
         if standing is not None and standing not in keys:
@@ -58,8 +59,8 @@ def _foretell(session: Session, now: int) -> None:
 
 def _put_out(session: Session, account: Account, now: int) -> bool:
     last = _last_of_role(session, account)
-    about = f"账号 {account.login}（{account.display_name}）已 {DAYS} 天没有登录，"
-    sentence = about + ("是这一角色的最后一个账号，没有停用，请核对" if last else "已停用；本人仍在用时请安全管理员恢复")
+    text = notice_words.ASLEEP_LAST if last else notice_words.ASLEEP
+    sentence = text % {"login": account.login, "name": account.display_name, "days": DAYS}
     level, key = ("alarm" if last else "warn"), f"{KIND}:{account.id}"
     new = notices.put_up(session, key=key, kind=KIND, level=level, unit=account.unit, subject=f"account:{account.id}", sentence=sentence, now=now)
     if last:

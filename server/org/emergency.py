@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
-from server.org import notices
+from server.org import notice_words, notices
 from server.org.checks import CheckError
 from server.store import audit
 from server.store.tables import Account
@@ -49,7 +49,8 @@ def grant(session: Session, row: EmergencyAccess, by: Account, *, hours: int, no
     if not 1 <= hours <= LONGEST_H:
         raise CheckError(f"时限为 1 至 {LONGEST_H} 小时")
     row.granted_by, row.granted_at, row.until = by.id, now, now + hours * 3_600_000
-    sentence = f"应急授权：{asker.display_name} 以“{ROLES[row.role]}”权限操作 {hours} 小时，{by.display_name} 批准。原因：{row.reason}"
+    said = {"name": asker.display_name, "role": ROLES[row.role], "hours": hours, "by": by.display_name, "reason": row.reason}
+    sentence = notice_words.EMERGENCY % said
     notices.put_up(session, key=_key(row), kind=KIND, level="urgent", unit=row.unit, subject=f"emergency:{row.id}", sentence=sentence, now=now)
     detail = {"account": asker.login, "role": row.role, "hours": hours}
     audit.append(session, by.login, "emergency_grant", f"emergency:{row.id}", detail, now, unit=row.unit, reason=row.reason)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from server.org import notices
+from server.org import notice_words, notices
 from server.org.checks import ZONE, CheckError
 from server.store import audit
 from server.store.people import valid
@@ -118,7 +118,7 @@ def remind(session: Session, now: int) -> int:
     this, late = quarter(now), ends_at(now) - now <= LATE_DAYS * _DAY_MS
     signed = set(session.scalars(select(PersonReview.unit).where(PersonReview.quarter == this)))
     units = session.scalars(select(Account.unit).where(Account.role == "security", Account.disabled.is_(False)).distinct()).all()
-    sentence = f"{this} 人员与权限核对{'还没有签署，本季即将结束' if late else '待签署'}"
+    sentence = (notice_words.REVIEW_LATE if late else notice_words.REVIEW) % {"quarter": this}
     level = "alarm" if late else "warn"
     return sum(
         notices.put_up(session, key=_key(unit, this), kind=KIND, level=level, unit=unit, subject=f"review:{unit}", sentence=sentence, now=now)

@@ -10,6 +10,7 @@ from babel.messages.pofile import read_po
 from contract.quantities import QUANTITIES
 from server.duty.events import event_of
 from server.duty.words import DESK
+from server.org import notice_words
 from server.web import labels
 
 SOURCE = "zh"
@@ -43,6 +44,18 @@ class Words:
         """A message in this language, `%(name)s` filled in. A text that is missing in the catalogue stays Chinese."""
         found = self._catalogue.get(message, message)
         return found % values if values else found
+
+    def notice(self, sentence: str) -> str:
+        """A notice as it is kept, in this language; one that is made of no known text, and what people wrote into it, stay as they are."""
+        made = None if self.language == SOURCE else notice_words.taken_apart(sentence)
+        if made is None:
+            return sentence
+        text, values = made
+        ours = {"quantity": self._measured(values.get("quantity", "")), "role": self.text(values.get("role", ""))}
+        return self.text(text, **{**values, **ours})
+
+    def _measured(self, zh: str) -> str:
+        return next((self.quantity(name) for name, known in QUANTITIES.items() if known.zh == zh), zh)
 
     def of(self, table: str, code: str) -> str:
         """The word for a code, e.g. of("quality", "stale"); an unknown code stands for itself."""

@@ -103,7 +103,7 @@ NOTES = (
 SHELVES = {15: "15 分钟", 30: "30 分钟", 60: "1 小时", 120: "2 小时", 240: "4 小时", 480: "8 小时"}
 """Minutes a reminder may be paused for."""
 
-SOUNDS = {"off": "关", "critical": "特急", "urgent": "紧急及以上", "alarm": "一般及以上", "warn": "全部级别"}
+SOUNDS = {"off": "静音", "critical": "特急", "urgent": "紧急及以上", "alarm": "一般及以上", "warn": "全部级别"}
 """From which level on a page sounds."""
 
 FIRE_SENTENCE = "本系统是辅助值守，火灾报警以消防控制室和119为准。"

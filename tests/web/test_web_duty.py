@@ -178,6 +178,7 @@ def test_a_hand_over_needs_two_people_and_shows_a_change(duty):
     client, other = duty.client("duty"), duty.client("in_charge")
     given = client.post(f"/api/v1/units/{COUNTY}/hand-overs", json={"remark": "一号库烟感待查"}).json()
     assert [row["id"] for row in given["body"]["open"]] == [alarm]
+    assert given["body"]["counts"] == {name: len(given["body"][name]) for name in ("alarms", "open", "actions")}
     assert (given["intact"], given["taken_at"]) == (True, None)
     assert client.post(f"/api/v1/units/{COUNTY}/hand-overs", json={}).status_code == 409
     assert client.post(f"/api/v1/units/{COUNTY}/hand-overs/take").status_code == 409  # the same account

@@ -37,6 +37,8 @@ def test_a_certificate_that_has_ended_is_an_alarm_until_there_is_a_new_one(house
     assert jobs(house).calibrations(house.now) == 1
     assert jobs(house).calibrations(house.now + HOUR) == 0
     assert alarms(house, "calibration_due") == [(f"room:{ROOM}", "warn", True)]
+    english = house.client("duty").get("/notices?lang=en").text
+    assert "(temperature): the calibration ended on 2026-" in english.lower() or "(humidity): the calibration ended on 2026-" in english.lower()
     with house.db.write() as session:
         session.add(Calibration(point=1, calibrated_at=house.now, valid_until=house.now + 365 * DAY, recorded_at=house.now))
     jobs(house).calibrations(house.now + 2 * HOUR)
@@ -55,6 +57,10 @@ def test_emergency_access_is_an_urgent_alarm_as_long_as_it_runs(house: House) ->
         emergency.grant(session, session.merge(row), by, hours=1, now=house.now)
     for _ in range(2):
         jobs(house).emergencies(house.now)
+    said = {lang: house.client("duty").get(f"/notices?lang={lang}").text for lang in ("zh", "en")}
+    assert "以“值班员”权限操作 1 小时" in said["zh"]
+    assert "acts as Duty officer for 1 h" in said["en"], "as it is kept, said anew"
+    assert "Reason: 漏水" in said["en"], "what a person wrote stays"
     assert [(level, stands) for _, level, stands in alarms(house, "emergency_access")] == [("urgent", True)]
     house.now += HOUR
     jobs(house).emergencies(house.now)

@@ -9,7 +9,7 @@ from jinja2.ext import babel_extract
 
 ROOT = Path(__file__).parents[2]
 _CJK = re.compile(r"[\u4e00-\u9fff]")
-_SOURCES = ("server/web/**/*.py", "server/org/level3.py", "server/org/accounts.py", "server/org/sessions.py")
+_SOURCES = ("server/web/**/*.py", "server/org/level3.py", "server/org/notice_words.py", "server/org/accounts.py", "server/org/sessions.py")
 
 
 def of_templates() -> Iterator[tuple[str, str]]:

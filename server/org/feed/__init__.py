@@ -12,7 +12,7 @@ from typing import Final
 
 from sqlalchemy import select
 
-from server.org import imports, notices, people
+from server.org import imports, notice_words, notices, people
 from server.org.checks import CheckError, one_of
 from server.store import audit
 from server.store.session import Database
@@ -122,7 +122,7 @@ def _enable(db: Database, codes: Sequence[str], now: int) -> list[str]:
 
 def failed(db: Database, name: str, sentence: str, now: int) -> None:
     """Put up a notice that a list was not taken."""
-    _notice(db, f"feed:{name}", f"{name} 没有同步：{sentence}", "alarm", now)
+    _notice(db, f"feed:{name}", notice_words.FEED_FAILED % {"file": name, "why": sentence}, "alarm", now)
 
 
 def taken(db: Database, name: str, now: int) -> None:
@@ -140,7 +140,7 @@ def listen(db: Database, since: int, now: int) -> bool:
         )
     if now - max(last or 0, since) <= SILENT_MS:
         return False
-    _notice(db, "feed:silent", "人员同步超过 24 小时没有送来名单，离职人员可能没有停用", "alarm", now)
+    _notice(db, "feed:silent", notice_words.FEED_SILENT, "alarm", now)
     return True
 
 
