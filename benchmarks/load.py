@@ -11,6 +11,7 @@ Prints one JSON object a line: {"births_s": …}, {"born": true}, {"settled_s": 
 import argparse
 import heapq
 import json
+import os
 import random
 import time
 from typing import Any
@@ -210,6 +211,7 @@ def main() -> None:
         "--settle", type=float, default=5.0, metavar="S", help="of load before the first probe, at least: until the server has caught up"
     )
     parser.add_argument("--seconds", type=float, default=20.0, metavar="S", help="over which the probes trip")
+    os.nice(10)  # the gateways have processors of their own: what measures does not go before what is measured
     Load(parser.parse_args()).run()
 
 
