@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select
 
 from server.duty.calendar import Workdays
 from server.duty.escalation import EscalationTable
-from server.duty.ladder import LEVELS
 from server.notify.channels import Channel
 from server.notify.claims import SendSettings
-from server.notify.expand import Count, Expander
+from server.notify.expand import Count, Expander, worst_first
 from server.notify.forecast import Forecast
 from server.notify.lines import Broadcast, Lines
 from server.notify.receipts import Poller
@@ -173,16 +172,12 @@ class Dispatcher:
         free = 2 * self._settings.workers - sum(name == channel for name in busy.values())
         if free <= 0:
             return ()
-        mine = Notification.channel == channel
-        if channel == next(iter(self._channels)):
-            mine = or_(mine, Notification.channel.not_in(self._channels))
-        waiting = or_(
-            and_(Notification.state == "queued", Notification.due <= now), and_(Notification.state == "claimed", Notification.claimed_until <= now)
-        )
-        worst_first = case({level: rank for rank, level in enumerate(LEVELS)}, value=Alarm.level, else_=len(LEVELS))
-        query = select(Notification.id).outerjoin(Alarm, Alarm.id == Notification.alarm).where(mine, waiting, Notification.id.not_in(busy))
+        first = channel == next(iter(self._channels))
+        values = {"channel": channel, "now": now, "busy": list(busy), "most": free}
         with self._db.read() as session:
-            return session.scalars(query.order_by(worst_first, Notification.id).limit(free)).all()
+            if not first:
+                return session.scalars(_WAITING, values).all()
+            return session.scalars(_WAITING_OR_NOBODYS, values | {"channels": list(self._channels)}).all()
 
     def _work(self, ident: int, clock: Clock) -> bool:
         try:
@@ -202,6 +197,20 @@ class Dispatcher:
             self.poll_receipts(now)
         except Exception:
             log.exception("polling of receipts failed; trying again")
+
+
+def _waiting(whose: ColumnElement[bool]) -> Select[int]:
+    """Built once, as the steps that are due are (expand.py): messages that wait, the worst alarms first."""
+    queued = and_(Notification.state == "queued", Notification.due <= bindparam("now"))
+    forgotten = and_(Notification.state == "claimed", Notification.claimed_until <= bindparam("now"))
+    free = Notification.id.not_in(bindparam("busy", expanding=True))
+    query = select(Notification.id).outerjoin(Alarm, Alarm.id == Notification.alarm).where(whose, or_(queued, forgotten), free)
+    return query.order_by(worst_first(), Notification.id).limit(bindparam("most"))
+
+
+_WAITING = _waiting(Notification.channel == bindparam("channel"))
+_WAITING_OR_NOBODYS = _waiting(or_(Notification.channel == bindparam("channel"), Notification.channel.not_in(bindparam("channels", expanding=True))))
+"""The first channel also sends what was meant for one that is no longer there."""
 
 
 def _first(channels: Sequence[Channel], way: str) -> str:

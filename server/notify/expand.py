@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from sqlalchemy import ScalarSelect, case, func, select
+from sqlalchemy import Case, ScalarSelect, bindparam, case, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from server.duty import readiness
@@ -52,13 +52,8 @@ class Expander:
     def due(session: Session, now: int, limit: int) -> list[Due]:
         """Steps that are due, the worst alarms first, each level in the order of time; of one alarm only the first, whose messages the others look
         at. What waited for the morning is the digest's."""
-        worst_first = case({level: rank for rank, level in enumerate(LEVELS)}, value=Alarm.level, else_=len(LEVELS))
-        query = select(EscalationStep.id, EscalationStep.alarm, newest_change(EscalationStep.alarm))
-        query = query.join(Alarm, Alarm.id == EscalationStep.alarm)
-        query = query.where(EscalationStep.state == "pending", EscalationStep.due <= now, EscalationStep.held.is_(False))
-        query = query.where(EscalationStep.reason != WATCH_STEPS)
         first: dict[int, Due] = {}
-        for row in session.execute(query.order_by(worst_first, EscalationStep.due, EscalationStep.id).limit(limit)):
+        for row in session.execute(_DUE, {"now": now, "most": limit}):
             first.setdefault(row[1], Due(*row))
         return list(first.values())
 
@@ -261,6 +256,22 @@ class Expander:
             draft.say(session, 0, one, text, now, repeat_ms=REPEAT_MS)
 
 
+def worst_first() -> Case[int]:
+    """The rank of an alarm's level, for sorting; whatever belongs to no alarm comes last."""
+    return case({level: rank for rank, level in enumerate(LEVELS)}, value=Alarm.level, else_=len(LEVELS))
+
+
 def newest_change(alarm: InstrumentedAttribute[int]) -> ScalarSelect[int]:
     """The id of the newest change of an alarm, 0 without one: what a draft rests on."""
     return select(func.coalesce(func.max(Transition.id), 0)).where(Transition.alarm == alarm).scalar_subquery()
+
+
+_DUE = (
+    # Built once: the dispatcher looks after each commit, and to put a statement together takes longer than to run it.
+    select(EscalationStep.id, EscalationStep.alarm, newest_change(EscalationStep.alarm))
+    .join(Alarm, Alarm.id == EscalationStep.alarm)
+    .where(EscalationStep.state == "pending", EscalationStep.due <= bindparam("now"), EscalationStep.held.is_(False))
+    .where(EscalationStep.reason != WATCH_STEPS)
+    .order_by(worst_first(), EscalationStep.due, EscalationStep.id)
+    .limit(bindparam("most"))
+)

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import NamedTuple
 
-from sqlalchemy import Select, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from server.duty.directory import Directory
@@ -42,7 +42,7 @@ class Morning:
     @staticmethod
     def due(session: Session, now: int) -> list[Due]:
         """Every step that has waited and is due."""
-        return [Due(*row) for row in session.execute(_held(now))]
+        return [Due(*row) for row in session.execute(_HELD, {"now": now})]
 
     def run(self, session: Session, prepared: Sequence[tuple[Draft, list[Item]]], now: int) -> list[Draft]:
         """One transaction, so that a crash leaves all or nothing; each alarm keeps a row of its own (state merged), for its record and its next
@@ -96,7 +96,8 @@ class Morning:
         return self._expander.texts.follow_up(key, facts)
 
 
-def _held(now: int) -> Select[int, int, int]:
-    query = select(EscalationStep.id, EscalationStep.alarm, newest_change(EscalationStep.alarm))
-    query = query.where(EscalationStep.state == "pending", EscalationStep.held.is_(True), EscalationStep.due <= now)
-    return query.order_by(EscalationStep.id)
+_HELD = (
+    select(EscalationStep.id, EscalationStep.alarm, newest_change(EscalationStep.alarm))
+    .where(EscalationStep.state == "pending", EscalationStep.held.is_(True), EscalationStep.due <= bindparam("now"))
+    .order_by(EscalationStep.id)
+)

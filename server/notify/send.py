@@ -14,7 +14,7 @@ that comes back from a long stall changes nothing. The look-up searches from the
 import logging
 from collections.abc import Callable
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, aliased
 
 from server.notify import receipts
@@ -35,6 +35,12 @@ log = logging.getLogger("server.notify")
 
 Clock = Callable[[], int]
 _TWIN = aliased(Notification)
+_LOST = (  # built once, as the steps that are due are (expand.py)
+    select(Notification)
+    .where(Notification.state == "undelivered", Notification.claimed_until == receipts.UNHANDLED)
+    .order_by(Notification.id)
+    .limit(bindparam("most"))
+)
 _IN_VAIN = 8
 """So many tries without any answer that says what became of a message: the same text twice on a telephone is better than none."""
 
@@ -189,12 +195,11 @@ class Sender:
 
     def fall_backs(self, now: int, limit: int = 50) -> int:
         """Messages that the provider took and could not deliver: the next channel to the same person, once. Returns how many there were."""
-        lost = select(Notification).where(Notification.state == "undelivered", Notification.claimed_until == receipts.UNHANDLED)
         with self._db.read() as session:
-            if session.scalar(lost.limit(1)) is None:
+            if session.scalar(_LOST, {"most": 1}) is None:
                 return 0
         with self._db.write() as session:
-            rows = session.scalars(lost.order_by(Notification.id).limit(limit)).all()
+            rows = session.scalars(_LOST, {"most": limit}).all()
             for row in rows:
                 row.claimed_until = None
                 # Without another channel the escalation's own timer decides: a receipt may come late or never (reliability.md F70).
