@@ -116,7 +116,9 @@ def waiting_for(session: Session, phone: str, digits: str, notification: int | N
     return found[0] if len(found) == 1 else None
 
 
-def answered(db: Database, item: int, digit: int | None, by: str, via: str, proven: bool, now: int, *, alone: bool = False) -> tuple[str, tuple[str, ...]]:
+def answered(
+    db: Database, item: int, digit: int | None, by: str, via: str, proven: bool, now: int, *, alone: bool = False
+) -> tuple[str, tuple[str, ...]]:
     """Record an answer to a call to look: 1 nothing wrong, 2 something is wrong. It holds for every room of the message, or for one room `alone`.
 
     The last answer counts and all stay in the audit log. Returns the sentence to say back and the rooms.
