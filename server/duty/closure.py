@@ -22,13 +22,14 @@ class Facts:
     """What is known. `gone_since`: the condition of every alarm is gone since then, None while one holds. `readings` are good samples
     in order of time.
 
-    `locked`: an alarm waits for its reset. `silent`: quantities of the room without fresh data.
+    `locked`: an alarm waits for its reset. `silent`: quantities of the room without fresh data. `again_at`: when an alarm came anew after the report.
     """
 
     reported_at: int
     gone_since: int | None
     locked: bool = False
     silent: tuple[str, ...] = ()
+    again_at: int | None = None
     readings: Mapping[str, Sequence[Reading]] = field(default_factory=dict)
 
 
@@ -42,6 +43,8 @@ class Verdict:
 
 def judge(done: Done, facts: Facts, now: int) -> Verdict:
     """Hold a report against the sensor at an instant."""
+    if done.reset and facts.again_at is not None:  # smoke, leaks and forced doors do not flicker: who said it was over was wrong
+        return Verdict("contradicted", (f"{_clock(facts.again_at)} 传感器再次告警。",))
     against = [sentence for claim in done.claims if (sentence := _contradiction(claim, facts, now))]
     if against:
         return Verdict("contradicted", tuple(against))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from server.duty import closure
@@ -10,7 +10,7 @@ from server.duty.cards import Card
 from server.duty.incident_work import NotPossibleError
 from server.series import GOOD, SeriesStore
 from server.store import incidents
-from server.store.tables import Alarm, Point
+from server.store.tables import Alarm, Point, Transition
 from server.store.tables_incident import Incident
 
 BEFORE_MS = 30 * 60_000
@@ -30,9 +30,16 @@ def says(session: Session, store: SeriesStore, card: Card, incident: Incident, n
         gone_since=None if any(map(_holds, alarms)) or not gone else max(gone),
         locked=any(alarm.state.startswith("latched") for alarm in alarms),
         silent=_silent(session, incident.room) if card.done.fresh and incident.room else (),
+        again_at=_again(session, [alarm.id for alarm in alarms], incident.reported_at) if card.done.reset else None,
         readings={quantity: _readings(session, store, incident, quantity, now) for quantity in quantities},
     )
     return closure.judge(card.done, facts, now)
+
+
+def _again(session: Session, alarms: Sequence[int], since: int) -> int | None:
+    """When one of the alarms came, or came anew, after an instant."""
+    came = select(func.min(Transition.at)).where(Transition.alarm.in_(alarms), Transition.name.in_(("raised", "re_raised")), Transition.at > since)
+    return session.scalar(came)
 
 
 def _readings(session: Session, store: SeriesStore, incident: Incident, quantity: str, now: int) -> Sequence[closure.Reading]:

@@ -26,6 +26,12 @@ def test_smoke_is_over_after_half_an_hour_of_clear_air_and_a_reset() -> None:
     assert says(SMOKE, 20 * M, gone_since=clear)[0] == "verified"
 
 
+def test_smoke_that_comes_again_contradicts_at_once() -> None:
+    assert says(SMOKE, 10 * M, gone_since=None, again_at=T + 9 * M)[0] == "contradicted"
+    assert says(SMOKE, 40 * M, gone_since=T + 9 * M, again_at=T + 8 * M)[0] == "contradicted", "although it is clear again"
+    assert says(DAMP, 10 * M, gone_since=None, again_at=T + 9 * M)[0] == "waiting"
+
+
 def test_rising_temperature_contradicts_a_false_alarm_at_once() -> None:
     readings = {"temperature": [(T - M, 24.0), (T + M, 25.0), (T + 5 * M, 27.1)]}
     state, why = says(SMOKE, 6 * M, gone_since=T - 40 * M, readings=readings)

@@ -117,6 +117,22 @@ def test_a_report_that_the_sensor_contradicts_comes_back_one_level_up(desk: Desk
     assert desk.get(ident)["reopened"] == 1
 
 
+def test_smoke_that_comes_again_after_no_danger_was_reported_comes_back_at_once(desk: Desk) -> None:
+    house = desk.house
+    alarm = house.smoke()
+    desk.run()
+    ident = desk.client.get(f"/api/v1/alarms/{alarm}").json()["incident"]
+    desk.client.post(f"/api/v1/alarms/{alarm}/no-danger", json={})
+    desk.run(2)
+    desk.act(ident, "report", code="false_alarm", note="杀虫喷雾")
+    desk.run(1, smoke=1)
+    found = desk.get(ident)
+    assert (found["state"], found["reopened"]) == ("open", 1)
+    said = next(line["text"] for line in found["timeline"] if line["kind"] == "reopened")
+    assert said.startswith("陈值班 报告：误报")
+    assert said.endswith("传感器再次告警。")
+
+
 def test_who_takes_the_alarm_over_owns_the_incident(desk: Desk) -> None:
     alarm = desk.house.smoke()
     desk.run()
