@@ -159,8 +159,6 @@ class Judge:
 
     def _timer(self, key: Key, due: int) -> None:
         world, rule = self._world, self._world.rule(key)
-        if key not in world.memory:
-            return
         kind, _, ident = key.subject.partition(":")
         if rule is not None and kind == "point" and (point := world.points.get(int(ident))) is not None:
             self._samples.timer(point, rule, key, due)

@@ -6,14 +6,17 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 
 MOST_KEPT = 20_000
+_FORMS = frozenset(("application/x-www-form-urlencoded", "multipart/form-data"))
+FILES = frozenset(("file",))
+"""Names of fields that hold a file."""
 _SECRET = frozenset(("password", "pin", "code", "old", "new", "again", "token", "actor"))
 """Parts of the names of fields that are never kept. Fields of the books have names of their own: `key.code` is no secret."""
 
 
 async def packed(request: Request) -> str | None:
-    """The fields of a form that came too late, or could not be taken, as JSON; None for what is no such form."""
+    """The fields of a form that came too late, or could not be taken, as JSON; None for what is no such form. A file must be chosen anew."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if request.method != "POST" or kind != "application/x-www-form-urlencoded" or request.url.path.startswith(("/login", "/api/", "/callbacks/")):
+    if request.method != "POST" or kind not in _FORMS or request.url.path.startswith(("/login", "/api/", "/callbacks/")):
         return None
     return _json(await request.form())
 
@@ -21,6 +24,11 @@ async def packed(request: Request) -> str | None:
 async def secrets(request: Request) -> list[str]:
     """Names of the fields of a form that are never kept and must be typed anew; the page's own token comes with each form."""
     return [name for name in (await request.form()) if not (_SECRET - {"token"}).isdisjoint(name.split("_"))]
+
+
+async def files(request: Request) -> list[str]:
+    """Names of the fields of a form that held a file."""
+    return [name for name in dict.fromkeys(await request.form()) if name in FILES]
 
 
 def _json(form: FormData) -> str | None:

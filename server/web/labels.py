@@ -12,6 +12,7 @@ from server.reports.kinds import KINDS as REPORTS
 from server.reports.words import CAUSES as PAPER_CAUSES
 from server.reports.words import DENOMINATORS, FIGURES, GRADES, STAGES
 from server.web import labels_org
+from server.web.faults import SENTENCES
 
 OWN_RULE_FILE = "单位自定规则文件"
 """Stands before the name of an operator's own file as the source of a rule."""
@@ -127,6 +128,10 @@ FORM = {
 }  # fmt: skip
 """Fields of forms, as a refused form comes back with them, where the particulars of the audit log have no word or another."""
 
+CHOICES = {"stage": "stage", "level": "level", "kind": "edit_kind"}
+"""Fields of forms that are chosen from a table of words."""
+ROLE_TABLES = ("person_role", "role")
+
 TABLES: Mapping[str, Mapping[str, str]] = {
     "room_state": ROOM_STATES,
     "alarm_state": ALARM_STATES,
@@ -174,4 +179,5 @@ def everything() -> Iterator[str]:
         yield from table.values()
     for states in STATES_OF.values():
         yield from states.values()
+    yield from SENTENCES
     yield from (*NOTES, *SHELVES.values(), *SOUNDS.values(), FIRE_SENTENCE)

@@ -4,6 +4,7 @@ import logging
 import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,8 +14,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from server.web import kept
+from server.web.faults import Fault, by_field
 
 log = logging.getLogger("server.web")
+
+_NONE: Mapping[str, Fault] = MappingProxyType({})
 
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {
@@ -88,7 +92,9 @@ async def _problem(request: Request, error: Exception) -> Response:
     if error.status == HTTPStatus.UNAUTHORIZED and (form := await kept.packed(request)) is not None:
         again: Response = request.app.state.screens.sign_in_again(request, form)
         return again
-    return await _to_be_mended(request, document(request, error.status, error.detail, code=error.code, **error.extra), error.headers)
+    body = document(request, error.status, error.detail, code=error.code, **error.extra)
+    named = [str(one["where"]).rpartition(".")[2] for one in body["errors"]]
+    return await _to_be_mended(request, body, error.headers, {named[0]: Fault(error.detail)} if len(named) == 1 else {})
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -102,17 +108,26 @@ async def _validation(request: Request, error: Exception) -> Response:
     errors = [{"where": ".".join(str(part) for part in item["loc"]), "message": item["msg"]} for item in error.errors()]
     strange = [str(item["loc"][-1])[:60] for item in error.errors() if item["type"] == "extra_forbidden"]
     detail = f"没有这些项，请核对名称：{'、'.join(strange)}。" if strange else "内容不符合要求，请看各项说明。"
-    return await _to_be_mended(request, document(request, 422, detail, errors=errors))
+    return await _to_be_mended(request, document(request, 422, detail, errors=errors), absent=by_field(error.errors()))
 
 
-async def _to_be_mended(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+async def _to_be_mended(
+    request: Request,
+    body: dict[str, Any],
+    headers: Mapping[str, str] | None = None,
+    faults: Mapping[str, Fault] = _NONE,
+    absent: Mapping[str, Fault] = _NONE,
+) -> Response:
     """A form that cannot be taken as it is comes back with what was typed and the fields that are wrong, to be sent again; so does one of a terminal
-    with a wrong PIN.
+    with a wrong PIN. `faults` are of fields that it may have, `absent` may be of some that it has not.
     """
     mendable = body["status"] == HTTPStatus.UNPROCESSABLE_ENTITY or (body["status"], body["code"]) == (HTTPStatus.FORBIDDEN, "pin_refused")
     if not mendable or (typed := await kept.packed(request)) is None:
         return answer(request, body, headers)
-    return answer(request, body, headers, typed=kept.unpacked(typed), secrets=await kept.secrets(request))
+    fields, files = kept.unpacked(typed), await kept.files(request)
+    there = {*dict(fields), *files}
+    faults = {**absent, **{name: fault for name, fault in faults.items() if name in there}}
+    return answer(request, body, headers, faults=faults, typed=fields, secrets=await kept.secrets(request), files=files)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -1,6 +1,6 @@
 """Pages as HTML: one Jinja environment per language, the same context for every page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from server import watermark
 from server.live.board import STATES
 from server.store import units
-from server.web import guard, labels
+from server.web import forms, guard, labels
 from server.web.assets import Assets
 from server.web.auth import COOKIE, Principal, principal_or_none, services_of
 from server.web.formats import Formats
@@ -97,18 +97,12 @@ class Screens:
         answer.headers["HX-Retarget"] = "#dialog-message" if '["from", "dialog"]' in form else "#toast"
         return answer
 
-    def error(self, request: Request, body: dict[str, Any], typed: Sequence[tuple[str, str]] = (), secrets: Sequence[str] = ()) -> Response:
-        """A problem as a page; with the fields that were `typed` into a form, those that are wrong and the `secrets` can be typed anew."""
+    def error(self, request: Request, body: dict[str, Any], **form: Any) -> Response:
+        """A problem as a page; `form`: see forms.refused. What is wrong in it, and its secrets, can be typed anew."""
         named = [str(error["where"]).rpartition(".")[2] for error in body["errors"]]
-        form = {
-            "typed": typed,
-            "secrets": secrets,
-            "proof": "actor_pin" in secrets,
-            "wrong": [name for name in dict.fromkeys(named) if name in dict(typed)],
-        }
-        if "after" in named:  # an edit of the books, whose sentence says which: all that can be wrong
-            form["wrong"] = [name for name, _ in typed if name.startswith("cell.")]
-        return self.page(request, "error.html", int(body["status"]), who=principal_or_none(request), problem=body, back=_left(request), **form)
+        refused = forms.refused(self.words(request), named, **form)
+        status, who = int(body["status"]), principal_or_none(request)
+        return self.page(request, "error.html", status, who=who, problem=body, back=_left(request), form=refused)
 
     def words(self, request: Request) -> Words:
         """The words of the asker's language."""

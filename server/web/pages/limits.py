@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from alarms.model import Level
 from contract.quantities import QUANTITIES
 from server.store import limits, rooms, units
+from server.web import faults
 from server.web.api import limits as api
 from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
 from server.web.auth import Principal, ServicesOf, require, require_room
@@ -71,7 +72,7 @@ def _tightening(form: dict[str, str]) -> api.Tightening:
     except ValidationError as error:
         first = error.errors()[0]
         field = "minutes" if first["loc"][0] == "on_delay_s" else first["loc"][0]
-        raise invalid("请检查表单里的内容。", f"form.{field}", first["msg"]) from error
+        raise invalid(faults.of(first).plain, f"form.{field}", first["msg"]) from error
 
 
 def _number(form: dict[str, str], name: str) -> float | None:
