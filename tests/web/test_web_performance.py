@@ -163,7 +163,7 @@ def test_the_shares_of_the_levels_are_the_same_in_the_table_and_the_line(house: 
     assert sum(shares) == pytest.approx(100)
     for share in shares:
         assert f"（{share:.1f} %）" in page
-        assert f">{share:.3g} %<" in page
+        assert f">{share:.1f} %<" in page
 
 
 def unauthorised(house: House) -> float:
