@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from alarms.grouping import level_of
@@ -11,6 +11,7 @@ from alarms.model import Level
 from server.settings import WatchSettings
 from server.store import coverage, lines
 from server.store.tables import Alarm, Point, Transition
+from server.store.tables_alarms import RuleSetVersion
 from server.store.tables_watch import AlarmGroup, AlarmGroupMember, ServerOutage
 
 Absence = tuple[int, int]
@@ -46,25 +47,32 @@ def of_room(session: Session, room: str, start: int, end: int) -> Iterator[Absen
 
 def of_point(session: Session, settings: WatchSettings, point: Point, heard: Sequence[int], start: int, end: int) -> Iterator[Absence]:
     """Where a point was silent for longer than it may, as the watch counts: not while the server was deaf, and after its gateway's return it has
-    its whole time again. `heard`: its usable samples; one that has never spoken owes its first since the server has known it."""
+    its whole time again. `heard`: its usable samples; one that has never spoken owes its first since the server has known it, and ran, and its
+    gateway came."""
     allowed = settings.allowed_ms(point.interval_ms)
     lost = list(lines.absences(session, point.gateway, end, here=(lines.FLAPPING, lines.BACK)))
     query = select(ServerOutage).where(ServerOutage.ended > start, ServerOutage.began < end).order_by(ServerOutage.began)
     deaf = [(outage.began, outage.ended) for outage in session.scalars(query)]
     signs = [point.created_at, *heard] if not heard or start < point.created_at < heard[0] else heard
+    holdoff = int(settings.restart_holdoff_s * 1000)
+    started = session.scalar(select(func.min(RuleSetVersion.since))) or 0
+    here = lines.first_here(session, point.gateway)
     for last, again in pairwise([*signs, end]):
-        since = _silent_from(last, last + allowed, deaf, int(settings.restart_holdoff_s * 1000), lost, allowed)
+        due, never = last + allowed, last not in heard
+        if never:
+            due = max(due, started + holdoff, (here or 0) + allowed if here is not None and here > last else 0)
+        since = _silent_from(last, due, deaf, holdoff, lost, allowed, never=never)
         if since < again:
             yield since, again
 
 
-def _silent_from(last: int, due: int, deaf: Sequence[Absence], holdoff: int, lost: Sequence[Absence], allowed: int) -> int:
+def _silent_from(last: int, due: int, deaf: Sequence[Absence], holdoff: int, lost: Sequence[Absence], allowed: int, *, never: bool) -> int:
     away = sorted([*((began, ended, True) for began, ended in deaf), *((gone, back, False) for gone, back in lost)])
     for began, ended, server in away:
         if began <= due and ended > last:
             if server:
                 due = max(due + ended - max(began, last), ended + holdoff)
-            elif due < ended:
+            elif due < ended or never:
                 due = ended + allowed
     return due
 

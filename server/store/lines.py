@@ -37,3 +37,10 @@ def absences(session: Session, gateway: str, end: int, *, here: Sequence[str] = 
             gone = None
     if gone is not None:
         yield gone, end
+
+
+def first_here(session: Session, gateway: str) -> int | None:
+    """When a gateway that the books knew before came for the first time; None where its first entry is another."""
+    query = select(GatewayEvent.kind, GatewayEvent.at).where(GatewayEvent.gateway == gateway, GatewayEvent.kind.in_((LOST, FLAPPING, BACK)))
+    found = session.execute(query.order_by(GatewayEvent.at, GatewayEvent.id).limit(1)).first()
+    return found[1] if found is not None and found[0] == BACK else None

@@ -132,7 +132,8 @@ class Gateways:
             self._alive.append({"gateway": gateway.code, "at": at})
 
     def back(self, gateway: GatewayInfo, at: int) -> None:
-        """It is here again. Its points get a full deadline to report before their silence is said."""
+        """It is here again. Its points get a full deadline to report before their silence is said, also those that never have."""
+        returned = not gateway.online
         self.seen(gateway, at)
         gateway.online, gateway.missed = True, False
         self._ledger.forget_dead()
@@ -143,7 +144,7 @@ class Gateways:
             else:
                 self._steps.gateway(gateway, rule, Seen(at, 1, Quality.GOOD, "gateway"), at)
         for point in self.points(gateway):
-            if point.silent or point.id in self._world.hushed:
+            if point.silent or point.id in self._world.hushed or (returned and not point.last_usable_at):
                 point.silent, point.grace_until = False, at + point.deadline_ms
                 self._world.watch_deadline(point)
         self._publish(gateway)

@@ -4,12 +4,13 @@ import copy
 import json
 
 import pytest
+from sqlalchemy import update
 
 from alarms.case import read, replay
 from server.cases import NoCaseError, bundle
 from server.history import History
 from server.series.embedded import EmbeddedStore
-from server.store.tables import Alarm
+from server.store.tables import Alarm, Gateway, Point
 from server.watch import commands
 from server.watch.inputs import GatewayDeath
 
@@ -111,6 +112,28 @@ def test_what_silence_a_lost_line_a_group_and_lost_smoke_did_comes_out_again_els
         assert verdict.lines, alarm.rule
         assert [line[:2] for line in verdict.lines if not line[2]] == [], alarm.rule
         assert not replay(read(later(body))).same, alarm.rule
+
+
+def test_a_sensor_of_the_books_that_never_spoke_is_missed_after_its_gateway_came_and_so_its_case_says(county, case_of):
+    """Books are loaded before the first start, gateways come later still: none of that is a sensor's silence."""
+    with county.db.write() as session:
+        session.execute(update(Gateway).where(Gateway.code == county.GATEWAY).values(online=False))
+        books = {"gateway": county.GATEWAY, "quantity": "humidity", "room": county.ROOM, "interval_ms": 10_000, "created_at": county.T0 - 600_000}
+        session.add_all([Point(device="th1", **books), Point(device="th2", **books)])
+    county.start()
+    county.run(5)
+    county.birth([("th1/humidity", county.ROOM), ("th2/humidity", county.ROOM)])
+    came = county.now
+    for _ in range(3):
+        county.run(12)
+        county.send(("th2/humidity", 50.0))
+    [alarm] = county.rows(Alarm, rule="sensor_stale")
+    assert alarm.raised_at - came == 30_000, "its own deadline after its gateway came, not the server's hold-off"
+    county.send(("th1/humidity", 50.0))
+    county.run(1)
+    verdict = replay(read(case_of(county.rows(Alarm, rule="sensor_stale")[0])))
+    assert verdict.lines
+    assert [line[:2] for line in verdict.lines if not line[2]] == []
 
 
 def test_a_drill_and_what_the_system_found_out_have_no_case(county, case_of):
