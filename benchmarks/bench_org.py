@@ -72,13 +72,12 @@ def _measure(kind: str, url: str | None, folder: Path, province: Path, pages: di
     found = sorted(org_pages.measure(config), key=lambda page: -page.p95)
     pages[kind] = [page.row() for page in found]
     later, first = spread([value for page in found for value in page.later]), spread([page.first for page in found])
-    dear, own = max(found, key=lambda page: page.cpu), max(found, key=lambda page: page.own_p95)
+    dear = max(found, key=lambda page: page.cpu)
     return [
         row(f"{kind}: load the province, {count:,} rows", loaded["seconds"], "s", "5,000 bare inserts", bare / 1000),
         row(f"{kind}: 5,000 rooms, {told} reports of progress", rooms_s, "s", "5,000 bare inserts", bare / 1000),
         row(f"{kind}: {len(found)} pages: p95 of all views", later["p95"], "ms", "one row by its key", lookup, spread=later),
         row(f"{kind}: the slowest page: p95", found[0].p95, "ms", "one row by its key", lookup, page=found[0].address),
-        row(f"{kind}: p95 without waiting for a processor", own.own_p95, "ms", "one row by its key", lookup, page=own.address),
         row(f"{kind}: the dearest page: CPU of the server", dear.cpu, "ms", "one row by its key", lookup, page=dear.address),
         row(f"{kind}: first views: p95", first["p95"], "ms", "one row by its key", lookup, spread=first),
         row(f"{kind}: subtree check", check, "µs", "one row by its key", lookup * 1000),

@@ -1,11 +1,9 @@
 """Every list page as its reader waits for it: a running server on a loaded store, asked over HTTP by accounts of several roles.
 
 A page counts from the request to its last byte. Its first view after the server's start is told apart; then come at least SAMPLES more. Beside the
-wall's time stands the server's CPU time per page, which a busy machine hardly changes, and of each view how long threads of the server stood ready
-and got no processor (Linux: schedstat): what other work on the machine, or the server's own threads among themselves, added to it.
+wall's time stands the server's CPU time per page, which a busy machine does not change.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -81,14 +79,11 @@ _TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one page took, ms: its first view, the later ones, how long threads of the server waited for a processor in each of these (their sum, so
-    an upper bound), and the server's CPU for one of them.
-    """
+    """What one page took, ms: its first view, the later ones, and the server's CPU for one of them."""
 
     address: str
     first: float
     later: list[float]
-    waited: list[float]
     cpu: float
 
     @property
@@ -96,17 +91,11 @@ class Page:
         """The 95th percentile of the later views, ms."""
         return spread(self.later)["p95"]
 
-    @property
-    def own_p95(self) -> float:
-        """The same of the views without that waiting: what the page takes where the machine is the server's."""
-        return spread([max(took - waited, 0.0) for took, waited in zip(self.later, self.waited, strict=True)])["p95"]
-
     def row(self) -> dict[str, object]:
         """For a report."""
         return {
             "page": self.address,
             "p95_ms": self.p95,
-            "own_p95_ms": self.own_p95,
             "p50_ms": spread(self.later)["p50"],
             "cpu_ms": round(self.cpu, 1),
             "first_ms": round(self.first, 1),
@@ -208,12 +197,8 @@ def _reader(base: str, pid: int, role: str, samples: int) -> Iterator[Page]:
                     break
                 took, text = _view(client, address)
                 before = _cpu_ms(pid)
-                later, waited = [], []
-                for _ in range(samples):
-                    ready = _waited_ms(pid)
-                    later.append(_view(client, address)[0])
-                    waited.append(_waited_ms(pid) - ready)
-                yield Page(f"{role} {address}", took, later, waited, (_cpu_ms(pid) - before) / samples)
+                later = [_view(client, address)[0] for _ in range(samples)]
+                yield Page(f"{role} {address}", took, later, (_cpu_ms(pid) - before) / samples)
                 address = _next(first, text)
 
 
@@ -236,12 +221,3 @@ def _cpu_ms(pid: int) -> float:
     """CPU time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_MS
-
-
-def _waited_ms(pid: int) -> float:
-    """How long the threads of a process have stood ready without a processor so far, in all. A thread that has ended is in it no more."""
-    waited = 0
-    for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended between the two looks
-            waited += int(task.read_text("ascii").split()[1])
-    return waited / 1e6
