@@ -1,12 +1,14 @@
 """A mail server for tests and the demo: speaks enough SMTP for smtplib, keeps what it got, refuses whom it was told to refuse."""
 
 import socketserver
+import ssl
+import sys
 import threading
 from email import message_from_bytes
 from email.message import Message
 from email.policy import default
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 
 class _Session(socketserver.StreamRequestHandler):
@@ -17,13 +19,19 @@ class _Session(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         """Answer commands until QUIT or the end of the line."""
         self._say(220, "simulated mail server")
-        for raw in iter(self.rfile.readline, b""):
+        while raw := self.rfile.readline():  # by its name: STARTTLS changes it
             word, _, rest = raw.decode("utf-8", "replace").strip().partition(" ")
             if not self._command(word.upper(), rest):
                 return
 
     def _command(self, word: str, rest: str) -> bool:
-        if word in ("EHLO", "HELO", "MAIL", "RSET", "NOOP"):
+        if word == "EHLO" and self.server.owner.starttls is not None:
+            self._say(250, "STARTTLS", first="simulated mail server")
+        elif word == "STARTTLS" and (secret := self.server.owner.starttls) is not None:
+            self._say(220, "go on")
+            line = secret.wrap_socket(self.connection, server_side=True)
+            self.rfile, self.wfile = line.makefile("rb"), line.makefile("wb")
+        elif word in ("EHLO", "HELO", "MAIL", "RSET", "NOOP"):
             self._say(250, "ok")
         elif word == "RCPT":
             address = rest.partition("<")[2].partition(">")[0]
@@ -48,23 +56,33 @@ class _Session(socketserver.StreamRequestHandler):
             lines.append(line[1:] if line.startswith(b"..") else line)
         return b"".join(lines)
 
-    def _say(self, code: int, text: str) -> None:
-        self.wfile.write(f"{code} {text}\r\n".encode())
+    def _say(self, code: int, text: str, *, first: str = "") -> None:
+        self.wfile.write((f"{code}-{first}\r\n" if first else "").encode() + f"{code} {text}\r\n".encode())
+        self.wfile.flush()
 
 
 class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address, daemon_threads = True, True
     owner: "MailServer"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that does not like the certificate hangs up; anything else is told as ever."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
 
 class MailServer:
-    """The server in threads of this process; `letters` is what it got, `refused` maps an address to the code of its refusal."""
+    """The server in threads of this process; `letters` is what it got, `refused` maps an address to the code of its refusal. `tls`: encrypted from
+    the first byte; `starttls`: once it is asked for."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None, starttls: ssl.SSLContext | None = None) -> None:
+        self.starttls = starttls
         self.letters: list[Message] = []
         self.refused: dict[str, int] = {}
         self._lock = threading.Lock()
         self._server = _Server((host, port), _Session)
+        if tls is not None:  # the handshake in the session's own thread
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._server.owner = self
         self.host, self.port = self._server.server_address[:2]
 

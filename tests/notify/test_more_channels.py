@@ -1,6 +1,7 @@
 """Voice, HTTP gateway, modem, e-mail, webhook, chat: each against a counterpart that speaks its protocol."""
 
 import json
+import ssl
 from dataclasses import replace
 
 import httpx
@@ -14,6 +15,7 @@ from server.notify.channels.twilio_voice import spoken
 from simulators.http_sink import HttpSink
 from simulators.modem import SimulatedModem, decode
 from simulators.smtp_server import MailServer
+from tests.certificates import Authority
 
 TEXT = "【档案值守】特急：鼓楼东街01库于23:41烟感告警。请马上派人到门外查看，见烟见火打119，勿单人进入。编号483925"
 MESSAGE = Message(
@@ -154,6 +156,28 @@ def test_a_letter():
     with pytest.raises(ChannelError) as caught:
         open_channel("email", settings).send(to)
     assert caught.value.failure is Failure.RETRY
+
+
+@pytest.mark.parametrize("tls", ["tls", "starttls"])
+def test_a_mail_server_with_somebody_elses_certificate_gets_neither_password_nor_letter(tmp_path, tls):
+    ours, theirs = Authority(tmp_path, "ours"), Authority(tmp_path, "theirs")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*ours.issue("mail"))
+    with MailServer(**{tls: context}) as server:
+        options = {"host": server.host, "port": str(server.port), "tls": tls}
+
+        def channel(**more):
+            return open_channel("email", ChannelSettings(sender="watch@example.org", options=options | more, timeout_s=5))
+
+        for stranger in ({}, {"ca_file": str(theirs.file)}, {"ca_file": str(theirs.file), "username": "watch"}):
+            with pytest.raises(ChannelError, match="证书不可信") as refused:
+                channel(**stranger).send(replace(MESSAGE, phone="duty@example.org"))
+            assert refused.value.failure is Failure.RETRY
+        assert server.letters == []
+        channel(ca_file=str(ours.file)).send(replace(MESSAGE, phone="duty@example.org"))
+        assert [letter["To"] for letter in server.letters] == ["duty@example.org"]
+    with pytest.raises(ValueError, match="ca_file"):
+        channel(ca_file=str(tmp_path / "none.pem"))
 
 
 def test_a_webhook_is_a_cloud_event_with_a_standard_signature(sink):

@@ -1,9 +1,11 @@
 """E-mail by SMTP: to a mailbox that a unit reads, beside the texts and never instead of them.
 
-Message-ID carries the notification's id. Options: `host`, `port` (25), `tls` (none | starttls | tls), `username`; `sender` is the From address.
+Message-ID carries the notification's id. Options: `host`, `port` (25), `tls` (none | starttls | tls), `ca_file`, `username`; `sender` is the From
+address. With TLS the server's certificate is checked, against `ca_file` or the system's: else whoever stands between gets the password and the news.
 """
 
 import smtplib
+import ssl
 from email.message import EmailMessage
 from email.utils import formatdate
 
@@ -24,6 +26,10 @@ class Email(OneWay):
         self._sender, self._timeout = settings.sender or "archivewatch@localhost", settings.timeout_s
         if self._tls not in ("none", "starttls", "tls"):
             raise ValueError("tls of the e-mail channel is none, starttls or tls")
+        try:
+            self._trusted = None if self._tls == "none" else ssl.create_default_context(cafile=options.get("ca_file") or None)
+        except OSError as error:
+            raise ValueError(f"ca_file of the e-mail channel cannot be used: {error}") from error
 
     def send(self, message: Message) -> Receipt:
         """Hand over to the server. Raises ChannelError: 5xx never works, 4xx later, a cut after the text leaves us in doubt."""
@@ -40,17 +46,25 @@ class Email(OneWay):
             ) from error
         except smtplib.SMTPServerDisconnected as error:
             raise ChannelError("与邮件服务器的通信中断", Failure.AMBIGUOUS) from error
+        except ssl.SSLCertVerificationError as error:
+            raise ChannelError("邮件服务器的证书不可信", Failure.RETRY) from error
         except (smtplib.SMTPException, OSError) as error:
             raise ChannelError("连不上邮件服务器", Failure.RETRY) from error
         return Receipt(str(letter["Message-ID"])[:64], "sent")
 
     def _connect(self) -> smtplib.SMTP:
-        kind = smtplib.SMTP_SSL if self._tls == "tls" else smtplib.SMTP
-        server = kind(self._host, self._port, timeout=self._timeout)
-        if self._tls == "starttls":
-            server.starttls()
-        if self._username:
-            server.login(self._username, self._token)
+        if self._tls == "tls":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(self._host, self._port, timeout=self._timeout, context=self._trusted)
+        else:
+            server = smtplib.SMTP(self._host, self._port, timeout=self._timeout)
+        try:
+            if self._tls == "starttls":
+                server.starttls(context=self._trusted)
+            if self._username:
+                server.login(self._username, self._token)
+        except BaseException:
+            server.close()
+            raise
         return server
 
     def _letter(self, message: Message) -> EmailMessage:
