@@ -137,6 +137,7 @@ ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "session.close": "退出",
         "session.refused": "登录被拒",
         "session.locked": "账号锁定",
+        "clock_put_back": "服务器时钟调回",
         "pin.refused": "PIN 被拒",
         "pin.locked": "PIN 锁定",
         "acknowledge": "接手",

@@ -50,8 +50,10 @@ class Judge:
         self._marks: set[tuple[str, int]] = set()
         if tx.now < world.pulse_at - OUTAGE_MS:
             log.error("the clock went back by %.0f s; nothing waits until it is there again", (world.pulse_at - tx.now) / 1000)
-            tx.escalation.rewind(tx.now, world.pulse_at - tx.now)
-            world.rewind(tx.now)
+            by = world.pulse_at - tx.now
+            tx.escalation.rewind(tx.now, by)
+            self._ledger.rewind(tx.now, by)
+            world.rewind(tx.now, by)
 
     # -- inputs -------------------------------------------------------------------------------------------------------------------------
 

@@ -9,14 +9,16 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import bindparam, insert, update
+from sqlalchemy import bindparam, delete, insert, update
 
 from alarms.builtin import ROOM_BLIND
 from alarms.coverage import Watch, classify
 from alarms.lifecycle import Seen, Tick
 from contract.sample import Quality
 from server.live.facts import CoverageFact
+from server.store import audit
 from server.store.tables import CoverageSpan
+from server.store.tables_watch import RoomReport
 from server.watch.infos import GatewayInfo, Key, PointInfo, RoomInfo
 from server.watch.steps import Steps
 
@@ -111,6 +113,25 @@ class Ledger:
                     self._turn(room, Watch.BLIND, room.demanded, max(began, until), "server")
             self.cover(room, ended)
 
+    def rewind(self, now: int, by: int) -> None:
+        """The clock was ahead and was put back `by` ms: what the ledger says of the time to come is taken back, and what held last holds from now on.
+
+        Otherwise a room that is blind in that time would stand there as watched, and its time would count twice. A person's report counts as long
+        from now on as it would have counted.
+        """
+        connection = self._session.connection()
+        gone = connection.execute(delete(CoverageSpan).where(CoverageSpan.since >= now)).rowcount
+        connection.execute(update(CoverageSpan).where(CoverageSpan.until > now).values(until=now))
+        reports = update(RoomReport).where(RoomReport.at > now)
+        connection.execute(reports.values(at=RoomReport.at - by, until=RoomReport.until - by))
+        for room in self._world.rooms.values():
+            if room.manual_until is not None:
+                room.manual_until = min(room.manual_until, now + int(self._world.settings.manual_min * 60_000))
+            if room.open and room.coverage_since >= now:
+                room.coverage_since = now
+                self._write(room, begun=True)
+        audit.append(self._session, "系统", "clock_put_back", "coverage", {"seconds": by // 1000, "stretches": gone}, now)
+
     def _deadlines(self, room: RoomInfo) -> dict[str, list[int]]:
         deadlines: dict[str, list[int]] = {}
         for ident in room.points:
@@ -120,23 +141,29 @@ class Ledger:
 
     def _turn(self, room: RoomInfo, state: str, missing: tuple[str, ...], at: int, cause: str) -> None:
         at = max(at, room.coverage_since)
-        values = {"state": str(state), "cause": cause, "detail": ",".join(missing)[:120], "counted": room.counted}
-        if room.open and at == room.coverage_since:
-            if room.code in self._open:
-                self._open[room.code].update(values)
-            else:
-                self._changed.append({"of": room.code, "began": at, **values})
-        else:
+        again = room.open and at == room.coverage_since
+        if not again:
             self._close(room, at)
-            self._open[room.code] = {"room": room.code, "since": at, "until": None, **values}
-            self._begun.append(self._open[room.code])
-            room.open = True
         turned_blind, was_blind = state == Watch.BLIND, room.coverage == Watch.BLIND
         room.coverage, room.coverage_missing, room.coverage_cause, room.coverage_since = str(state), missing, cause, at
         room.span_counted = room.counted
-        self._steps.tx.facts.append(CoverageFact(room=room.code, state=room.coverage, cause=cause, since=at))
+        self._write(room, begun=not again)
         if turned_blind != was_blind:
             self._tell(room, turned_blind, at)
+
+    def _write(self, room: RoomInfo, *, begun: bool) -> None:
+        """The open stretch of a room as it is now, for the database and the board."""
+        detail = ",".join(room.coverage_missing)[:120]
+        values = {"state": room.coverage, "cause": room.coverage_cause, "detail": detail, "counted": room.span_counted}
+        if begun:
+            self._open[room.code] = {"room": room.code, "since": room.coverage_since, "until": None, **values}
+            self._begun.append(self._open[room.code])
+            room.open = True
+        elif room.code in self._open:
+            self._open[room.code].update(values)
+        else:
+            self._changed.append({"of": room.code, "began": room.coverage_since, **values})
+        self._steps.tx.facts.append(CoverageFact(room=room.code, state=room.coverage, cause=room.coverage_cause, since=room.coverage_since))
 
     def _close(self, room: RoomInfo, at: int) -> None:
         if room.open:

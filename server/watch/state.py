@@ -157,23 +157,24 @@ class World:
         deaf = sum(ended - max(began, heard) for began, ended in self.outages if ended > heard)
         return max(heard + point.deadline_ms + deaf, self.started_at + int(self.settings.restart_holdoff_s * 1000), point.grace_until)
 
-    def rewind(self, now: int) -> None:
-        """The server's clock was ahead and has been put back: nothing may wait until it is there again.
+    def rewind(self, now: int, by: int) -> None:
+        """The server's clock was ahead and has been put back `by` ms: nothing may wait until it is there again.
 
         Otherwise every sample would be older than the newest known one, and no silence would be noticed, for as long as the clock had been ahead.
+        What was last heard is as old as before: a room that was blind does not become fresh by it.
         """
         self.started_at, self.absent_at = min(self.started_at, now), min(self.absent_at, now)
         self.pulse_at, self.lazy_written_at = min(self.pulse_at, now), min(self.lazy_written_at, now)
-        self.outages = [(began, min(ended, now)) for began, ended in self.outages if began < now]
+        self.outages = [(began - by, ended - by) for began, ended in self.outages]
         for gateway in self.gateways.values():
-            gateway.last_seen_at, gateway.saved_seen_at = min(gateway.last_seen_at, now), min(gateway.saved_seen_at, now)
+            gateway.last_seen_at, gateway.saved_seen_at = max(gateway.last_seen_at - by, 0), min(gateway.saved_seen_at, now)
             gateway.falls, gateway.steady_at = (), None if gateway.steady_at is None else now
         self.late_waiting = dict.fromkeys(self.late_waiting, now)
         for group in self.groups.values():
             group.joined_at = min(group.joined_at, now)
         for point in self.points.values():
-            point.last_at, point.last_usable_at = min(point.last_at, now), min(point.last_usable_at, now)
-            point.last_good_at, point.since = min(point.last_good_at, now), min(point.since, now)
+            point.last_at, point.last_usable_at = max(point.last_at - by, 0), max(point.last_usable_at - by, 0)
+            point.last_good_at, point.since = max(point.last_good_at - by, 0), min(point.since, now)
             point.grace_until = min(point.grace_until, now + point.deadline_ms)
             point.loud()
             self.watch_deadline(point)

@@ -6,7 +6,8 @@ from sqlalchemy import update
 from alarms.rules import parse_rules
 from contract.batch import Outbox
 from contract.sample import PointKey, Quality, Sample
-from server.store.tables import Alarm, EscalationStep, Notification, Point, Room, Transition
+from server.store.tables import Alarm, AuditEntry, CoverageSpan, EscalationStep, Notification, Point, Room, Transition
+from server.store.tables_watch import RoomReport
 from server.watch import commands
 from server.watch.commands import NewRules, Reload
 from server.watch.inputs import GatewayData, GatewayDeath
@@ -228,6 +229,30 @@ def test_a_clock_that_is_put_back_hides_neither_smoke_nor_silence_nor_a_delay_th
     assert states(slice_, "humidity_high") == ["active_unacked"]
     assert states(slice_, "fast") == ["active_unacked"]
     assert states(slice_, "sensor_stale") == ["active_unacked"], "the detector has fallen silent"
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_the_ledger_counts_the_time_after_a_clock_was_put_back_once_and_as_it_was(slice_, restart):
+    hour, began = 3_600_000, slice_.now
+    slice_.now += hour
+    slice_.start()
+    slice_.birth()
+    spell(slice_, 40, ("th1/humidity", 50.0), ("th1/temperature", 20.0), ("smoke1/smoke", 0))
+    slice_.run(120)
+    slice_.order(commands.Report(room=slice_.ROOM, by="林一", note="看过"))
+    slice_.now = began + 10_000
+    if restart:
+        slice_.start()
+    slice_.run(40)
+    spell(slice_, 40, ("th1/humidity", 50.0), ("th1/temperature", 20.0), ("smoke1/smoke", 0))
+    slice_.run(120)
+    spans = sorted(slice_.rows(CoverageSpan, room=slice_.ROOM), key=lambda span: span.since)
+    assert [span.until for span in spans] == [*(span.since for span in spans[1:]), None]
+    assert spans[-1].since <= slice_.now
+    lived = [(span.state, span.until - span.since) for span in spans if span.until is not None]
+    assert lived == [("manual", 51_000), ("watched", 63_000), ("manual", 61_000)], "nothing became fresh by it, what was watched is in it"
+    assert all(report.until <= slice_.now + hour for report in slice_.rows(RoomReport))
+    assert len(slice_.rows(AuditEntry, action="clock_put_back")) == 1
 
 
 @pytest.mark.parametrize("restart", [False, True])
