@@ -149,6 +149,7 @@ class Parts:
             Job("dossiers", "归档事件", self.filing.run_once, every_s=20),
             Job("drills", "演练与查岗", self._drills, every_s=1),
             Job("duty", "值班检查", self.duty.run_once, every_s=15),
+            Job("looks", "派查再叫", self.duty.ask_again, every_s=15),
             Job("newcomers", "上岗前试发与演练", self.duty.prepare, every_s=300),
             Job("prune_journal", "流水清理", self.history.prune, every_s=3600),
             Job("compact_history", "历史压缩", self.history.compact, every_s=600),

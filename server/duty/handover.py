@@ -8,12 +8,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
 from alarms.model import Level
 from server.duty import book as books
-from server.duty import vacancy
+from server.duty import looks, vacancy
 from server.duty.calendar import Workdays
 from server.duty.roster import Book, Shift, gaps, shifts
 from server.store import audit, works
@@ -80,8 +80,8 @@ def _pending(session: Session, unit: str, now: int, workdays: Workdays) -> list[
     rooms = session.scalars(select(Room).where(inside(session, Room.unit, unit), Room.maintenance_until > now)).all()
     announced = [row for row in works.ahead(session, unit) if row.state == "planned"]
     shelved = session.scalars(select(Alarm).where(inside(session, Alarm.unit, unit), Alarm.shelved_until > now)).all()
-    looks = session.scalars(
-        select(LookItem).where(inside(session, LookItem.unit, unit), or_(LookItem.state == "waiting", LookItem.state == "unreachable")).limit(_LISTED)
+    asked = session.scalars(
+        select(LookItem).where(inside(session, LookItem.unit, unit), LookItem.state.in_((*looks.OPEN, "unreachable"))).limit(_LISTED)
     ).all()
     book = books.load(session, [unit], workdays, now)
     ahead = gaps(book, unit, now, now + vacancy.AHEAD_MS, vacancy.reaches)
@@ -89,7 +89,7 @@ def _pending(session: Session, unit: str, now: int, workdays: Workdays) -> list[
         *({"kind": "maintenance", "subject": row.code, "until": row.maintenance_until, "note": row.maintenance_reason} for row in rooms),
         *({"kind": "planned", "subject": row.room, "until": row.since, "note": row.reason} for row in announced),
         *({"kind": "shelved", "subject": row.number, "until": row.shelved_until, "note": ""} for row in shelved),
-        *({"kind": "look", "subject": row.room, "until": None, "note": row.state} for row in looks),
+        *({"kind": "look", "subject": row.room, "until": None, "note": row.state} for row in asked),
         *({"kind": "gap", "subject": unit, "until": gap.since, "note": vacancy.sentence(gap)} for gap in ahead),
     ]
 

@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from server.duty import words
@@ -20,6 +20,10 @@ from server.store.tables_duty import LookCall, LookItem
 REASON = "look"
 _NUMBERS = 50_000_000 + 50_000  # numbers repeat every 100,000: half a cycle away from the alarms of the day
 """Numbers of calls to look come from another part of the cycle than those of alarms raised in the same days."""
+REMIND_MS = 15 * 60_000
+GIVE_UP_MS = 2 * 3_600_000
+OPEN = ("waiting", "unanswered")
+"""States in which an answer is still hoped for."""
 _PLACE = 9
 """Characters that a place may take in a message (language.md 3.2)."""
 ANSWERS = {1: "normal", 2: "problem"}
@@ -68,18 +72,13 @@ def _message(reach: _Reach, wanted: Sequence[tuple[Room, LookItem]], text: str, 
     room, first = wanted[0]
     for _, item in wanted:
         item.number, item.phone = first.number, reach.phone
-    place = clean(room.sms_place) or "库房"
+    place = words.place(room.sms_place, _PLACE) or "库房"
     more = f"等{len(wanted)}间"
     return Notification(
         escalation_step=None, alarm=None, unit=room.unit, number=first.number, reason=REASON, step=first.id, person=reach.person,
         person_name=reach.name[:60], phone=reach.phone, channel=reach.channel, created_at=now, due=now, state="queued",
         text=text.format(place=place[: _PLACE - len(more)] + more if len(wanted) > 1 else place, number=first.number),
     )  # fmt: skip
-
-
-def clean(place: str) -> str:
-    """A place as it may stand in a message: nothing but letters and digits of it, nine at most."""
-    return "".join(c for c in place if (c.isalnum() or c in "-#·") and ord(c) <= 0xFFFF)[:_PLACE]
 
 
 def asked_with(session: Session, item: int) -> Sequence[LookItem]:
@@ -93,8 +92,54 @@ def items(session: Session, call: int) -> Sequence[tuple[LookItem, str]]:
     found = session.scalars(select(LookItem).where(LookItem.call == call)).all()
     lost = _lost(session, [item.number for item in found if item.state == "waiting"])
     states = [(item, "unreachable" if item.state == "waiting" and item.number in lost else item.state) for item in found]
-    order_of = {"problem": 0, "unreachable": 1, "waiting": 2, "normal": 3}
+    order_of = {"problem": 0, "unreachable": 1, "unanswered": 2, "waiting": 3, "normal": 4}
     return sorted(states, key=lambda pair: (order_of[pair[1]], pair[0].room))
+
+
+def remind(session: Session, now: int) -> int:
+    """Who has not answered a quarter of an hour after the call is called once more; a quarter of an hour later the rooms are `unanswered`, or
+    `unreachable` where that call failed as well. Whoever asked hours ago has seen to it by other means: no telephone rings for it then. Returns
+    how many messages were dealt with; for the caller's write transaction.
+    """
+    asked: dict[tuple[int, int, str], list[LookItem]] = {}
+    for item, at in session.execute(_overdue(now)):
+        asked.setdefault((item.call, at, item.number), []).append(item)
+    return sum(_remind(session, waiting, at, now) for (_, at, _), waiting in asked.items())
+
+
+def is_overdue(session: Session, now: int) -> bool:
+    """Whether somebody has had a quarter of an hour for an answer: a cheap look before `remind`."""
+    return session.execute(_overdue(now).limit(1)).first() is not None
+
+
+def unanswered(session: Session, since: int) -> Sequence[tuple[LookCall, int]]:
+    """The calls since then to which no answer came, with the number of rooms that nobody spoke about."""
+    query = select(LookCall, func.count()).join(LookItem, LookItem.call == LookCall.id)
+    query = query.where(LookItem.state == "unanswered", LookCall.at > since).group_by(LookCall.id).order_by(LookCall.id)
+    return [(call, count) for call, count in session.execute(query)]
+
+
+def _overdue(now: int) -> Select[LookItem, int]:
+    query = select(LookItem, LookCall.at).join(LookCall, LookCall.id == LookItem.call)
+    return query.where(LookItem.state == "waiting", LookCall.at <= now - REMIND_MS).order_by(LookItem.id)
+
+
+def _remind(session: Session, waiting: Sequence[LookItem], at: int, now: int) -> bool:
+    mine = select(Notification).where(Notification.reason == REASON, Notification.number == waiting[0].number, Notification.created_at >= at)
+    last = session.scalars(mine.order_by(Notification.id.desc()).limit(1)).one_or_none()
+    too_late = now - at > GIVE_UP_MS
+    if last is not None and not too_late and (last.state in ("queued", "claimed") or (last.sent_at or last.created_at) > now - REMIND_MS):
+        return False
+    if last is not None and not too_late and last.created_at < at + REMIND_MS:
+        same = ("unit", "number", "reason", "step", "person", "person_name", "phone", "channel", "text")
+        again = {name: getattr(last, name) for name in same}
+        session.add(Notification(escalation_step=None, alarm=None, created_at=now, due=now, state="queued", **again))
+        return True
+    state = "unreachable" if _lost(session, [waiting[0].number]) else "unanswered"
+    for item in waiting:
+        item.state = state
+        audit.append(session, "系统", "look.unanswered", f"room:{item.room}", {"call": item.call, "state": state}, now)
+    return True
 
 
 def _lost(session: Session, numbers: Sequence[str]) -> set[str]:
@@ -109,7 +154,7 @@ def waiting_for(session: Session, phone: str, digits: str, notification: int | N
     if notification is not None:
         row = session.get(Notification, notification)
         return row.step if row is not None and row.reason == REASON and row.phone == phone else None
-    query = select(func.min(LookItem.id)).where(LookItem.phone == phone, LookItem.state == "waiting").group_by(LookItem.call, LookItem.number)
+    query = select(func.min(LookItem.id)).where(LookItem.phone == phone, LookItem.state.in_(OPEN)).group_by(LookItem.call, LookItem.number)
     if digits:
         query = query.where(LookItem.number == digits)
     found = session.scalars(query.limit(2)).all()

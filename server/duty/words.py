@@ -1,5 +1,7 @@
 """Chinese words for what happens in an alarm and an incident (language.md): screens, papers and dossiers say the same."""
 
+import re
+
 LEVELS = {"critical": "特急", "urgent": "紧急", "alarm": "一般", "warn": "提示"}
 """The worst first."""
 POSTS = {"duty_officer": "值班员", "person_in_charge": "责任人", "archive_head": "负责人", "duty_leader": "带班领导"}
@@ -107,6 +109,8 @@ REASONS = {
     "reply": "答复", "group": "合并告警", "expire": "接手到期", "progressed": "进展",
 }  # fmt: skip
 DESK = "值班室"
+_OF_UNITS = re.compile("公安局|公安|派出所|分局|人民检察院|检察院|人民法院|法院|司法局|国安局|看守所|拘留所|监狱|武警|部队|纪委|监委")
+"""Words that tell what sort of unit a place belongs to: no message may, whatever somebody has written into a short name."""
 CHANNELS = {"twilio_sms": "短信", "sms": "短信", "outbox_file": "短信（存文件）", "modem": "短信猫", "http_gateway": "短信", "voice": "语音"}
 RECEIPTS = {
     "accepted": "已发出", "queued": "已发出", "sending": "已发出", "sent": "已发出", "delivered": "已送达", "read": "已读", "undelivered": "未送达",
@@ -117,3 +121,11 @@ RECEIPTS = {
 def desk(unit: str) -> str:
     """The name under which the duty room of a unit stands in lists and on the record; `unit` is the unit's short name."""
     return f"{unit}{DESK}"
+
+
+def place(text: str, width: int) -> str:
+    """A place as it may stand in a message: letters and digits of the basic plane, no line break, emoji, link or unit word; cut at `width`."""
+    said = "".join(c for c in text if (c.isalnum() or c in "-#·") and ord(c) <= 0xFFFF)
+    while (less := _OF_UNITS.sub("", said)) != said:  # what is left may make another
+        said = less
+    return said[:width]

@@ -19,6 +19,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from contract.quantities import QUANTITIES
 from server.duty.ladder import Selector
 from server.duty.routing import BEIJING
+from server.duty.words import place
 
 SINGLE, JOINED = 70, 67
 _VARIABLE = re.compile(r"\{([^{}]*)\}")
@@ -177,8 +178,8 @@ class Catalogue(_Frozen):
         """Variables that have something to say, each within its width. Places are cut, never other words."""
         wanted = {
             "级别": self.levels[facts.level],
-            "地点": clean(facts.place, self.variables["地点"]) or "库房",
-            "区域": clean(facts.place, self.variables["区域"]) or "本单位",
+            "地点": place(facts.place, self.variables["地点"]) or "库房",
+            "区域": place(facts.place, self.variables["区域"]) or "本单位",
             "事项": choice.matter,
             "测量": QUANTITIES[facts.quantity].zh if facts.quantity in QUANTITIES else None,
             "时间": facts.time or when(facts.since if choice.time == "since" else facts.at, facts.now),
@@ -220,11 +221,6 @@ def when(at: int, now: int | None) -> str:
     then, today = (datetime.fromtimestamp(ms / 1000, BEIJING) for ms in (at, now))
     days = (today.date() - then.date()).days
     return clock(at) if days < 1 else f"昨日{then:%H}时" if days == 1 else f"{min(days, 999)}天前"
-
-
-def clean(text: str, width: int) -> str:
-    """A name as it may stand in an SMS: letters and digits of the basic plane, no line break, emoji or link; cut at `width`."""
-    return "".join(c for c in text if (c.isalnum() or c in "-#·") and ord(c) <= 0xFFFF)[:width]
 
 
 def utf16(text: str) -> int:

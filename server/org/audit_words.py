@@ -123,6 +123,7 @@ ACTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "handover.take": "接班签名",
         "look": "派查",
         "look.answer": "派查答复",
+        "look.unanswered": "派查未答复",
         "phone.code": "发验证码",
         "phone.verified": "号码已验证",
         "phone.test": "试发短信",

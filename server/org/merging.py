@@ -39,7 +39,7 @@ FOLLOWS: Final[tuple[tuple[InstrumentedAttribute[Any], ColumnElement[bool] | Non
     (Roster.unit, Roster.ended_at.is_(None)),
     (Drill.unit, Drill.state.in_(("waiting", "sent", "detected"))),
     (WatchCheck.unit, WatchCheck.state == "open"),
-    (LookItem.unit, LookItem.state == "waiting"),
+    (LookItem.unit, LookItem.state.in_(("waiting", "unanswered"))),
     (LimitChange.unit, LimitChange.room.is_not(None) & LimitChange.revoked_at.is_(None)),
     (Incident.unit, Incident.closed_at.is_(None)),
     (Notice.unit, Notice.open_key.is_not(None)),

@@ -15,7 +15,11 @@ EMERGENCY: Final = "应急授权：%(name)s 以“%(role)s”权限操作 %(hour
 CHAIN: Final = "审计日志从第 %(row)s 条起对不上：有人改过数据库，或数据库损坏。请立即用独立校验脚本和上级的锚核对。"
 FEED_SILENT: Final = "人员同步超过 24 小时没有送来名单，离职人员可能没有停用"
 FEED_FAILED: Final = "%(file)s 没有同步：%(why)s"
-TEXTS: Final = (FALLS_DUE, FELL_DUE, ASLEEP_SOON, ASLEEP, ASLEEP_LAST, REVIEW, REVIEW_LATE, EMERGENCY, CHAIN, FEED_SILENT, FEED_FAILED)
+UNANSWERED: Final = "%(by)s的派查有 %(rooms)s 间没有答复，已再叫一次，请电话联系或另派人查看"
+TEXTS: Final = (
+    FALLS_DUE, FELL_DUE, ASLEEP_SOON, ASLEEP, ASLEEP_LAST, REVIEW, REVIEW_LATE, EMERGENCY, CHAIN, FEED_SILENT, FEED_FAILED,
+    UNANSWERED,
+)  # fmt: skip
 
 _MARK = re.compile(r"%\((\w+)\)s")
 

@@ -101,7 +101,7 @@ class LookCall(Base):
 
 
 class LookItem(Base):
-    """One room of a 派查. state: waiting | normal | problem | unreachable."""
+    """One room of a 派查. state: waiting | normal | problem | unreachable | unanswered."""
 
     __tablename__ = "look_item"
     __table_args__ = (UniqueConstraint("call", "room"), Index("look_item_open", "state", "phone"))

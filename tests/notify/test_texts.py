@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from alarms.rules import default_rules
 from contract.quantities import QUANTITIES
 from server.duty.routing import BEIJING
+from server.duty.words import place
 from server.notify import texts
-from server.notify.texts import AlarmFacts, TextError, clean, clock, default_texts, load_texts, segments, utf16
+from server.notify.texts import AlarmFacts, TextError, clock, default_texts, load_texts, segments, utf16
 
 TEXTS = default_texts()
 VARIABLE = re.compile(r"\{([^{}]*)\}")
@@ -161,10 +162,11 @@ def test_whatever_comes_in_one_clean_message_goes_out(place, value, minutes, qua
 @pytest.mark.parametrize(
     ("dirty", "width", "kept"),
     [("鼓楼东街\n01库", 9, "鼓楼东街01库"), ("http://t.cn/x", 9, "httptcnx"), ("🔥东街库🔥", 9, "东街库"),
-     ("一二三四五六七八九十", 9, "一二三四五六七八九"), ("A-01·B#2", 9, "A-01·B#2")],
+     ("一二三四五六七八九十", 9, "一二三四五六七八九"), ("A-01·B#2", 9, "A-01·B#2"),
+     ("鼓楼公安分局01库", 9, "鼓楼01库"), ("公派出所安局02库", 9, "02库")],
 )  # fmt: skip
 def test_names_are_cleaned(dirty, width, kept):
-    assert clean(dirty, width) == kept
+    assert place(dirty, width) == kept
 
 
 def test_lengths_are_counted_as_the_network_counts():

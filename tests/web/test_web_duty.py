@@ -8,12 +8,15 @@ import pytest
 from sqlalchemy import select
 
 from server.duty.answers import Answer, read
+from server.duty.calendar import Workdays
 from server.duty.cards import default_cards
 from server.duty.clock import local, midnight
 from server.duty.incidents import Incidents
+from server.jobs_duty import DutyConditions
 from server.notify.channels.twilio_voice import spoken
 from server.store.tables import Account, Alarm, CoverageSpan, EscalationStep, Notification, Person, Transition, Unit
 from server.store.tables_duty import HandOver, LookItem, PhoneCheck, Roster
+from server.store.tables_org import Notice
 from simulators.sms_wire import sign
 from tests.web.house import COUNTY, OTHER, ROOM, SERVICE_KEY, SISTER, House
 
@@ -245,7 +248,7 @@ def test_a_forged_call_is_refused(duty):
 def test_one_click_sends_somebody_to_look_and_answers_fill_the_list(duty):
     client = duty.client("duty")
     look = client.post(f"/api/v1/units/{COUNTY}/looks", json={"rooms": [ROOM], "note": "台风后"}).json()
-    assert look["counts"] == {"waiting": 1, "normal": 0, "problem": 0, "unreachable": 0}
+    assert look["counts"] == {"waiting": 1, "normal": 0, "problem": 0, "unreachable": 0, "unanswered": 0}
     [note] = rows(duty, Notification, Notification.reason == "look")
     assert (note.channel, note.phone, note.alarm) == ("voice", "+8659187654321", None)
     assert note.text.startswith("【档案值守】派查：请马上派人到")
@@ -509,8 +512,43 @@ def test_a_call_to_look_that_nobody_took_stands_with_those_who_cannot_be_reached
     with duty.db.write() as session:
         session.scalar(select(Notification).where(Notification.reason == "look")).state = "undelivered"
     [look] = client.get(f"/api/v1/units/{COUNTY}/looks").json()
-    assert look["counts"] == {"waiting": 0, "normal": 0, "problem": 0, "unreachable": 1}
+    assert look["counts"] == {"waiting": 0, "normal": 0, "problem": 0, "unreachable": 1, "unanswered": 0}
     assert "联系不上 1" in client.get("/duty/looks", params={"unit": COUNTY}).text
+
+
+def test_whoever_does_not_answer_is_called_once_more_and_then_stands_as_unanswered_with_a_notice(duty):
+    client, job = duty.client("duty"), DutyConditions(duty.db, Workdays(), (), lambda _told: None)
+    client.post(f"/api/v1/units/{COUNTY}/looks", json={"rooms": [ROOM, OTHER]})
+    begun = duty.now
+
+    def later(minutes):
+        duty.now = begun + minutes * 60_000
+        job.ask_again(duty.now)
+        calls = rows(duty, Notification, Notification.reason == "look")
+        with duty.db.write() as session:
+            for row in session.scalars(select(Notification).where(Notification.state == "queued")):
+                row.state, row.sent_at = "delivered", duty.now
+        [look] = client.get(f"/api/v1/units/{COUNTY}/looks").json()
+        return len(calls), look["counts"]["waiting"], look["counts"]["unanswered"], len(rows(duty, Notice, Notice.open_key.is_not(None)))
+
+    assert [later(at) for at in (0, 14, 15, 16, 29, 30, 31)] == [(1, 2, 0, 0)] * 2 + [(2, 2, 0, 0)] * 3 + [(2, 0, 2, 1)] * 2
+    first, second = rows(duty, Notification, Notification.reason == "look")
+    assert (first.text, first.phone, first.channel) == (second.text, second.phone, second.channel)
+    assert "未答复 2" in client.get("/duty/looks", params={"unit": COUNTY}).text
+    assert "陈值班的派查有 2 间没有答复" in client.get("/notices").text
+    answer = posted(duty, f"/callbacks/voice/{second.id}", CallSid="CA2", To=second.phone, Digits="1")
+    assert said(answer)[0] == "已记录：平安。谢谢。"
+    assert later(32) == (2, 0, 0, 0), "a late answer counts, and the notice goes"
+
+
+def test_nobody_is_called_about_a_call_to_look_of_yesterday(duty):
+    client, job = duty.client("duty"), DutyConditions(duty.db, Workdays(), (), lambda _told: None)
+    client.post(f"/api/v1/units/{COUNTY}/looks", json={"rooms": [ROOM]})
+    with duty.db.write() as session:
+        session.scalar(select(Notification).where(Notification.reason == "look")).state = "undelivered"
+    assert job.ask_again(duty.now + 86_400_000) == 1
+    assert len(rows(duty, Notification, Notification.reason == "look")) == 1
+    assert [item.state for item in rows(duty, LookItem)] == ["unreachable"]
 
 
 def test_everybody_chooses_his_own_order_of_ways_and_a_form_or_a_list_sets_anybodys(duty):

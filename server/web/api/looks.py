@@ -138,7 +138,7 @@ async def answer_look(
 
 def _look(session: Session, call: LookCall) -> LookView:
     rows = looks.items(session, call.id)
-    counts = {state: sum(found == state for _, found in rows) for state in ("waiting", "normal", "problem", "unreachable")}
+    counts = {state: sum(found == state for _, found in rows) for state in ("waiting", "normal", "problem", "unreachable", "unanswered")}
     places = rooms.names(session, [row.room for row, _ in rows])
     return LookView(
         number=call.id, unit=call.unit, by=call.by, at=at(call.at), note=call.note, counts=counts,
