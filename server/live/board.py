@@ -292,7 +292,7 @@ class Board:
     def _tile(self, fact: RoomFact, now: int) -> RoomTile:
         points = sorted((self._points[i] for i in self._room_points.get(fact.code, ())), key=lambda p: (p.quantity, p.device, p.channel))
         views = tuple(view_of(point, self._readings.get(point.point_id), now) for point in points)
-        alarms = tuple(sorted(self._room_alarms.get(fact.code, {}).values(), key=alarm_order))
+        alarms = tuple(sorted(self._room_alarms.get(fact.code, {}).values(), key=lambda one: (one.drill, alarm_order(one))))
         missing = self._missing(fact, now)
         data = data_state(fact.demanded, missing)
         state = self._state(fact, data, now)

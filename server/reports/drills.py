@@ -16,19 +16,24 @@ from server.store.tables_drill import Drill
 
 TITLE = "告警演练报告"
 _MOST_LISTED = 200
+_OVER = ("ended", "failed")
+"""A drill that still runs has no result: it is counted as running and not as one in which nothing was detected."""
 _STAGES = (("detected_s", "测到"), ("told_s", "发出"), ("delivered_s", "送达"), ("answered_s", "答复"))
 
 
 def sheet(sources: Sources, unit: tuple[str, str], period: Period, now: int) -> Sheet:
     """The report of a unit (code, name) over a period; the last drill of each room counts."""
     with sources.db.read() as session:
-        every = drills.between(session, unit[0], period.since, min(period.until, now))
+        begun = drills.between(session, unit[0], period.since, min(period.until, now))
+        every = [row for row in begun if row.state in _OVER]
+        running = {row.room for row in begun if row.state not in _OVER}
         last = {row.room: row for row in every}
-        places = rooms.names(session, list(last))
+        places = rooms.names(session, sorted(last))
         due = [code for code, _ in drills.rooms(session, unit[0]) if code not in last]
+        latest = list(last.values())
         blocks = (
-            _overview(every, list(last.values()), due), _by_unit(session, unit[0], list(last.values()), due), _failed(session, every, places),
-            _left_out(session, due),
+            _overview(every, latest, due, len(running)), _by_unit(session, unit[0], latest, due), _failed(session, every, places),
+            _left_out(session, [code for code in due if code not in running]),
         )  # fmt: skip
     return Sheet(
         title=TITLE,
@@ -53,8 +58,10 @@ def _seconds(found: Sequence[Drill], stage: str) -> list[float]:
     return sorted(float(row.result[stage]) for row in found if row.result.get(stage) is not None)
 
 
-def _overview(every: Sequence[Drill], last: Sequence[Drill], due: Sequence[str]) -> Facts:
+def _overview(every: Sequence[Drill], last: Sequence[Drill], due: Sequence[str], running: int) -> Facts:
     pairs = [("演练间次", str(len(every))), ("覆盖库房", _of(len(last), len(last) + len(due), "在用"))]
+    if running:
+        pairs.append(("正在演练", f"{running} 间，还没有结果"))
     for stage, word in _STAGES:
         times = _seconds(last, stage)
         slow = f"，中位 {median(times):.0f} 秒，最慢 {times[-1]:.0f} 秒" if times else ""

@@ -30,9 +30,11 @@ def reading(number: int, at: int, value: float | None = 20.0, quality: str = "go
     return ReadingFact(point_id=number, value=value, quality=quality, taken_at=at, received_at=came, reason="", at=min(at + offset, came))
 
 
-def alarm(number: int, level: str, state: str = "active_unacked", *, room: str | None = ROOM.code, closed: bool = False) -> AlarmFact:
+def alarm(
+    number: int, level: str, state: str = "active_unacked", *, room: str | None = ROOM.code, closed: bool = False, drill: bool = False
+) -> AlarmFact:
     return AlarmFact(
-        alarm_id=number, room=room, unit=ROOM.unit, subject="s", rule="r", state=state, level=level, raised_at=T0 + number, closed=closed
+        alarm_id=number, room=room, unit=ROOM.unit, subject="s", rule="r", state=state, level=level, raised_at=T0 + number, closed=closed, drill=drill
     )
 
 
@@ -47,6 +49,14 @@ def state(board: Board, now: int) -> str:
     tile = board.room(ROOM.code, now)
     assert tile is not None
     return tile.state
+
+
+def test_a_drill_never_stands_before_a_real_alarm_of_the_room(board: Board) -> None:
+    board.apply([alarm(1, "urgent"), alarm(2, "critical", drill=True)])
+    tile = board.room(ROOM.code, T0)
+    assert tile is not None
+    assert tile.worst is not None
+    assert (tile.state, tile.worst.alarm_id, len(tile.alarms)) == ("urgent", 1, 2)
 
 
 def test_a_room_that_never_reported_is_blind() -> None:

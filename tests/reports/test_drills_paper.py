@@ -75,6 +75,17 @@ def test_a_province_drill_in_figures(sources):
     assert left_out.paragraphs == ("福州市局3号库房、厦门市局2号库房，共 2 间。",)
 
 
+def test_a_drill_that_still_runs_is_counted_as_running_and_not_as_undetected(sources):
+    with sources.db.write() as session:
+        for unit, number in ((EAST, 1), (EAST, 3)):
+            session.add(Drill(campaign=1, unit=unit, room=f"{unit}-0{number}", state="sent", due_at=NOW - 60_000, reason=""))
+    overview, _, _, left_out = made(sources).sheets[0].blocks
+    pairs = dict(overview.pairs)
+    assert (pairs["演练间次"], pairs["正在演练"]) == ("4", "2 间，还没有结果")
+    assert (pairs["覆盖库房"], pairs["测到"][:18]) == ("3 间，占在用 5 间的 60.0 %", "3 间，占已演练 3 间的 100.0 %"[:18])
+    assert left_out.paragraphs == ("厦门市局2号库房，共 1 间。",)
+
+
 def test_a_result_that_was_changed_afterwards_is_seen(sources):
     with sources.db.write() as session:
         row = session.get_one(Drill, 1)

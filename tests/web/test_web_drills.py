@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -244,6 +245,9 @@ def test_a_watch_check_compares_the_answer_with_the_sensor(field: Range) -> None
     checks.run_once(house.now)
     states = {row["id"]: row["state"] for row in field.chief.get("/api/v1/watch-checks").json()}
     assert states == {asked["id"]: "right", again["id"]: "wrong", third["id"]: "missed"}
+    page = field.desk.get(f"/watch-checks/{third['id']}", headers={"accept": "text/html"}).text
+    assert re.search(r"未答复</strong> · \S+ (温度|湿度)", page)
+    assert "发起，应在" in page
     assert field.chief.post("/api/v1/watch-checks", json={"unit": COUNTY}).status_code == 409, "old readings are no basis for a question"
 
 
