@@ -146,7 +146,8 @@ class Catalogue(_Frozen):
 
     def follow_up(self, key: str, facts: AlarmFacts, *, reply_hint: bool = False) -> str:
         """A text that follows the first: escalated, again, taken, cleared, assist, reopened, drill, drill_taken."""
-        return self._fill(self.follow[key], self._filling(facts, self._choice(facts), facts.minutes), reply_hint)
+        choice = self._choice(facts).model_copy(update={"time": "at"})  # of what comes after: when it came, not when the alarm began
+        return self._fill(self.follow[key], self._filling(facts, choice, facts.minutes), reply_hint)
 
     def summary(self, minutes: int, count: int, number: str) -> str:
         """S15: how many were held back for one phone, under the number of one of them."""

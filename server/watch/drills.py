@@ -30,22 +30,22 @@ class Drills:
 
     def take(self, point: PointInfo, sample: Sample, drill: int) -> None:
         """A tagged reading: every state and threshold rule of the point that it breaches raises the alarm of the drill, once."""
-        if sample.value is None:
-            return
+        row = self._steps.session.get(Drill, drill)
+        if sample.value is None or (row is not None and row.state == "ended"):
+            return  # what comes after the end calls nobody again
         for rule in point.rules:
             if rule.kind not in ("state", "threshold") or not rule.ladder[0].breached(sample.value):
                 continue
             mine = drilled(rule)
             key = Key(point.subject, mine.name)
             memory = self._steps.world.memory.get(key)
-            if memory is not None:
+            if memory is not None and memory.alarm is not None:
                 continue  # the drill of this point runs; its reading is repeated only for rules with a delay at the gateway
             result = step(mine, INITIAL, Seen(self._steps.now, sample.value, Quality.GOOD, point.key.quantity), self._steps.now)
             if not result.transitions:
                 continue
             memory = self._steps.world.memory[key] = Memory()
             alarm = self._steps.tx.apply(self._steps.of_point(point, key), mine, memory, result, via="drill")
-            row = self._steps.session.get(Drill, drill)
             if alarm is not None and row is not None and row.alarm is None:
                 row.alarm, row.detected_at, row.state = alarm.id, self._steps.now, "detected"
 

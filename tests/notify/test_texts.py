@@ -74,6 +74,8 @@ def test_the_examples_of_the_specification():
     assert TEXTS.first(facts(level="alarm")) == "【档案值守】一般：鼓楼东街01库湿度68%，已超上限20分钟。请关好门窗、开除湿机，1小时后复看。编号483925"
     assert TEXTS.follow_up("escalated", smoke).startswith("【档案值守】上报：鼓楼东街01库的烟感告警已20分钟无人接手")
     assert TEXTS.follow_up("cleared", facts()).startswith("【档案值守】恢复：鼓楼东街01库的湿度过高已于19:23恢复")
+    door = facts(rule="door_held", kind="state", quantity="door", since=BASE["at"] - 3 * 60_000)
+    assert "已于19:23恢复" in TEXTS.follow_up("cleared", door), "when it was over, not since when it had stood"
 
 
 def test_the_reply_hint_stands_before_the_number():

@@ -176,6 +176,19 @@ def test_nobody_answers(field: Range) -> None:
         assert session.query(Alarm).filter_by(drill=True).one().closed_at is not None
 
 
+def test_the_next_drill_of_a_room_is_detected_like_the_first(field: Range) -> None:
+    for _ in range(2):
+        ident = field.order(room=ROOM)
+        field.run()
+        field.tagged(ident)
+        assert {row["id"]: row["state"] for row in field.all()}[ident] == "detected"
+        field.run(ANSWER_MS)
+        field.tagged(ident)
+        assert {row["id"]: row["state"] for row in field.all()}[ident] == "ended"
+    with field.house.db.read() as session:
+        assert session.query(Alarm).filter_by(drill=True).count() == 2, "a reading that comes after the end calls nobody"
+
+
 def test_a_second_drill_of_a_room_waits_for_the_first(field: Range) -> None:
     first = field.order(room=ROOM)
     field.run()
