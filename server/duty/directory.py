@@ -1,6 +1,6 @@
 """Who can be told above a room: the units from its own upwards with their duty people at an instant, out of the database."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -26,9 +26,20 @@ class Directory:
 
     def organisation(self, unit: Unit, room: Room | None) -> Org:
         """The units from the room's own upwards with those who can be told, and the person of the room (or who stands in)."""
-        if unit.code not in self._chains:
-            self._chains[unit.code] = self._chain(unit)
+        self.gather((unit,))
         return Org(self._chains[unit.code], self._owner(room), roomless=room is None)
+
+    def gather(self, units: Iterable[Unit]) -> None:
+        """Read at once what is to be known of several units: one by one it takes as many queries for each of them."""
+        lines = {unit.code: self._line(unit) for unit in units if unit.code not in self._chains}
+        if not lines:
+            return
+        found = {one.code: one for line in lines.values() for one in line}
+        pairs = {row.unit: row.stand_in for row in self._session.scalars(select(UnitPair).where(UnitPair.unit.in_(found)))}
+        found |= {code: one for code in pairs.values() if (one := self._unit(code)) is not None}
+        members = self._members(list(found.values()))
+        for code, line in lines.items():
+            self._chains[code] = tuple(OrgUnit(one.code, one.level, members[one.code], members.get(pairs.get(one.code, ""), ())) for one in line)
 
     def _owner(self, room: Room | None) -> Member | None:
         if room is None or room.person is None:
@@ -37,15 +48,12 @@ class Directory:
         owner = self._session.get(Person, there) if there is not None else None
         return None if owner is None or owner.disabled_at is not None else _member(owner, owner.duty)
 
-    def _chain(self, unit: Unit) -> tuple[OrgUnit, ...]:
+    def _line(self, unit: Unit) -> list[Unit]:
+        """A unit and those above it."""
         line = [unit]
         while line[-1].parent is not None and (above := self._unit(line[-1].parent)) is not None and above not in line:
             line.append(above)
-        codes = [one.code for one in line]
-        pairs = {row.unit: row.stand_in for row in self._session.scalars(select(UnitPair).where(UnitPair.unit.in_(codes)))}
-        partners = [one for one in (self._unit(code) for code in pairs.values()) if one is not None]
-        members = self._members([*line, *partners])
-        return tuple(OrgUnit(one.code, one.level, members[one.code], members.get(pairs.get(one.code, ""), ())) for one in line)
+        return line
 
     def _unit(self, code: str) -> Unit | None:
         if code not in self._units:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from sqlalchemy import Update, select, update
+from sqlalchemy import Update, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from server.notify.channels import Channel, Message
@@ -21,6 +21,18 @@ from server.store.tables import Alarm, Notification
 
 _KNOWN = 500
 _BUSY_MS = 1_000
+# Built once, as in rows.py. No object of the session is brought up to date with them: none is read afterwards.
+_MINE = update(Notification).where(Notification.id == bindparam("mine")).execution_options(synchronize_session=False)
+_TAKE = _MINE.where(Notification.state == "queued").values(
+    state="claimed", claimed_at=bindparam("begin"), claimed_until=bindparam("end"), attempts=Notification.attempts + 1
+)
+_FOLLOW = _MINE.where(Notification.state == "claimed", Notification.claimed_until == bindparam("before")).values(claimed_until=bindparam("end"))
+_IDS = (
+    select(Notification.provider_id)
+    .where(Notification.phone == bindparam("to"), Notification.provider_id != "")
+    .order_by(Notification.id.desc())
+    .limit(_KNOWN)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +84,7 @@ class Claims:
                 row.due = now + _BUSY_MS
             return in_doubt
         claim = self._made(session, row, mode, now)
-        return claim if changed(session, taking(claim)) else False
+        return claim if taken(session, claim) else False
 
     def plain(self, session: Session, ident: int, now: int) -> Claim | None:
         """A claim that asks for no look at other messages, read without the writers' turn: a call that is not wanted any more is dropped by whoever
@@ -80,6 +92,7 @@ class Claims:
         row = session.get(Notification, ident)
         if row is None or row.state != "queued" or row.due > now or row.channel not in self._channels or row.error == THROTTLED:
             return None
+        _held = session.get(Alarm, row.alarm) if row.alarm is not None else None  # a session knows a row as long as somebody holds it
         if not self._channels[row.channel].abilities.tells_apart or not self.worth(session, row, now):
             return None
         if self._throttle is not None and not self._throttle.is_far(session, row, now):
@@ -118,12 +131,11 @@ class Claims:
 
     def _message(self, session: Session, row: Notification, now: int) -> Message:
         alarm = session.get(Alarm, row.alarm) if row.alarm is not None else None
-        others = select(Notification.provider_id).where(Notification.phone == row.phone, Notification.provider_id != "")
         return Message(
             id=row.id, phone=row.phone, text=row.text, number=row.number, since=row.created_at, now=now,
             validity_s=max(row.created_at + self._settings.validity_ms - now, 1000) // 1000,
             level=alarm.level if alarm is not None else "", reason=row.reason, drill=alarm.drill if alarm is not None else False,
-            known=frozenset(session.scalars(others.order_by(Notification.id.desc()).limit(_KNOWN))),
+            known=frozenset(session.scalars(_IDS, {"to": row.phone})),
         )  # fmt: skip
 
     def discard(self, session: Session, row: Notification, now: int) -> None:
@@ -158,13 +170,12 @@ def _under_way(session: Session, row: Notification) -> list[str]:
     return [error for ident, state, error in found if state == "claimed" and ident != row.id]
 
 
-def taking(claim: Claim) -> Update:
+def taken(session: Session, claim: Claim) -> bool:
     """Take the claim, if the row is still as it was seen."""
-    row = update(Notification).where(Notification.id == claim.message.id)
+    values = {"mine": claim.message.id, "end": claim.until}
     if claim.mode == "lookup":
-        return row.where(Notification.state == "claimed", Notification.claimed_until == claim.before).values(claimed_until=claim.until)
-    taken = {"state": "claimed", "claimed_at": claim.attempted_at, "claimed_until": claim.until, "attempts": Notification.attempts + 1}
-    return row.where(Notification.state == "queued").values(**taken)
+        return changed(session, _FOLLOW, values | {"before": claim.before})
+    return changed(session, _TAKE, values | {"begin": claim.attempted_at})
 
 
 def held(claim: Claim) -> Update:

@@ -1,27 +1,37 @@
 """Rows that are written once: steps of an escalation, messages of the outbox, and the conditional update on which claims rest."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Update, select
+from sqlalchemy import CursorResult, Update, bindparam, select
 from sqlalchemy.orm import Session
 
 from server.duty.routing import Recipient
 from server.notify.situation import REACHED, Situation
 from server.store.tables import EscalationStep, Notification
 
+# What is asked for each message is built once: to put a statement together takes longer than to run it.
+_STEP = select(EscalationStep.id).where(
+    EscalationStep.alarm == bindparam("of"), EscalationStep.annunciation == bindparam("call"), EscalationStep.reason == bindparam("why"),
+    EscalationStep.step == bindparam("number"),
+)  # fmt: skip
+_SAID = (
+    select(Notification.id)
+    .where(Notification.phone == bindparam("to"), Notification.channel == bindparam("by"), Notification.text == bindparam("words"))
+    .where(Notification.created_at > bindparam("after"), Notification.state.in_(REACHED))
+    .limit(1)
+)
 
-def changed(session: Session, statement: Update) -> bool:
+
+def changed(session: Session, statement: Update, values: Mapping[str, Any] | None = None) -> bool:
     """Run an UPDATE and say whether it changed a row. Its WHERE carries the state that the row must still be in."""
-    result = cast(CursorResult[Any], session.execute(statement))
+    result = cast(CursorResult[Any], session.execute(statement, values))
     return result.rowcount > 0
 
 
 def has_step(session: Session, alarm: int, annunciation: int, step: int, reason: str) -> bool:
     """Whether an annunciation has a step, whatever its state."""
-    known = select(EscalationStep.id).where(
-        EscalationStep.alarm == alarm, EscalationStep.annunciation == annunciation, EscalationStep.reason == reason, EscalationStep.step == step
-    )
-    return session.scalar(known) is not None
+    return session.scalar(_STEP, {"of": alarm, "call": annunciation, "why": reason, "number": step}) is not None
 
 
 def message(found: Situation, step: int, one: Recipient, text: str, due: int) -> dict[str, Any]:
@@ -36,9 +46,7 @@ def message(found: Situation, step: int, one: Recipient, text: str, due: int) ->
 
 def said_before(session: Session, one: Recipient, text: str, since: int) -> bool:
     """The very same words to the same phone by the same channel say nothing new, and carriers refuse them."""
-    query = select(Notification.id).where(Notification.phone == one.phone, Notification.channel == one.channel, Notification.text == text)
-    query = query.where(Notification.created_at > since, Notification.state.in_(REACHED))
-    return session.scalar(query.limit(1)) is not None
+    return session.scalar(_SAID, {"to": one.phone, "by": one.channel, "words": text, "after": since}) is not None
 
 
 def said_since(session: Session, since: int) -> set[tuple[str, str, str]]:

@@ -14,12 +14,12 @@ that comes back from a long stall changes nothing. The look-up searches from the
 import logging
 from collections.abc import Callable
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session, aliased
 
 from server.notify import receipts
 from server.notify.channels import Channel, ChannelError, Failure, Receipt
-from server.notify.claims import Claim, Claims, SendSettings, held, own, taking
+from server.notify.claims import Claim, Claims, SendSettings, held, own, taken
 from server.notify.expand import Count
 from server.notify.fallback import Fallback
 from server.notify.receipts import FINAL, RANK
@@ -41,6 +41,15 @@ _LOST = (  # built once, as the steps that are due are (expand.py)
     .order_by(Notification.id)
     .limit(bindparam("most"))
 )
+_OTHER = select(_TWIN.id).where(_TWIN.provider_id == bindparam("theirs"), _TWIN.id != bindparam("mine"))
+_SENT = (
+    update(Notification)
+    .where(Notification.id == bindparam("mine"), Notification.state == "claimed", Notification.claimed_until == bindparam("end"))
+    .values(state="sent", sent_at=bindparam("at"), provider_id=bindparam("theirs"), claimed_until=None, error="")
+    .execution_options(synchronize_session=False)
+)
+_SENT_FIRST = _SENT.where(Notification.receipt == "", ~_OTHER.exists()).values(receipt=bindparam("said"), receipt_at=bindparam("at"))
+"""Also the first that is said of it, where no other message has the provider's id."""
 _IN_VAIN = 8
 """So many tries without any answer that says what became of a message: the same text twice on a telephone is better than none."""
 
@@ -65,7 +74,7 @@ class Sender:
             with self._db.write() as session:
                 claim = self._claims.take(session, ident, now)
         else:
-            claim = self._together.write(lambda session: plain if changed(session, taking(plain)) else False)
+            claim = self._together.write(lambda session: plain if taken(session, plain) else False)
         if isinstance(claim, bool):
             return claim
         if claim.mode == "send":
@@ -112,23 +121,22 @@ class Sender:
 
     def _sent(self, claim: Claim, receipt: Receipt, now: int, result: str) -> bool:
         """Store the provider's id. False when another message already has it: then this one was not found after all."""
-        taken = self._together.write(lambda session: self._record(session, claim, receipt, now))
-        if taken:
+        stored = self._together.write(lambda session: self._record(session, claim, receipt, now))
+        if stored:
             self._count(claim.channel.name, result)
-        return taken
+        return stored
 
     @staticmethod
     def _record(session: Session, claim: Claim, receipt: Receipt, now: int) -> bool:
-        other = select(_TWIN.id).where(_TWIN.provider_id == receipt.provider_id, _TWIN.id != claim.message.id)
-        values = {"state": "sent", "sent_at": now, "provider_id": receipt.provider_id, "claimed_until": None, "error": ""}
-        if RANK.get(receipt.status, FINAL) < FINAL:  # nearly all: one statement, behind which the alarms wait
-            first = held(claim).where(Notification.receipt == "", ~other.exists())
-            if changed(session, first.values(**values, receipt=receipt.status, receipt_at=now)):
-                return True
-        if session.scalar(other.limit(1)) is not None:
+        mine = {"mine": claim.message.id, "theirs": receipt.provider_id}
+        values = mine | {"end": claim.until, "at": now}
+        plain = RANK.get(receipt.status, FINAL) < FINAL  # nearly all: one statement, behind which the alarms wait
+        if plain and changed(session, _SENT_FIRST, values | {"said": receipt.status}):
+            return True
+        if session.scalar(_OTHER, mine) is not None:
             log.error("notification %d: %s is already the id of another one", claim.message.id, receipt.provider_id)
             return False
-        if not changed(session, held(claim).values(**values)):
+        if not changed(session, _SENT, values):
             log.error("notification %d was sent as %s after its claim was lost", claim.message.id, receipt.provider_id)
         receipts.apply_receipt(session, receipt.provider_id, receipt.status, receipt.error_code, now)
         return True

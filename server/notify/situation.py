@@ -1,7 +1,7 @@
 """What the database knows about a due step: the alarm, who is above its room, who was told. Read within the caller's transaction."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, select
@@ -85,15 +85,17 @@ class Situation:
         )  # fmt: skip
 
 
-def prefetch(session: Session, steps: Collection[int], alarms: Collection[int]) -> None:
-    """The rows of many steps in five queries; the session, which knows its rows only as long as somebody holds them, keeps them to its end."""
+def prefetch(session: Session, steps: Collection[int], alarms: Collection[int]) -> Sequence[Unit]:
+    """The rows of many steps in five queries; the session, which knows its rows only as long as somebody holds them, keeps them to its end. Returns
+    the units."""
     found = list[Base](session.scalars(select(EscalationStep).where(EscalationStep.id.in_(steps))))
     found += session.scalars(select(Transition).where(Transition.id.in_([step.annunciation for step in found if isinstance(step, EscalationStep)])))
     concerned = session.scalars(select(Alarm).where(Alarm.id.in_(alarms))).all()
     found += concerned
     found += session.scalars(select(Room).where(Room.code.in_({alarm.room for alarm in concerned if alarm.room is not None})))
-    found += session.scalars(select(Unit).where(Unit.code.in_({alarm.unit for alarm in concerned})))
-    session.info["prefetched"] = found
+    units = session.scalars(select(Unit).where(Unit.code.in_({alarm.unit for alarm in concerned}))).all()
+    session.info["prefetched"] = [*found, *units]
+    return units
 
 
 def load(session: Session, step: EscalationStep) -> Situation:

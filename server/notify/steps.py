@@ -7,12 +7,13 @@ from typing import TypeVar
 from sqlalchemy import update
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
+from server.duty.directory import Directory
 from server.notify import situation
 from server.notify.draft import Draft, Due
 from server.notify.expand import Count, Expander
 from server.notify.morning import Morning
 from server.store.session import Database
-from server.store.tables import EscalationStep
+from server.store.tables import EscalationStep, Unit
 
 T = TypeVar("T")
 
@@ -37,6 +38,16 @@ def _each(due: Sequence[Due], work: Callable[[Due], T]) -> tuple[list[T], list[i
     return done, broken
 
 
+def _gather(directory: Directory, units: Sequence[Unit]) -> None:
+    """What cannot be read together is read step by step, where what is broken is set aside alone."""
+    try:
+        directory.gather(units)
+    except DBAPIError:
+        raise
+    except Exception:
+        log.exception("the people of %d units cannot be read together", len(units))
+
+
 class Steps:
     """Used by one thread. `count(channel, result)` feeds the metrics; a step that breaks the program is counted for `channel`."""
 
@@ -50,7 +61,7 @@ class Steps:
             due = self._expander.due(session, now, _STEPS)
             directory = self._expander.directory(session, now)
             if due:
-                situation.prefetch(session, [one.step for one in due], [one.alarm for one in due])
+                _gather(directory, situation.prefetch(session, [one.step for one in due], [one.alarm for one in due]))
             drafts, broken = _each(due, lambda one: self._expander.expand(session, one, now, directory))
         for ident in broken:
             self._set_aside(ident, now)
