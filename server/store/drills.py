@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from server.store.tables import Alarm, Notification, Point, Room, Transition
-from server.store.tables_drill import Drill, DrillCampaign, WatchCheck
+from server.store.tables_drill import Drill, DrillCampaign, DrillPlan, WatchCheck
 from server.store.units import below
 
 QUANTITIES = ("smoke", "leak", "door", "motion", "power")
@@ -37,6 +37,11 @@ def campaigns(session: Session, scope: str | None, limit: int = 20) -> Sequence[
     query = select(DrillCampaign, func.count(Drill.id), detected, done).join(Drill, Drill.campaign == DrillCampaign.id)
     query = query.where(DrillCampaign.unit.in_(below(scope))).group_by(DrillCampaign.id).order_by(DrillCampaign.id.desc())
     return [(row[0], row[1], row[2], row[3]) for row in session.execute(query.limit(limit))]
+
+
+def plans(session: Session, scope: str | None) -> Sequence[DrillPlan]:
+    """Standing orders of a subtree, the newest first."""
+    return session.scalars(select(DrillPlan).where(DrillPlan.unit.in_(below(scope))).order_by(DrillPlan.at.desc(), DrillPlan.unit)).all()
 
 
 def rooms(session: Session, unit: str, room: str | None = None) -> Sequence[tuple[str, str]]:

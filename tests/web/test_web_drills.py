@@ -288,8 +288,27 @@ def test_staffed_desks_are_asked_about_as_often_as_set(field: Range) -> None:
     assert {row["asked_by"] for row in asked} == {"定时"}
 
 
+def test_a_standing_order_is_made_and_ended_on_the_page(field: Range) -> None:
+    html = {"accept": "text/html"}
+
+    def order(days: str) -> int:
+        return field.chief.post("/drills/plan", data={"unit": COUNTY, "every_days": days}, headers=html).status_code
+
+    assert order("30") == 303
+    page = field.chief.get("/drills", headers=html).text
+    assert "每间库房每 30 天一次" in page
+    assert field.desk.post("/drills/plan", data={"unit": COUNTY, "every_days": "1"}, headers=html).status_code == 403
+    assert 'action="/drills/plan"' not in field.desk.get("/drills", headers=html).text
+    for wrong in ("", "-1", "367", "00000099", "九", "²"):
+        assert order(wrong) == 422
+    assert order("0") == 303
+    assert "每间库房每" not in field.chief.get("/drills", headers=html).text
+
+
 def test_the_page_of_drills(field: Range) -> None:
     html = {"accept": "text/html"}
+    for wrong in ("", "35010200000000", "350102000000-0123456789"):
+        assert field.chief.post("/drills", data={"place": wrong}, headers=html).status_code == 422
     assert field.chief.post("/drills", data={"place": ROOM}, headers=html).status_code == 303
     assert field.chief.post("/watch-checks", data={"unit": COUNTY}, headers=html).status_code == 303
     field.run()

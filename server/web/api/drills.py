@@ -20,6 +20,7 @@ from server.web.routers import api_router
 from server.web.services import Services
 
 router = api_router("drills", refusals=PROBLEMS)
+MOST_DAYS = 366
 Ident = Annotated[int, Path(ge=1, lt=1 << 63)]
 Ordering = Annotated[Principal, Depends(require(Action.DRILL))]
 Asking = Annotated[Principal, Depends(require(Action.WATCH_CHECK))]
@@ -46,7 +47,7 @@ class StandingOrder(Body):
     """Every room of a unit once in `every_days`; 0 ends it."""
 
     unit: Unit
-    every_days: int = Field(ge=0, le=366)
+    every_days: int = Field(ge=0, le=MOST_DAYS)
 
 
 class CampaignView(BaseModel):

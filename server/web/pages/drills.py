@@ -7,11 +7,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from server.store import drills, rooms, units
-from server.store.tables_drill import DrillPlan, WatchCheck
+from server.store.tables_drill import WatchCheck
 from server.web.api import drills as api
 from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
 from server.web.auth import Principal, ServicesOf, require, require_unit
-from server.web.pages.common import ScreensOf
+from server.web.pages.common import ScreensOf, fitting
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
 from server.web.routers import page_router
@@ -36,11 +36,12 @@ def listing(
         shown, checks = found[:PER_PAGE], drills.checks(session, who.unit, 20)
         places = rooms.names(session, [*(row.room for row in shown), *(row.room for row in checks)])
         orders = drills.campaigns(session, who.unit)
-        names = units.names(session, [*(row.unit for row in shown), *(row[0].unit for row in orders), *(row.unit for row in checks)])
-        plan = session.get(DrillPlan, who.unit) if who.unit else None
+        plans = drills.plans(session, who.unit)
+        concerned = (row.unit for rows in (shown, [order for order, *_ in orders], checks, plans) for row in rows)
+        names = units.names(session, list(concerned))
     more = encode_cursor(shown[-1].id) if len(found) > PER_PAGE else None
     return screens.page(
-        request, "drills.html", who=who, rows=shown, orders=orders, checks=checks, places=places, names=names, campaign=campaign, plan=plan,
+        request, "drills.html", who=who, rows=shown, orders=orders, checks=checks, places=places, names=names, campaign=campaign, plans=plans,
         more=more, unit=who.unit,
     )  # fmt: skip
 
@@ -52,9 +53,20 @@ async def begin(request: Request, services: ServicesOf, who: Annotated[Principal
     place, note = str(form.get("place", "")).strip(), str(form.get("note", "")).strip()[:200]
     if not place:
         raise invalid("请填单位编号或库房编号。", "place", "required")
-    body = api.DrillOrder(room=place, note=note) if "-" in place else api.DrillOrder(unit=place, note=note)
+    body = fitting(api.DrillOrder, **{"room" if "-" in place else "unit": place}, note=note)
     made = await run_in_threadpool(api.campaign, services, who, body)
     return RedirectResponse(f"/drills?campaign={made.id}", 303)
+
+
+@router.post("/drills/plan")
+async def arrange(request: Request, services: ServicesOf, who: Annotated[Principal, Depends(require(Action.DRILL))]) -> Response:
+    """A standing order from the form."""
+    form = await request.form()
+    unit, days = str(form.get("unit", "")).strip(), str(form.get("every_days", "")).strip()
+    if not days.isdecimal() or len(days) > len(str(api.MOST_DAYS)) or int(days) > api.MOST_DAYS:
+        raise invalid("请填 0 至 366 的整数，0 为取消。", "every_days", "not a number of days")
+    await run_in_threadpool(api.plan, api.StandingOrder(unit=unit[:12], every_days=int(days)), who, services)
+    return RedirectResponse("/drills", 303)
 
 
 @router.post("/watch-checks")
