@@ -4,6 +4,7 @@ The first room that was accepted, or that a person has set since, stays: a file 
 waits for a correction in the file to come about by itself, both are named until they agree.
 """
 
+import uuid
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import func, insert, select
@@ -26,7 +27,7 @@ def told(session: Session, gateway: str) -> dict[str, str]:
 def tell(session: Session, gateway: str, rooms: Mapping[str, str], now: int) -> None:
     """Keep what a birth names; nothing, when all agree again."""
     kept = dict(sorted(rooms.items())[:_MOST])
-    row = {"gateway": gateway, "ident": f"{KIND}-{now}", "at": now, "received_at": now, "kind": KIND, "detail": kept}
+    row = {"gateway": gateway, "ident": f"{KIND}-{uuid.uuid4().hex[:12]}", "at": now, "received_at": now, "kind": KIND, "detail": kept}
     session.connection().execute(insert(GatewayEvent).values(**row))
 
 

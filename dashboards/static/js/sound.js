@@ -121,8 +121,9 @@ if (control && document.body.dataset.stream) {
     beat();
   });
   horn.querySelector('[data-f="silence"]').addEventListener('click', silence);
-  // Browsers let a page sound only after somebody has touched it.
-  for (const name of ['pointerdown', 'pointerup', 'keydown']) document.addEventListener(name, () => context?.resume().then(beat), { capture: true });
+  // Browsers let a page sound only after somebody has touched it. The bar changes when the pointer is up: what is under it must not move before.
+  document.addEventListener('pointerdown', () => context?.resume(), { capture: true });
+  for (const name of ['pointerup', 'keydown']) document.addEventListener(name, () => context?.resume().then(beat), { capture: true });
   document.addEventListener('aw:snapshot', (event) => {
     waiting.clear();
     event.detail.alarms.forEach(note);
