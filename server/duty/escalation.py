@@ -13,7 +13,7 @@ A file names roles, never persons: roles are resolved through the unit tree (rou
     special: [{when: {rule: duty_vacancy}, steps: [{after: 0s, to: [unit_charge]}]}]   # ladders of their own
     supervision: {critical: [{after: 0s, to: [county_duty]}]}   # told who has it; an answer of the handler never silences it
     progress: {critical: {ask: 10m, expire: 5m}}           # asked after `ask` without progress, `expire` later the take-over runs out
-    unanswered: {critical: 30m}                            # all were told, nobody answers: the last step again at this pace, for ever
+    unanswered: {critical: 30m}                            # all were told, nobody answers: the last step again at this pace, then ever rarer
     ways: {critical: [sms, voice]}                         # how people are reached at once; sms where it says nothing
     working_hours: {from: "08:00", until: "18:00", levels: [alarm]}   # day of `levels`; the levels named here wait for working hours
     last_resort: [nearest_duty]                            # when no step reached anybody

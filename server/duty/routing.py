@@ -234,7 +234,7 @@ def _resolve(step: StepContext, steps: Sequence[Step], org: Org, table: Escalati
             return Plan(recipients=people, step=index, skipped=tuple(skipped), next_due=_next_due(step, steps, index, table, now))
         skipped.append(index)
     last = len(steps)
-    if step.told and (pace := _pace(step, table)) is not None:
+    if step.told and (pace := _pace(step, table, now)) is not None:
         people = next((found for one in reversed(steps) if (found := _people(one.to, org, step, table))), ())
         return Plan(recipients=people, step=max(step.step, last), skipped=tuple(skipped), next_due=now + pace)
     people = _first(table.last_resort, org, step, table) if not step.told and step.step <= last else ()
@@ -244,14 +244,16 @@ def _resolve(step: StepContext, steps: Sequence[Step], org: Org, table: Escalati
 def _next_due(step: StepContext, steps: Sequence[Step], index: int, table: EscalationTable, now: int) -> int | None:
     base = step.due if now - step.due <= LATE_MS else now
     if index + 1 >= len(steps):
-        pace = _pace(step, table)
+        pace = _pace(step, table, now)
         return None if pace is None else base + pace
     return base + steps[index + 1].after - steps[index].after
 
 
-def _pace(step: StepContext, table: EscalationTable) -> int | None:
-    """How often the last step is said again when everybody was told and nobody has answered; None: never."""
-    return None if step.stage in table.before_acceptance.stages else table.unanswered.get(step.level)
+def _pace(step: StepContext, table: EscalationTable, now: int) -> int | None:
+    """After what the last step is said again when everybody was told and nobody has answered; None: never. From two hours on rarer: an alarm of days
+    would else ring a thousand times and be switched off with the telephone."""
+    pace = None if step.stage in table.before_acceptance.stages else table.unanswered.get(step.level)
+    return None if pace is None else max(pace, (now - step.annunciated_at) // 4)
 
 
 def _people(roles: Iterable[str], org: Org, step: StepContext, table: EscalationTable) -> tuple[Recipient, ...]:
