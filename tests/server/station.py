@@ -52,6 +52,16 @@ class Station:
         self.connection = 0
         self.serve()
 
+    @classmethod
+    def on_line(cls, made, folder):
+        """One that has said everything before anything happens."""
+        station = cls(made, folder)
+        station.live(1)
+        station.connect()
+        station.live(20)
+        assert station.owed() <= 2
+        return station
+
     def boot(self):
         """The agent starts."""
         self.spool = Spool(self.folder, self.made.GATEWAY, SpoolSettings(synchronous="off"), self.made.now)

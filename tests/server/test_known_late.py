@@ -14,11 +14,7 @@ from tests.server.station import Station
 
 @pytest.fixture
 def station(slice_, tmp_path):
-    made = Station(slice_, tmp_path / "edge")
-    made.live(1)
-    made.connect()
-    made.live(20)
-    assert made.owed() <= 2, "it is on line before anything happens"
+    made = Station.on_line(slice_, tmp_path / "edge")
     yield made
     made.spool.close()
 
