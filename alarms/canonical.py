@@ -39,6 +39,6 @@ def rule_dict(rule: Rule) -> dict[str, Any]:
 
 
 def _variant_dict(variant: Rule, rule: Rule) -> dict[str, Any]:
-    whole, usual = rule_dict(variant), dict(rule.options)
+    whole, usual = rule_dict(variant), rule.settings
     own = [key for key, value in variant.options if value != usual[key]]
     return {key: whole[key] for key in ("ladder", "deadband", "off_delay", "source", *own)}

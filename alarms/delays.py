@@ -25,7 +25,7 @@ def judge(rule: Rule, state: AlarmState, value: float, at: int) -> AlarmState:
             onsets.append(_onset(state, rung.level) or Onset(rung.level, at, value))
     if tuple(onsets) == state.onsets and tuple(releases) == state.releases:
         return state
-    return replace(state, onsets=tuple(onsets), releases=tuple(releases))
+    return state._replace(onsets=tuple(onsets), releases=tuple(releases))
 
 
 def held(state: AlarmState, rung: Rung) -> bool:
@@ -34,11 +34,17 @@ def held(state: AlarmState, rung: Rung) -> bool:
 
 
 def _onset(state: AlarmState, level: Level) -> Onset | None:
-    return next((onset for onset in state.onsets if onset.level == level), None)
+    for onset in state.onsets:
+        if onset.level == level:
+            return onset
+    return None
 
 
 def _release(state: AlarmState, level: Level) -> Release | None:
-    return next((release for release in state.releases if release.level == level), None)
+    for release in state.releases:
+        if release.level == level:
+            return release
+    return None
 
 
 def settle(rule: Rule, state: AlarmState, at: int, value: float | None) -> Moved:
@@ -54,7 +60,7 @@ def settle(rule: Rule, state: AlarmState, at: int, value: float | None) -> Moved
     if max(holding) == state.level:
         return state, ()
     level = max(holding)
-    after = replace(state, level=level, releases=tuple(release for release in state.releases if release.level <= level))
+    after = state._replace(level=level, releases=tuple(release for release in state.releases if release.level <= level))
     return after, (changed("deescalated", state, after, at, value=value),)
 
 
@@ -67,8 +73,7 @@ def _raise(state: AlarmState, level: Level, at: int, value: float | None) -> Mov
     seen = value if value is not None or onset is None else onset.value
     name = "escalated" if state.tripped else "re_raised" if state.open else "raised"
     told = not state.inhibited
-    after = replace(
-        state,
+    after = state._replace(
         tripped=True,
         level=level,
         acknowledged=False,
@@ -78,16 +83,15 @@ def _raise(state: AlarmState, level: Level, at: int, value: float | None) -> Mov
         releases=(),
     )
     if name != "escalated":
-        after = replace(after, raised_at=at, raised_value=seen, cleared_at=None, occurrence=state.occurrence + 1 if state.open else 1)
+        after = after._replace(raised_at=at, raised_value=seen, cleared_at=None, occurrence=state.occurrence + 1 if state.open else 1)
     if name == "raised":
-        after = replace(after, acked_at=None, acked_by="")
+        after = after._replace(acked_at=None, acked_by="")
     return after, (changed(name, state, after, at, value=seen, annunciate=told),)
 
 
 def clear(rule: Rule, state: AlarmState, at: int, value: float | None, name: str = "") -> Moved:
     """The condition is gone: what nobody was told about closes, what people have seen too; the rest waits for them. `name`: another than its own."""
-    after = replace(
-        state,
+    after = state._replace(
         tripped=False,
         latched=rule.latch,
         acknowledged=state.acknowledged or not (state.announced or rule.latch),
@@ -97,7 +101,7 @@ def clear(rule: Rule, state: AlarmState, at: int, value: float | None, name: str
     )
     changes: tuple[Change, ...] = (changed(name or ("latched" if rule.latch else "cleared"), state, after, at, value=value),)
     if after.shelve_one_shot:
-        after, more = lift(after, replace(after, shelved_until=None, shelve_one_shot=False), "shelf_expired", at)
+        after, more = lift(after, after._replace(shelved_until=None, shelve_one_shot=False), "shelf_expired", at)
         changes += more
     return after, changes
 
@@ -105,7 +109,7 @@ def clear(rule: Rule, state: AlarmState, at: int, value: float | None, name: str
 def run(rule: Rule, state: AlarmState, horizon: int, now: int) -> Moved:
     """Fire every timer up to `now` (delays: up to `horizon`) at its own instant, in time order: rare ticks and frequent ones come to the same."""
     changes: tuple[Change, ...] = ()
-    while True:
+    while not state.timeless:
         delay = min((instant for instant in delays(rule, state) if instant <= horizon), default=None)
         clock = min((entry for entry in clocks(rule, state) if entry[0] <= now), default=None, key=lambda entry: entry[0])
         if delay is not None and (clock is None or delay <= clock[0]):
@@ -113,14 +117,14 @@ def run(rule: Rule, state: AlarmState, horizon: int, now: int) -> Moved:
         elif clock is not None:
             state, more = clock[1](state, clock[0])
         else:
-            return state, changes
+            break
         changes += more
+    return state, changes
 
 
 def rewound(state: AlarmState, now: int) -> AlarmState:
     """After a clock that was ahead has been put back to `now`: delays that run have begun by now, and readings from the future are forgotten."""
-    return replace(
-        state,
+    return state._replace(
         onsets=tuple(replace(onset, since=min(onset.since, now)) for onset in state.onsets),
         releases=tuple(replace(release, since=min(release.since, now)) for release in state.releases),
         cleared_at=None if state.cleared_at is None else min(state.cleared_at, now),
@@ -159,10 +163,10 @@ def clocks(rule: Rule, state: AlarmState) -> list[tuple[int, Callable[[AlarmStat
 
 
 def _shelf_expired(state: AlarmState, at: int) -> Moved:
-    return lift(state, replace(state, shelved_until=None, shelve_one_shot=False), "shelf_expired", at)
+    return lift(state, state._replace(shelved_until=None, shelve_one_shot=False), "shelf_expired", at)
 
 
 def _re_alarm(state: AlarmState, at: int) -> Moved:
     told = not state.inhibited
-    after = replace(state, acknowledged=False, announced=state.announced or told)
+    after = state._replace(acknowledged=False, announced=state.announced or told)
     return after, (changed("re_alarmed", state, after, at, annunciate=told),)

@@ -27,7 +27,7 @@ def explain_rule(chain: Sequence[Rule], changes: Changes) -> dict[str, Any]:
         "deadband": rule.deadband,
         "off_delay_s": rule.off_delay_ms / 1000,
         "latch": rule.latch,
-        "options": dict(rule.options),
+        "options": dict(rule.settings),
         "source": rule.source,
         "levels": [_level(rung, chain, changes) for rung in rule.ladder],
     }

@@ -1,7 +1,5 @@
 """Inhibits laid on an alarm and taken off again, and the named transition that every change of state is told by."""
 
-from dataclasses import replace
-
 from alarms.state import AlarmState, Change
 
 Moved = tuple[AlarmState, tuple[Change, ...]]
@@ -21,10 +19,10 @@ def lift(state: AlarmState, after: AlarmState, name: str, at: int, by: str = "",
         return after, (changed(name, state, after, at, by, note),)
     told = after.tripped or (after.latched and not after.acknowledged)
     if told:
-        after = replace(after, acknowledged=False, announced=True)
+        after = after._replace(acknowledged=False, announced=True)
     changes = (changed(name, state, after, at, by, note, annunciate=told),)
     if after.machine == "cleared_unacked" and by_person:
-        closed = replace(after, acknowledged=True)
+        closed = after._replace(acknowledged=True)
         return closed, (*changes, changed("closed", after, closed, at, by))
     return after, changes
 

@@ -12,8 +12,6 @@ Where the standard leaves a choice:
 - When the last inhibit ends and the condition holds, the alarm asks anew, even if it had been acknowledged.
 """
 
-from dataclasses import replace
-
 from alarms.delays import clear, clocks, delays, judge, run, settle
 from alarms.inhibits import Moved
 from alarms.kinds import KINDS
@@ -78,6 +76,8 @@ def advance(rule: Rule, state: AlarmState, until: int, deadline: int | None) -> 
 
 def next_due(rule: Rule, state: AlarmState, fresh: bool = True) -> int | None:
     """The next instant at which a Tick can matter; without fresh data only the shelf, the re-alarm and a silence rule's own delays run."""
+    if state.timeless:
+        return None
     instants = [instant for instant, _ in clocks(rule, state)]
     if fresh or KINDS[rule.kind].silent:
         instants += delays(rule, state)
@@ -89,9 +89,9 @@ def _seen(rule: Rule, state: AlarmState, event: Seen) -> Moved:
     reading = event.value if event.usable else BAD_READING if kind.judges_bad else None
     if reading is None:
         return state, ()
-    memory, value = kind.evaluate(dict(rule.options), state.memory, event.at, event.quantity or rule.quantity, reading, event.source)
+    memory, value = kind.evaluate(rule.settings, state.memory, event.at, event.quantity or rule.quantity, reading, event.source)
     if memory is not state.memory:
-        state = replace(state, memory=memory)
+        state = state._replace(memory=memory)
     if value is None:
         return state, ()
     state = judge(rule, state, value, event.at)

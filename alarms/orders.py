@@ -1,7 +1,5 @@
 """What people and the system may ask of an alarm, and what the standard or the rule forbids: the second half of lifecycle.step."""
 
-from dataclasses import replace
-
 from alarms.inhibits import Moved, changed, inhibit, lift
 from alarms.model import Rule, duration_text
 from alarms.state import (
@@ -48,18 +46,18 @@ def command(rule: Rule, state: AlarmState, event: Event, now: int) -> Moved:
         case Shelve():
             moved = _shelve(rule, state, event, now)
         case Unshelve(by):
-            moved = lift(state, replace(state, shelved_until=None, shelve_one_shot=False), "unshelved", now, by)
+            moved = lift(state, state._replace(shelved_until=None, shelve_one_shot=False), "unshelved", now, by)
         case Reset():
             moved = _reset(state, event, now)
         case Suppress():
             moved = _suppress(rule, state, event, now)
         case Unsuppress(cause):
-            after = replace(state, suppressed=tuple(other for other in state.suppressed if other != cause))
+            after = state._replace(suppressed=tuple(other for other in state.suppressed if other != cause))
             moved = lift(state, after, "unsuppressed", now, note=cause, by_person=False)
         case OutOfService():
             moved = _retire(rule, state, event, now)
         case ReturnToService(by):
-            moved = lift(state, replace(state, out_of_service=False), "returned", now, by)
+            moved = lift(state, state._replace(out_of_service=False), "returned", now, by)
         case _:
             raise TypeError(f"{event!r} is not an event")
     return moved
@@ -69,7 +67,7 @@ def _suppress(rule: Rule, state: AlarmState, event: Suppress, now: int) -> Moved
     _need_two(rule, event.by, event.second)
     if event.cause in state.suppressed:
         return state, ()
-    after = replace(state, suppressed=tuple(sorted((*state.suppressed, event.cause))))
+    after = state._replace(suppressed=tuple(sorted((*state.suppressed, event.cause))))
     return inhibit("suppressed", state, after, now, _names(event.by, event.second), event.cause)
 
 
@@ -77,7 +75,7 @@ def _retire(rule: Rule, state: AlarmState, event: OutOfService, now: int) -> Mov
     if not event.reason.strip():
         raise NotAllowedError("停用需要填写原因。")
     _need_two(rule, event.by, event.second)
-    return inhibit("out_of_service", state, replace(state, out_of_service=True), now, _names(event.by, event.second), event.reason)
+    return inhibit("out_of_service", state, state._replace(out_of_service=True), now, _names(event.by, event.second), event.reason)
 
 
 def _need_two(rule: Rule, by: str, second: str) -> None:
@@ -94,7 +92,7 @@ def _acknowledge(state: AlarmState, event: Acknowledge, now: int) -> Moved:
         raise NotAllowedError(_NOTHING_TO_TAKE)
     if state.acknowledged:
         return state, ()
-    after = replace(state, acknowledged=True, acked_at=now, acked_by=event.by)
+    after = state._replace(acknowledged=True, acked_at=now, acked_by=event.by)
     return after, (changed("acknowledged", state, after, now, event.by, event.note),)
 
 
@@ -107,7 +105,7 @@ def _unacknowledge(state: AlarmState, event: Unacknowledge, now: int) -> Moved:
         raise NotAllowedError("只有接手人本人可以撤回接手。")
     if now - state.acked_at > UNACKNOWLEDGE_MS:
         raise NotAllowedError(f"接手已超过 {UNACKNOWLEDGE_MS // 1000} 秒，不能撤回，请转交他人。")
-    after = replace(state, acknowledged=False, acked_at=None, acked_by="")
+    after = state._replace(acknowledged=False, acked_at=None, acked_by="")
     return after, (changed("unacknowledged", state, after, now, event.by),)
 
 
@@ -115,7 +113,7 @@ def _expire(state: AlarmState, now: int) -> Moved:
     """Only of a take-over that stands and that people would be told about; under an inhibit the end of that asks anew anyway."""
     if not state.open or state.acked_at is None or state.inhibited or state.machine not in ("active_acked", "latched_acked"):
         return state, ()
-    after = replace(state, acknowledged=False, acked_at=None, acked_by="", announced=True)
+    after = state._replace(acknowledged=False, acked_at=None, acked_by="", announced=True)
     return after, (changed("take_over_expired", state, after, now, state.acked_by, annunciate=True),)
 
 
@@ -123,7 +121,7 @@ def _ask_again(state: AlarmState, now: int) -> Moved:
     """What is over or inhibited asks for nothing."""
     if not state.tripped or state.inhibited:
         return state, ()
-    after = replace(state, acknowledged=False, announced=True)
+    after = state._replace(acknowledged=False, announced=True)
     return after, (changed("re_alarmed", state, after, now, annunciate=True),)
 
 
@@ -138,7 +136,7 @@ def _shelve(rule: Rule, state: AlarmState, event: Shelve, now: int) -> Moved:
         raise NotAllowedError("暂停提醒的结束时间须晚于现在。")
     if event.until > now + rule.shelve_max_ms:
         raise NotAllowedError(f"暂停提醒最长 {_duration_zh(rule.shelve_max_ms)}。")
-    after = replace(state, shelved_until=event.until, shelve_one_shot=event.one_shot)
+    after = state._replace(shelved_until=event.until, shelve_one_shot=event.one_shot)
     return inhibit("shelved", state, after, now, event.by, event.reason)
 
 
@@ -155,5 +153,5 @@ def _reset(state: AlarmState, event: Reset, now: int) -> Moved:
         raise NotAllowedError(_RESET_REFUSALS[state.machine])
     if state.onsets:
         raise NotAllowedError("测值又在越限，恢复后才能复位。")
-    after = replace(state, latched=False)  # who had it stays on the record, as after any other end
+    after = state._replace(latched=False)  # who had it stays on the record, as after any other end
     return after, (changed("reset", state, after, now, event.by, event.note),)

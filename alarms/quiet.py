@@ -27,7 +27,12 @@ class Quiet(NamedTuple):
 
     def both(self, other: "Quiet") -> "Quiet":
         """What is quiet for the one and for the other."""
-        return Quiet(max(self.low, other.low), min(self.high, other.high), min(self.until, other.until))
+        low, high, until = self
+        return Quiet(
+            other.low if other.low > low else low,
+            other.high if other.high < high else high,
+            other.until if other.until < until else until,
+        )
 
 
 ALWAYS = Quiet(-math.inf, math.inf)
@@ -40,12 +45,14 @@ def quiet(rule: Rule, state: AlarmState, value: float, quantity: str = "", sourc
     Timers are left out too: at `until` the first of them is due.
     """
     kind = KINDS[rule.kind]
-    still = kind.still(dict(rule.options), state.memory, rule.inputs, quantity or rule.quantity, source) if kind.still is not None else None
+    still = kind.still(rule.settings, state.memory, rule.inputs, quantity or rule.quantity, source) if kind.still is not None else None
     if still is None:
         return NEVER
     band = Quiet(still.low, still.high, still.until)
     if still.judged is not None:
-        band = band.both(_same_answers(rule, state, value) if isinstance(still.judged, Itself) else _steady(rule, state, still.judged))
+        band = band.both(_same_answers(rule, state, value) if still.judged is Itself.ITSELF else _steady(rule, state, still.judged))
+    if state.timeless:
+        return band
     timers = [*delays(rule, state), *(instant + 1 for instant, _ in clocks(rule, state))]
     return band.both(Quiet(-math.inf, math.inf, min(timers, default=math.inf)))
 
@@ -57,6 +64,8 @@ def _steady(rule: Rule, state: AlarmState, judged: float) -> Quiet:
 
 def _same_answers(rule: Rule, state: AlarmState, value: float) -> Quiet:
     """Values to which every rung gives the answer whose delay is running already: no delay begins, none is cancelled."""
+    if state.timeless and rule.ladder[0].side != "equals":
+        return _where_breached(rule.ladder[0], value, False)  # the first rung is the widest
     onsets, releases = {onset.level for onset in state.onsets}, {release.level for release in state.releases}
     band = ALWAYS
     for rung in rule.ladder:

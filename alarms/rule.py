@@ -1,6 +1,8 @@
 """One rule as a frozen value. Durations are ms, limits are in the unit that the rule judges."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from alarms.conditions import Option
 from alarms.kinds import Subject
@@ -35,6 +37,11 @@ class Rule:
     by_medium: "tuple[tuple[str, Rule | None], ...]" = ()
     source: str = ""
     two_persons: bool = False
+    settings: Mapping[str, Option] = field(init=False, compare=False, repr=False)
+    """The options by name: made once, as every sample that reaches the core needs them."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", MappingProxyType(dict(self.options)))
 
     @property
     def changed(self) -> bool:

@@ -241,7 +241,7 @@ def _variant(block: Block, medium: str, rule: Rule, kind: Kind) -> Rule | None:
         ladder=_ladder(body.block("ladder"), kind, rule.quantity, rule.applies_to.text) if "ladder" in body else rule.ladder,
         deadband=body.get("deadband", _not_negative, rule.deadband),
         off_delay_ms=body.get("off_delay", duration_ms, rule.off_delay_ms),
-        options=_options(body, kind, dict(rule.options)),
+        options=_options(body, kind, rule.settings),
         source=body.get("source", text, rule.source),
     )
     if variant.ladder[0].side != rule.ladder[0].side:

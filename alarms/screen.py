@@ -125,7 +125,8 @@ class ScreenedCore:
             if not silent and (bands[index].holds(at, value) if usable else not KINDS[rule.kind].judges_bad):
                 continue
             self.steps += 1
-            self._advance(point, index, rule, at)
+            if silent or not self.states[point][index].timeless:
+                self._advance(point, index, rule, at)
             result = step(rule, self.states[point][index], event, at)
             self.states[point][index] = result.state
             for change in result.transitions:

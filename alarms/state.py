@@ -5,8 +5,8 @@ suppressed by design, then shelved, then the A-F machine that keeps running bene
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from alarms.conditions import Memory
 from alarms.model import Level
@@ -34,13 +34,12 @@ class Release:
     since: int
 
 
-@dataclass(frozen=True, slots=True)
-class AlarmState:
+class AlarmState(NamedTuple):
     """All facts about one (subject, rule).
 
     `announced`: this occurrence has asked people for attention at least once. `acknowledged` is true where nothing is to be acknowledged.
     raised/cleared/acked facts of a closed alarm stay readable until the next one is raised. `onsets` and `releases` are the running on- and
-    off-delays, least severe first; `memory` is the rule kind's own.
+    off-delays, least severe first; `memory` is the rule kind's own. A tuple, because changed copies of it are made with every step.
     """
 
     tripped: bool = False
@@ -90,20 +89,23 @@ class AlarmState:
         """Whether an occurrence is going on beneath the inhibits (the alarm row stays open)."""
         return self.tripped or self.latched or not self.acknowledged
 
+    @property
+    def timeless(self) -> bool:
+        """Whether no delay and no clock can be running, whatever the rule: so it is with nearly every alarm nearly always."""
+        return not (self.onsets or self.releases or self.tripped) and self.shelved_until is None
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: only what differs from INITIAL."""
         body: dict[str, Any] = {}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if value != getattr(INITIAL, item.name):
-                body[item.name] = _PACK.get(item.name, _same)(value)
+        for name, value, initial in zip(self._fields, self, INITIAL, strict=True):
+            if value != initial:
+                body[name] = _PACK.get(name, _same)(value)
         return body
 
     @classmethod
     def from_dict(cls, body: Mapping[str, Any]) -> "AlarmState":
         """The reverse of to_dict; unknown keys are ignored so that an older build can read a newer row."""
-        known = {item.name for item in fields(cls)}
-        return cls(**{key: _UNPACK.get(key, _same)(value) for key, value in body.items() if key in known})
+        return cls(**{key: _UNPACK.get(key, _same)(value) for key, value in body.items() if key in cls._fields})
 
 
 def _same(value: Any) -> Any:
@@ -268,8 +270,7 @@ class Change:
     value: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """The outcome: the state (the identical object when no fact changed), what happened, and the next instant at which a Tick matters."""
 
     state: AlarmState

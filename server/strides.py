@@ -130,7 +130,7 @@ def _never_jumps(rule: Rule, column: Column) -> bool:
 
     It looks each minute, so a month of calm readings would cost as much as a restless one.
     """
-    if rule.kind != "step" or float(dict(rule.options)["window"]) > HOUR_MS or not len(column.at):
+    if rule.kind != "step" or float(rule.settings["window"]) > HOUR_MS or not len(column.at):
         return False
     begins = np.flatnonzero(np.diff(column.at // HOUR_MS, prepend=-1))
     high, low = np.fmax.reduceat(column.values, begins), np.fmin.reduceat(column.values, begins)

@@ -26,7 +26,7 @@ def filled(rules: RuleSet, now: int, given: Given = NONE_GIVEN) -> RuleSet:
 
 
 def _asks(rule: Rule) -> bool:
-    return dict(rule.options).get("holidays") == CALENDAR
+    return rule.settings.get("holidays") == CALENDAR
 
 
 def _filled(rule: Rule, year: int, given: Given) -> Rule:

@@ -5,8 +5,6 @@ beginning of a live alarm is that alarm's and no record. Smoke, fast heat, leak,
 may be over ("go and look"); a live sample that still holds makes the record a live alarm with its true start.
 """
 
-import dataclasses
-
 from alarms.grouping import stands_alone
 from alarms.lifecycle import INITIAL, AlarmState, Change, Seen, step
 from alarms.model import Level
@@ -49,7 +47,7 @@ class Late:
         if raised is not None:
             again = late.ahead is not None and 0 <= raised.at - late.ahead <= point.deadline_ms
             if again:  # the rest comes to what the news ahead of it had said
-                late.state = dataclasses.replace(late.state, raised_at=late.ahead)
+                late.state = late.state._replace(raised_at=late.ahead)
             if not again or late.alarm is None:
                 self._known_late(point, key, rule, late, raised)
         if before.tripped and not late.state.tripped:
@@ -164,7 +162,7 @@ class Late:
     def _again(self, subject: Subject, rule: Rule, live: Memory, alarm: Alarm, late: LateState, raised: Change) -> None:
         """The one before was answered and waits for its reset: this is another, and nobody has looked after it."""
         late.alarm, late.worst = alarm.id, None
-        live.state = dataclasses.replace(live.state, acknowledged=False, acked_at=None, acked_by="", announced=True)
+        live.state = live.state._replace(acknowledged=False, acked_at=None, acked_by="", announced=True)
         ident = self._note(alarm, rule, raised.value, raised.level, annunciated=True)
         alarm.state, alarm.acked_at, alarm.acked_by = live.state.isa, None, ""
         self._tx.escalation.ask(alarm, ident, "raised", self._steps.now)
@@ -178,8 +176,8 @@ class Late:
         live = self._world.memory.get(subject.key)
         known = live.state if live is not None else INITIAL
         told = not known.inhibited
-        state = dataclasses.replace(
-            known, level=late.state.level, acknowledged=False, latched=rule.latch, announced=told, raised_at=late.state.raised_at,
+        state = known._replace(
+            level=late.state.level, acknowledged=False, latched=rule.latch, announced=told, raised_at=late.state.raised_at,
             raised_value=late.state.raised_value, cleared_at=raised.at, acked_at=None, acked_by="", occurrence=late.state.occurrence,
         )  # fmt: skip
         memory = Memory(state)

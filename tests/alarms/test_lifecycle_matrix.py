@@ -36,18 +36,18 @@ NOW = 1_790_000_000_000
 RULE = Rule("damp", "threshold", "humidity", (Rung(Level.WARN, "above", 60),))
 LATCHING = replace(RULE, latch=True)
 
-_RAISED = replace(INITIAL, level=Level.WARN, announced=True, raised_at=NOW - 60_000, raised_value=61.0, occurrence=1)
+_RAISED = INITIAL._replace(level=Level.WARN, announced=True, raised_at=NOW - 60_000, raised_value=61.0, occurrence=1)
 _TAKEN = {"acknowledged": True, "acked_at": NOW - 1000, "acked_by": "li"}
 MACHINE = {
     "normal": INITIAL,
-    "active_unacked": replace(_RAISED, tripped=True, acknowledged=False),
-    "active_acked": replace(_RAISED, tripped=True, **_TAKEN),
-    "cleared_unacked": replace(_RAISED, acknowledged=False, cleared_at=NOW - 500),
-    "latched_unacked": replace(_RAISED, latched=True, acknowledged=False, cleared_at=NOW - 500),
-    "latched_acked": replace(_RAISED, latched=True, cleared_at=NOW - 500, **_TAKEN),
+    "active_unacked": _RAISED._replace(tripped=True, acknowledged=False),
+    "active_acked": _RAISED._replace(tripped=True, **_TAKEN),
+    "cleared_unacked": _RAISED._replace(acknowledged=False, cleared_at=NOW - 500),
+    "latched_unacked": _RAISED._replace(latched=True, acknowledged=False, cleared_at=NOW - 500),
+    "latched_acked": _RAISED._replace(latched=True, cleared_at=NOW - 500, **_TAKEN),
 }
 INHIBITS = {"shelved": {"shelved_until": NOW + 60_000}, "suppressed": {"suppressed": ("maintenance",)}, "out_of_service": {"out_of_service": True}}
-STATES = MACHINE | {name: replace(MACHINE["active_acked"], **facts) for name, facts in INHIBITS.items()}
+STATES = MACHINE | {name: MACHINE["active_acked"]._replace(**facts) for name, facts in INHIBITS.items()}
 EVENTS: dict[str, Event] = {
     "breach": Seen(NOW, 61),
     "clear": Seen(NOW, 50),
@@ -138,7 +138,7 @@ def test_cell(event: str, state: str, outcome: str) -> None:
 
 
 EVERY_STATE = [
-    replace(beneath, **{key: value for name in chosen for key, value in INHIBITS[name].items()})
+    beneath._replace(**{key: value for name in chosen for key, value in INHIBITS[name].items()})
     for beneath in MACHINE.values()
     for size in range(4)
     for chosen in itertools.combinations(INHIBITS, size)
@@ -211,20 +211,20 @@ def test_an_alarm_that_nobody_was_told_about_closes_when_it_clears() -> None:
 
 def test_the_end_of_a_suppression_leaves_a_cleared_alarm_to_be_looked_at_the_end_of_a_shelf_closes_it() -> None:
     cleared = MACHINE["cleared_unacked"]
-    suppressed = step(RULE, replace(cleared, suppressed=("gateway",)), Unsuppress("gateway"), NOW)
+    suppressed = step(RULE, cleared._replace(suppressed=("gateway",)), Unsuppress("gateway"), NOW)
     assert (suppressed.state.isa, [c.name for c in suppressed.transitions]) == ("cleared_unacked", ["unsuppressed"])
-    shelved = step(RULE, replace(cleared, shelved_until=NOW + 9), Unshelve("li"), NOW)
+    shelved = step(RULE, cleared._replace(shelved_until=NOW + 9), Unshelve("li"), NOW)
     assert (shelved.state.isa, [c.name for c in shelved.transitions]) == ("normal", ["unshelved", "closed"])
 
 
 def test_a_latched_alarm_that_was_not_told_is_told_when_the_inhibit_ends() -> None:
-    state = replace(MACHINE["latched_unacked"], suppressed=("maintenance",), announced=False)
+    state = MACHINE["latched_unacked"]._replace(suppressed=("maintenance",), announced=False)
     (change,) = step(LATCHING, state, Unsuppress("maintenance"), NOW).transitions
     assert (change.after, change.annunciate) == ("latched_unacked", True)
 
 
 def test_a_shelf_ends_by_itself_at_its_instant_however_late_the_tick() -> None:
-    shelved = replace(MACHINE["active_acked"], shelved_until=NOW + 1000)
+    shelved = MACHINE["active_acked"]._replace(shelved_until=NOW + 1000)
     assert step(RULE, shelved, Tick(False), NOW + 999).due == NOW + 1000
     (change,) = step(RULE, shelved, Tick(False), NOW + 7000).transitions
     assert (change.name, change.at, change.after, change.annunciate) == ("shelf_expired", NOW + 1000, "active_unacked", True)
@@ -240,13 +240,13 @@ def test_escalation_while_shelved_is_silent_and_told_at_the_end() -> None:
 
 def test_falling_a_level_is_silent_and_keeps_the_acknowledgement() -> None:
     rule = replace(RULE, ladder=(Rung(Level.WARN, "above", 60), Rung(Level.URGENT, "above", 75)))
-    state = replace(MACHINE["active_acked"], level=Level.URGENT)
+    state = MACHINE["active_acked"]._replace(level=Level.URGENT)
     (change,) = step(rule, state, Seen(NOW, 70), NOW).transitions
     assert (change.name, change.after, change.level, change.annunciate) == ("deescalated", "active_acked", Level.WARN, False)
 
 
 def test_a_ladder_edited_under_an_active_alarm_settles_at_the_next_sample() -> None:
-    state = replace(MACHINE["active_acked"], level=Level.CRITICAL)
+    state = MACHINE["active_acked"]._replace(level=Level.CRITICAL)
     (change,) = step(RULE, state, Seen(NOW, 61), NOW).transitions
     assert (change.name, change.level) == ("deescalated", Level.WARN)
 
@@ -278,7 +278,7 @@ def test_refusals_say_why(rule: Rule, event: Event, sentence: str) -> None:
 
 
 def test_taking_back_is_refused_after_ten_seconds() -> None:
-    state = replace(MACHINE["active_acked"], acked_at=NOW - 10_001)
+    state = MACHINE["active_acked"]._replace(acked_at=NOW - 10_001)
     with pytest.raises(NotAllowedError, match="超过 10 秒"):
         step(RULE, state, Unacknowledge("li"), NOW)
 
