@@ -37,15 +37,15 @@ def test_what_hurries_goes_first_and_takes_what_waits_of_its_sender_along() -> N
     incoming: queue.Queue[Incoming] = queue.Queue()
     for node, text in (("a", "1"), ("b", "1"), ("b", "2"), ("c", "1"), ("b", "smoke"), ("a", "2"), ("b", "3")):
         incoming.put(message(node, text))
-    lanes = Lanes(incoming, lambda one: one.payload == b"smoke", few=1)
+    lanes = Lanes(incoming, lambda one: one.payload == b"smoke", little=1)
     order = [(found.topic[-1], found.payload.decode()) for _ in range(7) if (found := lanes.next(0)) is not None]
     assert order == [("b", "1"), ("b", "2"), ("b", "smoke"), ("a", "1"), ("c", "1"), ("a", "2"), ("b", "3")]
     assert lanes.next(0) is None
 
 
-def test_while_few_wait_nobody_looks_into_them() -> None:
+def test_while_little_waits_nobody_looks_into_them() -> None:
     incoming: queue.Queue[Incoming] = queue.Queue()
-    lanes, looked = Lanes(incoming, lambda one: looked.append(one) or True, few=3), []
+    lanes, looked = Lanes(incoming, lambda one: looked.append(one) or True, little=3), []
     for text in "123":
         incoming.put(message("a", text))
     assert [lanes.next(0).payload for _ in range(3)] == [b"1", b"2", b"3"]
@@ -94,7 +94,7 @@ def test_a_smoke_message_behind_a_backlog_is_read_next() -> None:
     for seq in range(2, 30):
         incoming.put(data(seq, 0.0, "h"))
     incoming.put(data(2, 1.0, "g"))
-    reader.accept(Lanes(incoming, reader.hurries).next(0))
+    reader.accept(Lanes(incoming, reader.hurries, little=500).next(0))
     assert isinstance(heard[-1], GatewayData)
     assert (heard[-1].gateway, heard[-1].urgent) == ("g", True)
 
