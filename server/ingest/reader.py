@@ -5,20 +5,20 @@ Poison is refused once and handed on with its reason, to be kept for a person to
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import cast
 
 import msgspec
 
 from contract.batch import Birth, UnknownAliasError, read_birth, read_data, rebirth_command
-from contract.quantities import QUANTITIES
+from contract.ordinary import ordinary
 from contract.sample import PointKey, Quality, Sample
 from contract.sparkplug import MalformedPayloadError, Payload, decode, encode
 from contract.topics import Kind, MalformedTopicError, Topic, parse
 from server.ingest import bounds
 from server.ingest.frames import REBIRTH, Heard, Logbook, Poison
 from server.ingest.mqtt import Incoming
-from server.ingest.session import NodeSession
-from server.watch.inputs import GatewayBirth, GatewayData, GatewayDeath
+from server.ingest.session import POSSIBLE, URGENT, NodeSession, Usual
+from server.watch.inputs import Columns, GatewayBirth, GatewayData, GatewayDeath
 
 log = logging.getLogger("server.ingest.reader")
 TICK_EVERY_MS = 250
@@ -53,6 +53,8 @@ class Reader:
             for node in self._nodes.values():
                 node.born = False
         try:
+            if self._ordinary(message):
+                return
             topic = parse(message.topic)
             handler = self._HANDLERS.get(topic.kind)
             if handler is not None:
@@ -125,6 +127,29 @@ class Reader:
         ))  # fmt: skip
         self._offer_values(topic, message, birth, offset)
 
+    def _ordinary(self, message: Incoming) -> bool:
+        """Take a message the short way, if node, points and readings are all as usual; whatever is not goes the long way, which says the same."""
+        node = self._by_topic.get(message.topic)
+        if node is None or not node.born or (data := ordinary(message.payload)) is None:
+            return False
+        points = list(map(node.usual.get, data.aliases))
+        if not all(
+            point is not None and value is not None and point.low <= value <= point.high for point, value in zip(points, data.values, strict=True)
+        ):
+            return False
+        if node.replayed(data.seq, data.timestamp, message.received_at):
+            self._replayed(message.topic)
+            return True
+        node.follow(data.seq, message.received_at)
+        known = cast("list[Usual]", points)
+        self._heard(GatewayData(
+            gateway=node.node, group=node.group, received_at=message.received_at, outbox=data.outbox,
+            samples=Columns([point.metric for point in known], data.taken_at, data.values, {}),
+            offset_ms=node.clock(data.timestamp, message.received_at),
+            urgent=node.news([(point.metric, (value, Quality.GOOD)) for point, value in zip(known, data.values, strict=True) if point.urgent]),
+        ))  # fmt: skip
+        return True
+
     def _data(self, topic: Topic, payload: Payload, message: Incoming) -> None:
         node = self._node(topic)
         if node.replayed(payload.seq, payload.timestamp, message.received_at):
@@ -149,7 +174,7 @@ class Reader:
             outbox=data.outbox,
             gap=data.gap,
             offset_ms=node.clock(payload.timestamp, message.received_at),
-            urgent=node.news(data.samples),
+            urgent=node.news([(one.point.metric, (one.value, one.quality)) for one in data.samples if one.point.quantity in URGENT]),
         )
         self._heard(item)
 
@@ -192,7 +217,7 @@ class Reader:
             node.bd_seq, node.stamp = self._births.get((topic.group, topic.node), (None, None))
         return node
 
-    def _replayed(self, topic: Topic) -> None:
+    def _replayed(self, topic: Topic | str) -> None:
         self._count("replayed")
         log.debug("%s was sent again; it changes nothing", topic)
 
@@ -225,15 +250,12 @@ def _datatypes(birth: Birth) -> dict[int, int]:
     return {point.alias: point.datatype for point in birth.points if point.alias is not None}
 
 
-_POSSIBLE: Final = {name: (quantity.low, quantity.high) for name, quantity in QUANTITIES.items()}
-
-
 def _plausible(sample: Sample) -> Sample:
     """Our own edge judges values by the device's profile; what another make calls good must at least be possible."""
     value = sample.value
     if value is None:
         return sample
-    low, high = _POSSIBLE.get(sample.point.quantity, (value, value))
+    low, high = POSSIBLE.get(sample.point.quantity, (value, value))
     if low <= value <= high:
         return sample
     return msgspec.structs.replace(sample, value=None, quality=Quality.BAD, reason="implausible")

@@ -7,9 +7,10 @@ Requests are spaced, or a province that reconnects would be answered with a stor
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from contract.quantities import QUANTITIES
-from contract.sample import Quality, Sample
+from contract.sample import Quality
 from contract.sparkplug import peek
 
 REBIRTH_SPACING_MS = 10_000
@@ -22,10 +23,26 @@ OFFSET_FLOOR_MS = 2_000
 CALM = (0.0, Quality.GOOD)
 """What a detector says that has nothing to say: as its first word it is no news, or after a restart everybody would hurry."""
 URGENT = frozenset(name for name, quantity in QUANTITIES.items() if quantity.urgent)
+POSSIBLE = {name: (quantity.low, quantity.high) for name, quantity in QUANTITIES.items()}
+"""What a reading of each quantity can be at all."""
 
 
-def _hot(names: Mapping[int, str]) -> dict[int, str]:
-    return {alias: name for alias, name in names.items() if name and name.split("/")[1] in URGENT}
+class Usual(NamedTuple):
+    """A point as the short way knows it (reader.py): its metric, what it may read, and whether it is of the alarm class."""
+
+    metric: str
+    low: float
+    high: float
+    urgent: bool
+
+
+def _usual(names: Mapping[int, str]) -> dict[int, Usual]:
+    parts = {alias: (name, name.split("/")[1]) for alias, name in names.items() if name}
+    return {alias: Usual(name, *POSSIBLE[quantity], quantity in URGENT) for alias, (name, quantity) in parts.items() if quantity in POSSIBLE}
+
+
+def _hot(usual: Mapping[int, Usual]) -> dict[int, str]:
+    return {alias: point.metric for alias, point in usual.items() if point.urgent}
 
 
 @dataclass(slots=True)
@@ -40,6 +57,8 @@ class NodeSession:
     bd_seq: int | None = None
     acknowledges: bool = False
     offset_ms: int = 0
+    usual: dict[int, Usual] = field(default_factory=dict)
+    """The points by alias."""
     hot: dict[int, str] = field(default_factory=dict)
     """Aliases of the alarm class and their metrics."""
     _newest: dict[str, tuple[float | None, Quality]] = field(default_factory=dict)
@@ -92,14 +111,16 @@ class NodeSession:
         """A node birth: everything known before is void."""
         self.stamp = stamp
         self.names, self.datatypes = dict(names), dict(datatypes or {})
-        self.hot = _hot(names)
+        self.usual = _usual(names)
+        self.hot = _hot(self.usual)
         self.born, self.bd_seq, self.acknowledges = True, bd_seq, acknowledges
         self._seq, self._gap_since = seq, None
 
     def device_birth(self, seq: int | None, names: Mapping[int, str], datatypes: Mapping[int, int], now: int) -> None:
         """A device of a born node adds its aliases."""
         self.names |= names
-        self.hot |= _hot(names)
+        self.usual |= _usual(names)
+        self.hot = _hot(self.usual)
         self.datatypes |= datatypes
         self.follow(seq, now)
 
@@ -118,14 +139,12 @@ class NodeSession:
             self._gap_since = now
         self._seq = seq
 
-    def news(self, samples: Iterable[Sample]) -> bool:
-        """Whether they say anything new of the alarm class; what they say is remembered. Its repetition is no news."""
+    def news(self, samples: Iterable[tuple[str, tuple[float | None, Quality]]]) -> bool:
+        """Whether these samples of the alarm class (metric, value and quality) say anything new; they are remembered. Their repetition is no news."""
         new = False
-        for sample in samples:
-            if sample.point.quantity in URGENT:
-                metric, said = sample.point.metric, (sample.value, sample.quality)
-                new = new or self._newest.get(metric, CALM) != said
-                self._newest[metric] = said
+        for metric, said in samples:
+            new = new or self._newest.get(metric, CALM) != said
+            self._newest[metric] = said
         return new
 
     def brings_news(self, payload: bytes) -> bool:

@@ -78,7 +78,7 @@ def test_only_a_change_of_the_alarm_class_is_news(smoke: float | None, news: boo
     node = NodeSession("350100", "g")
     node.birth(bd_seq=0, seq=0, names=dict(enumerate(NAMES)), acknowledges=True)
     assert not node.brings_news(data(1, 0.0).payload)  # the first of all says that all is well
-    assert not node.news([Sample(PointKey.of("g", NAMES[1]), T0, 0.0)])
+    assert not node.news([(NAMES[1], (0.0, Quality.GOOD))])
     assert node.brings_news(data(2, smoke, temperature=30.0).payload) is news
     assert not node.brings_news(b"\xff\xff poison")
 
