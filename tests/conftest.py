@@ -13,11 +13,13 @@ from server.store.session import Database
 from simulators.broker import Broker
 from simulators.broker import free_port as pick_port
 from simulators.postgres import Postgres, PostgresError
+from tests import shared_statements
 
 # A test never asserts the speed of the machine it runs on.
 settings.register_profile("any-machine", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("any-machine")
+shared_statements.share()
 
 
 def pytest_collection_finish() -> None:

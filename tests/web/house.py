@@ -8,10 +8,13 @@ import contextlib
 import hashlib
 import io
 import math
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from argon2 import PasswordHasher
@@ -36,6 +39,7 @@ from server.reports.desk import Desk, Here
 from server.reports.sources import Sources
 from server.reports.wiring import board_bands
 from server.series.choose import open_store
+from server.series.embedded import EmbeddedStore
 from server.settings import WatchSettings
 from server.store.session import Database
 from server.store.tables import Account, Alarm, EscalationStep, Gateway, Notification, Person, Room, Unit
@@ -79,9 +83,12 @@ class House:
         url: str | None = None,
     ) -> None:
         self.folder, self._fixed = folder, now
+        self._peopled = url is None and now is not None
+        if self._peopled:
+            (folder / "aw.db").write_bytes(_template(now))
         self.db = Database(url or fresh(folder / "aw.db"))
         self._populate()
-        self.store = open_store("embedded", folder / "series")
+        self.store: Any = _WhenAsked(folder / "series")
         self.board = Board()
         self.hub = Hub(self.board, self.now)
         self.metrics = Metrics()
@@ -125,7 +132,7 @@ class House:
         self.watch.wake()
         self._writer.join(10)
         self.services.pool.close()
-        self.store.close()
+        self.store.end()
         self.db.close()
 
     # -- people -------------------------------------------------------------------------------------------------------------------------
@@ -201,27 +208,8 @@ class House:
             )  # fmt: skip
 
     def _populate(self) -> None:
-        names = {PROVINCE: "福建省厅", CITY: "福州市局", COUNTY: "鼓楼分局", SISTER: "台江分局"}
-        with self.db.write() as session:
-            for level, (code, parent) in enumerate(((PROVINCE, None), (CITY, PROVINCE), (COUNTY, CITY), (SISTER, CITY)), 1):
-                session.add(
-                    Unit(code=code, parent=parent, level=min(level, 3), name=names[code], short_name=names[code][:2], duty_phone="0591-87550110")
-                )
-                session.flush()
-            session.add(Person(code="P-0001", name="林一", phone="+8613900001234", unit=COUNTY, duty="person_in_charge"))
-            session.flush()
-            for code, name in ((ROOM, "一号库房"), (OTHER, "二号库房"), (QUIET, "三号库房"), (FOREIGN, "档案库房")):
-                session.add(_room(code, name))
-            for code, unit in ((GATEWAY, COUNTY), (SISTER_GATEWAY, SISTER)):
-                session.add(Gateway(code=code, group_id="350100", unit=unit, changed_at=self.now, online=False))
-            self._accounts(session)
-
-    def _accounts(self, session) -> None:
-        places = (("", COUNTY), ("sister-", SISTER), ("province-", PROVINCE))
-        for prefix, unit in places:
-            for role in ROLES:
-                name = "陈值班" if prefix + role == "duty" else f"{prefix}{role}"
-                session.add(Account(login=prefix + role, password_hash=QUICK, role=role, unit=unit, display_name=name))
+        if not self._peopled:
+            _people(self.db, self.now)
 
     def picture(self, text: str = "01 库房") -> tuple[bytes, str]:
         """A JPEG and its SHA-256."""
@@ -236,6 +224,58 @@ class House:
         image.save(buffer, "JPEG")
         content = buffer.getvalue()
         return content, hashlib.sha256(content).hexdigest()
+
+
+def _people(db: Database, now: int) -> None:
+    """Units, rooms, gateways, people and their accounts."""
+    names = {PROVINCE: "福建省厅", CITY: "福州市局", COUNTY: "鼓楼分局", SISTER: "台江分局"}
+    with db.write() as session:
+        for level, (code, parent) in enumerate(((PROVINCE, None), (CITY, PROVINCE), (COUNTY, CITY), (SISTER, CITY)), 1):
+            session.add(Unit(code=code, parent=parent, level=min(level, 3), name=names[code], short_name=names[code][:2], duty_phone="0591-87550110"))
+            session.flush()
+        session.add(Person(code="P-0001", name="林一", phone="+8613900001234", unit=COUNTY, duty="person_in_charge"))
+        session.flush()
+        for code, name in ((ROOM, "一号库房"), (OTHER, "二号库房"), (QUIET, "三号库房"), (FOREIGN, "档案库房")):
+            session.add(_room(code, name))
+        for code, unit in ((GATEWAY, COUNTY), (SISTER_GATEWAY, SISTER)):
+            session.add(Gateway(code=code, group_id="350100", unit=unit, changed_at=now, online=False))
+        for prefix, unit in (("", COUNTY), ("sister-", SISTER), ("province-", PROVINCE)):
+            for role in ROLES:
+                name = "陈值班" if prefix + role == "duty" else f"{prefix}{role}"
+                session.add(Account(login=prefix + role, password_hash=QUICK, role=role, unit=unit, display_name=name))
+
+
+@cache
+def _template(now: int) -> bytes:
+    """The file of a house with its people: filling it takes longer than most tests of a screen."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "house.db"
+        db = Database(fresh(file))
+        _people(db, now)
+        db.close()
+        return file.read_bytes()
+
+
+class _WhenAsked:
+    """The real series store, opened by the first who asks it something: most screens do not, and opening takes as long as showing three pages."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._lock = folder, threading.Lock()
+
+    @property
+    def __class__(self) -> Any:
+        return EmbeddedStore  # a back-up asks which kind it is
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:
+            if "opened" not in vars(self):
+                self.opened = open_store("embedded", self._folder)
+        return getattr(self.opened, name)
+
+    def end(self) -> None:
+        """Close it if it was opened."""
+        if "opened" in vars(self):
+            self.opened.close()
 
 
 def _room(code: str, name: str) -> Room:
