@@ -66,7 +66,8 @@ PAGES = {
 DEEP = 2
 NO_LISTS = (
     r".*/(file|plan|snapshot|stream|masks|export|case|cards|still-policy|photos/\{number\}|templates/\{name\}|watermark\.svg)", r"/login.*",
-    r".*/dialog/.*", r".*/dossiers.*", r".*/incidents/\{ident\}.*", r".*/\{trial_id\}", r"/watch-checks/\{ident\}", r".*/exports/\{export\}.*",
+    r".*/dialog/.*", r".*/trend", r".*/dossiers.*", r".*/incidents/\{ident\}.*", r".*/\{trial_id\}", r"/watch-checks/\{ident\}",
+    r".*/exports/\{export\}.*",
     r"/api/v1/reports/\{kind\}", r"/api/v1/history", r".*/ventilation", r".*/pair", r".*/gateways/\{code\}/.*", r"/healthz|/readyz|/metrics",
 )  # fmt: skip
 """Routes that list nothing: files, streams, forms, and single things that the books have not."""

@@ -15,7 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError
 
 from alarms.document import duration_ms
 
-BLANK = "未填写，请补"
+BLANK = "（未填写，请补）"
 """What stands for a mark that the room's sheet does not fill (language.md 4.1)."""
 
 MARKS = (
@@ -180,7 +180,7 @@ def fill(card: Card, sheet: Mapping[str, str], situation: Situation, translate: 
     said = translate or {}
 
     def sentence(text: str) -> str:
-        return _MARK.sub(lambda found: sheet.get(found[1]) or f"（{said.get(BLANK, BLANK)}）", said.get(text, text))
+        return _MARK.sub(lambda found: sheet.get(found[1]) or said.get(BLANK, BLANK), said.get(text, text))
 
     return Filled(
         card=card,

@@ -75,7 +75,7 @@ def _unique(session: Session, _running: Running) -> tuple[bool, tuple[Said, ...]
     folded = func.lower(Account.login)
     twins = session.scalars(select(func.min(Account.login)).where(live).group_by(folded).having(func.count() > 1)).all()
     if twins:
-        return False, (_say("核对了 %(n)s 个在用账号：登录名只差大小写：%(who)s", n=count, who="、".join(sorted(twins)[:5])),)
+        return False, (_say("核对了 %(n)s 个在用账号：登录名只差大小写：%(who)s", n=count, who=", ".join(sorted(twins)[:5])),)
     return True, (_say("核对了 %(n)s 个在用账号：登录名不分大小写各不相同", n=count),)
 
 
@@ -97,7 +97,7 @@ def _second_factor(session: Session, _running: Running) -> tuple[bool, tuple[Sai
     missing = session.scalars(query.order_by(Account.display_name, Account.login)).all()
     if not missing:
         return True, (_say("管理员都有第二因素"),)
-    return False, (_say("管理员 %(n)s 人没有第二因素：%(who)s", n=len(missing), who="、".join(missing[:5])),)
+    return False, (_say("管理员 %(n)s 人没有第二因素：%(who)s", n=len(missing), who=", ".join(missing[:5])),)
 
 
 def _three(session: Session, _running: Running) -> tuple[bool, tuple[Said, ...]]:

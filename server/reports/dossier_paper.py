@@ -21,7 +21,7 @@ _DRAWN = ("temperature", "humidity")
 def paper(record: Record, data_sha256: str, generator: str, now: int, pictures: Mapping[str, bytes]) -> Paper:
     """The same for people. `pictures`: what can be shown, by the SHA-256 of the original, already covered where something is to be covered."""
     incident = record.whole.incident
-    subject = f"{record.unit_name}{record.room_name}"
+    subject = f"{record.unit_name}{record.room_name.removeprefix(record.unit_name)}"
     sheet = Sheet(
         title=TITLE,
         subject=subject,

@@ -147,6 +147,11 @@ class Formats:
         """A figure of a report with three digits: 0.00417, 0.833, 25, 149. What rounds to nothing at four decimals is told as less than that."""
         return "< 0.001" if 0 < abs(value) < 0.001 else f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
+    @staticmethod
+    def within(room: str, unit: str) -> str:
+        """The name of a room where its unit's stands before it already."""
+        return room.removeprefix(unit).strip() or room
+
     def masked(self, phone: str) -> str:
         """138****1234."""
         return f"{phone[:3]}****{phone[-4:]}" if len(phone) > 7 else "****"

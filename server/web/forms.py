@@ -8,6 +8,7 @@ from server.web import labels
 from server.web.faults import Fault
 from server.web.i18n import Words
 from server.web.kept import FILES
+from server.web.offered import Offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,15 @@ def refused(
     secrets: Collection[str] = (),
     files: Collection[str] = (),
     faults: Mapping[str, Fault] = MappingProxyType({}),
+    offered: Offered | None = None,
 ) -> Refused:
-    """Sort the fields of a form of which the `named` ones are wrong. Where none of them is, all that have a word are open."""
+    """Sort the fields of a form of which the `named` ones are wrong. Where none of them is, all that have a word are open. `offered` are the choices
+    of the page on which it stood.
+    """
     table = dict(typed).get("kind", "")
     wanted = [name for name in dict.fromkeys((*files, *named)) if name in FILES and (name in files or name in faults)]
     absent = [(name, "") for name in faults if name not in dict(typed) and name not in secrets and name not in FILES] if typed or files else []
-    fields = [_field(words, table, name, value, faults) for name, value in (*typed, *absent)]
+    fields = [_field(words, table, name, value, faults, offered or {}) for name, value in (*typed, *absent)]
     wrong = [field for field in fields if field.name in named]
     again = wrong or ("actor_pin" in secrets)
     shown = wrong if again else [field for field in fields if field.label != field.name and not field.name.startswith(("key.", "kind"))]
@@ -59,12 +63,13 @@ def refused(
     return Refused(tuple(shown), tuple(kept), tuple(secrets), tuple(wanted), frozenset(field.name for field in wrong))
 
 
-def _field(words: Words, table: str, name: str, value: str, faults: Mapping[str, Fault]) -> Field:
+def _field(words: Words, table: str, name: str, value: str, faults: Mapping[str, Fault], offered: Offered) -> Field:
     group, _, column = name.partition(".")
     label = words.field(table, column) if group in ("cell", "key") and (table, column) in labels.COLUMNS else words.typed(name)
     fault = faults.get(name)
     said = "" if fault is None else words.text(fault.text, **fault.values)
-    return Field(name, value, label, _word(words, table, name, value), said, _choices(words, table, name))
+    choices = tuple(offered.get(name, ())) or _choices(words, table, name)
+    return Field(name, value, label, dict(choices).get(value) or _word(words, table, name, value), said, choices)
 
 
 def _choices(words: Words, table: str, name: str) -> tuple[tuple[str, str], ...]:

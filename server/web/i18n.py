@@ -31,6 +31,8 @@ def load(language: str) -> Mapping[str, str]:
 _VALUES = {"role": "role", "via": "via", "before": "alarm_state", "after": "alarm_state", "ways": "channel"}
 """Particulars of the audit log whose values are codes, and the table of their words."""
 _NAMELESS: Mapping[str, str] = {}
+_MARKS: Mapping[str, str] = {"list": "、", "colon": "：", "semicolon": "；", "open": "（", "close": "）", "stop": "。"}
+_ENGLISH_MARKS: Mapping[str, str] = {"list": ", ", "colon": ": ", "semicolon": "; ", "open": " (", "close": ")", "stop": ". "}
 
 
 class Words:
@@ -64,7 +66,12 @@ class Words:
 
     def listed(self, messages: Iterable[str]) -> str:
         """Several texts in one sentence."""
-        return ("、" if self.language == SOURCE else ", ").join(map(self.text, messages))
+        return self.marks["list"].join(map(self.text, messages))
+
+    @property
+    def marks(self) -> Mapping[str, str]:
+        """Marks between words, as the language writes them."""
+        return _MARKS if self.language == SOURCE else _ENGLISH_MARKS
 
     def quantity(self, name: str) -> str:
         """The name of a quantity."""

@@ -9,12 +9,13 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from server.web import kept
 from server.web.faults import Fault, by_field
+from server.web.offered import offered
 
 log = logging.getLogger("server.web")
 
@@ -84,6 +85,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(ValidationError, _unfitting)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -111,6 +113,14 @@ async def _validation(request: Request, error: Exception) -> Response:
     return await _to_be_mended(request, document(request, 422, detail, errors=errors), absent=by_field(error.errors()))
 
 
+async def _unfitting(request: Request, error: Exception) -> Response:
+    """A page makes a body of the interface out of its form: what the body refuses is wrong in the form. Elsewhere the mistake is our own."""
+    assert isinstance(error, ValidationError)  # noqa: S101 - registered for this type
+    if request.method != "POST" or request.url.path.startswith("/api/"):
+        return await _unexpected(request, error)
+    return await _validation(request, RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]))
+
+
 async def _to_be_mended(
     request: Request,
     body: dict[str, Any],
@@ -119,15 +129,18 @@ async def _to_be_mended(
     absent: Mapping[str, Fault] = _NONE,
 ) -> Response:
     """A form that cannot be taken as it is comes back with what was typed and the fields that are wrong, to be sent again; so does one of a terminal
-    with a wrong PIN. `faults` are of fields that it may have, `absent` may be of some that it has not.
+    with a wrong PIN, or of two people of whom the second was not proven. `faults` are of fields that it may have, `absent` may be of some that it has not.
     """
-    mendable = body["status"] == HTTPStatus.UNPROCESSABLE_ENTITY or (body["status"], body["code"]) == (HTTPStatus.FORBIDDEN, "pin_refused")
-    if not mendable or (typed := await kept.packed(request)) is None:
+    unproven = body["status"] == HTTPStatus.FORBIDDEN and body["code"] in ("pin_refused", "second_refused")
+    mendable = body["status"] == HTTPStatus.UNPROCESSABLE_ENTITY or unproven
+    if not mendable or "text/html" not in request.headers.get("accept", "") or (typed := await kept.packed(request)) is None:
         return answer(request, body, headers)
-    fields, files = kept.unpacked(typed), await kept.files(request)
+    fields, files = [pair for pair in kept.unpacked(typed) if pair[0] != kept.PAGE], await kept.files(request)
     there = {*dict(fields), *files}
     faults = {**absent, **{name: fault for name, fault in faults.items() if name in there}}
-    return answer(request, body, headers, faults=faults, typed=fields, secrets=await kept.secrets(request), files=files)
+    page = await kept.page(request)
+    form = {"faults": faults, "typed": fields, "secrets": await kept.secrets(request), "files": files, "offered": await offered(request, page)}
+    return answer(request, body, headers, back=page, **form)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
@@ -147,6 +160,6 @@ def answer(request: Request, body: dict[str, Any], headers: Mapping[str, str] | 
         return Response(status_code=status, headers={"HX-Redirect": "/login"})
     if status == HTTPStatus.UNAUTHORIZED:
         return RedirectResponse(f"/login?next={request.url.path}", 303)
-    page: Response = request.app.state.screens.error(request, body, **form)
+    page: Response = request.app.state.screens.error(request, body, **{"back": kept.came_from(request), **form})
     page.headers.update(headers or {})
     return page

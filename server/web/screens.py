@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import Request
 from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
@@ -97,12 +96,12 @@ class Screens:
         answer.headers["HX-Retarget"] = "#dialog-message" if '["from", "dialog"]' in form else "#toast"
         return answer
 
-    def error(self, request: Request, body: dict[str, Any], **form: Any) -> Response:
-        """A problem as a page; `form`: see forms.refused. What is wrong in it, and its secrets, can be typed anew."""
+    def error(self, request: Request, body: dict[str, Any], back: str = "", **form: Any) -> Response:
+        """A problem as a page; `back` is where it came from, `form`: see forms.refused. What is wrong in it, and its secrets, can be typed anew."""
         named = [str(error["where"]).rpartition(".")[2] for error in body["errors"]]
         refused = forms.refused(self.words(request), named, **form)
         status, who = int(body["status"]), principal_or_none(request)
-        return self.page(request, "error.html", status, who=who, problem=body, back=_left(request), form=refused)
+        return self.page(request, "error.html", status, who=who, problem=body, back=back, form=refused)
 
     def words(self, request: Request) -> Words:
         """The words of the asker's language."""
@@ -154,14 +153,6 @@ class Screens:
             path = units.path(session, who.unit)
             names = units.names(session, path)
         return " › ".join(names[code] for code in path if code in names)
-
-
-def _left(request: Request) -> str:
-    """The page of ours whose form was refused, "" without one."""
-    came = urlsplit(request.headers.get("referer", ""))
-    if request.method == "GET" or came.netloc != request.headers.get("host") or not came.path.startswith("/") or came.path.startswith("//"):
-        return ""
-    return came.path + (f"?{came.query}" if came.query else "")
 
 
 def _no_plural(one: str, many: str, n: int) -> str:  # the source language has no plural; English messages are worded without

@@ -36,14 +36,18 @@ def second_person(services: Services, who: Principal, unit: str, second: Second)
     try:
         other = sessions.vouch(services.db, second.login, second.password, services.clock(), services.settings.limits, code=second.code)
     except sessions.SignInRefusedError as refusal:
-        raise ProblemError(403, f"第二人未通过验证：{refusal}", code="second_refused") from refusal
+        raise _refused(f"第二人未通过验证：{refusal}") from refusal
     with services.db.read() as session:
         if other.account == who.account or _same_person(session, other.account, who.account):
-            raise ProblemError(403, "第二人须是另一个人。", code="second_refused")
+            raise _refused("第二人须是另一个人。")
         reaches = units.within(session, unit, other.unit)
     if not reaches or not rights.allows(other.role, Action.SILENCE) or other.visitor or other.duty:
-        raise ProblemError(403, "第二人没有在这里停用告警的权限。", code="second_refused")
+        raise _refused("第二人没有在这里停用告警的权限。")
     return other.name
+
+
+def _refused(sentence: str) -> ProblemError:
+    return ProblemError(403, sentence, code="second_refused", errors=[{"where": "second", "message": "not the second of two"}])
 
 
 def _same_person(session: Session, one: int, other: int | None) -> bool:

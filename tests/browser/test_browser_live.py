@@ -20,6 +20,7 @@ SWITCHES = (
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
+    "--autoplay-policy=document-user-activation-required",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",

@@ -89,3 +89,26 @@ def test_a_browser_that_does_not_let_it_sound_is_said(desk: Desk) -> None:
     fresh.mouse.click(5, 300)
     wait_for(fresh, lambda: CRITICAL in tones(fresh))
     expect(fresh.locator("#horn")).not_to_contain_text("浏览器还不让本页发声")
+
+
+def test_the_horn_moves_nothing_under_the_thumb_and_fits_a_phone(desk: Desk) -> None:
+    page = desk.open()
+    fresh = page.context.new_page()
+    fresh.add_init_script("Object.defineProperty(BaseAudioContext.prototype, 'state', {get: () => 'suspended'})")  # so that its text is the longest
+    fresh.set_viewport_size({"width": 390, "height": 844})
+    fresh.goto(f"{desk.url}/alarms?lang=en")  # the longer language
+    expect(fresh.locator("#link")).to_have_text("live")
+
+    def tops() -> list[float]:
+        return [box["y"] for name in ("main", ".bar nav", "h1") if (box := fresh.locator(name).first.bounding_box())]
+
+    quiet = tops()
+    desk.house.smoke()
+    horn = fresh.locator("#horn")
+    expect(horn).to_contain_text("The browser lets nothing sound")
+    assert tops() == quiet
+    assert fresh.locator("#sound").evaluate("box => box.scrollHeight <= box.clientHeight"), "it is not cut either"
+    assert fresh.evaluate("document.documentElement.scrollWidth") == 390
+    fresh.get_by_role("button", name="Silence (is not taking over)").click()
+    expect(horn).to_be_hidden()
+    assert tops() == quiet

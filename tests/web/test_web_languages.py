@@ -13,7 +13,7 @@ from tests.web.house import ROLES
 from tests.web.town import Town
 from tests.web.walk import Route, ask, in_line, routes, targets
 
-CHINESE = re.compile(r"[\u4e00-\u9fff]+")
+CHINESE = re.compile(r"[\u4e00-\u9fff、，。：；（）]+")
 LATIN = re.compile(r"(?<![\w.-])[A-Za-z][A-Za-z0-9.+_-]*[A-Za-z0-9]")
 _SHARED = """English RH PIN ID PM2.5 PM10 CO2 TVOC CSV JSON PDF HTML XLSX Excel Word ZIP JPEG PNG MB SHA-256 TLS HTTPS LDAP API IP A5 ISA-18.2 Ctrl+K
 ArchiveWatch"""

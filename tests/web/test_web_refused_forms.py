@@ -1,12 +1,17 @@
 """A form that cannot be taken comes back with what was typed, in words, and beside each field what is wrong with it."""
 
 import re
+from collections.abc import Iterator
+from urllib.parse import parse_qsl, urlencode
 
 import httpx
 import pytest
+from starlette.datastructures import FormData
 from starlette.testclient import TestClient
 
-from tests.web.house import ROOM, House
+from tests.web.house import COUNTY, GATEWAY, PASSWORD, ROOM, House
+from tests.web.walk_examples import Place
+from tests.web.walk_routes import Route, content, routes, targets
 
 HTML = {"accept": "text/html"}
 
@@ -74,3 +79,77 @@ def test_a_refusal_that_names_no_field_leaves_all_of_them_to_be_changed(shared_h
     assert re.search(r'<span>[^<]+</span><input name="cell.name" value="一号库房"', page)
     assert re.search(r'<select name="cell.medium"><option value=""></option><option value="paper">', page)
     assert f'type="hidden" name="key.code" value="{ROOM}"' in page
+
+
+def test_a_list_of_the_page_comes_back_as_that_list_also_when_it_is_refused_twice(charge: TestClient) -> None:
+    at = {"referer": f"http://testserver/limits?room={ROOM}&quantity=humidity", "host": "testserver"}
+    form = {"rule": "nonsense", "room": ROOM, "unit": "", "level": "urgent", "limit": "57", "minutes": "", "why": "汛期", "until": "", "act": "save"}
+    page = refused(charge.post("/limits", data=form, headers=HTML | at))
+    again = re.search(r'name="page_of_form" value="([^"]+)"', page)
+    assert '<option value="humidity_high">' in page, "the rules of this room, which no other page offers"
+    assert "smoke" not in page
+    twice = refused(charge.post("/limits", data=form | {"page_of_form": again[1].replace("&amp;", "&")}, headers=HTML))
+    assert '<option value="humidity_high">' in twice
+    page = refused(
+        charge.post(
+            f"/rooms/{ROOM}/maintenance",
+            data={"minutes": "7", "reason": "施工", "person": "王工"},
+            headers=HTML | {"referer": f"http://testserver/rooms/{ROOM}"},
+        )
+    )
+    assert re.search(r'<select name="minutes" aria-invalid="true".*<option value="">.*<option value="60">1 小时</option>', page, re.S)
+    assert "<bdi>施工</bdi>" in page
+    strange = {"referer": "http://testserver/api/v1/stream"}
+    assert "<select" not in refused(charge.post(f"/rooms/{ROOM}/maintenance", data={"minutes": "7"}, headers=HTML | strange))
+
+
+NASTY = ("", "²", "9" * 30, "nan", "-1e999", "x\x00y", "字" * 600, "2026-13-45T99:99", "\ud800", "٣")
+"""Values that break what is careless: int("²") fails although "²".isdigit(), 9e29 is in no column, NUL in no text of PostgreSQL."""
+TURNS = 2
+"""So many of them for each field; each value has its turn."""
+_WITHOUT = ("/api/", "/callbacks/", "/login", "/logout", "/me/security", "/take-over")
+
+
+def _bodies(house: House, alarm: int) -> Iterator[tuple[Route, str, dict[str, str]]]:
+    """Each form of a page with its address and what is usually filled in."""
+    place = Place(
+        key="", unit=COUNTY, room=ROOM, gateway=GATEWAY, person=1, person_code="P-0001", account=1, alarm=alarm, incident=1, point=1, check=1
+    )
+    for route in routes(house.app):
+        if route.method == "POST" and not route.path.startswith(_WITHOUT) and b"multipart" not in content(route, place)[1]["content-type"].encode():
+            target = next(targets(route, place, filtered=False))
+            yield route, target, dict(parse_qsl(content(route, place)[0].decode(), keep_blank_values=True))
+
+
+def test_no_value_of_any_field_of_any_form_breaks_the_server(shared_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    alarm = shared_house.smoke()
+    clients = [shared_house.client(login) for login in ("in_charge", "system", "security", "duty")]
+    read: set[str] = set()
+    get, getlist = FormData.get, FormData.getlist
+    monkeypatch.setattr(FormData, "get", lambda self, name, default=None: read.add(name) or get(self, name, default))
+    monkeypatch.setattr(FormData, "getlist", lambda self, name: read.add(name) or getlist(self, name))
+    turn, broken, tried = 0, [], 0
+    for route, target, body in _bodies(shared_house, alarm):
+        read.clear()
+        client = next((one for one in clients if one.post(target, data=body, headers=HTML).status_code != 403), clients[0])
+        for name in sorted({*route.body, *read} - {"form_token"}):
+            for _ in range(TURNS):
+                turn, tried = turn + 1, tried + 1
+                value = NASTY[turn % len(NASTY)]
+                sent = urlencode({**body, name: value}, errors="surrogatepass")
+                answer = client.post(target, content=sent, headers=HTML | {"content-type": "application/x-www-form-urlencoded"})
+                if answer.status_code >= 500:
+                    broken.append((route.key, name, value[:20], answer.status_code))
+    assert not broken, broken
+    assert tried > 100
+
+
+def test_a_second_person_who_is_not_proven_leaves_the_reason_typed(charge: TestClient) -> None:
+    form = {"minutes": "60", "reason": "空调检修要停两小时", "person": "王工", "second": "duty", "second_password": "wrong"}
+    answer = charge.post(f"/rooms/{ROOM}/maintenance", data=form, headers=HTML)
+    assert answer.status_code == 403
+    assert "没有核实第二人" in answer.text
+    assert 'name="reason" value="空调检修要停两小时"' in answer.text, "goes along"
+    assert re.search(r'name="second" value="duty" aria-invalid="true"', answer.text), "may be another one"
+    assert "wrong" not in answer.text.partition("<main")[2].replace('class="wrong"', ""), "no password comes back"
+    assert charge.post(f"/rooms/{ROOM}/maintenance", data=form | {"second_password": PASSWORD}, headers=HTML).status_code == 303

@@ -26,6 +26,14 @@ list.addEventListener('change', ({ target }) => {
   for (const box of list.querySelectorAll(`input[name="${target.dataset.all}"]`)) box.checked = target.checked;
 });
 
+// The line of the last hours comes by itself, after the page.
+const trend = document.getElementById('trend');
+if (trend) {
+  const draw = refresher(trend);
+  draw();
+  setInterval(draw, 60_000);
+}
+
 if (watched) {
   // One alarm, or those of an incident: the commands change with them, so the page as a whole.
   document.addEventListener('aw:alarm', (event) => watched.includes(String(event.detail.alarm.id)) && reload());

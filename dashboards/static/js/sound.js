@@ -83,6 +83,7 @@ function play(name) {
 function say(text) {
   if (what.textContent !== text) what.textContent = text;
   horn.hidden = !text;
+  control.classList.toggle('sounding', text !== '');
 }
 
 let lostSilenced = false;
@@ -114,14 +115,13 @@ function silence() {
 if (control && document.body.dataset.stream) {
   choice.value = localStorage.getItem('aw-sound') ?? control.dataset.default;
   if (!choice.value) choice.value = control.dataset.default;
-  control.hidden = false;
   choice.addEventListener('change', () => {
     localStorage.setItem('aw-sound', choice.value);
     if (choice.value !== 'off' && !trouble()) play('warn'); // so one hears at once that one will hear
     beat();
   });
   horn.querySelector('[data-f="silence"]').addEventListener('click', silence);
-  // Browsers let a page sound only after somebody has touched it. The bar changes when the pointer is up: what is under it must not move before.
+  // Browsers let a page sound only after somebody has touched it.
   document.addEventListener('pointerdown', () => context?.resume(), { capture: true });
   for (const name of ['pointerup', 'keydown']) document.addEventListener(name, () => context?.resume().then(beat), { capture: true });
   document.addEventListener('aw:snapshot', (event) => {

@@ -6,17 +6,23 @@ from fastapi import Path, Query, Request
 from starlette.responses import Response
 
 from server.cases import explain_alarm
+from server.series.figures import Figures
 from server.store import alarms, incidents
 from server.store.notifications import Sent
 from server.store.performance import chronic
+from server.store.tables import Alarm
 from server.web import door
+from server.web import trend as trends
+from server.web.api import history
 from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
 from server.web.api.rosters import names_on_duty
 from server.web.auth import ServicesOf, require_alarm
 from server.web.pages.common import ScreensOf
 from server.web.pages.rows import SILENT, WAITING, rows, spoken_for, with_called, worst_first
+from server.web.problems import ProblemError
 from server.web.rights import Action
 from server.web.routers import page_router
+from server.web.services import Services
 
 router = page_router()
 
@@ -93,4 +99,34 @@ def detail(ident: Annotated[int, Path(ge=1)], request: Request, screens: Screens
         rows=members,
         on_duty=present,
         reasons=reasons,
+        drawable=trends.drawable(alarm),
     )
+
+
+@router.get("/alarms/{ident}/trend")
+def trend(ident: Annotated[int, Path(ge=1)], request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer) -> Response:
+    """The last hours of what the alarm is about: a part of its page, asked for by itself, so that a slow history never holds up a take-over."""
+    now = services.clock()
+    with services.db.read() as session:
+        alarm = require_alarm(session, who, ident)
+        row = rows(session, services, [alarm], who, now)[0]
+    if not trends.drawable(alarm):
+        raise ProblemError(404, "没有可以画的量。")
+    limit = alarm.limit if row.comparable else None
+    shown = _trend(services, alarm, limit, now)
+    return screens.page(request, "_trend.html", who=who, alarm=alarm, limit=limit, trend=shown)
+
+
+def _trend(services: Services, alarm: Alarm, limit: float | None, now: int) -> trends.Trend | None:
+    within = trends.span(alarm, now)
+    sources = history.sources(services, alarm.room or "", alarm.quantity)
+    of_room = not alarm.subject.startswith("point:")
+    point = next((one.ident for one in sources if not one.outdoor and (of_room or alarm.subject == f"point:{one.ident}")), None)
+    side = next((rule.ladder[0].side for rule in services.rulebook.current.rules if rule.name == alarm.rule), "")
+    judged = {} if point is None else {point: trends.against(history.judged(services, [point])[point], limit, side)}
+    try:
+        with history.answering():
+            found = services.store.figures(judged, *within) if judged else Figures.none()
+    except ProblemError:  # logged where it was raised
+        return None
+    return trends.drawn(found, within, now, limit, alarm.raised_at)

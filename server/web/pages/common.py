@@ -1,19 +1,14 @@
 """What the pages share."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 from fastapi import Depends, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import ValidationError
 from sqlalchemy import select
 
 from server.store.tables import Unit
-from server.web.api.models import Body
 from server.web.auth import Principal, require_unit
 from server.web.screens import Screens
 from server.web.services import Services
-
-B = TypeVar("B", bound=Body)
 
 
 async def screens(request: Request) -> Screens:
@@ -41,11 +36,3 @@ def unit_asked(services: Services, who: Principal, code: str) -> Unit:
         wanted = code or who.unit or session.scalar(select(Unit.code).where(Unit.parent.is_(None)).order_by(Unit.code).limit(1)) or ""
         require_unit(session, who, wanted)
         return session.get_one(Unit, wanted)
-
-
-def fitting(body: type[B], /, **values: Any) -> B:
-    """The body of an action of the interface, made of what stands in a form. Raises RequestValidationError, with which the form comes back."""
-    try:
-        return body(**values)
-    except ValidationError as error:
-        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from error

@@ -54,7 +54,7 @@ class Choice:
 def offered(gateway: Gateway) -> list[Choice]:
     """What the gateway's last birth offers, by device, whoever may order it."""
     told = msgspec.convert(gateway.offers or {}, Offers)
-    return [Choice(name, f"{device.title}（{device.profile}）", offer) for name, device in sorted(told.items()) for offer in device.writes]
+    return [Choice(name, f"{device.title} · {device.profile}", offer) for name, device in sorted(told.items()) for offer in device.writes]
 
 
 def choices(gateway: Gateway, role: str) -> list[Choice]:

@@ -11,7 +11,7 @@ from server.store.tables_drill import WatchCheck
 from server.web.api import drills as api
 from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
 from server.web.auth import Principal, ServicesOf, require, require_unit
-from server.web.pages.common import ScreensOf, fitting
+from server.web.pages.common import ScreensOf
 from server.web.problems import ProblemError, invalid
 from server.web.rights import Action
 from server.web.routers import page_router
@@ -53,7 +53,7 @@ async def begin(request: Request, services: ServicesOf, who: Annotated[Principal
     place, note = str(form.get("place", "")).strip(), str(form.get("note", "")).strip()[:200]
     if not place:
         raise invalid("请填单位编号或库房编号。", "place", "required")
-    body = fitting(api.DrillOrder, **{"room" if "-" in place else "unit": place}, note=note)
+    body = api.DrillOrder(**{"room" if "-" in place else "unit": place}, note=note)
     made = await run_in_threadpool(api.campaign, services, who, body)
     return RedirectResponse(f"/drills?campaign={made.id}", 303)
 

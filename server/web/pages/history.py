@@ -144,7 +144,7 @@ def _order(services: Services, who: Principal, code: str, form: FormData) -> int
     now = services.clock()
     start, end, _ = _range("", str(form.get("since", "")), str(form.get("until", "")), now)
     ending, step = str(form.get("format", "csv")), str(form.get("step", "600"))
-    if ending not in EXPORTS or not step.isdigit() or int(step) not in STEPS:
+    if ending not in EXPORTS or not step.isascii() or not step.isdigit() or int(step) not in STEPS:
         raise invalid("没有这种格式或间隔。", "form.format", "not offered")
     options = HistoryOptions(
         quantities=[str(value) for value in form.getlist("quantity")][:MOST_QUANTITIES] or ["temperature", "humidity"],

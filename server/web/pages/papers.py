@@ -12,7 +12,7 @@ from server.store import exports, rooms, units
 from server.web.api import reports as api
 from server.web.api.common import Cursor, Viewer, decode_id, encode_cursor
 from server.web.auth import ServicesOf
-from server.web.pages.common import ScreensOf, fitting
+from server.web.pages.common import ScreensOf
 from server.web.routers import page_router
 
 router = page_router()
@@ -71,8 +71,7 @@ def page(
 async def order(request: Request, services: ServicesOf, who: Viewer) -> Response:
     """Order a paper from the form."""
     form = await request.form()
-    body = fitting(
-        api.OrderBody,
+    body = api.OrderBody(
         kind=str(form.get("kind", ""))[:24],
         code=(str(form.get("other", "")).strip() or str(form.get("subject", "")))[:16],
         period=str(form.get("period", ""))[:64],

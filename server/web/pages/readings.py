@@ -129,6 +129,6 @@ def _entry(code: str, form: FormData) -> Entry:
         weather=text("weather", 20),
         measures=text("measures", 200),
         via="phone" if form.get("via") == "phone" else "form",
-        replaces=int(replaces) if replaces.isdigit() else None,
+        replaces=int(replaces) if replaces.isascii() and replaces.isdigit() else None,
         confirmed=form.get("confirmed") == "1",
     )

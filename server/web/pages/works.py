@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 from fastapi import Depends, Form, Path
-from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from server.org.readings import ReadingError, instant
@@ -39,11 +38,7 @@ async def maintenance(
             raise invalid("请选择时长。", "minutes", "required")
         values["until"] = at(services.clock() + int(minutes) * 60_000)
         values["reason"] = reason.strip() or ("" if int(minutes) else ENDED)
-    try:
-        body = api.WorkOrder(**values)
-    except ValidationError as error:
-        raise invalid("请填写原因。", "reason", "required") from error
-    await api.order(services, who, code, body, via="page")
+    await api.order(services, who, code, api.WorkOrder(**values), via="page")
     return RedirectResponse(f"/rooms/{code}", 303)
 
 
