@@ -129,7 +129,8 @@ async def _to_be_mended(
     absent: Mapping[str, Fault] = _NONE,
 ) -> Response:
     """A form that cannot be taken as it is comes back with what was typed and the fields that are wrong, to be sent again; so does one of a terminal
-    with a wrong PIN, or of two people of whom the second was not proven. `faults` are of fields that it may have, `absent` may be of some that it has not.
+    with a wrong PIN, or of two people of whom the second was not proven. `faults` are of fields that it may have, `absent` may be of some that it
+    has not.
     """
     unproven = body["status"] == HTTPStatus.FORBIDDEN and body["code"] in ("pin_refused", "second_refused")
     mendable = body["status"] == HTTPStatus.UNPROCESSABLE_ENTITY or unproven

@@ -61,7 +61,9 @@ def drawn(found: Figures, within: tuple[int, int, int], now: int, limit: float |
     """The shapes. `found` are the steps of one point, ascending; time to come is no gap. Pure."""
     start, end, step = within
     until = min(end, now)
-    rows = list(zip(found.time.tolist(), found.min.tolist(), found.mean.tolist(), found.max.tolist(), strict=True))
+    rows: list[tuple[int, float, float, float]] = list(
+        zip(found.time.tolist(), found.min.tolist(), found.mean.tolist(), found.max.tolist(), strict=True)
+    )
     raised = _WIDE * (raised_at - start) / (end - start) if start <= raised_at < end else None
     if not rows:
         return Trend(start=start, end=end, raised_x=raised, gaps=((0.0, _x(until, start, end)),), missing_ms=until - start)
