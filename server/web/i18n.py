@@ -1,5 +1,6 @@
 """Languages of the screens. Chinese is the source: a message is its own key; English comes from a .po file read at start."""
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 from importlib.resources import files
@@ -31,8 +32,9 @@ def load(language: str) -> Mapping[str, str]:
 _VALUES = {"role": "role", "via": "via", "before": "alarm_state", "after": "alarm_state", "ways": "channel"}
 """Particulars of the audit log whose values are codes, and the table of their words."""
 _NAMELESS: Mapping[str, str] = {}
-_MARKS: Mapping[str, str] = {"list": "、", "colon": "：", "semicolon": "；", "open": "（", "close": "）", "stop": "。"}
-_ENGLISH_MARKS: Mapping[str, str] = {"list": ", ", "colon": ": ", "semicolon": "; ", "open": " (", "close": ")", "stop": ". "}
+_BY_NUMBER = re.compile(r"\{(?P<name>\w+):(?P<one>[^|}]*)\|(?P<many>[^}]*)\}")
+_MARKS: Mapping[str, str] = {"list": "、", "colon": "：", "semicolon": "；", "open": "（", "close": "）", "stop": "。", "gap": ""}
+_ENGLISH_MARKS: Mapping[str, str] = {"list": ", ", "colon": ": ", "semicolon": "; ", "open": " (", "close": ")", "stop": ". ", "gap": " "}
 
 
 class Words:
@@ -44,8 +46,13 @@ class Words:
 
     def text(self, message: str, **values: Any) -> str:
         """A message in this language, `%(name)s` filled in. A text that is missing in the catalogue stays Chinese."""
-        found = self._catalogue.get(message, message)
+        found = self.worded(message, values)
         return found % values if values else found
+
+    def worded(self, message: str, values: Mapping[str, Any]) -> str:
+        """A message before its values are filled in, with what goes with a number: of `{n:room|rooms}` one of the two."""
+        found = self._catalogue.get(message, message)
+        return _BY_NUMBER.sub(lambda by: by["one"] if str(values.get(by["name"])) == "1" else by["many"], found) if "|" in found else found
 
     def notice(self, sentence: str) -> str:
         """A notice as it is kept, in this language; one that is made of no known text, and what people wrote into it, stay as they are."""

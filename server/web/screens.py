@@ -1,6 +1,6 @@
 """Pages as HTML: one Jinja environment per language, the same context for every page."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import Request
 from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
+from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from server import watermark
@@ -122,8 +123,9 @@ class Screens:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.install_gettext_callables(words.text, _no_plural, newstyle=True)  # type: ignore[attr-defined]
-        environment.globals.update(words=words, fmt=Formats(words), assets=self.assets, labels=labels, Action=Action, STATES=STATES)
+        environment.globals.update(
+            gettext=_gettext(words), words=words, fmt=Formats(words), assets=self.assets, labels=labels, Action=Action, STATES=STATES
+        )
         return environment
 
     def _common(self, request: Request, who: Principal | None, language: str) -> dict[str, Any]:
@@ -155,5 +157,8 @@ class Screens:
         return " › ".join(names[code] for code in path if code in names)
 
 
-def _no_plural(one: str, many: str, n: int) -> str:  # the source language has no plural; English messages are worded without
-    return one if n == 1 else many
+def _gettext(words: Words) -> Callable[..., Markup]:
+    def said(message: str, /, **values: Any) -> Markup:
+        return Markup(words.worded(message, values)) % values  # noqa: S704  # nosec B704 - texts of our own; what is filled in is escaped
+
+    return said

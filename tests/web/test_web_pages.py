@@ -229,3 +229,13 @@ def test_no_limit_stands_beside_a_reading_that_it_is_not_a_limit_of(house: House
             )  # fmt: skip
     cells = re.findall(r'<td class="number a-limit[^>]*>([^<]*)', page(house, "/alarms"))
     assert sorted(cell.strip() for cell in cells) == ["51.0 %RH", "—"]
+
+
+def test_english_counts_one_as_one_and_writes_its_own_marks(house: House) -> None:
+    assert "Last 1 day<" in house.client("duty").get("/performance?days=7&lang=en").text
+    alarm = house.smoke()
+    text = house.client("duty").get("/?q=zzzz&lang=en").text
+    assert re.search(r"Alarms waiting: 1\.", text)
+    assert "blind. " in re.sub(r"\s+", " ", text), "a space between two sentences"
+    row = house.client("duty").get(f"/take-over?alarm={alarm}&lang=en").text
+    assert "Take over 0 alarms" in row

@@ -110,11 +110,9 @@ def trend(ident: Annotated[int, Path(ge=1)], request: Request, screens: ScreensO
     with services.db.read() as session:
         alarm = require_alarm(session, who, ident)
         row = rows(session, services, [alarm], who, now)[0]
-    if not trends.drawable(alarm):
-        raise ProblemError(404, "没有可以画的量。")
-    limit = alarm.limit if row.comparable else None
-    shown = _trend(services, alarm, limit, now)
-    return screens.page(request, "_trend.html", who=who, alarm=alarm, limit=limit, trend=shown)
+    limit, drawable = alarm.limit if row.comparable else None, trends.drawable(alarm)
+    shown = _trend(services, alarm, limit, now) if drawable else None
+    return screens.page(request, "_trend.html", who=who, alarm=alarm, limit=limit, trend=shown, drawable=drawable)
 
 
 def _trend(services: Services, alarm: Alarm, limit: float | None, now: int) -> trends.Trend | None:
