@@ -119,8 +119,8 @@ def _failed(session: Session, every: Sequence[Drill], places: dict[str, tuple[st
     names = units.names(session, [row.unit for row in found])
     rows = tuple(
         (
-            f"{local(row.due_at):%m-%d %H:%M}", names.get(row.unit, row.unit), places.get(row.room, (row.room, ""))[0],
-            row.reason or "已通知，规定时间内无人答复。",
+            f"{local(row.due_at):%m-%d %H:%M}", names.get(row.unit, row.unit),
+            places.get(row.room, (row.room, ""))[0].removeprefix(names.get(row.unit, "")), row.reason or "已通知，规定时间内无人答复。",
         )
         for row in found[:_MOST_LISTED]
     )  # fmt: skip

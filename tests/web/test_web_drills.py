@@ -219,6 +219,10 @@ def test_what_cannot_be_drilled_fails_with_the_reason(field: Range) -> None:
     field.order(room=OTHER)
     field.run()
     assert field.all()[0]["reason"] == "网关离线，演练无法开始。"
+    english = field.house.client("in_charge").get("/drills?lang=en").text
+    for sentence in ("No drill signal within two minutes", "The gateway is offline: the drill cannot begin."):
+        assert sentence in english
+    assert re.search(r'<th scope="row">[^<]+ › [^<]+</th>', english), "on a phone the card of a drill is headed by its room"
     assert field.chief.post("/api/v1/drills", json={"room": QUIET}).status_code == 409
     assert field.chief.post("/api/v1/drills", json={}).status_code == 422
     assert field.desk.post("/api/v1/drills", json={"room": ROOM}).status_code == 403

@@ -59,7 +59,7 @@ def detail(ident: Ident, request: Request, screens: ScreensOf, services: Service
         filed = incidents.dossier(session, ident)
         open_alarms = spoken_for([alarm for alarm in whole.alarms if alarm.closed_at is None])
         answering = rows(session, services, open_alarms, who, services.clock())
-    title = f"{unit_name} {place[0] if place else ''}".strip()
+    title = f"{unit_name} {place[0].removeprefix(unit_name) if place else ''}".strip()
     if paper == "card":
         return screens.page(request, "cards.html", who=who, cards=[whole.filled], title=title, room=incident.room, qr="")
     return screens.page(
@@ -132,7 +132,8 @@ def room_cards(code: Annotated[str, Path(max_length=16)], request: Request, scre
         if room is None:
             raise ProblemError(404, "没有这间库房。")
         found = incident_file.room_cards(session, services.cards, room.unit, room, load(screens.language(request)))
-        title = f"{units.names(session, [room.unit]).get(room.unit, '')} {room.name}"
+        unit_name = units.names(session, [room.unit]).get(room.unit, "")
+        title = f"{unit_name} {room.name.removeprefix(unit_name)}"
     base = services.settings.public_url.rstrip("/") or str(request.base_url).rstrip("/")
     qr = segno.make(f"{base}/rooms/{code}", error="m").svg_inline(scale=3, dark="#000", light="#fff")
     return screens.page(request, "cards.html", who=who, cards=found, title=title, room=code, qr=qr)
