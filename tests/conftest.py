@@ -14,12 +14,18 @@ from simulators.broker import Broker
 from simulators.broker import free_port as pick_port
 from simulators.postgres import Postgres, PostgresError
 from tests import shared_statements
+from tests.fresh import fresh
 
 # A test never asserts the speed of the machine it runs on.
 settings.register_profile("any-machine", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("any-machine")
 shared_statements.share()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first: a long test that begins last leaves every core but one with nothing to do."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None and item.get_closest_marker("faults") is None)
 
 
 def pytest_collection_finish() -> None:
@@ -80,8 +86,8 @@ def postgres_url(postgres: Postgres, _migrated: str) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of this test alone, once in SQLite (empty) and once in PostgreSQL (at the newest schema); `migrate` brings both to it."""
+    """A database of this test alone at the newest schema, once in SQLite and once in PostgreSQL."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'aw.db'}"
+        return fresh(tmp_path / "aw.db")
     url: str = request.getfixturevalue("postgres_url")
     return url

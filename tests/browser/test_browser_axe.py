@@ -30,6 +30,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.long
 def test_axe_finds_nothing_serious_on_the_main_pages_and_a_phone_shows_them_whole(tmp_path: Path, port_factory, browser: Browser) -> None:
     house = House(tmp_path, now=None, ping_ms=1_000)
     house.birth()

@@ -82,6 +82,7 @@ def night(tmp_path) -> Iterator[Night]:
 
 
 @needs_assets
+@pytest.mark.long
 def test_from_the_text_to_the_paper_on_a_phone(night: Night, free_port: int, browser: Browser) -> None:
     house = night.house
     with serving(house, free_port) as address:

@@ -10,11 +10,11 @@ from server.duty.calendar import Workdays
 from server.duty.clock import midnight
 from server.duty.roster import gaps
 from server.jobs_duty import DutyConditions
-from server.store.schema import Base
 from server.store.session import Database
 from server.store.tables import Alarm, Gateway, Notification, Person, Point, Room, Unit
 from server.store.tables_drill import Drill, DrillCampaign
 from server.store.tables_duty import Roster
+from tests.fresh import fresh
 
 HERE = "350102000000"
 TEN = midnight(date(2026, 11, 23)) + 10 * 3_600_000
@@ -22,8 +22,7 @@ TEN = midnight(date(2026, 11, 23)) + 10 * 3_600_000
 
 @pytest.fixture
 def db(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'aw.db'}")
-    Base.metadata.create_all(made.engine)
+    made = Database(fresh(tmp_path / "aw.db"))
     with made.write() as session:
         session.add(Unit(code=HERE, parent=None, level=3, name="鼓楼分局", short_name="鼓楼"))
         session.flush()

@@ -8,10 +8,10 @@ from server.duty import vacancy
 from server.duty.calendar import Workdays
 from server.duty.clock import local, midnight
 from server.jobs_duty import AGAIN_MS, DutyConditions
-from server.store.schema import Base
 from server.store.session import Database
 from server.store.tables import Alarm, Notification, Person, Room, Unit
 from server.store.tables_duty import Roster, UnitPair
+from tests.fresh import fresh
 
 PROVINCE, HERE, NEXT = "350000000000", "350102000000", "350103000000"
 NOW = midnight(date(2026, 11, 23)) + 10 * 3_600_000
@@ -19,8 +19,7 @@ NOW = midnight(date(2026, 11, 23)) + 10 * 3_600_000
 
 @pytest.fixture
 def db(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'aw.db'}")
-    Base.metadata.create_all(made.engine)
+    made = Database(fresh(tmp_path / "aw.db"))
     with made.write() as session:
         for code, parent in ((PROVINCE, None), (HERE, PROVINCE), (NEXT, PROVINCE)):
             session.add(Unit(code=code, parent=parent, level=1 if parent is None else 3, name=code, short_name=code[:6]))

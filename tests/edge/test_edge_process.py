@@ -288,6 +288,7 @@ def test_a_drill_comes_back_tagged_beside_the_real_reading(gateway: Gateway, hos
 
 
 @pytest.mark.faults
+@pytest.mark.long
 def test_nothing_accepted_is_lost_over_kills_of_agent_and_broker(gateway: Gateway, host: Host, broker: Broker) -> None:
     for life in range(4):
         lives = len(host.births)
@@ -315,6 +316,7 @@ def test_nothing_accepted_is_lost_over_kills_of_agent_and_broker(gateway: Gatewa
 
 
 @pytest.mark.faults
+@pytest.mark.long
 def test_a_cable_that_is_pulled_and_a_line_that_swallows_everything(
     tmp_path: Path, field: Field, host: Host, relay: Relay, background: Background
 ) -> None:

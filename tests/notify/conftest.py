@@ -1,6 +1,9 @@
 """A county with its duty people, a real database, the real SMS gateway, and a clock that only the test moves."""
 
+import tempfile
 from datetime import datetime
+from functools import cache
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -52,6 +55,29 @@ class Counts:
         return self.all.get(result, 0)
 
 
+def _people(db):
+    Base.metadata.create_all(db.engine)
+    with db.write() as session:
+        for code, parent, level, name in UNITS:
+            session.add(Unit(code=code, parent=parent, level=level, name=f"{name}全称", short_name=name))
+            session.flush()
+        for ident, (code, (name, phone, unit, duty)) in enumerate(PEOPLE.items(), start=1):
+            session.add(Person(id=ident, code=code, name=name, phone=phone, unit=unit, duty=duty))
+        session.flush()
+        session.add(Room(code=ROOM, unit=STATION, name="1号库房", short_name="1号库", sms_place="鼓楼东街01库", person=1))
+
+
+@cache
+def _template():
+    """The file of a desk: its tables take longer than most tests here, so it is made once a process and copied."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "desk.db"
+        db = Database(f"sqlite:///{file}")
+        _people(db)
+        db.close()
+        return file.read_bytes()
+
+
 class Desk:
     """What the watch would write, on a real database; `phone(code)` is E.164."""
 
@@ -61,18 +87,13 @@ class Desk:
     def __init__(self, folder, url=""):
         self.folder = folder
         self.url = url or f"sqlite:///{folder / 'desk.db'}"
+        if not url:
+            (folder / "desk.db").write_bytes(_template())
         self.db = Database(self.url)
-        Base.metadata.create_all(self.db.engine)
+        if url:
+            _people(self.db)
         self.now = beijing("2026-11-23 10:00")
         self.counts = Counts()
-        with self.db.write() as session:
-            for code, parent, level, name in UNITS:
-                session.add(Unit(code=code, parent=parent, level=level, name=f"{name}全称", short_name=name))
-                session.flush()
-            for ident, (code, (name, phone, unit, duty)) in enumerate(PEOPLE.items(), start=1):
-                session.add(Person(id=ident, code=code, name=name, phone=phone, unit=unit, duty=duty))
-            session.flush()
-            session.add(Room(code=ROOM, unit=STATION, name="1号库房", short_name="1号库", sms_place="鼓楼东街01库", person=1))
 
     @staticmethod
     def phone(code):

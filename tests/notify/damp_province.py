@@ -18,7 +18,6 @@ from server.metrics import Metrics
 from server.notify.channels.outbox_file import OutboxFile
 from server.notify.dispatch import Dispatcher
 from server.settings import WatchSettings
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Alarm, EscalationStep, Gateway, Journal, Notification, Person, Room, Transition, Unit
 from server.watch.commands import Acknowledge
@@ -28,6 +27,7 @@ from simulators.climate import CITIES
 from simulators.plant import Plant
 from simulators.rooms import RoomSpec
 from simulators.weather import DAY, HOUR
+from tests.fresh import fresh
 
 MINUTE = 60_000
 PROVINCE = "350000000000"
@@ -52,8 +52,7 @@ class DampProvince:
 
     def __init__(self, folder, rooms, start, days, happenings, seed=20):
         self.folder, self.now, self.start, self.end, self.sent = folder, start, start, start + days * DAY, 0
-        self.db = Database(f"sqlite:///{folder / 'damp.db'}")
-        migrate(self.db)
+        self.db = Database(fresh(folder / "damp.db"))
         self.cities = list(CITIES.values())
         self.rooms = [self._code(n) for n in range(rooms)]
         nights = [start + (1 + n * max(days - 2, 1) // happenings) * DAY + 2 * HOUR + n * 7 * MINUTE for n in range(happenings)]

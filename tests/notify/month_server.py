@@ -31,6 +31,7 @@ from server.store import gateways as store
 from server.store.tables import Alarm, EscalationStep, Notification
 from server.watch import gateways
 from server.watch.commands import Acknowledge, Reset
+from tests import shared_statements
 
 MINUTE = 60_000
 ANSWER_MS, ANSWERING = 20 * MINUTE, 0.67
@@ -179,8 +180,12 @@ def careless(connection, _record: object) -> None:
 
 
 def warm() -> None:
-    """Lives are forked from a process that has read what the product ships with, has loaded the provider's client and has opened the parts once."""
+    """Lives are forked from a process that has read what the product ships with, has loaded the provider's client and has opened the parts once.
+
+    What it has compiled of SQL they find compiled.
+    """
     tune()
+    shared_statements.share()
     for ships in (default_rules, default_escalation, default_texts, default_cards):
         ships()
     for kind in ("twilio", "twilio_voice"):
@@ -188,6 +193,8 @@ def warm() -> None:
     with tempfile.TemporaryDirectory() as folder:
         parts = Parts(Settings(data_dir=Path(folder)), clock=lambda: 0, line=lambda *_: Pipe())
         parts.watch.open(0)
+        parts.dispatcher.run_once(0)
+        parts.incidents.run_once(0)
         parts.store.close()
         parts.db.close()
     gc.collect()

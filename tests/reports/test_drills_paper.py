@@ -14,10 +14,10 @@ from server.reports.paper import Facts, Table, Text
 from server.reports.period import parse_period
 from server.reports.render import render
 from server.reports.sources import Sources
-from server.store.schema import Base
 from server.store.session import Database
 from server.store.tables import Room, Unit
 from server.store.tables_drill import Drill, DrillCampaign
+from tests.fresh import fresh
 
 PROVINCE, EAST, WEST = "350000000000", "350100000000", "350200000000"
 NOW = midnight(date(2026, 11, 25))
@@ -25,8 +25,7 @@ NOW = midnight(date(2026, 11, 25))
 
 @pytest.fixture
 def sources(tmp_path):
-    db = Database(f"sqlite:///{tmp_path / 'aw.db'}")
-    Base.metadata.create_all(db.engine)
+    db = Database(fresh(tmp_path / "aw.db"))
     with db.write() as session:
         for code, parent, name in ((PROVINCE, None, "省厅"), (EAST, PROVINCE, "福州市局"), (WEST, PROVINCE, "厦门市局")):
             session.add(Unit(code=code, parent=parent, level=1 if parent is None else 2, name=name, short_name=name[:2]))

@@ -15,10 +15,10 @@ from server.reports.desk import Desk, Here, TooLargeError, Wanted
 from server.reports.period import parse_period
 from server.reports.sources import Sources
 from server.series.embedded import EmbeddedStore
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Room, Unit
 from server.store.tables_papers import ExportJob
+from tests.fresh import fresh
 
 TOP, PERIOD = "350000000000", "2026-10-01..2026-10-02"
 NOW = parse_period("2026-11").since
@@ -28,8 +28,7 @@ NOW = parse_period("2026-11").since
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """Two counties: one with two units of a room each, one with a unit of two rooms."""
     folder: Path = tmp_path_factory.mktemp("bundle")
-    db, store = Database(f"sqlite:///{folder / 'aw.db'}"), EmbeddedStore(folder / "series")
-    migrate(db)
+    db, store = Database(fresh(folder / "aw.db")), EmbeddedStore(folder / "series")
     with db.write() as session:
         session.add(Unit(code=TOP, parent=None, level=1, name="省局", short_name="省局"))
         session.flush()

@@ -11,10 +11,10 @@ from server.reports.period import HOUR_MS, at_clock, parse_period
 from server.reports.sources import ReportSettings, Sources
 from server.series import Row
 from server.series.choose import open_store
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Alarm, Gateway, Point, Room, Transition, Unit
 from server.store.tables_papers import ManualReading
+from tests.fresh import fresh
 
 UNIT, ROOM = "350102000000", "350102000000-01"
 PERIOD = parse_period("2026-10-01..2026-10-03")
@@ -24,8 +24,7 @@ MINUTE = 60_000
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Iterator[Sources]:
-    db = Database(f"sqlite:///{tmp_path / 'aw.db'}")
-    migrate(db)
+    db = Database(fresh(tmp_path / "aw.db"))
     store = open_store("embedded", tmp_path / "series")
     with db.write() as session:
         session.add(Unit(code=UNIT, parent=None, level=3, name="鼓楼分局", short_name="鼓楼"))

@@ -22,11 +22,11 @@ from server.reports.sources import ReportSettings, Sources
 from server.series import Limits
 from server.series.batch import Batch
 from server.series.choose import open_store
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Alarm, CoverageSpan, Gateway, Point, Room, Transition, Unit
 from server.store.tables_papers import ManualReading
 from server.store.tables_watch import Annunciation
+from tests.fresh import fresh
 
 UNIT = "350102000000"
 DRY, DAMP, BARE, NEW = (f"{UNIT}-{number:02d}" for number in (1, 2, 3, 4))
@@ -69,8 +69,7 @@ def alarms(db: Database) -> None:
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sources]:
     folder: Path = tmp_path_factory.mktemp("year")
-    db = Database(f"sqlite:///{folder / 'aw.db'}")
-    migrate(db)
+    db = Database(fresh(folder / "aw.db"))
     store = open_store("embedded", folder / "series")
     with db.write() as session:
         session.add(Unit(code=UNIT, parent=None, level=3, name="鼓楼分局", short_name="鼓楼"))

@@ -10,9 +10,9 @@ from server.series import Row
 from server.series.embedded import EmbeddedStore
 from server.series.influx import InfluxStore
 from server.series.partition import day_label, day_of
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Point
+from tests.fresh import fresh
 
 T0 = 1_790_000_000_000
 HOUR = 3_600_000
@@ -20,8 +20,7 @@ HOUR = 3_600_000
 
 @pytest.fixture
 def db(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'aw.db'}")
-    migrate(made)
+    made = Database(fresh(tmp_path / "aw.db"))
     with made.write() as session:
         session.add_all(Point(id=n, gateway="GW", device=f"d{n}", quantity="temperature", created_at=0) for n in range(1, 131))
     yield made

@@ -10,9 +10,9 @@ from server.series.compaction import Policy
 from server.series.embedded import EmbeddedStore
 from server.series.influx import InfluxStore
 from server.series.partition import DAY_MS, day_label, day_of, day_start
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Point, Room, Unit
+from tests.fresh import fresh
 
 DAY = day_of(1_790_000_000_000)
 START = day_start(DAY)
@@ -25,8 +25,7 @@ POINT, TAKEN = 2, START + 13 * HOUR
 
 @pytest.fixture
 def db(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'aw.db'}")
-    migrate(made)
+    made = Database(fresh(tmp_path / "aw.db"))
     with made.write() as session:
         session.add(Unit(code=COUNTY, level=3, name="鼓楼", short_name="鼓楼"))
         session.flush()

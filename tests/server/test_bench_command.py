@@ -9,6 +9,7 @@ import pytest
 from server.commands import NOT_FOUND, CommandError, bench
 
 
+@pytest.mark.long
 def test_one_json_object_with_figures_and_the_machine():
     done = subprocess.run(
         [sys.executable, "-m", "server", "bench", "alarm", "--quick", "--json"], capture_output=True, text=True, timeout=100, check=False

@@ -196,6 +196,7 @@ def start_mosquitto(folder):
 
 
 @pytest.mark.mosquitto
+@pytest.mark.long
 def test_from_an_unknown_box_to_a_gateway_that_is_online_and_out_again(tmp_path: Path, free_port: int, port_factory):
     installed("mosquitto")
     web, access, home = port_factory(), tmp_path / "broker", tmp_path / "box"

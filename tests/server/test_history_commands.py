@@ -13,9 +13,9 @@ from server.series.embedded import EmbeddedStore
 from server.series.partition import DAY_MS, day_label, day_of, day_start
 from server.store import journal
 from server.store.journal import JournalRow
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Point, Room, Unit
+from tests.fresh import fresh
 
 DAY = day_of(1_790_000_000_000)
 START = day_start(DAY)
@@ -28,8 +28,7 @@ def folder(tmp_path):
     """A data folder with a room, two points and two days of samples, sealed."""
     (tmp_path / "server.yaml").write_text("data_dir: var\n")
     (tmp_path / "var").mkdir()
-    db = Database(f"sqlite:///{tmp_path / 'var' / 'archivewatch.db'}")
-    migrate(db)
+    db = Database(fresh(tmp_path / "var" / "archivewatch.db"))
     with db.write() as session:
         session.add(Unit(code=COUNTY, level=1, name="鼓楼", short_name="鼓楼"))
         session.flush()

@@ -3,9 +3,9 @@ from sqlalchemy import func, select, text
 
 from server.org.imports import import_csv
 from server.store import audit
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import AuditEntry, Gateway, Point, Room, Unit
+from tests.fresh import fresh
 
 UNITS = "code,parent,level,name,short_name,duty_phone\n350000000000,,1,福建省厅,省厅,059187654321\n350100000000,350000000000,2,福州市局,福州,\n"
 PEOPLE = "code,name,phone,unit,duty\nP1,林一,+8613900000001,350100000000,person_in_charge\n"
@@ -21,8 +21,7 @@ DEVICES = (
 
 @pytest.fixture
 def db(tmp_path):
-    database = Database(f"sqlite:///{tmp_path / 'a.db'}")
-    migrate(database)
+    database = Database(fresh(tmp_path / "a.db"))
     yield database
     database.close()
 

@@ -12,9 +12,9 @@ from sqlalchemy import select, text
 from contract.sample import Quality
 from server.store import journal
 from server.store.journal import KEEP_MS, QUALITIES, QUALITY_CODE, JournalDamagedError, JournalRow, decode, encode
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Journal, Point
+from tests.fresh import fresh
 
 T0 = 1_790_000_000_000
 
@@ -36,8 +36,7 @@ rows = st.lists(
 
 @pytest.fixture
 def db(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'aw.db'}")
-    migrate(made)
+    made = Database(fresh(tmp_path / "aw.db"))
     yield made
     made.close()
 

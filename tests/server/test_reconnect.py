@@ -11,12 +11,12 @@ from contract.sample import PointKey, Sample
 from server import coverage
 from server.metrics import Metrics
 from server.settings import WatchSettings
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Alarm, Gateway, Journal, Room, Unit, Watermark
 from server.store.tables_watch import Annunciation
 from server.watch.inputs import GatewayBirth, GatewayData
 from server.watch.loop import Watch
+from tests.fresh import fresh
 
 T0 = 1_790_000_000_000
 UNIT, EVERY_MS, AWAY_MS = "350102000000", 10_000, 45_000
@@ -27,8 +27,7 @@ class Province:
     """Gateways with a spool each in front of a watch that is driven by hand."""
 
     def __init__(self, folder, count):
-        self.db, self.now, self.dice = Database(f"sqlite:///{folder / 'aw.db'}"), T0, random.Random(count)
-        migrate(self.db)
+        self.db, self.now, self.dice = Database(fresh(folder / "aw.db")), T0, random.Random(count)
         self.codes = [f"GW-{n:04}" for n in range(count)]
         self.rooms = {code: f"{UNIT[:6]}{n // 90:06}-{n % 90 + 1:02}" for n, code in enumerate(self.codes)}
         with self.db.write() as session:

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy import event
 
 from server.store import units
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Unit
+from tests.fresh import fresh
 
 
 def unit(code: str, parent: str | None, level: int) -> Unit:
@@ -18,8 +18,7 @@ def unit(code: str, parent: str | None, level: int) -> Unit:
 
 @pytest.fixture
 def db(tmp_path: Path):
-    made = Database(f"sqlite:///{tmp_path / 'aw.db'}")
-    migrate(made)
+    made = Database(fresh(tmp_path / "aw.db"))
     with made.write() as session:
         session.add(unit("top", None, 1))
         session.flush()

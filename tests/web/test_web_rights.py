@@ -130,6 +130,7 @@ def test_every_route_answers_on_postgresql_as_well(postgres_url: str, tmp_path: 
 
 
 @pytest.mark.timeout(400)  # thousands of requests
+@pytest.mark.long
 def test_nobody_reads_or_changes_anything_outside_his_subtree(town: Town) -> None:
     before = town.rows_of("city")
     assert len(before) > 8

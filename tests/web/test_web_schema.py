@@ -99,6 +99,7 @@ def checked(town: Town, examples: int, mode: GenerationMode) -> Asking:
     return asking
 
 
+@pytest.mark.long
 def test_the_interface_keeps_its_description(town: Town) -> None:
     asking = checked(town, 2, GenerationMode.POSITIVE)
     assert len(asking.asked) > 100

@@ -13,12 +13,12 @@ from starlette.testclient import TestClient
 
 from server import cli
 from server.org import credentials, sessions
-from server.store.migrate import migrate
 from server.store.session import Database
 from server.store.tables import Account, Unit
 from server.store.tables_org import EmergencyAccess
 from server.store.tables_security import AccountSecurity
 from server.web import site
+from tests.fresh import fresh
 from tests.web.house import COUNTY, PASSWORD, ROOM, T0, House
 
 HTML = {"accept": "text/html"}
@@ -215,8 +215,7 @@ def books(tmp_path: Path) -> Iterator[tuple[Database, list[str]]]:
     """An empty province with a city and a county, and the words that name its configuration to a command."""
     (tmp_path / "server.yaml").write_text("data_dir: var\n")
     (tmp_path / "var").mkdir()
-    db = Database(f"sqlite:///{tmp_path / 'var' / 'archivewatch.db'}")
-    migrate(db)
+    db = Database(fresh(tmp_path / "var" / "archivewatch.db"))
     with db.write() as session:
         for level, (code, parent) in enumerate((("350000000000", None), ("350100000000", "350000000000"), (COUNTY, "350100000000")), start=1):
             session.add(Unit(code=code, parent=parent, level=level, name=code, short_name=code[:6]))
