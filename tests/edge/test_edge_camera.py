@@ -185,7 +185,7 @@ def test_a_camera_that_fails_is_a_reading_in_bounded_time(tmp_path: Path, fault:
         site.cameras.set_fault("cam1", None)
         assert (await site.look())[0]["camera"] == 0
 
-    at_site(tmp_path, story, timeout_ms=1_000 if fault == "slow" else 10_000)
+    at_site(tmp_path, story, timeout_ms=4_000 if fault == "slow" else 10_000)
 
 
 def test_a_frozen_camera_gets_an_old_picture(tmp_path: Path) -> None:
