@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from contract.profile import find
 from contract.profile_transport import Tamper
 from contract.sample import Quality
 from edge import pictures
+from edge.drivers import camera as driver
 from edge.drivers.camera import CameraDriver
 from edge.pictures import NoPictureError, Watch, features
 from edge.plan import Device, build
@@ -176,7 +178,9 @@ def test_both_logins_work_and_a_wrong_one_is_no_picture(tmp_path: Path, auth: st
 
 
 @pytest.mark.parametrize("fault", ["error", "truncated", "slow", "wrong_type"])
-def test_a_camera_that_fails_is_a_reading_in_bounded_time(tmp_path: Path, fault: str) -> None:
+def test_a_camera_that_fails_is_a_reading_in_bounded_time(tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "_COSTLY_MS", math.inf)  # a busy machine is no camera that makes us wait: it is asked again at once
+
     async def story(site: Site) -> None:
         await site.look()
         site.cameras.set_fault("cam1", fault)
@@ -185,7 +189,7 @@ def test_a_camera_that_fails_is_a_reading_in_bounded_time(tmp_path: Path, fault:
         site.cameras.set_fault("cam1", None)
         assert (await site.look())[0]["camera"] == 0
 
-    at_site(tmp_path, story, timeout_ms=4_000 if fault == "slow" else 10_000)
+    at_site(tmp_path, story, timeout_ms=2_000 if fault == "slow" else 10_000)
 
 
 def test_a_frozen_camera_gets_an_old_picture(tmp_path: Path) -> None:
