@@ -10,6 +10,8 @@ from server.web.i18n import Words
 from server.web.kept import FILES
 from server.web.offered import Offered
 
+_NOTHING = Offered()
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -47,15 +49,15 @@ def refused(
     secrets: Collection[str] = (),
     files: Collection[str] = (),
     faults: Mapping[str, Fault] = MappingProxyType({}),
-    offered: Offered | None = None,
+    offered: Offered = _NOTHING,
 ) -> Refused:
-    """Sort the fields of a form of which the `named` ones are wrong. Where none of them is, all that have a word are open. `offered` are the choices
-    of the page on which it stood.
+    """Sort the fields of a form of which the `named` ones are wrong. Where none of them is, all that have a word are open. `offered` is what the
+    page on which it stood says of its fields.
     """
     table = dict(typed).get("kind", "")
     wanted = [name for name in dict.fromkeys((*files, *named)) if name in FILES and (name in files or name in faults)]
     absent = [(name, "") for name in faults if name not in dict(typed) and name not in secrets and name not in FILES] if typed or files else []
-    fields = [_field(words, table, name, value, faults, offered or {}) for name, value in (*typed, *absent)]
+    fields = [_field(words, table, name, value, faults, offered) for name, value in (*typed, *absent)]
     wrong = [field for field in fields if field.name in named]
     again = wrong or ("actor_pin" in secrets)
     shown = wrong if again else [field for field in fields if field.label != field.name and not field.name.startswith(("key.", "kind"))]
@@ -68,7 +70,8 @@ def _field(words: Words, table: str, name: str, value: str, faults: Mapping[str,
     label = words.field(table, column) if group in ("cell", "key") and (table, column) in labels.COLUMNS else words.typed(name)
     fault = faults.get(name)
     said = "" if fault is None else words.text(fault.text, **fault.values)
-    choices = tuple(offered.get(name, ())) or _choices(words, table, name)
+    choices = tuple(offered.choices.get(name, ())) or _choices(words, table, name)
+    label = offered.labels.get(name) or label
     return Field(name, value, label, dict(choices).get(value) or _word(words, table, name, value), said, choices)
 
 

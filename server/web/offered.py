@@ -3,17 +3,23 @@
 So a list whose options depend on the page (the rules of a room, the units next door) comes back as the list it was, and no page has to say it twice.
 """
 
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 from fastapi import Request
 
-Offered = dict[str, list[tuple[str, str]]]
-"""By the name of a field: values with the words beside them."""
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """By the name of a field: the values to choose from with the words beside them, and what the field is called there."""
+
+    choices: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 async def offered(request: Request, page: str) -> Offered:
-    """The choices of the page's form for the address of `request`; nothing where the page has no such form or cannot be shown."""
+    """What the page's form for the address of `request` says; nothing where the page has no such form or cannot be shown."""
     reader = _Choices(request.url.path)
     if page and not page.startswith("/api/"):
         reader.feed(await _shown(request, page))
@@ -50,10 +56,11 @@ class _Choices(HTMLParser):
 
     def __init__(self, address: str) -> None:
         super().__init__()
-        self.found: Offered = {}
+        self.found = Offered()
         self._address, self._within, self._name = address, False, ""
         self._value: str | None = None
-        self._word = ""
+        self._open, self._word = False, ""
+        self._label: str | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """A form, a list in it, a choice."""
@@ -62,16 +69,23 @@ class _Choices(HTMLParser):
             self._within = given.get("method") == "post" and urlsplit(given.get("action", "")).path == self._address
         if not self._within:
             return
+        if tag == "label":
+            self._label = ""
+        elif tag in ("input", "select", "textarea") and self._label is not None and given.get("type") not in ("radio", "checkbox"):
+            self.found.labels.setdefault(given.get("name", ""), " ".join(self._label.split()))
+            self._label = None
         if tag == "select":
             self._name = given.get("name", "")
         elif tag == "option" or (tag == "input" and given.get("type") == "radio"):
             self._end()
             self._name = given.get("name", self._name) if tag == "input" else self._name
-            self._value, self._word = given.get("value"), ""
+            self._open, self._value, self._word = True, given.get("value"), ""
 
     def handle_data(self, data: str) -> None:
-        """The word of a choice."""
+        """The word of a choice, or of a field."""
         self._word += data
+        if self._label is not None:
+            self._label += data
 
     def handle_endtag(self, tag: str) -> None:
         """A choice ends with its option, its list or its label."""
@@ -79,9 +93,10 @@ class _Choices(HTMLParser):
             self._end()
 
     def _end(self) -> None:
-        if self._value is not None and self._name:
-            choices = self.found.setdefault(self._name, [])
-            pair = (self._value, " ".join(self._word.split()))
+        if self._open and self._name:
+            word = " ".join(self._word.split())
+            choices = self.found.choices.setdefault(self._name, [])
+            pair = (word if self._value is None else self._value, word)
             if pair not in choices:
                 choices.append(pair)
-        self._value = None
+        self._open = False

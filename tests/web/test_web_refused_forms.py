@@ -144,6 +144,31 @@ def test_no_value_of_any_field_of_any_form_breaks_the_server(shared_house: House
     assert tried > 50
 
 
+def test_a_shift_that_cannot_be_is_told_by_its_own_fields_in_the_words_of_its_page(charge: TestClient) -> None:
+    form = {
+        "unit": COUNTY,
+        "name": "夜班",
+        "role": "duty_officer",
+        "starts": "18:00",
+        "hours": "14",
+        "days": "all",
+        "turn_days": "1",
+        "anchor": "2026-09-01",
+    }
+    at = HTML | {"referer": f"http://testserver/duty?unit={COUNTY}"}
+    page = refused(charge.post("/duty/roster", data=form | {"people": "林一", "days": "nonsense", "turn_days": "0"}, headers=at))
+    assert re.search(
+        r'<span>哪些日子</span>\s*<select name="days" aria-invalid="true".*<option value="work">工作日（含调休上班）</option>', page, re.S
+    )
+    assert re.search(r'<span>每轮几天</span>\s*<input name="turn_days" value="0" aria-invalid="true"', page)
+    for hours in ("x", "nan", "inf", "1e9", "0"):
+        page = refused(charge.post("/duty/roster", data=form | {"people": "林一", "hours": hours}, headers=at))
+        assert f'name="hours" value="{hours}" aria-invalid="true"' in page
+    assert charge.post("/duty/roster", data=form | {"people": "林一"}, headers=at).status_code == 303
+    page = refused(charge.post("/duty/day", data={"unit": COUNTY, "name": "夜班", "day": "31.10.", "people": ""}, headers=at))
+    assert re.search(r'name="day" value="31.10." aria-invalid="true"', page)
+
+
 def test_a_second_person_who_is_not_proven_leaves_the_reason_typed(charge: TestClient) -> None:
     form = {"minutes": "60", "reason": "空调检修要停两小时", "person": "王工", "second": "duty", "second_password": "wrong"}
     answer = charge.post(f"/rooms/{ROOM}/maintenance", data=form, headers=HTML)

@@ -65,13 +65,17 @@ class GapView(BaseModel):
     empty: bool
 
 
+SHORTEST_MIN, LONGEST_MIN = 30, 2880
+"""Of a shift."""
+
+
 class RosterBody(Body):
     """A shift of a unit and its rotation. `people`: personnel numbers in the order of their turns; a list within the list is a turn of several."""
 
     name: Name
     role: Literal["duty_officer", "duty_leader"] = "duty_officer"
     starts: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
-    minutes: int = Field(ge=30, le=2880)
+    minutes: int = Field(ge=SHORTEST_MIN, le=LONGEST_MIN)
     days: Literal["all", "work", "rest"] = "all"
     turn_days: int = Field(default=1, ge=1, le=366)
     anchor: date

@@ -98,9 +98,10 @@ async def write_day(request: Request, services: ServicesOf, who: Handling) -> Re
     unit, day = str(form.get("unit", "")), str(form.get("day", ""))
     chosen = [code for code in form.getlist("people") if isinstance(code, str) and code]
     try:
-        body = rosters.DayBody(name=str(form.get("name", "")), day=date.fromisoformat(day), people=chosen, why=str(form.get("note", ""))[:200])
+        when = date.fromisoformat(day)
     except ValueError as error:
         raise invalid("日期写作 2026-11-26。", "day", "not a day") from error
+    body = rosters.DayBody(name=str(form.get("name", "")), day=when, people=chosen, why=str(form.get("note", ""))[:200])
     rosters.write_day(services, who, unit, body)
     return RedirectResponse(f"/duty?unit={unit}&period={day[:7]}", 303)
 
@@ -115,15 +116,22 @@ async def write_roster(request: Request, services: ServicesOf, who: Handling) ->
         turns = [rosters.codes_of(session, form.get("unit", ""), line) for line in lines]
     if not turns:
         raise invalid("请选择轮值人员。", "people", "nobody")
-    try:
-        body = rosters.RosterBody.model_validate(
-            {key: form[key] for key in ("name", "role", "starts", "days", "turn_days", "anchor") if key in form}
-            | {"minutes": round(float(form.get("hours", "")) * 60), "people": turns}
-        )
-    except ValueError as error:
-        raise invalid("请填写班次、时间、日子和人员。", "name", "not a roster") from error
+    body = rosters.RosterBody.model_validate(
+        {key: form[key] for key in ("name", "role", "starts", "days", "turn_days", "anchor") if key in form}
+        | {"minutes": _minutes(form.get("hours", "")), "people": turns}
+    )
     rosters.set_roster(form.get("unit", ""), body, who, services)
     return RedirectResponse(f"/duty?unit={form.get('unit', '')}", 303)
+
+
+def _minutes(hours: str) -> int:
+    try:
+        minutes = round(float(hours) * 60)
+    except (ValueError, OverflowError) as error:
+        raise invalid("请填一个数。", "hours", "not a number") from error
+    if not rosters.SHORTEST_MIN <= minutes <= rosters.LONGEST_MIN:
+        raise invalid("一班为 0.5 至 48 小时。", "hours", "out of range")
+    return minutes
 
 
 @router.post("/duty/roster/end")
@@ -222,10 +230,7 @@ async def answer(request: Request, services: ServicesOf, who: Handling) -> Respo
     unit, number = str(form.get("unit", "")), str(form.get("number", ""))
     if not number.isascii() or not number.isdigit() or len(number) > 18:
         raise ProblemError(404, "没有这条派查。")
-    try:
-        body = looks.LookAnswer(room=str(form.get("room", "")), answer=str(form.get("answer", "")), person=str(form.get("person", "")))
-    except ValueError as error:
-        raise invalid("请写明是谁答复的。", "person", "required") from error
+    body = looks.LookAnswer(room=str(form.get("room", "")), answer=str(form.get("answer", "")), person=str(form.get("person", "")))
     await looks.answer_look(unit, int(number), body, who, services)
     return RedirectResponse(f"/duty/looks?unit={unit}", 303)
 
