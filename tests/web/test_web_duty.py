@@ -187,7 +187,12 @@ def test_a_hand_over_needs_two_people_and_shows_a_change(duty):
     assert client.post(f"/api/v1/units/{COUNTY}/hand-overs/take").status_code == 409  # the same account
     pages = [each.get("/duty/hand-over", params={"unit": COUNTY}).text for each in (client, other)]
     assert ["接班签名</button>" in page for page in pages] == [False, True], "no button that leads to a refusal"
+    signing = pages[1].partition("等待接班签名")[2].partition("<section")[0]
+    assert "烟感告警" in signing, "whoever signs sees what he signs"
+    assert "一号库房" in signing
     assert other.post(f"/api/v1/units/{COUNTY}/hand-overs/take").json()["intact"]
+    past = client.get("/duty/hand-over", params={"unit": COUNTY}).text.partition("以往记录")[2]
+    assert "烟感告警" in past.partition("<details>")[2], "and everybody afterwards what was signed"
     with duty.db.write() as session:
         sheet = session.scalar(select(HandOver))
         sheet.body = sheet.body | {"open": []}

@@ -160,7 +160,9 @@ def hand_over(request: Request, screens: ScreensOf, services: ServicesOf, who: T
     with services.db.read() as session:
         since, until, body = handover.draft(session, top.code, now, services.workdays)
         sheets = list(handover.sheets(session, top.code))
-        places = rooms.names(session, [*(row["room"] for row in body["open"] if row["room"]), *(str(item["subject"]) for item in body["pending"])])
+        said = [body, *(sheet.body for sheet in sheets)]
+        named = {row["room"] for one in said for row in one["open"]} | {str(item["subject"]) for one in said for item in one["pending"]}
+        places = rooms.names(session, sorted(named - {""}))
     waiting = next((sheet for sheet in sheets if sheet.taken_at is None), None)
     return screens.page(
         request,
