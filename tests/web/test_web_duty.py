@@ -346,6 +346,9 @@ def test_the_load_of_people_and_the_pages(duty):
     roster(client)
     for path in ("/duty", "/duty?period=2026-10", "/duty/hand-over", "/duty/load", "/duty/looks", "/texts"):
         assert client.get(path).status_code == 200, path
+    month = client.get("/duty?period=2026-10").text.partition("<thead>")[2].partition("</thead>")[0]
+    marked = dict(re.findall(r">(\d+)<small[^>]*>(\w)</small>", month))
+    assert marked == {**dict.fromkeys(("1", "2", "5", "6", "7"), "休"), "10": "班"}, "of the national day's week, and its Saturday"
     assert client.get("/duty", params={"period": "2026-99"}).status_code == 422
     assert {text["segments"] for text in client.get("/api/v1/texts").json()} == {1}
     form = {"unit": COUNTY, "name": "夜班", "day": local(duty.now).date().isoformat(), "people": "d901", "note": "换"}
