@@ -8,6 +8,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -160,6 +161,7 @@ AUDITS = {"audit.append": 2, "self._audit": 1}
 """Who writes an entry, and which argument is its action."""
 
 
+@cache
 def appended() -> set[str]:
     """Every action that the server writes into the audit log by name."""
     nodes = (node for path in Path(server.__file__).parent.rglob("*.py") for node in ast.walk(ast.parse(path.read_text("utf-8"))))

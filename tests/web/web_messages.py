@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from jinja2.ext import babel_extract
@@ -34,6 +35,7 @@ def of_sources() -> Iterator[tuple[str, str]]:
                     yield node.value, path.name
 
 
+@cache
 def messages() -> dict[str, str]:
     """All of them, with where each was found first."""
     found: dict[str, str] = {}
