@@ -1,6 +1,8 @@
 """The demo's own processes under fire, and the judge: what the spools accepted against what the server stored, alarmed and sent."""
 
+import fcntl
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -153,9 +155,16 @@ class Slice:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
-    """A loaded province without history, made once: the import commands are tested elsewhere and take seconds each."""
-    folder = tmp_path_factory.mktemp("template") / "slice"
-    prepare(folder, dict(PORTS), lambda _text: None, days=0)
+    """A loaded province without history, made once for all workers: the import commands are tested elsewhere and take seconds each."""
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "province" / "slice"
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / "lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not (folder.parent / "ready").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            prepare(folder, dict(PORTS), lambda _text: None, days=0)
+            (folder.parent / "ready").touch()
     return folder
 
 
