@@ -107,6 +107,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Town, str
     town.close()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_every_page_loads_without_a_complaint_of_the_browser(street: tuple[Town, str], browser: Browser) -> None:
     found, routes, pages = _walk(*street, browser, [who for who in _people(street[0]) if who.name in STANDING], every=False)
