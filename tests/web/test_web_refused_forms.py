@@ -161,6 +161,7 @@ def test_a_shift_that_cannot_be_is_told_by_its_own_fields_in_the_words_of_its_pa
         r'<span>哪些日子</span>\s*<select name="days" aria-invalid="true".*<option value="work">工作日（含调休上班）</option>', page, re.S
     )
     assert re.search(r'<span>每轮几天</span>\s*<input name="turn_days" value="0" aria-invalid="true"', page)
+    assert "请改这几项" in page
     for hours in ("x", "nan", "inf", "1e9", "0"):
         page = refused(charge.post("/duty/roster", data=form | {"people": "林一", "hours": hours}, headers=at))
         assert f'name="hours" value="{hours}" aria-invalid="true"' in page
