@@ -89,7 +89,7 @@ class Transport:
 
     def tick(self, now: int) -> None:
         """Say STATE again now and then: a broker may lose it in the moment in which an edge subscribes, and that edge would wait for ever."""
-        if self.connected and now - self._state_said_at >= STATE_EVERY_MS:
+        if self.connected and abs(now - self._state_said_at) >= STATE_EVERY_MS:
             self._say_online()
 
     def _say_online(self) -> None:

@@ -80,7 +80,7 @@ class Reader:
 
     def beside(self, now: int) -> None:
         """Ticks, now and then: to look at every node of a province behind each message took longer than the message."""
-        if now - self._ticked_at >= TICK_EVERY_MS:
+        if abs(now - self._ticked_at) >= TICK_EVERY_MS:
             self._ticked_at = now
             self.tick(now)
 

@@ -8,9 +8,12 @@ from collections import Counter
 from collections.abc import Iterable
 from threading import RLock
 
+import msgspec
+
 from server.live.facts import (
     OUTDOOR,
     AlarmFact,
+    ClockFact,
     CoverageFact,
     Fact,
     FloodFact,
@@ -83,6 +86,7 @@ class Board:
                             due[room] = end
                     continue
                 rooms = self._fold(fact)
+                readings, ticked = self._readings, self._ticked
                 changed |= rooms
                 for code in rooms:
                     self._due[code] = self._next_change(code)
@@ -227,18 +231,30 @@ class Board:
                 self._units[fact.code] = fact
             case FloodFact():
                 self._floods[fact.unit] = fact
+            case ClockFact():
+                return self._put_back(fact.by)
             case RoomFact() | CoverageFact():
                 return {self._fold_room(fact)}
         return set()
 
+    def _put_back(self, by: int) -> set[str]:
+        """Otherwise a room would look fresh, and newer readings be passed over, until the clock is there again."""
+        self._readings = {ident: msgspec.structs.replace(reading, at=reading.at - by) for ident, reading in self._readings.items()}
+        self._ticked = 0
+        return set(self._rooms)
+
     def _fold_alarm(self, fact: AlarmFact) -> set[str]:
+        before = self._alarms.get(fact.alarm_id)
+        left = before.room if before is not None and before.room != fact.room else None
+        if left is not None:
+            self._room_alarms[left].pop(fact.alarm_id, None)
         of_room = self._room_alarms.setdefault(fact.room, {}) if fact.room else {}
         if fact.closed:
             self._alarms.pop(fact.alarm_id, None)
             of_room.pop(fact.alarm_id, None)
         else:
             self._alarms[fact.alarm_id] = of_room[fact.alarm_id] = fact
-        return {fact.room} if fact.room else set()
+        return {room for room in (fact.room, left) if room}
 
     def _fold_point(self, fact: PointFact) -> set[str]:
         before = self._points.get(fact.point_id)

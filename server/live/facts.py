@@ -146,4 +146,11 @@ class FloodFact:
     alarms: int
 
 
-Fact = UnitFact | RoomFact | PointFact | ReadingFact | AlarmFact | CoverageFact | GatewayFact | FloodFact
+@dataclass(frozen=True, slots=True)
+class ClockFact:
+    """The server's clock was ahead by so many ms and has been put back: what was last heard is as old as before."""
+
+    by: int
+
+
+Fact = UnitFact | RoomFact | PointFact | ReadingFact | AlarmFact | CoverageFact | GatewayFact | FloodFact | ClockFact

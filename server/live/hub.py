@@ -148,7 +148,7 @@ class Hub:
             self._say_bye()
         with self._lock:
             urgent = bool(self._outbox)
-        if urgent or now - self._flushed_at >= GATHER_MS:
+        if urgent or abs(now - self._flushed_at) >= GATHER_MS:  # a clock that was put back holds nothing up
             self._flush(now)
         for client in [c for c in self._clients if c.waiting_since is not None and now - c.waiting_since > SILENT_MS]:
             log.info("a viewer does not read; letting go of it")

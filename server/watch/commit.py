@@ -23,7 +23,7 @@ from server.store.tables_watch import Annunciation
 from server.watch.behaviour import behaviour
 from server.watch.commands import UNDO_MS
 from server.watch.escalation import Escalations
-from server.watch.infos import DRILL_SUFFIX, Key, Memory
+from server.watch.infos import DRILL_SUFFIX, Key, Memory, evaluator
 from server.watch.state import World
 
 GATHER_MS = 5_000
@@ -73,7 +73,7 @@ class Transaction:
         self.world.timers.set(subject.key, step.due)
         if step.state is before and not step.transitions:
             return None
-        memory.state = step.state
+        memory.state, memory.of = step.state, evaluator(rule) if step.state.memory else ""
         if not step.transitions:
             # Readings that an evaluator remembers may be written a little later: after a crash they are gathered again.
             self._remember(subject.key, memory, lazy=_same_facts(before, step.state))
@@ -220,7 +220,7 @@ class Transaction:
         for key in self._memories:
             world.lazy.pop(key, None)
         gone = [key for key in self._memories if key not in world.memory]
-        kept = [(key, memory.alarm, memory.state.to_dict()) for key, memory in self._memories.items() if key in world.memory]
+        kept = [(key, memory.alarm, memory.to_dict()) for key, memory in self._memories.items() if key in world.memory]
         if self.asked:
             rows = [{"transition": one.id, "alarm": alarm.id, "at": one.at, "level": one.level} for alarm, one in self.asked]
             self.session.connection().execute(_ANNUNCIATION, rows)
@@ -233,6 +233,10 @@ class Transaction:
         self.asked = [entry for entry in self.asked if entry[0] is not alarm]
         self.facts = [fact for fact in self.facts if not (isinstance(fact, AlarmFact) and fact.alarm_id == alarm.id)]
         self._publish(alarm, annunciate=False)
+
+    def keep(self, key: Key, memory: Memory) -> None:
+        """Have a state written that was corrected from outside the core."""
+        self._remember(key, memory)
 
     def move(self, old: Key, new: Key, memory: Memory) -> None:
         """A state goes on under another key."""

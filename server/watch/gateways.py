@@ -144,8 +144,10 @@ class Gateways:
             else:
                 self._steps.gateway(gateway, rule, Seen(at, 1, Quality.GOOD, "gateway"), at)
         for point in self.points(gateway):
-            if point.silent or point.id in self._world.hushed or (returned and not point.last_usable_at):
-                point.silent, point.grace_until = False, at + point.deadline_ms
+            owes = point.silent or point.id in self._world.hushed or (returned and not point.last_usable_at)
+            if owes and point.grace_until <= at:
+                left = 0 if flaps else point.grace_left  # while it flaps its own alarm stands
+                point.silent, point.grace_until, point.grace_left = False, at + (left or point.deadline_ms), 0
                 self._world.watch_deadline(point)
         self._publish(gateway)
 
@@ -173,6 +175,7 @@ class Gateways:
         for rule in gateway.rules:
             self._steps.gateway(gateway, rule, Tick(fresh=False, deadline=at), self._steps.now)
         for point in self.points(gateway):
+            point.grace_left, point.grace_until = max(point.grace_until - at, 0), 0
             self._hush(point)
         self._lost.silent(self.points(gateway), at)
         self._fallen.append(gateway)

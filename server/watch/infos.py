@@ -123,6 +123,8 @@ class PointInfo:
     """What of it is due to which rule, by name, of the point or of its room: one that is quiet need not see what another waits for."""
     grace_until: int = 0
     """After its gateway has come back the point has until then to report again."""
+    grace_left: int = 0
+    """What was left of that when the gateway went again: a link that falls ever so often does not renew it."""
     subject: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -172,12 +174,27 @@ class GatewayInfo:
         return f"gateway:{self.code}"
 
 
+def evaluator(rule: Rule) -> str:
+    """Whose readings the memory of a rule's evaluator are: those of another kind, or of other inputs, mean something else."""
+    return f"{rule.kind} {rule.quantity} {','.join(rule.inputs)}"
+
+
 @dataclass(slots=True)
 class Memory:
-    """The pure core's state of one alarm and the row it stands for."""
+    """The pure core's state of one alarm and the row it stands for. `of`: the evaluator whose readings the state remembers, "" where it has none."""
 
     state: AlarmState = INITIAL
     alarm: int | None = None
+    of: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the database keeps of it beside its alarm."""
+        return self.state.to_dict() | ({"of": self.of} if self.of else {})
+
+    @classmethod
+    def stored_as(cls, body: Mapping[str, Any], alarm: int | None) -> "Memory":
+        """The reverse."""
+        return cls(AlarmState.from_dict(body), alarm, body.get("of", ""))
 
 
 def condition_rule(name: str) -> Rule:
@@ -196,6 +213,7 @@ class LateState:
 
     `ahead`: since when news that came ahead of older samples says that the condition holds. `met`: the live alarm that it is known to be the
     beginning of. `worst`: the highest level of what is to be listed and is not yet known to be over. `stored`: whether the database has it.
+    `of`: as for Memory.
     """
 
     state: AlarmState = INITIAL
@@ -205,16 +223,19 @@ class LateState:
     met: int | None = None
     worst: Level | None = None
     stored: bool = False
+    of: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """What the database keeps of it beside its alarm and its instant."""
-        return self.state.to_dict() | ({} if self.worst is None else {"worst": int(self.worst)})
+        worst = {} if self.worst is None else {"worst": int(self.worst)}
+        return self.state.to_dict() | worst | ({"of": self.of} if self.of else {})
 
     @classmethod
     def stored_as(cls, body: Mapping[str, Any], last: int, alarm: int | None) -> "LateState":
         """The reverse."""
         worst = body.get("worst")
-        return cls(AlarmState.from_dict(body), last, alarm, worst=None if worst is None else Level(worst), stored=True)
+        known = AlarmState.from_dict(body)
+        return cls(known, last, alarm, worst=None if worst is None else Level(worst), stored=True, of=body.get("of", ""))
 
 
 @dataclass(slots=True)

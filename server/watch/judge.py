@@ -22,6 +22,7 @@ from server.watch.infos import Key
 from server.watch.inputs import Columns, GatewayBirth, GatewayData, GatewayDeath, Receipt
 from server.watch.ledger import Ledger
 from server.watch.lost import Lost
+from server.watch.rewind import put_back
 from server.watch.rooms import Rooms
 from server.watch.samples import Samples
 from server.watch.spools import FOREIGN, Mark
@@ -49,11 +50,7 @@ class Judge:
         self._gateways = Gateways(self._steps, self._ledger, self._lost)
         self._marks: set[tuple[str, int]] = set()
         if tx.now < world.pulse_at - OUTAGE_MS:
-            log.error("the clock went back by %.0f s; nothing waits until it is there again", (world.pulse_at - tx.now) / 1000)
-            by = world.pulse_at - tx.now
-            tx.escalation.rewind(tx.now, by)
-            self._ledger.rewind(tx.now, by)
-            world.rewind(tx.now, by)
+            put_back(world, tx, self._ledger, self.works, world.pulse_at - tx.now)
 
     # -- inputs -------------------------------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from server.duty.numbers import number
 from server.store import memories
 from server.store.tables import Alarm, Transition
 from server.watch.commit import Asked, Subject
-from server.watch.infos import LATE_CALM_MS, Key, LateState, Memory, PointInfo
+from server.watch.infos import LATE_CALM_MS, Key, LateState, Memory, PointInfo, evaluator
 from server.watch.steps import Steps
 
 
@@ -37,7 +37,7 @@ class Late:
         self._wind(point, key, rule, late, at)
         before = late.state
         result = step(rule, late.state, Seen(at, sample.value, sample.quality, point.key.quantity, point.id), at)
-        late.state, late.last = result.state, max(at, late.last)
+        late.state, late.last, late.of = result.state, max(at, late.last), evaluator(rule) if result.state.memory else ""
         if late.state is INITIAL and late.alarm is None:
             if self._world.late.pop(key, None) is not None:
                 self._touched[key] = late
@@ -180,7 +180,7 @@ class Late:
             level=late.state.level, acknowledged=False, latched=rule.latch, announced=told, raised_at=late.state.raised_at,
             raised_value=late.state.raised_value, cleared_at=raised.at, acked_at=None, acked_by="", occurrence=late.state.occurrence,
         )  # fmt: skip
-        memory = Memory(state)
+        memory = Memory(state, of=live.of if live is not None else "")
         alarm = self._tx.new_row(subject, rule, memory, known_late=True)
         alarm.level = min(raised.level or Level.WARN, Level.URGENT).word
         late.alarm, late.worst = alarm.id, None

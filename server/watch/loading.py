@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from alarms.builtin import SMOKE_LOST
 from alarms.grouping import FLOOD_WINDOW_MS, Flood, flood_step
-from alarms.lifecycle import AlarmState, next_due
+from alarms.lifecycle import next_due
 from alarms.rules import RuleSet
 from server.settings import WatchSettings
 from server.store import journal, works
@@ -51,7 +51,7 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
         for row in session.scalars(select(Point).where(Point.gateway != MANUAL)):  # what people read has no deadline
             world.add_point(row)
         for kept in session.scalars(select(AlarmMemory)):
-            world.memory[Key(kept.subject, kept.rule)] = Memory(AlarmState.from_dict(kept.body), kept.alarm)
+            world.memory[Key(kept.subject, kept.rule)] = Memory.stored_as(kept.body, kept.alarm)
         for span in session.scalars(select(CoverageSpan).where(CoverageSpan.until.is_(None))):
             room_info = world.rooms[span.room]
             room_info.coverage, room_info.coverage_since, room_info.open = span.state, span.since, True
@@ -64,6 +64,8 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
         _absences(world, session, now)
         _floods(world, session, now)
         _newest(world, journal.walk_back(session))
+    _present(world, now)
+    world.fit()
     for point in world.points.values():
         world.watch_deadline(point)
     for key, memory in world.memory.items():
@@ -128,7 +130,27 @@ def _hushed(world: World) -> None:
         if kind == "point" and OFFLINE in memory.state.suppressed and int(ident) in world.points:
             world.hushed.add(int(ident))
         if key.rule == SMOKE_LOST and memory.state.tripped and ident in world.rooms:
-            world.lost[ident] = frozenset(world.rooms[ident].points)
+            points, raised_at = world.rooms[ident].points, memory.state.raised_at or 0
+            silent = [point for point in points if world.points[point].last_usable_at < raised_at]
+            world.lost[ident] = frozenset(silent or points)
+
+
+def _present(world: World, now: int) -> None:
+    """What was stored while the clock was ahead, before it was put back: nobody knows how old it is. It keeps nothing fresh, every new reading is
+    newer, and whoever does not speak again within his deadline is silent."""
+    if world.pulse_at > now:
+        return  # the whole memory is put back, once it is read
+    for point in world.points.values():
+        point.since = min(point.since, now)
+        if max(point.last_at, point.last_usable_at, point.last_good_at) > now:
+            old, point.grace_until = now - point.deadline_ms, now + point.deadline_ms
+            point.last_at, point.last_usable_at, point.last_good_at = (
+                min(at, old) for at in (point.last_at, point.last_usable_at, point.last_good_at)
+            )
+    for gateway in world.gateways.values():
+        gateway.last_seen_at, gateway.saved_seen_at = min(gateway.last_seen_at, now), min(gateway.saved_seen_at, now)
+    for group in world.groups.values():
+        group.joined_at = min(group.joined_at, now)
 
 
 def path_of(code: str, parents: Mapping[str, str | None]) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ def adopt(world: World, tx: Transaction, people: Rooms, rules: RuleSet) -> Outco
             if point.silent and _of_silence(point.rules) != _of_silence(before):
                 people.listen(point)
         point.loud()  # what was quiet under the old rules may not be under these
+    world.fit()
     for key, memory in world.memory.items():
         rule = world.rule(key)
         world.timers.set(key, None if rule is None else next_due(rule, memory.state))
@@ -146,7 +147,8 @@ def _points(world: World, tx: Transaction, people: Rooms, gateways: Iterable[str
     touched = set(gateways)
     for ident, row in sorted(found.items()):
         before = world.points.get(ident)
-        silent, left = () if before is None else before.rules, world.rooms.get((before.room if before is not None else "") or "")
+        silent, room = ((), None) if before is None else (before.rules, before.room)
+        left = world.rooms.get(room or "")
         point = world.add_point(row)
         if before is None:
             heapq.heappush(world.deadlines, (tx.now + point.deadline_ms, ident))
@@ -154,6 +156,10 @@ def _points(world: World, tx: Transaction, people: Rooms, gateways: Iterable[str
             people.listen(point)
         if left is not None and left.code != point.room and not left.connected:
             people.returned(point)
+        if left is not None and left.code != point.room:
+            people.left(left)
+        if before is not None and point.room not in (None, room):
+            people.moved(point)
         tx.facts.append(point_fact(point, world.gateways.get(row.gateway)))
         touched.add(row.gateway)
     tx.facts += [gateway_fact(world, world.gateways[code]) for code in sorted(touched) if code in world.gateways]

@@ -1,14 +1,17 @@
 """What people say about a room: its stage, and reports from somebody who is there."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from alarms.builtin import ROOM_BLIND, SMOKE_LOST
-from alarms.lifecycle import Event, OutOfService, ReturnToService, Tick
+from alarms.kinds import KINDS
+from alarms.lifecycle import AskAgain, Event, OutOfService, ReturnToService, Tick
 from alarms.rules import Rule
 from server.org.vocabulary import quieter
-from server.store.tables import Room
+from server.store.tables import Alarm, Room
+from server.store.tables_incident import Incident
 from server.store.tables_watch import RoomReport
 from server.watch.facts import room_fact
 from server.watch.infos import UNCONNECTED, Key, PointInfo, RoomInfo
@@ -69,6 +72,28 @@ class Rooms:
         for rule in point.rules:
             if Key(point.subject, rule.name) in self._world.memory:
                 self._steps.point(point, rule, ReturnToService(""), self._steps.now)
+
+    def left(self, room: RoomInfo) -> None:
+        """A point has left it: what was remembered of it and of the other sensors together, such as its vote, is gathered anew."""
+        for rule in room.rules:
+            key = Key(room.subject, rule.name)
+            if KINDS[rule.kind].over_sensors and (memory := self._world.memory.get(key)) is not None and memory.state.memory:
+                memory.state = replace(memory.state, memory=())
+                self._steps.tx.keep(key, memory)
+
+    def moved(self, point: PointInfo) -> None:
+        """It stands in another room now, and so do its open alarms: there they are seen, and whoever is in charge there has not heard of them."""
+        room = self._world.rooms[point.room or ""]
+        mine = select(Alarm).where(Alarm.open_key.is_not(None), Alarm.subject == point.subject).order_by(Alarm.id)
+        for alarm in self._session.scalars(mine).all():
+            alarm.room, alarm.unit = room.code, room.unit
+            incident = update(Incident).where(Incident.alarm == alarm.id, Incident.closed_at.is_(None))
+            self._session.execute(incident.values(room=room.code, unit=room.unit))
+            if (foldable := self._world.foldable.get(alarm.id)) is not None:
+                foldable.rooms, foldable.path = (room.code,), room.path
+            self._steps.tx.say(alarm)
+            if alarm.group_alarm is None:
+                self._steps.known(Key(alarm.subject, alarm.rule), AskAgain())
 
     def report(self, room: RoomInfo, by: str, via: str, note: str) -> int:
         """A named person is there and has looked: until when that counts as watched by a person."""

@@ -99,7 +99,7 @@ class Samples:
         point.last_at, point.value, point.quality, point.reason = at, value, code, sample.reason
         point.taken_at, point.received_at = sample.taken_at, item.received_at
         if usable:
-            point.last_usable_at = at
+            point.last_usable_at, point.grace_until = at, 0
             if code == GOOD:
                 point.last_good_at = at
             if point.silent:

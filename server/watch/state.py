@@ -3,6 +3,7 @@
 import heapq
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from alarms.builtin import builtin
 from alarms.delays import rewound
@@ -26,6 +27,7 @@ from server.watch.infos import (
     Timers,
     condition_rule,
     drilled,
+    evaluator,
 )
 from server.watch.spools import Mark
 
@@ -131,6 +133,14 @@ class World:
     def rule_or_rest(self, key: Key) -> Rule:
         """The rule behind a key; of one that was taken away what its alarm still needs to be answered, shelved and closed."""
         return self.rule(key) or Rule(key.rule, "threshold", "", ())
+
+    def fit(self) -> None:
+        """After other rules: what was remembered under a name that is another kind of rule by now, or has other inputs, is forgotten. Read as its own
+        it would be nonsense to the evaluator, which would then fail at every sample of the gateway."""
+        known: list[tuple[Key, Memory | LateState]] = [*self.memory.items(), *self.late.items()]
+        for key, memory in known:
+            if memory.of and (rule := self.rule(key)) is not None and evaluator(rule) != memory.of:
+                memory.state, memory.of = replace(memory.state, memory=()), ""
 
     def loud(self, key: Key) -> None:
         """A state has changed: the points that feed it are no longer quiet."""

@@ -5,10 +5,12 @@ Left alone, the first would ask for ever without anybody being able to answer, a
 
 from dataclasses import replace
 
+from alarms.builtin import SMOKE_LOST
 from alarms.grouping import stands_alone
 from alarms.lifecycle import Tick, Unsuppress, Withdraw, step
 from alarms.model import Level
 from server.store.tables import Alarm
+from server.watch.commands import CONDITIONS
 from server.watch.commit import Subject
 from server.watch.gateways import OFFLINE
 from server.watch.infos import Key, Memory
@@ -30,7 +32,7 @@ class Strays:
             if memory.state.suppressed or (memory.alarm is not None and memory.state.tripped)
         ]
         for key, memory in concerned:
-            if self._world.rule(key) is None:
+            if self._unfed(key, memory):
                 if memory.alarm is not None and memory.state.tripped:
                     self._withdraw(key, memory, self._steps.session.get_one(Alarm, memory.alarm))
                 continue
@@ -38,6 +40,19 @@ class Strays:
                 self._steps.known(key, Unsuppress(MAINTENANCE))
             if OFFLINE in memory.state.suppressed and key.subject.startswith("point:"):
                 self._world.hushed.add(int(key.subject.partition(":")[2]))  # its next sample or silence lets it go
+
+    def _unfed(self, key: Key, memory: Memory) -> bool:
+        """Whether no sample can clear it any more: its rule was taken away, or what its room measured it by."""
+        rule, (kind, _, ident) = self._world.rule(key), key.subject.partition(":")
+        room = self._world.rooms.get(ident) if kind == "room" else None
+        if rule is None or room is None or memory.alarm is None or not memory.state.tripped:
+            return rule is None
+        if key.rule == SMOKE_LOST:
+            return room.connected and not self._world.lost.get(room.code, frozenset()).intersection(room.points)
+        if key.rule in self._world.builtin or key.rule in CONDITIONS:
+            return False
+        measured = {self._world.points[point].key.quantity for point in room.points}
+        return not measured.issuperset(rule.inputs) or not any(map(rule.wants, measured))
 
     def timer(self, key: Key, due: int) -> None:
         """A shelf has ended whose alarm belongs to a group, to a condition, or to nothing any more."""

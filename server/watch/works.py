@@ -58,6 +58,16 @@ class Works:
         expect(self._world, room)
         self._ledger.cover(room, self._steps.now)
 
+    def rewind(self, by: int) -> None:
+        """The clock was put back so many ms: what began in that time lasts as long as was said; what is announced for a day is for that day."""
+        for room in self._world.rooms.values():
+            for work in works.running(self._session, room.code) if room.maintenance_until is not None else ():
+                if work.since > self._steps.now:
+                    work.since, work.until = work.since - by, work.until - by
+                    room.maintenance_until = work.until
+                    expect(self._world, room)
+                    self._rooms.write(room, {"maintenance_until": work.until})
+
     # -- what people say --------------------------------------------------------------------------------------------------------------------
 
     def obey(self, command: commands.Maintenance | commands.CancelWork) -> Outcome:
