@@ -1,17 +1,13 @@
 """climate: what one climate, or a record of it, means for paper; and whether to open the windows."""
 
 import argparse
-import csv
-from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from alarms import climate, climate_series
 from server.commands import INVALID, NOT_FOUND, OK, USAGE, CommandError, add, emit
+from server.commands.climate_file import TEMPERATURES, read_air
 
-SHANGHAI = ZoneInfo("Asia/Shanghai")
-_TEMPERATURES = (-40, 80)  # outside them neither a store room nor the formulas' fits mean anything
 ADVICE = {"open": "可以通风", "keep": "不必通风", "close": "勿开窗通风"}
 REASONS = {
     "drier": "室外空气更干", "hardly_drier": "室外只略干一点", "wetter": "室外空气更湿", "too_cold_or_hot": "室外太冷或太热",
@@ -23,21 +19,11 @@ def series(args: argparse.Namespace) -> int:
     """What a recorded climate means: columns time (ISO 8601), temperature, humidity."""
     if args.file is None:
         raise CommandError("需要一个 CSV 文件。", USAGE)
-    found = []
     try:
-        with args.file.open(encoding="utf-8-sig", newline="") as file:
-            for line, row in enumerate(csv.DictReader(file), 2):
-                try:
-                    at = datetime.fromisoformat(row["time"])
-                    moment = at if at.tzinfo is not None else at.replace(tzinfo=SHANGHAI)
-                    found.append(climate_series.Air(int(moment.timestamp() * 1000), float(row["temperature"]), float(row["humidity"])))
-                except (KeyError, TypeError, ValueError) as error:
-                    raise CommandError(f"{args.file}:{line}: {error}", INVALID) from error
-        emit(climate_series.describe_series(found), args)
+        found = read_air(args.file)
     except OSError as error:
         raise CommandError(f"{args.file}: {error.strerror}", NOT_FOUND) from error
-    except ValueError as error:
-        raise CommandError(f"{args.file}: {error}", INVALID) from error
+    emit(climate_series.describe_series(found), args)
     return OK
 
 
@@ -60,8 +46,8 @@ def ventilate(args: argparse.Namespace) -> int:
 def _air(temperature: float | None, humidity: float | None, options: str) -> tuple[float, float]:
     if temperature is None or humidity is None:
         raise CommandError(f"需要 {options}。", USAGE)
-    if not (_TEMPERATURES[0] <= temperature <= _TEMPERATURES[1] and 0 < humidity <= 100):
-        raise CommandError(f"温度应在 {_TEMPERATURES[0]}–{_TEMPERATURES[1]} ℃，相对湿度应大于 0、不超过 100 %RH。", INVALID)
+    if not (TEMPERATURES[0] <= temperature <= TEMPERATURES[1] and 0 < humidity <= 100):
+        raise CommandError(f"温度应在 {TEMPERATURES[0]}–{TEMPERATURES[1]} ℃，相对湿度应大于 0、不超过 100 %RH。", INVALID)
     return temperature, humidity
 
 

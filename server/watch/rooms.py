@@ -74,7 +74,9 @@ class Rooms:
                 self._steps.point(point, rule, ReturnToService(""), self._steps.now)
 
     def left(self, room: RoomInfo) -> None:
-        """A point has left it: what was remembered of it and of the other sensors together, such as its vote, is gathered anew."""
+        """A point has left it: what was remembered of it and of the other sensors together, such as its vote, is gathered anew.
+        Who watches the room may turn with it."""
+        self._ledger.cover(room, self._steps.now)
         for rule in room.rules:
             key = Key(room.subject, rule.name)
             if KINDS[rule.kind].over_sensors and (memory := self._world.memory.get(key)) is not None and memory.state.memory:
@@ -84,6 +86,7 @@ class Rooms:
     def moved(self, point: PointInfo) -> None:
         """It stands in another room now, and so do its open alarms: there they are seen, and whoever is in charge there has not heard of them."""
         room = self._world.rooms[point.room or ""]
+        self._ledger.cover(room, self._steps.now)
         mine = select(Alarm).where(Alarm.open_key.is_not(None), Alarm.subject == point.subject).order_by(Alarm.id)
         for alarm in self._session.scalars(mine).all():
             alarm.room, alarm.unit = room.code, room.unit

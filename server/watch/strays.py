@@ -6,6 +6,7 @@ Left alone, the first would ask for ever without anybody being able to answer, a
 from dataclasses import replace
 
 from alarms.builtin import SMOKE_LOST
+from alarms.conditions import NO_LIMIT
 from alarms.grouping import stands_alone
 from alarms.lifecycle import Tick, Unsuppress, Withdraw, step
 from alarms.model import Level
@@ -51,8 +52,9 @@ class Strays:
             return room.connected and not self._world.lost.get(room.code, frozenset()).intersection(room.points)
         if key.rule in self._world.builtin or key.rule in CONDITIONS:
             return False
-        measured = {self._world.points[point].key.quantity for point in room.points}
-        return not measured.issuperset(rule.inputs) or not any(map(rule.wants, measured))
+        measured = [self._world.points[point].key.quantity for point in room.points]
+        alone = rule.kind == "deviation" and ("around", NO_LIMIT) in rule.options  # one sensor is compared with nothing
+        return not set(measured).issuperset(rule.inputs) or sum(map(rule.wants, measured)) < (2 if alone else 1)
 
     def timer(self, key: Key, due: int) -> None:
         """A shelf has ended whose alarm belongs to a group, to a condition, or to nothing any more."""
