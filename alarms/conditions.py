@@ -176,6 +176,12 @@ def gather(inputs: Sequence[str], options: Options, memory: Memory, at: int, qua
     return _flat(points), {name: reading for name, (_, reading) in zip(inputs, points, strict=True)} if fresh else None
 
 
+def without(inputs: Inputs, memory: Memory, quantity: str) -> Memory:
+    """What `gather` remembers, but for one input: its sensor is gone. The inputs are the last entries of the memory."""
+    place = len(memory) - 2 * len(inputs) + 2 * inputs.index(quantity)
+    return (*memory[:place], -1.0, 0.0, *memory[place + 2 :])
+
+
 def gather_still(options: Options, memory: Memory, inputs: Inputs, quantity: str, _source: int) -> Still | None:
     """Readings that come too early are not remembered. The inputs are the last entries of the memory."""
     if quantity not in inputs or not memory:

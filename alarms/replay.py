@@ -74,8 +74,11 @@ class Walk:
 
     @property
     def deadline(self) -> int:
-        """The first of its points to fall silent."""
-        return min(track.deadline for track in self.tracks)
+        """When the first of its quantities falls silent; one is heard while any of its points is."""
+        heard: dict[str, int] = {}
+        for track in self.tracks:
+            heard[track.quantity] = max(track.deadline, heard.get(track.quantity, track.deadline))
+        return min(heard.values())
 
     def run(self, until: int, orders: Iterable[Order] = ()) -> None:
         """Go on up to `until` (included)."""

@@ -157,7 +157,7 @@ def _points(world: World, tx: Transaction, people: Rooms, gateways: Iterable[str
         if left is not None and left.code != point.room and not left.connected:
             people.returned(point)
         if left is not None and left.code != point.room:
-            people.left(left)
+            people.left(left, point.key.quantity)
         if before is not None and point.room not in (None, room):
             people.moved(point)
         tx.facts.append(point_fact(point, world.gateways.get(row.gateway)))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from sqlalchemy import insert, select, update
 
 from alarms.builtin import ROOM_BLIND, SMOKE_LOST
+from alarms.conditions import gather_still, without
 from alarms.kinds import KINDS
 from alarms.lifecycle import AskAgain, Event, OutOfService, ReturnToService, Tick
 from alarms.rules import Rule
@@ -73,15 +74,19 @@ class Rooms:
             if Key(point.subject, rule.name) in self._world.memory:
                 self._steps.point(point, rule, ReturnToService(""), self._steps.now)
 
-    def left(self, room: RoomInfo) -> None:
-        """A point has left it: what was remembered of it and of the other sensors together, such as its vote, is gathered anew.
-        Who watches the room may turn with it."""
+    def left(self, room: RoomInfo, quantity: str) -> None:
+        """A point has left it: what was remembered of that quantity, such as its vote, is gathered anew. Who watches the room may turn with it."""
         self._ledger.cover(room, self._steps.now)
         for rule in room.rules:
-            key = Key(room.subject, rule.name)
-            if KINDS[rule.kind].over_sensors and (memory := self._world.memory.get(key)) is not None and memory.state.memory:
+            key, kind = Key(room.subject, rule.name), KINDS[rule.kind]
+            memory = self._world.memory.get(key)
+            if memory is None or not memory.state.memory or not rule.wants(quantity):
+                continue
+            if kind.over_sensors:
                 memory.state = replace(memory.state, memory=())
-                self._steps.tx.keep(key, memory)
+            elif kind.still is gather_still:
+                memory.state = replace(memory.state, memory=without(rule.inputs, memory.state.memory, quantity))
+            self._steps.tx.keep(key, memory)
 
     def moved(self, point: PointInfo) -> None:
         """It stands in another room now, and so do its open alarms: there they are seen, and whoever is in charge there has not heard of them."""
