@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, String, cast, exists, func, literal, or_, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, String, and_, cast, exists, func, literal, or_, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from alarms.performance import Asked, Held, Performance, measure
-from server.store.tables import Alarm, AuditEntry, Transition
+from server.store.tables import Alarm, AuditEntry, CoverageSpan, Transition
 from server.store.tables_alarms import LimitChange
 from server.store.tables_watch import Annunciation, Chronic
 from server.store.units import inside
@@ -48,13 +48,13 @@ def desk(session: Session, scope: str | None, start: int, end: int) -> Desk:
     """The figures of a subtree over [start, end)."""
     mine = (inside(session, Alarm.unit, scope), Alarm.drill.is_(False))
     asked = select(Annunciation.at, Alarm.subject, Alarm.rule, Annunciation.level).join(Alarm, Alarm.id == Annunciation.alarm).where(*mine)
-    asked = asked.where(Annunciation.at >= start, Annunciation.at < end)
+    asked = asked.where(Annunciation.at >= start, Annunciation.at < end, _in_use(Annunciation.at))
     rows = [Asked(at, f"{subject}|{rule}", level) for at, subject, rule, level in session.execute(asked)]
     within = (*mine, Alarm.raised_at < end, or_(Alarm.closed_at.is_(None), Alarm.closed_at >= start))
     held = select(Alarm.subject, Alarm.rule, Alarm.raised_at, func.coalesce(Alarm.cleared_at, Alarm.closed_at)).where(*within)
-    held = held.where(Alarm.known_late.is_(False), Alarm.group_alarm.is_(None))
+    held = held.where(Alarm.known_late.is_(False), Alarm.group_alarm.is_(None), _in_use(Alarm.raised_at))
     active = [Held(f"{subject}|{rule}", since, until) for subject, rule, since, until in session.execute(held)]
-    behaving = _behaving(session, mine, start, end)
+    behaving = _behaving(session, (*mine, _in_use(Alarm.raised_at)), start, end)
     chattering, fleeting = behaving["chattering"], behaving["fleeting"]
     performance = measure(
         rows, active, start, end, chattering=len(chattering), fleeting=len(fleeting), unauthorised=_unauthorised(session, scope, start, end)
@@ -71,6 +71,12 @@ def desk(session: Session, scope: str | None, start: int, end: int) -> Desk:
         performance, known_late=late, standing=standing, shelved=shelved, chronic=len(chronic(session, scope)), chattering=chattering,
         fleeting=fleeting,
     )  # fmt: skip
+
+
+def _in_use(at: InstrumentedAttribute[int]) -> ColumnElement[bool]:
+    """Whether an alarm's room was in use then: those that are being set up or tried ring at no desk and enter no figure."""
+    held = and_(CoverageSpan.since <= at, or_(CoverageSpan.until.is_(None), CoverageSpan.until > at))
+    return ~exists().where(CoverageSpan.room == Alarm.room, CoverageSpan.counted.is_(False), held)
 
 
 def chronic(session: Session, scope: str | None, *, start: int | None = None, end: int | None = None) -> Sequence[ChronicRow]:

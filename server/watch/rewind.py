@@ -4,7 +4,6 @@ What is stored with an instant of the time that was taken back is corrected in t
 """
 
 import logging
-from dataclasses import replace
 
 from sqlalchemy import select, update
 
@@ -45,7 +44,7 @@ def _shelf(tx: Transaction, memory: Memory, by: int) -> None:
         return
     shelved = select(Transition.at).where(Transition.alarm == memory.alarm, Transition.name == "shelved").order_by(Transition.id.desc()).limit(1)
     if (tx.session.scalar(shelved) or 0) > tx.now:
-        memory.state = replace(memory.state, shelved_until=until - by)
+        memory.state = memory.state._replace(shelved_until=until - by)
         alarm = tx.session.get_one(Alarm, memory.alarm)
         alarm.shelved_until = until - by
         tx.say(alarm)

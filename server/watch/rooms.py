@@ -1,7 +1,6 @@
 """What people say about a room: its stage, and reports from somebody who is there."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from sqlalchemy import insert, select, update
 
@@ -83,9 +82,9 @@ class Rooms:
             if memory is None or not memory.state.memory or not rule.wants(quantity):
                 continue
             if kind.over_sensors:
-                memory.state = replace(memory.state, memory=())
+                memory.state = memory.state._replace(memory=())
             elif kind.still is gather_still:
-                memory.state = replace(memory.state, memory=without(rule.inputs, memory.state.memory, quantity))
+                memory.state = memory.state._replace(memory=without(rule.inputs, memory.state.memory, quantity))
             self._steps.tx.keep(key, memory)
 
     def moved(self, point: PointInfo) -> None:

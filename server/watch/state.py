@@ -3,7 +3,6 @@
 import heapq
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from alarms.builtin import builtin
 from alarms.delays import rewound
@@ -140,7 +139,7 @@ class World:
         known: list[tuple[Key, Memory | LateState]] = [*self.memory.items(), *self.late.items()]
         for key, memory in known:
             if memory.of and (rule := self.rule(key)) is not None and evaluator(rule) != memory.of:
-                memory.state, memory.of = replace(memory.state, memory=()), ""
+                memory.state, memory.of = memory.state._replace(memory=()), ""
 
     def loud(self, key: Key) -> None:
         """A state has changed: the points that feed it are no longer quiet."""

@@ -87,6 +87,7 @@ def kpi(who: Viewer, services: ServicesOf, unit: Unit = "", start: From = None, 
     """The figures of a unit's desk, by default of the last 30 days."""
     now = services.clock()
     since, until = span(start, end, default=(now - _LEAST_DAYS * DAY_MS, now), longest_ms=400 * DAY_MS)
+    until = min(until, max(now, since + 1))  # hours to come would make the month look quieter than it is
     with services.db.read() as session:
         if unit:
             require_unit(session, who, unit)
