@@ -56,6 +56,16 @@ class Order(NamedTuple):
 Entry = tuple[int, int, Track | None, Reading | Order]
 
 
+def first_silence(deadlines: Sequence[tuple[str, int]]) -> int:
+    """From the (quantity, deadline) of points: when the first quantity falls silent. One is heard while any of its points is, as in the watch."""
+    if len(deadlines) == 1:
+        return deadlines[0][1]
+    heard: dict[str, int] = {}
+    for quantity, deadline in deadlines:
+        heard[quantity] = max(deadline, heard.get(quantity, deadline))
+    return min(heard.values())
+
+
 def _instant(entry: Entry) -> tuple[int, int]:
     """By time, samples before commands."""
     return entry[0], entry[1]
@@ -74,11 +84,8 @@ class Walk:
 
     @property
     def deadline(self) -> int:
-        """When the first of its quantities falls silent; one is heard while any of its points is."""
-        heard: dict[str, int] = {}
-        for track in self.tracks:
-            heard[track.quantity] = max(track.deadline, heard.get(track.quantity, track.deadline))
-        return min(heard.values())
+        """When the first of its quantities falls silent."""
+        return first_silence([(track.quantity, track.deadline) for track in self.tracks])
 
     def run(self, until: int, orders: Iterable[Order] = ()) -> None:
         """Go on up to `until` (included)."""

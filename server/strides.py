@@ -15,6 +15,7 @@ from alarms.kinds import KINDS
 from alarms.lifecycle import INITIAL, Change, Seen, Step, Tick, advance, step
 from alarms.model import Rule
 from alarms.quiet import NEVER, Quiet, quiet
+from alarms.replay import first_silence
 from contract.sample import Quality
 
 _BLOCKS = (32, 1024, 1 << 62)
@@ -88,7 +89,7 @@ class _Way:
                 heads = [column.ahead(self.kind.judges_bad) for column in self.columns]
             else:
                 heads[index] = self.columns[index].ahead(self.kind.judges_bad)
-        deadline = min(column.deadline(int(np.searchsorted(column.at, until, "right"))) for column in self.columns)
+        deadline = self._heard([int(np.searchsorted(column.at, until, "right")) for column in self.columns])
         self._take(step(self.rule, self.state, Tick(deadline >= until, deadline), until))
 
     def _see(self, index: int, at: int) -> None:
@@ -106,8 +107,12 @@ class _Way:
         column.place += 1
 
     def _deadline(self, index: int, at: int) -> int:
-        """The first of the points to fall silent, as known before this reading; of equal instants the earlier columns come first."""
-        return min(column.deadline(self._passed(other, index, at)) for other, column in enumerate(self.columns))
+        """When the first of the quantities falls silent, as known before this reading; of equal instants the earlier columns come first."""
+        return self._heard([self._passed(other, index, at) for other in range(len(self.columns))])
+
+    def _heard(self, places: Sequence[int]) -> int:
+        found = [(column.quantity, column.deadline(place)) for column, place in zip(self.columns, places, strict=True)]
+        return first_silence(found)
 
     def _passed(self, other: int, index: int, at: int) -> int:
         """How many readings of a column come before the one of column `index` at that instant."""

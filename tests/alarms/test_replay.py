@@ -25,13 +25,18 @@ RULES = parse_rules(
 ).rules
 
 
+def _deadline(last: dict[int, int], tracks: list[Track]) -> int:
+    """A quantity is heard while one of its sensors is; the rule needs all of its quantities."""
+    return min(max(last[t.number] + t.allowed_ms for t in tracks if t.quantity == quantity) for quantity in {t.quantity for t in tracks})
+
+
 def slowly(rule: Rule, tracks: list[Track], until: int, orders: list[Order]) -> list[Change]:
     """Every reading through the core, ticks before it, no short cut."""
     state, changes = INITIAL, []
     last = {track.number: START for track in tracks}
     events = sorted([(r.at, 0, t, r) for t in tracks for r in t.readings] + [(o.at, 1, None, o) for o in orders], key=lambda entry: entry[:2])
     for at, _, track, what in events:
-        deadline = min(last[t.number] + t.allowed_ms for t in tracks)
+        deadline = _deadline(last, tracks)
         if isinstance(what, Order):
             moves = [step(rule, state, Tick(deadline >= at, deadline), at)]
             moves.append(step(rule, moves[0].state, what.event, at))
@@ -43,7 +48,7 @@ def slowly(rule: Rule, tracks: list[Track], until: int, orders: list[Order]) -> 
             last[track.number] = at if what.value is not None else last[track.number]
         state = moves[1].state
         changes += [change for move in moves for change in move.transitions]
-    deadline = min(last[t.number] + t.allowed_ms for t in tracks)
+    deadline = _deadline(last, tracks)
     return changes + list(step(rule, state, Tick(deadline >= until, deadline), until).transitions)
 
 
