@@ -73,7 +73,9 @@ class Transaction:
         self.world.timers.set(subject.key, step.due)
         if step.state is before and not step.transitions:
             return None
-        memory.state, memory.of = step.state, evaluator(rule) if step.state.memory else ""
+        memory.state = step.state
+        if step.state.memory is not before.memory:
+            memory.of = evaluator(rule) if step.state.memory else ""
         if not step.transitions:
             # Readings that an evaluator remembers may be written a little later: after a crash they are gathered again.
             self._remember(subject.key, memory, lazy=_same_facts(before, step.state))

@@ -37,7 +37,9 @@ class Late:
         self._wind(point, key, rule, late, at)
         before = late.state
         result = step(rule, late.state, Seen(at, sample.value, sample.quality, point.key.quantity, point.id), at)
-        late.state, late.last, late.of = result.state, max(at, late.last), evaluator(rule) if result.state.memory else ""
+        late.state, late.last = result.state, max(at, late.last)
+        if late.state.memory is not before.memory:
+            late.of = evaluator(rule) if late.state.memory else ""
         if late.state is INITIAL and late.alarm is None:
             if self._world.late.pop(key, None) is not None:
                 self._touched[key] = late

@@ -65,7 +65,7 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
         _floods(world, session, now)
         _newest(world, journal.walk_back(session))
     _present(world, now)
-    world.fit()
+    world.fit(world.rooms.values())
     for point in world.points.values():
         world.watch_deadline(point)
     for key, memory in world.memory.items():

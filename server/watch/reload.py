@@ -37,6 +37,8 @@ def reload(world: World, tx: Transaction, people: Rooms, command: Reload) -> Out
     _follow(tx, _rooms(world, tx, rooms), _gateways(world, tx, gateways))
     points = {ident for code in rooms if code in world.rooms for ident in world.rooms[code].points} | set(command.points)
     _points(world, tx, people, gateways, points)
+    homes = {world.points[ident].room or "" for ident in points & world.points.keys()}
+    world.fit(world.rooms[code] for code in (rooms | homes) & world.rooms.keys())
     for code in rooms & world.rooms.keys():
         world.rooms[code].next_change = tx.now
         heapq.heappush(world.room_changes, (tx.now, code))
@@ -57,7 +59,7 @@ def adopt(world: World, tx: Transaction, people: Rooms, rules: RuleSet) -> Outco
             if point.silent and _of_silence(point.rules) != _of_silence(before):
                 people.listen(point)
         point.loud()  # what was quiet under the old rules may not be under these
-    world.fit()
+    world.fit(world.rooms.values())
     for key, memory in world.memory.items():
         rule = world.rule(key)
         world.timers.set(key, None if rule is None else next_due(rule, memory.state))

@@ -58,6 +58,7 @@ class Rooms:
                 point = self._world.points[ident]
                 point.rules = self._world.point_rules(point, room)
                 self.listen(point)
+            self._world.fit((room,))
         self._ledger.cover(room, self._steps.now)
 
     def listen(self, point: PointInfo) -> None:

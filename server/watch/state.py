@@ -2,7 +2,7 @@
 
 import heapq
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from alarms.builtin import builtin
 from alarms.delays import rewound
@@ -133,13 +133,16 @@ class World:
         """The rule behind a key; of one that was taken away what its alarm still needs to be answered, shelved and closed."""
         return self.rule(key) or Rule(key.rule, "threshold", "", ())
 
-    def fit(self) -> None:
+    def fit(self, rooms: Iterable[RoomInfo]) -> None:
         """After other rules: what was remembered under a name that is another kind of rule by now, or has other inputs, is forgotten. Read as its own
         it would be nonsense to the evaluator, which would then fail at every sample of the gateway."""
-        known: list[tuple[Key, Memory | LateState]] = [*self.memory.items(), *self.late.items()]
-        for key, memory in known:
-            if memory.of and (rule := self.rule(key)) is not None and evaluator(rule) != memory.of:
-                memory.state, memory.of = memory.state._replace(memory=()), ""
+        for room in rooms:
+            points = [self.points[number] for number in room.points]
+            for subject, rules in ((room.subject, room.rules), *((point.subject, point.rules) for point in points)):
+                for key, rule in ((Key(subject, rule.name), rule) for rule in rules):
+                    for known in (self.memory.get(key), self.late.get(key)):
+                        if known is not None and known.of and known.of != evaluator(rule):
+                            known.state, known.of = known.state._replace(memory=()), ""
 
     def loud(self, key: Key) -> None:
         """A state has changed: the points that feed it are no longer quiet."""

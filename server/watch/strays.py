@@ -49,7 +49,8 @@ class Strays:
         if rule is None or room is None or memory.alarm is None or not memory.state.tripped:
             return rule is None
         if key.rule == SMOKE_LOST:
-            return room.connected and not self._world.lost.get(room.code, frozenset()).intersection(room.points)
+            heard = bool(memory.state.releases)  # it is about to clear by itself
+            return room.connected and not heard and not self._world.lost.get(room.code, frozenset()).intersection(room.points)
         if key.rule in self._world.builtin or key.rule in CONDITIONS:
             return False
         measured = [self._world.points[point].key.quantity for point in room.points]

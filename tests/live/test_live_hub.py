@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from server.live.board import AlarmFact, Board, PointFact, ReadingFact, RoomFact
-from server.live.facts import FloodFact
+from server.live.facts import ClockFact, FloodFact
 from server.live.hub import HISTORY, QUEUE, SILENT_MS, Client, Hub
 
 T0 = 1_790_000_000_000
@@ -67,6 +67,15 @@ def test_tiles_are_gathered_for_a_second(hub: Hub) -> None:
     events = take(hub, client, T0 + 1_000)
     assert tiles(events)[f"{NORTH}-01"]["values"]["temperature"]["value"] == 820
     assert len(events) == 1
+
+
+def test_a_clock_that_is_put_back_holds_no_tile_up(hub: Hub) -> None:
+    client = hub.attach(None, T0)
+    take(hub, client)
+    back = T0 - 3_600_000
+    hub.publish([ClockFact(3_600_000), reading(1, back, 25)], back)
+    hub.run_once(back)
+    assert tiles(take(hub, client, back))[f"{NORTH}-01"]["values"]["temperature"]["value"] == 25
 
 
 def test_an_alarm_goes_out_at_once_and_the_tiles_with_it(hub: Hub) -> None:

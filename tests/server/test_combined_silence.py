@@ -80,6 +80,24 @@ def test_a_rule_that_becomes_another_kind_under_its_name_is_judged_from_its_own_
     assert tile(slice_) != "blind"
 
 
+def test_rules_that_changed_while_their_room_was_not_in_use_are_judged_from_their_own_readings_too(slice_):
+    def adopt(kind):
+        slice_.rules = RULES + f"  - {{name: other, kind: {kind}, quantity: humidity, ladder: {{warn: {{above: 1.5}}}}}}\n"
+        slice_.order(NewRules(by="", rules=parse_rules(slice_.rules, "other.yaml")))
+
+    def turn(stage):
+        slice_.order(commands.SetStage(room=slice_.ROOM, stage=stage, reason="变动", by="林一", second="王二"))
+
+    adopt("deviation")
+    slice_.birth()
+    spell(slice_, 2, *CALM)
+    turn("retired")
+    adopt("voting, least: 60")
+    turn("in_use")
+    spell(slice_, 2, *CALM)
+    assert states(slice_, "other") == [], "an instant and a value are no votes"
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_what_was_heard_while_the_clock_was_ahead_delays_nothing_after_a_later_start(slice_, restart):
     ahead(slice_)
