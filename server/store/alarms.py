@@ -1,10 +1,10 @@
 """Questions about alarms: lists for people, one alarm with everything that happened to it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from server.store.tables import Alarm, EscalationStep, Notification, Transition
 from server.store.tables_watch import AlarmGroup, AlarmGroupMember
@@ -12,6 +12,7 @@ from server.store.units import inside
 
 OPEN = "open"
 CLOSED = "closed"
+Line = TypeVar("Line")
 NUMBER_LENGTH = 6
 """Digits of the number that every message of an alarm carries."""
 
@@ -104,14 +105,27 @@ def latest_by_room(session: Session, codes: Sequence[str]) -> dict[str, Alarm]:
     return {alarm.room: alarm for alarm in session.scalars(select(Alarm).where(Alarm.id.in_(newest))) if alarm.room}
 
 
-def transitions(session: Session, ident: int) -> Sequence[Transition]:
-    """What happened to an alarm, in order."""
-    return session.scalars(select(Transition).where(Transition.alarm == ident).order_by(Transition.id)).all()
+def transitions(session: Session, ident: int, newest: int | None = None) -> Sequence[Transition]:
+    """What happened to an alarm, in order; only the `newest` so many."""
+    return _in_order(session, select(Transition).where(Transition.alarm == ident), Transition.id, newest)
 
 
-def notifications(session: Session, ident: int) -> Sequence[Notification]:
-    """Who was told about an alarm, in order."""
-    return session.scalars(select(Notification).where(Notification.alarm == ident).order_by(Notification.id)).all()
+def notifications(session: Session, ident: int, newest: int | None = None) -> Sequence[Notification]:
+    """Who was told about an alarm, in order; only the `newest` so many."""
+    return _in_order(session, select(Notification).where(Notification.alarm == ident), Notification.id, newest)
+
+
+def _in_order(session: Session, query: Select[Line], ident: InstrumentedAttribute[int], newest: int | None) -> Sequence[Line]:
+    if newest is None:
+        return session.scalars(query.order_by(ident)).all()
+    return session.scalars(query.order_by(ident.desc()).limit(newest)).all()[::-1]
+
+
+def also_taken(session: Session, ident: int) -> Sequence[str]:
+    """Who answered that they take an alarm over when somebody already had, in order."""
+    return session.scalars(
+        select(Transition.by).where(Transition.alarm == ident, Transition.name == "also_acknowledged").order_by(Transition.id)
+    ).all()
 
 
 def next_escalation(session: Session, ident: int) -> EscalationStep | None:

@@ -239,3 +239,17 @@ def test_english_counts_one_as_one_and_writes_its_own_marks(house: House) -> Non
     assert "blind. " in re.sub(r"\s+", " ", text), "a space between two sentences"
     row = house.client("duty").get(f"/take-over?alarm={alarm}&lang=en").text
     assert "Take over 0 alarms" in row
+
+
+def test_an_alarm_that_went_to_and_fro_for_weeks_shows_what_came_last_and_all_of_it_when_asked(house: House) -> None:
+    ident, client = house.smoke(), house.client("duty")
+    for number in range(1, 24):
+        assert client.post(f"/api/v1/alarms/{ident}/comment", json={"note": f"第{number}次查看"}).status_code == 200
+    page = client.get(f"/alarms/{ident}").text
+    assert "第23次查看" in page
+    assert "第4次查看" in page
+    assert "第3次查看" not in page
+    assert "更早的没有列出" in page
+    whole = client.get(f"/alarms/{ident}", params={"whole": 1}).text
+    assert whole.index("第1次查看") < whole.index("第23次查看")
+    assert "更早的没有列出" not in whole

@@ -27,6 +27,8 @@ from server.web.services import Services
 router = page_router()
 
 PER_PAGE = 100
+LATEST = 20
+"""Changes and messages on the page of an alarm: one that went to and fro for weeks has thousands, and what counts is at the end."""
 VIEWS = {"open": "未结", "waiting": "待接手", "taken": "已接手", "silent": "暂停与停用", "standing": "长期不达标", "late": "补记", "closed": "已恢复"}
 """Filters of the list; `closed` and `late` go back in time; the others are what is open, worst first."""
 _PAGED = ("closed", "late")
@@ -71,14 +73,17 @@ def listing(
 
 
 @router.get("/alarms/{ident}")
-def detail(ident: Annotated[int, Path(ge=1)], request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer, done: str = "") -> Response:
-    """One alarm: what happened, who was told, and every command that is possible now; works without scripts."""
-    now = services.clock()
+def detail(
+    ident: Annotated[int, Path(ge=1)], request: Request, screens: ScreensOf, services: ServicesOf, who: Viewer, done: str = "", whole: bool = False
+) -> Response:
+    """One alarm: what happened lately, who was told (`whole`: from the beginning), and every command that is possible now; works without scripts."""
+    now, newest = services.clock(), None if whole else LATEST + 1
     with services.db.read() as session:
         alarm = require_alarm(session, who, ident)
         row = with_called(session, rows(session, services, [alarm], who, now)[0])
-        changes = alarms.transitions(session, ident)
-        told = [Sent(n, alarm.room, alarm.unit, alarm.level) for n in alarms.notifications(session, ident)] if who.may(Action.NOTIFICATIONS) else []
+        changes, also = alarms.transitions(session, ident, newest), alarms.also_taken(session, ident)
+        messages = alarms.notifications(session, ident, newest) if who.may(Action.NOTIFICATIONS) else ()
+        told = [Sent(n, alarm.room, alarm.unit, alarm.level) for n in messages]
         coming = services.forecast.of(session, ident, now) if services.forecast is not None else []
         present = names_on_duty(session, alarm.unit, services.workdays, services.clock())
         incident = incidents.of_alarm(session, ident)
@@ -90,9 +95,10 @@ def detail(ident: Annotated[int, Path(ge=1)], request: Request, screens: Screens
         "alarm.html",
         who=who,
         row=row,
-        changes=changes,
-        also=[change.by for change in changes if change.name == "also_acknowledged"],
-        told=told,
+        changes=changes if whole else changes[-LATEST:],
+        also=also,
+        told=told if whole else told[-LATEST:],
+        earlier=not whole and max(len(changes), len(told)) > LATEST,
         coming=coming,
         incident=incident,
         said=said,
