@@ -126,7 +126,8 @@ class Oracle:
         stage = self.dice.choice(["in_use", "in_use", "trial", "retired"])
         self.made.order(commands.SetStage(room=room, stage=stage, by="林一", reason="变动", second="王二"))
         if (stage == "retired") != (self.stage[room] == "retired"):
-            self.muted |= {key: self.made.now for key, place in self.points.items() if place == room}
+            for key in [key for key, place in self.points.items() if place == room]:
+                self.muted[key], self.burns[key] = self.made.now, False  # what was measured while nothing was expected of the room is no alarm
         self.stage[room] = stage
 
     def work(self, _gateway, room):
@@ -153,6 +154,7 @@ class Oracle:
         self.made.order(commands.Reload(by="x", points=(ident,)))
         if self.points[key] != room:
             self.muted[key] = self.made.now
+            self.burns[key] = self.burns[key] and self.stage[self.points[key]] != "retired"
         self.points[key] = room
 
     def restart(self, seconds):
