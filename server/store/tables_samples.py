@@ -6,7 +6,7 @@ itself: a crash leaves all of them or none.
 
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, ForeignKey, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import JSON, Boolean, ForeignKey, Index, LargeBinary, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from server.store.base import Base, Id
@@ -135,7 +135,10 @@ class CoverageSpan(Base):
     """
 
     __tablename__ = "coverage_span"
-    __table_args__ = (Index("coverage_by_room", "room", "since"),)
+    __table_args__ = (
+        Index("coverage_by_room", "room", "since"),
+        Index("coverage_not_counted", "room", "since", sqlite_where=text("counted IS 0"), postgresql_where=text("counted IS false")),
+    )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     room: Mapped[str] = mapped_column(ForeignKey("room.code"))
     since: Mapped[int]
