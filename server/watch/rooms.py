@@ -34,11 +34,7 @@ class Rooms:
             silent = room.code in self._world.lost
             self._steps.room(room, rule, Tick(fresh=not silent, deadline=due if silent else None), due)
             return
-        newest = [
-            max((p.last_usable_at + p.deadline_ms for p in map(self._world.points.__getitem__, room.points) if p.key.quantity == quantity), default=0)
-            for quantity in rule.inputs
-        ]
-        deadline = min(newest, default=0)
+        deadline = self._world.heard_until(room, rule)
         self._steps.room(room, rule, Tick(fresh=deadline > due, deadline=deadline), due)
 
     def needs_two(self, room: RoomInfo, stage: str) -> bool:

@@ -138,20 +138,23 @@ class Samples:
 
     def _feed(self, point: PointInfo, rules: Iterable[tuple[str, Rule]], event: Seen, at: int) -> None:
         for subject, rule in rules:
-            if subject is not point.subject:
+            key = Key(subject, rule.name)
+            self._catch_up(point, key, rule, at)
+            if subject is point.subject:
+                self._steps.point(point, rule, event, at)
+            else:
                 self._steps.room(self._world.rooms[point.room or ""], rule, event, at)
-                continue
-            self._catch_up(point, rule, at)
-            self._steps.point(point, rule, event, at)
 
-    def _catch_up(self, point: PointInfo, rule: Rule, at: int) -> None:
+    def _catch_up(self, point: PointInfo, key: Key, rule: Rule, at: int) -> None:
         """Fire the delays that ended before a sample, so that samples of one batch meet timers in the order of time."""
-        memory = self._world.memory.get(Key(point.subject, rule.name))
-        if memory is not None and rule.kind != "stale" and (memory.state.onsets or memory.state.releases):
-            result = advance(rule, memory.state, at, point.last_usable_at + point.deadline_ms)
-            if result.transitions:
-                key = Key(point.subject, rule.name)
-                self._tx.apply(self._steps.of_point(point, key), rule, memory, result)
+        memory = self._world.memory.get(key)
+        if memory is None or rule.kind == "stale" or not (memory.state.onsets or memory.state.releases):
+            return
+        own = key.subject is point.subject
+        deadline = point.last_usable_at + point.deadline_ms if own else self._world.heard_until(self._world.rooms[point.room or ""], rule)
+        result = advance(rule, memory.state, at, deadline)
+        if result.transitions:
+            self._tx.apply(self._steps.subject(point, key, rule), rule, memory, result)
 
     # -- time and silence -----------------------------------------------------------------------------------------------------------------
 

@@ -199,6 +199,13 @@ class World:
             rule = self.rule(key)
             self.timers.set(key, None if rule is None else next_due(rule, memory.state))
 
+    def heard_until(self, room: RoomInfo, rule: Rule) -> int:
+        """When the first of a room rule's inputs falls silent, UTC ms; one is heard while any of its sensors in the room is."""
+        points = [self.points[ident] for ident in room.points]
+        return min(
+            (max((p.last_usable_at + p.deadline_ms for p in points if p.key.quantity == quantity), default=0) for quantity in rule.inputs), default=0
+        )
+
     def tick(self, point: PointInfo, now: int) -> Tick:
         """Time passes for a point: the pure core wants to know until when its last usable sample counts."""
         deadline = self.silent_from(point) if point.silent else point.last_usable_at + point.deadline_ms

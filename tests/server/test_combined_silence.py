@@ -6,7 +6,7 @@ import pytest
 
 from alarms.rules import parse_rules
 from server.live.board import Board
-from server.store.tables import Alarm, Point
+from server.store.tables import Alarm, Point, Transition
 from server.store.tables_watch import Work
 from server.watch import commands
 from server.watch.commands import NewRules, Reload
@@ -223,3 +223,18 @@ def test_a_link_that_falls_ever_so_often_does_not_put_off_for_ever_that_a_sensor
             slice_.birth(points, interval_s=600)
         seen += states(slice_, "sensor_stale")
     assert seen.count("active_unacked") > 25
+
+
+def test_a_vote_that_lasted_is_told_though_the_next_reading_ends_it_before_the_writer_looks(slice_):
+    slice_.rules += (
+        "  - {name: vote, kind: voting, quantity: humidity, least: 70,"
+        " ladder: {warn: {above: 0.5, on_delay: 2s}, alarm: {above: 0.6, on_delay: 4s}}}\n"
+    )
+    slice_.start()
+    slice_.birth([("th1/humidity", slice_.ROOM)])
+    slice_.send(("th1/humidity", 75.0))
+    slice_.now += 5_000  # the writer stood still meanwhile
+    slice_.send(("th1/humidity", 50.0))
+    [alarm] = slice_.rows(Alarm, rule="vote")
+    changes = [(one.name, one.level, one.at - slice_.T0) for one in slice_.rows(Transition, alarm=alarm.id)]
+    assert changes[:2] == [("raised", "warn", 2_000), ("escalated", "alarm", 4_000)]
