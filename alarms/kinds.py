@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from alarms import conditions, doors, expression, sensors
-from alarms.conditions import NO_LIMIT, Evaluate, Leaves, Option
+from alarms.conditions import NO_LIMIT, Evaluate, Leaves, Memory, Option
 
 Subject = Literal["point", "room", "gateway"]
 _MINUTE, _HOUR = 60_000.0, 3_600_000.0
@@ -19,10 +19,10 @@ class Kind:
 
     `sides` may stand in its ladder. `inputs` are the quantities it needs when they are fixed (subject room); `inputs_of` finds them in the
     option `expression` and tries it, `names_of` only finds them.
-    `options` are the file's extra keys with their defaults; those in `durations` are written like 30m and held in ms.
-    `silent` marks the kind whose breach is the absence of samples; `bare` rungs carry no limit; `limit_is_duration` limits are written like
-    12h and compared in ms; `derived` limits are not readings and so have no plausible range. `over_sensors`: a room rule over all sensors of one
-    quantity. `judges_bad`: unusable readings are judged too. `local`: a gateway can judge it alone (alarms/local.py). `checks` reads
+    `options` are the file's extra keys with their defaults; those in `durations` are written like 30m and held in ms. `silent` marks the kind
+    whose breach is the absence of samples; `bare` rungs carry no limit; `limit_is_duration` limits are written like 12h and compared in ms;
+    `derived` limits are not readings and so have no plausible range. `sources`: of a room rule over all sensors of one quantity, which of them
+    its memory speaks of. `judges_bad`: unusable readings are judged too. `local`: a gateway can judge it alone (alarms/local.py). `checks` reads
     text options when a file is loaded. `still` says which readings the evaluator leaves alone (None: none), for the screen.
     """
 
@@ -39,10 +39,15 @@ class Kind:
     bare: bool = False
     limit_is_duration: bool = False
     derived: bool = False
-    over_sensors: bool = False
+    sources: Callable[[Memory], Memory] | None = None
     judges_bad: bool = False
     local: bool = False
     checks: Mapping[str, Callable[[str], object]] = field(default_factory=dict)
+
+    @property
+    def over_sensors(self) -> bool:
+        """Whether it is a room rule over all sensors of one quantity."""
+        return self.sources is not None
 
 
 _WINDOW, _CLOCKS, _ROOM_CLOCKS = frozenset({"window"}), frozenset({"window", "every"}), frozenset({"every", "within"})
@@ -104,9 +109,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             options={"around": NO_LIMIT, "every": _MINUTE, "within": 15 * _MINUTE},
             durations=_ROOM_CLOCKS,
             derived=True,
-            over_sensors=True,
+            sources=sensors.compared,
         ),
-        "voting": Kind(sensors.voting, _ABOVE, sensors.voting_still, subject="room", options={"least": 1.0}, derived=True, over_sensors=True),
+        "voting": Kind(sensors.voting, _ABOVE, sensors.voting_still, subject="room", options={"least": 1.0}, derived=True, sources=sensors.voters),
         "dew_point": Kind(
             conditions.condensation,
             ("below",),

@@ -35,6 +35,11 @@ def deviation(options: Options, memory: Memory, at: int, _quantity: str, value: 
     return memory, max(abs(reading - centre) for reading in values)
 
 
+def compared(memory: Memory) -> Memory:
+    """The sensors that a deviation's memory speaks of."""
+    return memory[::3]
+
+
 def deviation_still(options: Options, memory: Memory, _inputs: Inputs, _quantity: str, source: int) -> Still | None:
     """Readings of a sensor that come too early are not looked at."""
     known = next((memory[i + 1] for i in range(0, len(memory), 3) if memory[i] == source), None)
@@ -51,6 +56,11 @@ def voting(options: Options, memory: Memory, _at: int, _quantity: str, value: fl
         return memory, float(len(memory))
     memory = tuple(sorted((*memory, float(source)))) if votes else tuple(other for other in memory if other != source)
     return memory, float(len(memory))
+
+
+def voters(memory: Memory) -> Memory:
+    """The sensors that a vote's memory speaks of."""
+    return memory
 
 
 def voting_still(options: Options, memory: Memory, _inputs: Inputs, _quantity: str, source: int) -> Still | None:

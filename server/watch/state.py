@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from alarms.builtin import builtin
 from alarms.delays import rewound
 from alarms.grouping import Flood
+from alarms.kinds import KINDS
 from alarms.lifecycle import Tick, next_due
 from alarms.rules import Rule, RuleSet
 from contract.sample import PointKey
@@ -135,13 +136,17 @@ class World:
 
     def fit(self, rooms: Iterable[RoomInfo]) -> None:
         """After other rules: what was remembered under a name that is another kind of rule by now, or has other inputs, is forgotten. Read as its own
-        it would be nonsense to the evaluator, which would then fail at every sample of the gateway."""
+        it would be nonsense to the evaluator, which would then fail at every sample of the gateway. So is what speaks of a sensor that has left the
+        room while the rule did not hold there: nothing would ever take its vote back."""
         for room in rooms:
-            points = [self.points[number] for number in room.points]
+            points, here = [self.points[number] for number in room.points], set(room.points)
             for subject, rules in ((room.subject, room.rules), *((point.subject, point.rules) for point in points)):
                 for key, rule in ((Key(subject, rule.name), rule) for rule in rules):
+                    sources = KINDS[rule.kind].sources
                     for known in (self.memory.get(key), self.late.get(key)):
-                        if known is not None and known.of and known.of != evaluator(rule):
+                        if known is None or not known.of:
+                            continue
+                        if known.of != evaluator(rule) or (sources is not None and not here.issuperset(sources(known.state.memory))):
                             known.state, known.of = known.state._replace(memory=()), ""
 
     def loud(self, key: Key) -> None:

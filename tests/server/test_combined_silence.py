@@ -238,3 +238,31 @@ def test_a_vote_that_lasted_is_told_though_the_next_reading_ends_it_before_the_w
     [alarm] = slice_.rows(Alarm, rule="vote")
     changes = [(one.name, one.level, one.at - slice_.T0) for one in slice_.rows(Transition, alarm=alarm.id)]
     assert changes[:2] == [("raised", "warn", 2_000), ("escalated", "alarm", 4_000)]
+
+
+@pytest.mark.parametrize("meanwhile", ["other rules", "restart without them", "out of use"])
+def test_a_vote_kept_while_its_rule_did_not_hold_is_forgotten_with_the_sensor(slice_, meanwhile):
+    """Nothing would ever take the vote of a sensor back that stands in another room by now."""
+    bare, voting = slice_.rules, "  - {name: vote, kind: voting, quantity: humidity, least: 70, ladder: {warn: {above: 0.5}}}\n"
+
+    def hold(rules):
+        slice_.rules = rules
+        if meanwhile == "other rules":
+            slice_.order(NewRules(by="", rules=parse_rules(rules, "x.yaml")))
+        elif meanwhile == "restart without them":
+            slice_.start()
+        else:
+            stage = "in_use" if "vote" in rules else "retired"
+            slice_.order(commands.SetStage(room=slice_.ROOM, stage=stage, by="林一", reason="变动", second="王二"))
+
+    hold(bare + voting)
+    slice_.start()
+    slice_.birth([("a/humidity", slice_.ROOM), ("b/humidity", slice_.ROOM)])
+    spell(slice_, 1, ("a/humidity", 80.0), ("b/humidity", 50.0))
+    assert states(slice_, "vote") == ["active_unacked"]
+    hold(bare)
+    assign(slice_, slice_.OTHER, device="a")
+    spell(slice_, 1, ("b/humidity", 50.0))
+    hold(bare + voting)
+    spell(slice_, 2, ("b/humidity", 50.0))
+    assert [alarm.state for alarm in slice_.rows(Alarm, rule="vote") if alarm.room == slice_.ROOM and alarm.state.startswith("active")] == []
