@@ -21,7 +21,7 @@ from server.store.tables import Alarm, AlarmMemory, CoverageSpan, Gateway, Journ
 from server.store.tables_watch import AlarmGroup, AlarmGroupMember, Annunciation, LateMemory, RoomReport, ServerOutage, WatchPulse
 from server.watch import chronic
 from server.watch.chronic import is_climate
-from server.watch.gateways import OFFLINE
+from server.watch.gateways import OFFLINE, STEADY_MS
 from server.watch.groups import foldable
 from server.watch.infos import GOOD, LATE_CALM_MS, UNCERTAIN, GroupInfo, Key, LateState, Memory, PointInfo, RoomInfo
 from server.watch.state import World, gateway_info
@@ -77,7 +77,16 @@ def load(db: Database, rules: RuleSet, settings: WatchSettings, now: int) -> Wor
         world.room_changes.append((info.next_change, code))
     heapq.heapify(world.room_changes)
     _hushed(world)
+    _steadying(world, now)
     return world
+
+
+def _steadying(world: World, now: int) -> None:
+    """A gateway that is here although its alarm stands is one whose link flapped: the alarm ends when the link has held for long enough."""
+    for gateway in world.gateways.values():
+        known = (world.memory.get(Key(gateway.subject, rule.name)) for rule in gateway.rules)
+        if gateway.online and any(memory is not None and memory.state.tripped for memory in known):
+            gateway.steady_at = max(gateway.changed_at + STEADY_MS, now)
 
 
 def _late(world: World, session: Session, now: int) -> None:

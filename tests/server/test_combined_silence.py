@@ -266,3 +266,17 @@ def test_a_vote_kept_while_its_rule_did_not_hold_is_forgotten_with_the_sensor(sl
     hold(bare + voting)
     spell(slice_, 2, ("b/humidity", 50.0))
     assert [alarm.state for alarm in slice_.rows(Alarm, rule="vote") if alarm.room == slice_.ROOM and alarm.state.startswith("active")] == []
+
+
+def test_the_alarm_of_a_link_that_flapped_ends_also_when_memory_was_read_back_meanwhile(slice_):
+    """Nothing else would end it: the gateway is here, and nobody asks it for a birth when a transaction has failed."""
+    slice_.birth()
+    for _ in range(4):
+        slice_.watch.offer(GatewayDeath(gateway=slice_.GATEWAY, at=slice_.now))
+        slice_.run(20)
+        slice_.birth()
+        spell(slice_, 1, *CALM)
+    assert states(slice_, "gateway_offline") == ["active_unacked"], "it must hold for a while first"
+    slice_.start()
+    spell(slice_, 30, *CALM)
+    assert states(slice_, "gateway_offline") == ["cleared_unacked"]
