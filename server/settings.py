@@ -90,6 +90,12 @@ class WatchSettings(_Frozen):
             return int(self.foreign_limit_s * 1000)
         return max(int(interval_ms * self.stale_intervals), int(self.stale_min_s * 1000))
 
+    @staticmethod
+    def grace_ms(allowed: int, left: int) -> int:
+        """How long a silent point has after its gateway's return: all its time, or, when the gateway had gone within that, what was `left`; yet a
+        third of it, in which it can report once. A line that falls ever so often would otherwise put off for ever that a sensor is dead."""
+        return max(left, allowed // 3) if left else allowed
+
 
 class SeriesSettings(_Frozen):
     """Where history lies: embedded DuckDB and Parquet, or a server of the Influx family."""

@@ -59,21 +59,25 @@ def of_point(session: Session, settings: WatchSettings, point: Point, heard: Seq
     here = lines.first_here(session, point.gateway)
     for last, again in pairwise([*signs, end]):
         due, never = last + allowed, last not in heard
+        grace = here + allowed if never and here is not None and here >= last else 0
         if never:
-            due = max(due, started + holdoff, (here or 0) + allowed if here is not None and here > last else 0)
-        since = _silent_from(last, due, deaf, holdoff, lost, allowed, never=never)
+            due = max(due, started + holdoff, grace)
+        since = _silent_from(last, due, deaf, holdoff, lost, allowed, never=never, grace=grace)
         if since < again:
             yield since, again
 
 
-def _silent_from(last: int, due: int, deaf: Sequence[Absence], holdoff: int, lost: Sequence[Absence], allowed: int, *, never: bool) -> int:
+def _silent_from(
+    last: int, due: int, deaf: Sequence[Absence], holdoff: int, lost: Sequence[Absence], allowed: int, *, never: bool, grace: int
+) -> int:
+    """`grace`: until when it has time since its gateway came; what is left of that when the gateway goes is all that it has after the next return."""
     away = sorted([*((began, ended, True) for began, ended in deaf), *((gone, back, False) for gone, back in lost)])
     for began, ended, server in away:
         if began <= due and ended > last:
             if server:
                 due = max(due + ended - max(began, last), ended + holdoff)
             elif due < ended or never:
-                due = ended + allowed
+                due = grace = ended + WatchSettings.grace_ms(allowed, max(grace - began, 0))
     return due
 
 

@@ -147,7 +147,7 @@ class Gateways:
             owes = point.silent or point.id in self._world.hushed or (returned and not point.last_usable_at)
             if owes and point.grace_until <= at:
                 left = 0 if flaps else point.grace_left  # while it flaps its own alarm stands
-                point.silent, point.grace_until, point.grace_left = False, at + (left or point.deadline_ms), 0
+                point.silent, point.grace_until, point.grace_left = False, at + self._world.settings.grace_ms(point.deadline_ms, left), 0
                 self._world.watch_deadline(point)
         self._publish(gateway)
 

@@ -220,7 +220,7 @@ ROUTES: dict[str, dict[str, Any]] = {
 """Where one route needs another value than its parameters' names say; a list in a path means: ask for each."""
 
 OF_PLACE["key.code"] = lambda place: place.room
-PLAIN |= {"said": "", "due": 0, "stage": "", "ending": "pdf"}
+PLAIN |= {"said": "", "due": 0, "stage": "", "ending": "pdf", "whole": True}
 PLAIN |= {"after": "", "one_shot": False}
 PLAIN |= {"sign": "false", "second_factor": False}
 PLAIN |= {"kept_to": "", "kept": "", "days": "1", "shift": ""}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.live.facts import AlarmFact, CoverageFact, Fact, FloodFact, GatewayFact, PointFact, ReadingFact, RoomFact, UnitFact
+from server.live.facts import AlarmFact, ClockFact, CoverageFact, Fact, FloodFact, GatewayFact, PointFact, ReadingFact, RoomFact, UnitFact
 from tests.web.town import NAMES, Town
 from tests.web.walk import Character
 from tests.web.walk_examples import Place
@@ -33,6 +33,7 @@ FACTS: Mapping[type, Callable[[Town, Place], Fact]] = {
         code=place.gateway, unit=place.unit, online=False, since=town.now, last_seen_at=town.now, rooms=(place.room,)
     ),
     FloodFact: lambda town, place: FloodFact(unit=place.unit, since=town.now, alarms=12),
+    ClockFact: lambda town, place: ClockFact(by=0),
 }
 """An example of each kind of fact that the watch tells the board, about one place."""
 
