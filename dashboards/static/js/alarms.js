@@ -17,7 +17,9 @@ function filledIn() {
 // Never under the hands of somebody who answers, and not lost either: it is made up for when the hands are off.
 function reload() {
   owed = dialog.open || Boolean(document.activeElement?.closest('form')) || filledIn();
-  if (!owed) location.reload();
+  if (owed) return;
+  document.body.inert = true; // what is touched from here on would vanish with the page
+  location.reload();
 }
 
 // One tick for all of the page.
