@@ -11,7 +11,6 @@ import signal
 import sqlite3
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -363,7 +362,7 @@ def walk(dice):
         level = LEVELS.index(eager.state.level) if eager.state.tripped else -1
         assert level == naive.level, (rule, now, naive.samples)
     lazy.apply(Tick(lazy.deadline is not None and now * S <= lazy.deadline, lazy.deadline), now * S)
-    assert replace(lazy.state, memory=eager.state.memory) == eager.state
+    assert lazy.state._replace(memory=eager.state.memory) == eager.state
     assert lazy.said == eager.said
     return now
 
